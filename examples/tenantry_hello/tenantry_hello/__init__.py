@@ -1,0 +1,1 @@
+"""Greets the people of an organisation."""

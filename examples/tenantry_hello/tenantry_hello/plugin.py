@@ -1,0 +1,28 @@
+"""What hello brings: one permission, one limit, one setting, one route."""
+
+from collections.abc import Sequence
+
+from host.sdk import Limit, Permission, Route, hookimpl
+
+from .routes import routes
+from .settings import HelloSettings
+
+
+@hookimpl
+def register_permissions() -> Sequence[Permission]:
+    return [Permission("hello.greetings.read", "Be greeted", roles=("admin", "member", "viewer"))]
+
+
+@hookimpl
+def register_limits() -> Sequence[Limit]:
+    return [Limit("hello.greetings", "rate", "How often an organisation is greeted", "greetings", default="60/minute")]
+
+
+@hookimpl
+def register_settings() -> type[HelloSettings]:
+    return HelloSettings
+
+
+@hookimpl
+def register_routes() -> Sequence[Route]:
+    return routes

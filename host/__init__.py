@@ -1,0 +1,1 @@
+"""The house: serves, signs people in, runs jobs, loads plugins; knows tenants, and no plugin by name."""

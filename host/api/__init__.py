@@ -1,0 +1,1 @@
+"""The host's own resources, one module each."""

@@ -1,0 +1,67 @@
+"""`/tenant/api-keys`: keys for programs, shown once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from host.api.auth import Name
+from host.api.roles import refuse_beyond_own, refuse_unknown
+from host.contracts import Actor, Created, Page, Query
+from host.identity.api_keys import KEYS, make_key, revoke_key
+from host.web.routes import Routes
+
+routes = Routes()
+
+
+class NewKey(BaseModel):
+    """A key's name, what it may do, and until when; no `expires_at`: until it is ended."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: Name
+    permissions: Annotated[list[str], Field(min_length=1, max_length=1000)]
+    expires_at: AwareDatetime | None = None
+
+
+@routes.get(
+    "/tenant/api-keys",
+    name="api_keys.list",
+    summary="API keys",
+    permission="tenant.api_keys.read",
+    listing=KEYS,
+    returns=KEYS,
+)
+async def list_keys(query: Query) -> Page:
+    """The organisation's keys that were not ended; never their secrets."""
+    return await KEYS.page(query, revoked_at=None)
+
+
+@routes.post(
+    "/tenant/api-keys",
+    name="api_keys.create",
+    summary="Make an API key",
+    permission="tenant.api_keys.create",
+    returns=KEYS,
+    limits=("tenant.api_keys",),
+)
+async def create_key(body: NewKey, actor: Actor) -> Created:
+    """Make a key with permissions that the maker holds; `key` is shown in this answer and never again."""
+    refuse_unknown(body.permissions)
+    refuse_beyond_own(body.permissions, False)
+    row, text = await make_key(
+        name=body.name, permissions=body.permissions, expires_at=body.expires_at, made_by=actor.user_id
+    )
+    return Created(row | {"key": text}, f"/tenant/api-keys/{row['id']}")
+
+
+@routes.delete(
+    "/tenant/api-keys/<uuid:key_id>",
+    name="api_keys.delete",
+    summary="End an API key",
+    permission="tenant.api_keys.delete",
+)
+async def delete_key(key_id: UUID) -> None:
+    """End a key: it stops working at once."""
+    await revoke_key(key_id)

@@ -1,0 +1,274 @@
+"""`/auth`: registering, signing in and out, refreshing, passwords, addresses, other providers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from host.api import refresh_cookie
+from host.api.tenant import shape as tenant_shape
+from host.contracts import Accepted, Actor, Answer, Row
+from host.errors import Unauthenticated
+from host.identity import accounts, oauth, recovery, sessions
+from host.identity.sessions import SignedIn
+from host.provisioning import provisioning
+from host.services import services
+from host.web.binding import RequestFacts
+from host.web.routes import Routes
+from tenants.models import Tenant, User
+
+routes = Routes()
+
+Name = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")
+]
+Address = Annotated[str, StringConstraints(max_length=320)]
+Secret = Annotated[str, Field(max_length=1024, repr=False)]
+
+
+class Registration(BaseModel):
+    """A person, and the organisation they begin with, if any."""
+
+    model_config = ConfigDict(extra="forbid")
+    email: Address
+    password: Secret
+    name: Name
+    tenant_name: Name | None = None
+
+
+class Credentials(BaseModel):
+    """What a person signs in with."""
+
+    model_config = ConfigDict(extra="forbid")
+    email: Address
+    password: Secret
+
+
+class AddressOnly(BaseModel):
+    """An e-mail address."""
+
+    model_config = ConfigDict(extra="forbid")
+    email: Address
+
+
+class Verification(BaseModel):
+    """Either the token that was sent, which proves the address, or the address, to which one is sent again."""
+
+    model_config = ConfigDict(extra="forbid")
+    token: Annotated[str | None, Field(max_length=1024, repr=False)] = None
+    email: Address | None = None
+
+    @model_validator(mode="after")
+    def _either(self) -> Self:
+        if (self.token is None) == (self.email is None):
+            raise ValueError("send either token or email")
+        return self
+
+
+class Reset(BaseModel):
+    """The token that was sent, and the new password."""
+
+    model_config = ConfigDict(extra="forbid")
+    token: Secret
+    password: Secret
+
+
+class PasswordChange(BaseModel):
+    """The password in use, and the one to take its place."""
+
+    model_config = ConfigDict(extra="forbid")
+    current_password: Secret
+    new_password: Secret
+
+
+class Start(BaseModel):
+    """Where to go on our own host after the sign-in: a path such as `/welcome`; nothing: the tokens as JSON."""
+
+    model_config = ConfigDict(extra="forbid")
+    return_to: str = ""
+
+
+class Callback(BaseModel):
+    """What a provider sends back (RFC 6749, 4.1.2; RFC 9207); providers add fields of their own."""
+
+    model_config = ConfigDict(extra="allow")
+    state: str = ""
+    code: str = ""
+    error: str = ""
+    iss: str = ""
+
+
+def person(user: User) -> Row:
+    """A person as the API shows them to themselves."""
+    fields = ("id", "email", "name", "email_verified_at", "is_operator", "version", "created_at", "updated_at")
+    return {field: getattr(user, field) for field in fields} | {"has_password": user.password_hash is not None}
+
+
+async def tokens(signed_in: SignedIn) -> Row:
+    """Who signed in, where they are by default, and the access token."""
+    tenant = await Tenant.get_or_none(id=signed_in.tenant_id) if signed_in.tenant_id else None
+    return {
+        "user": person(signed_in.user),
+        "tenant": tenant_shape(tenant) if tenant else None,
+        "access_token": signed_in.access_token,
+        "token_type": "Bearer",
+        "expires_in": signed_in.expires_in,
+    }
+
+
+async def _answer(signed_in: SignedIn, status: int = 200) -> Answer:
+    return Answer(await tokens(signed_in), status, cookies=(refresh_cookie.refresh(signed_in.refresh_token),))
+
+
+@routes.post("/auth/register", name="auth.register", summary="Register", public=True, needs_tenant=False, status=201)
+async def register(body: Registration) -> Answer:
+    """Make an account, with an organisation of its own if named, and sign in.
+
+    Where this deployment asks for a verified address first, the answer is 202 and the same whether or not the address
+    was new.
+    """
+
+    async def make_tenant(name: str, owner: User) -> Tenant:
+        return await provisioning().create(name, owner=owner)
+
+    signed_in = await accounts.register(
+        email=body.email,
+        password=body.password,
+        name=body.name,
+        tenant_name=body.tenant_name,
+        make_tenant=make_tenant,
+    )
+    if signed_in is None:
+        return Answer({"verification": "sent"}, 202)
+    answer = await _answer(signed_in, 201)
+    return Answer(answer.data, 201, headers={"Location": "/me"}, cookies=answer.cookies)
+
+
+@routes.post("/auth/login", name="auth.login", summary="Sign in", public=True, needs_tenant=False)
+async def login(body: Credentials) -> Answer:
+    """Begin a session: an access token in the body, the refresh token in a cookie that scripts cannot read."""
+    return await _answer(await accounts.sign_in(email=body.email, password=body.password))
+
+
+@routes.post("/auth/refresh", name="auth.refresh", summary="Renew the access token", public=True, needs_tenant=False)
+async def refresh(request: RequestFacts) -> Answer:
+    """Trade the refresh cookie for an access token and the next refresh cookie; an old one ends the session."""
+    refresh_cookie.refuse_cross_site(request)
+    token = request.cookies.get(refresh_cookie.NAME, "")
+    try:
+        return await _answer(await sessions.rotate(token))
+    except Unauthenticated as error:
+        error.headers["Set-Cookie"] = refresh_cookie.no_refresh()
+        raise
+
+
+@routes.post("/auth/logout", name="auth.logout", summary="Sign out", public=True, needs_tenant=False)
+async def logout(request: RequestFacts, actor: Actor) -> Answer:
+    """End the session of the refresh cookie, or else of the access token; fine too when there is none."""
+    refresh_cookie.refuse_cross_site(request)
+    session = await sessions.session_of(request.cookies.get(refresh_cookie.NAME, ""))
+    if session is not None:
+        await sessions.end_if_open(session.id, user_id=session.user_id, reason="signed out")
+    elif actor.session_id is not None and actor.user_id is not None:
+        await sessions.end_if_open(actor.session_id, user_id=actor.user_id, reason="signed out")
+    return Answer(None, 204, cookies=(refresh_cookie.no_refresh(),))
+
+
+@routes.post(
+    "/auth/email/verify", name="auth.verify_email", summary="Verify an e-mail address", public=True, needs_tenant=False
+)
+async def verify_email(body: Verification) -> Answer:
+    """With `token`: the address it was sent to is proved. With `email`: a token is sent to it, if it needs one."""
+    if body.token is not None:
+        return Answer({"email": await recovery.verify_email(body.token), "verified": True})
+    await recovery.send_verification(body.email or "")
+    return Answer({"verification": "sent"}, 202)
+
+
+@routes.post(
+    "/auth/password/forgot",
+    name="auth.forgot_password",
+    summary="Ask for a new password",
+    public=True,
+    needs_tenant=False,
+)
+async def forgot_password(body: AddressOnly) -> Accepted:
+    """Send a link to this address, if somebody has it; the answer does not say."""
+    await recovery.send_reset(body.email)
+    return Accepted({"reset": "sent"})
+
+
+@routes.post(
+    "/auth/password/reset", name="auth.reset_password", summary="Set a new password", public=True, needs_tenant=False
+)
+async def reset_password(body: Reset) -> Answer:
+    """Set a new password with the token that was sent; every session ends."""
+    await recovery.reset_password(body.token, body.password)
+    return Answer({"reset": True}, cookies=(refresh_cookie.no_refresh(),))
+
+
+@routes.post(
+    "/auth/password/change",
+    name="auth.change_password",
+    summary="Change my password",
+    signed_in=True,
+    needs_tenant=False,
+)
+async def change_password(body: PasswordChange, actor: Actor) -> Answer:
+    """Replace my password; every other session ends, this one gets a new access token."""
+    user_id, session_id = session_behind(actor)
+    return await _answer(
+        await recovery.change_password(user_id, session_id, current=body.current_password, new=body.new_password)
+    )
+
+
+@routes.get(
+    "/auth/oauth/<provider>/start",
+    name="auth.oauth_start",
+    summary="Sign in with another provider",
+    public=True,
+    needs_tenant=False,
+    status=302,
+)
+async def oauth_start(provider: str, query: Start) -> Answer:
+    """Send the browser to the provider."""
+    begun = await oauth.begin(provider, query.return_to)
+    cookie = refresh_cookie.browser(begun.browser, int(oauth.LIFETIME.total_seconds()))
+    return Answer(None, 302, headers={"Location": begun.url}, cookies=(cookie,))
+
+
+@routes.get(
+    "/auth/oauth/<provider>/callback",
+    name="auth.oauth_callback",
+    summary="Come back from another provider",
+    public=True,
+    needs_tenant=False,
+)
+async def oauth_callback(provider: str, query: Callback, request: RequestFacts) -> Answer:
+    """Finish the sign-in: to `return_to` with the refresh cookie set, or the tokens as JSON where none was named."""
+    finished = await oauth.finish(
+        provider,
+        state=query.state,
+        code=query.code,
+        browser=request.cookies.get(refresh_cookie.BROWSER, ""),
+        error=query.error,
+        issuer=query.iss,
+    )
+    cookies = (refresh_cookie.refresh(finished.signed_in.refresh_token), refresh_cookie.browser("", 0))
+    if finished.return_to:
+        address = services().settings.public_url + finished.return_to
+        return Answer(None, 302, headers={"Location": address}, cookies=cookies)
+    return Answer(await tokens(finished.signed_in), cookies=cookies)
+
+
+def session_behind(actor: Actor) -> tuple[UUID, UUID]:
+    """The person and the session behind a request.
+
+    Raises:
+        Unauthenticated: it is not a person with a session, such as an API key.
+    """
+    if actor.kind != "user" or actor.user_id is None or actor.session_id is None:
+        raise Unauthenticated("Sign in as a person for this; an API key cannot do it.")
+    return actor.user_id, actor.session_id

@@ -1,0 +1,118 @@
+"""`/me`: my profile, my settings, where I belong, where I am signed in."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, JsonValue, RootModel
+
+from host.api.auth import Address, Name, Secret, person, session_behind
+from host.api.tenant import list_tenants, owned_by
+from host.contracts import Actor, Row
+from host.errors import ValidationFailed
+from host.identity import accounts, sessions
+from host.identity.models import Session
+from host.web.routes import Routes
+
+routes = Routes()
+
+LARGEST_SETTINGS = 64 * 1024
+"""Bytes of a person's settings; they are read on the way, not searched or listed."""
+
+
+class ProfileChanges(BaseModel):
+    """What I may change of myself; a field left out stays. Another address needs my password."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: Name | None = None
+    email: Address | None = None
+    current_password: Secret | None = None
+
+
+class PersonalSettings(RootModel[dict[str, JsonValue]]):
+    """What the programs I use keep about how I like them: any JSON object."""
+
+
+def device(session: Session, current: UUID | None) -> Row:
+    """A session as the API shows it to whose it is."""
+    fields = ("id", "user_agent", "address", "created_at", "last_used_at", "expires_at")
+    return {field: getattr(session, field) for field in fields} | {"current": session.id == current}
+
+
+@routes.get("/me", name="me.read", summary="My profile", signed_in=True, needs_tenant=False)
+async def read_me(actor: Actor) -> Row:
+    """My profile."""
+    return person(await owned_by(actor))
+
+
+@routes.patch("/me", name="me.update", summary="Change my profile", signed_in=True, needs_tenant=False)
+async def update_me(body: ProfileChanges, actor: Actor, if_match: int | None) -> Row:
+    """Change my name, or ask for another e-mail address: it counts when the link sent there is opened."""
+    user = await owned_by(actor)
+    if "name" in body.model_fields_set and body.name is None:
+        raise ValidationFailed(details={"name": "cannot be empty"})
+    changed = await accounts.update_profile(
+        user.id, name=body.name, email=body.email, current_password=body.current_password, version=if_match
+    )
+    return person(changed)
+
+
+@routes.get("/me/settings", name="my_settings.read", summary="My settings", signed_in=True, needs_tenant=False)
+async def read_settings(actor: Actor) -> dict[str, JsonValue]:
+    """My settings, as they were put here."""
+    return (await owned_by(actor)).settings
+
+
+@routes.put(
+    "/me/settings",
+    name="my_settings.update",
+    summary="Replace my settings",
+    signed_in=True,
+    needs_tenant=False,
+    max_body=LARGEST_SETTINGS,
+)
+async def replace_settings(body: PersonalSettings, actor: Actor) -> dict[str, JsonValue]:
+    """Put these settings in the place of the old ones."""
+    return await accounts.replace_settings((await owned_by(actor)).id, body.root)
+
+
+@routes.get(
+    "/me/tenants", name="my_tenants.list", summary="Organisations I belong to", signed_in=True, needs_tenant=False
+)
+async def list_my_tenants(actor: Actor) -> list[Row]:
+    """Every organisation I belong to, with my role there."""
+    return await list_tenants(actor)
+
+
+@routes.get("/me/sessions", name="my_sessions.list", summary="Where I am signed in", signed_in=True, needs_tenant=False)
+async def list_sessions(actor: Actor) -> list[Row]:
+    """My open sessions, the last used one first; `current` marks the one that asks."""
+    user_id, current = session_behind(actor)
+    return [device(each, current) for each in await sessions.sessions_of(user_id)]
+
+
+@routes.delete(
+    "/me/sessions",
+    name="my_sessions.delete_all",
+    summary="Sign out everywhere else",
+    signed_in=True,
+    needs_tenant=False,
+)
+async def end_other_sessions(actor: Actor) -> None:
+    """End all my sessions but the one that asks."""
+    user_id, current = session_behind(actor)
+    await sessions.end_all(user_id, reason="ended from another session", but=current)
+
+
+@routes.delete(
+    "/me/sessions/<uuid:session_id>",
+    name="my_sessions.delete",
+    summary="Sign out somewhere",
+    signed_in=True,
+    needs_tenant=False,
+)
+async def end_session(session_id: UUID, actor: Actor) -> None:
+    """End one of my sessions; its tokens stop working at once."""
+    user_id, current = session_behind(actor)
+    reason = "signed out" if session_id == current else "ended from another session"
+    await sessions.end(session_id, user_id=user_id, reason=reason)

@@ -1,0 +1,200 @@
+"""`/operator/tenants`: the deployment's operators look after tenants."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, EmailStr, Field, StringConstraints
+
+from host.api.tenant import Name, shape
+from host.contracts import Created, Page, Row
+from host.data import cursors
+from host.errors import NotFound, ValidationFailed
+from host.origin import in_tenant
+from host.provisioning import provisioning
+from host.services import limit_value, services
+from host.web.routes import Routes
+from tenants.models import Tenant, TenantStatus, User
+
+routes = Routes()
+Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+
+
+class TenantQuery(BaseModel):
+    """Which organisations to list, by slug."""
+
+    model_config = ConfigDict(extra="forbid")
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
+    cursor: str | None = None
+    status: TenantStatus | None = None
+    plan: str | None = None
+    q: str | None = None
+
+
+class NewTenant(BaseModel):
+    """An organisation to make for somebody who has an account."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: Name
+    slug: str | None = None
+    plan: str | None = None
+    owner_email: EmailStr | None = None
+
+
+class Suspension(BaseModel):
+    """Why; the members see it."""
+
+    model_config = ConfigDict(extra="forbid")
+    reason: Reason
+
+
+class PlanChange(BaseModel):
+    """The id of a plan in config/plans.toml."""
+
+    model_config = ConfigDict(extra="forbid")
+    plan: str
+
+
+class LimitChange(BaseModel):
+    """A value as config/plans.toml writes it: "20", "500/month", "5 GB", "unlimited"."""
+
+    model_config = ConfigDict(extra="forbid")
+    value: str
+
+
+@routes.get(
+    "/operator/tenants", name="operator.tenants.list", summary="All organisations", operator=True, needs_tenant=False
+)
+async def list_tenants(query: TenantQuery) -> Page:
+    """Every organisation of the deployment, by slug."""
+    found = Tenant.all().order_by("slug").limit(query.limit + 1)
+    if query.status is not None:
+        found = found.filter(status=query.status)
+    if query.plan is not None:
+        found = found.filter(plan=query.plan)
+    if query.q is not None:
+        found = found.filter(name__icontains=query.q)
+    if query.cursor is not None:
+        found = found.filter(slug__gt=str(cursors.decode(_key(), _scope(query), query.cursor)[0]))
+    rows = [shape(each) | {"status_reason": each.status_reason} for each in await found]
+    page = rows[: query.limit]
+    more = cursors.encode(_key(), _scope(query), [page[-1]["slug"]]) if len(rows) > query.limit else None
+    return Page(page, query.limit, more)
+
+
+@routes.post("/operator/tenants", name="operator.tenants.create", summary="Make one", operator=True, needs_tenant=False)
+async def create_tenant(body: NewTenant) -> Created:
+    """Make an organisation, with or without an owner."""
+    owner = None
+    if body.owner_email is not None:
+        owner = await User.get_or_none(email=body.owner_email.lower())
+        if owner is None:
+            raise ValidationFailed(details={"owner_email": "nobody has an account with this address"})
+    tenant = await provisioning().create(body.name, slug=body.slug, plan=body.plan or "", owner=owner)
+    return Created(shape(tenant), f"/operator/tenants/{tenant.slug}")
+
+
+@routes.get(
+    "/operator/tenants/<slug>", name="operator.tenants.read", summary="One organisation", operator=True,
+    needs_tenant=False,
+)  # fmt: skip
+async def read_tenant(slug: str) -> Row:
+    """One organisation with its own values of limits."""
+    tenant = await _by_slug(slug)
+    facts = await services().facts.tenant(tenant.id, None)
+    return shape(tenant) | {"status_reason": tenant.status_reason, "limits": dict(facts.limits) if facts else {}}
+
+
+@routes.delete(
+    "/operator/tenants/<slug>", name="operator.tenants.delete", summary="Close one", operator=True,
+    needs_tenant=False,
+)  # fmt: skip
+async def delete_tenant(slug: str) -> None:
+    """Close an organisation; it is purged when the grace period is over."""
+    await provisioning().delete(await _id(slug))
+
+
+@routes.post(
+    "/operator/tenants/<slug>/suspend", name="operator.tenants.suspend", summary="Suspend one", operator=True,
+    needs_tenant=False,
+)  # fmt: skip
+async def suspend_tenant(slug: str, body: Suspension) -> Row:
+    """Close an organisation to its members for now."""
+    await provisioning().suspend(await _id(slug), body.reason)
+    return shape(await _by_slug(slug))
+
+
+@routes.post(
+    "/operator/tenants/<slug>/resume", name="operator.tenants.resume", summary="Resume one", operator=True,
+    needs_tenant=False,
+)  # fmt: skip
+async def resume_tenant(slug: str) -> Row:
+    """Open a suspended organisation again, or take back a deletion within its grace period."""
+    await provisioning().resume(await _id(slug))
+    return shape(await _by_slug(slug))
+
+
+@routes.post(
+    "/operator/tenants/<slug>/purge", name="operator.tenants.purge", summary="Purge one now", operator=True,
+    needs_tenant=False,
+)  # fmt: skip
+async def purge_tenant(slug: str) -> None:
+    """Remove everything of a deleted organisation now, before its grace period is over."""
+    await provisioning().purge(await _id(slug))
+
+
+@routes.put(
+    "/operator/tenants/<slug>/plan", name="operator.tenants.plan", summary="Change its plan", operator=True,
+    needs_tenant=False,
+)  # fmt: skip
+async def set_plan(slug: str, body: PlanChange) -> Row:
+    """Move an organisation to another plan."""
+    await provisioning().set_plan(await _id(slug), body.plan)
+    return shape(await _by_slug(slug))
+
+
+@routes.put(
+    "/operator/tenants/<slug>/limits/<limit>", name="operator.limits.update", summary="Give it its own limit",
+    operator=True, needs_tenant=False,
+)  # fmt: skip
+async def set_limit(slug: str, limit: str, body: LimitChange) -> Row:
+    """Give an organisation its own value of a limit; it wins over the plan's."""
+    tenant_id = await _id(slug)
+    await provisioning().set_limit(tenant_id, limit, body.value)
+    return await _limit(tenant_id, limit)
+
+
+@routes.delete(
+    "/operator/tenants/<slug>/limits/<limit>", name="operator.limits.delete", summary="Take its own limit back",
+    operator=True, needs_tenant=False,
+)  # fmt: skip
+async def unset_limit(slug: str, limit: str) -> None:
+    """Take an organisation's own value of a limit back; the plan's holds again."""
+    await provisioning().set_limit(await _id(slug), limit, None)
+
+
+def _key() -> bytes:
+    return services().database.cursor_key
+
+
+def _scope(query: TenantQuery) -> tuple[str, ...]:
+    return ("operator.tenants", query.status or "", query.plan or "", query.q or "")
+
+
+async def _by_slug(slug: str) -> Tenant:
+    tenant = await Tenant.get_or_none(slug=slug)
+    if tenant is None:
+        raise NotFound("There is no such tenant.")
+    return tenant
+
+
+async def _id(slug: str) -> UUID:
+    return (await _by_slug(slug)).id
+
+
+async def _limit(tenant_id: UUID, limit: str) -> Row:
+    facts = await services().facts.tenant(tenant_id, None)
+    with in_tenant(facts):
+        value, source = await limit_value(limit, facts)
+    return {"name": limit, "value": str(value), "source": source}

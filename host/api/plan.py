@@ -1,0 +1,117 @@
+"""`/tenant/plan`, `/usage` and `/tenant/explain`: what the plan allows, what is used, and why yes or no."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from pydantic import BaseModel, ConfigDict
+
+from host.contracts import Decision, Row
+from host.errors import NotFound, ValidationFailed
+from host.origin import grants
+from host.provisioning import provisioning
+from host.services import limit_value, services, tenant_facts
+from host.web.routes import Routes
+from tenants.access import explain
+from tenants.plans import window
+
+routes = Routes()
+
+
+class Question(BaseModel):
+    """Exactly one of the three."""
+
+    model_config = ConfigDict(extra="forbid")
+    permission: str | None = None
+    limit: str | None = None
+    plugin: str | None = None
+
+
+@routes.get("/tenant/plan", name="plan.read", summary="The plan", permission="tenant.plan.read")
+async def read_plan() -> Row:
+    """The organisation's plan, and the others it could move to."""
+    facts, plans = await tenant_facts(), services().plans
+    plan = plans.get(facts.plan)
+    if plan is None:
+        raise NotFound(f"This deployment has no plan {facts.plan!r} any more; ask its operators.")
+    return {
+        "id": plan.id,
+        "title": plan.title,
+        "price": plan.price,
+        "currency": plan.currency,
+        "features": [each.id for each in provisioning().registry.plugins if plans.allows(plan.id, each.id)],
+        "limits": [await _limit_row(name) for name in services().limits],
+        "others": [
+            {"id": other.id, "title": other.title, "price": other.price, "currency": other.currency}
+            for other in plans
+            if other.id != plan.id
+        ],
+    }
+
+
+@routes.get("/usage", name="usage.read", summary="Usage", permission="tenant.usage.read")
+async def read_usage() -> list[Row]:
+    """Every limit of the plan with what is used of it and when it renews."""
+    return [await _limit_row(name) for name in services().limits]
+
+
+@routes.get("/tenant/explain", name="explain.read", summary="Why?", permission="tenant.explanations.read")
+async def explain_one(query: Question) -> Row:
+    """Why a permission, a limit or a plugin is as it is for whoever asks, step by step."""
+    asked = [name for name in ("permission", "limit", "plugin") if getattr(query, name) is not None]
+    if len(asked) != 1:
+        raise ValidationFailed(details={"query": "ask for exactly one of permission, limit, plugin"})
+    if query.permission is not None:
+        return _explain_permission(query.permission)
+    if query.plugin is not None:
+        decision = provisioning().registry.gate.decide(await tenant_facts(), query.plugin)
+        return _shape("plugin", query.plugin, decision)
+    return await _explain_limit(query.limit or "")
+
+
+def _explain_permission(permission: str) -> Row:
+    if permission not in provisioning().registry.catalog.permissions:
+        raise NotFound(f"Nothing here declares a permission {permission!r}.")
+    allowed, steps = explain(grants(), permission)
+    return _shape("permission", permission, Decision(allowed, steps[-1] if steps else "", steps))
+
+
+async def _explain_limit(name: str) -> Row:
+    if name not in services().limits:
+        raise NotFound(f"Nothing here declares a limit {name!r}.")
+    facts, row = await tenant_facts(), await _limit_row(name)
+    value, source = await limit_value(name)
+    told = {
+        "default": f"the plan {facts.plan} says nothing about it, so its own default holds",
+        "plan": f"the plan {facts.plan} says so",
+        "tenant": "this organisation has a value of its own",
+    }
+    steps = (
+        f"declared: {services().limits[name].summary}",
+        f"{name} is {value}: {told[source]}",
+        f"used: {row['used'] if row['used'] is not None else 'not counted'}",
+    )
+    left = value.amount is None or row["used"] is None or row["used"] < value.amount
+    return _shape("limit", name, Decision(left, steps[1], steps)) | {"value": row}
+
+
+def _shape(kind: str, name: str, decision: Decision) -> Row:
+    return {kind: name, "allowed": decision.allowed, "reason": decision.reason, "steps": list(decision.steps)}
+
+
+async def _limit_row(name: str) -> Row:
+    declared = services().limits[name]
+    value, source = await limit_value(name)
+    quota = declared.kind == "quota"
+    period = window(value, datetime.now(UTC)) if quota else None
+    return {
+        "name": name,
+        "summary": declared.summary,
+        "kind": declared.kind,
+        "unit": declared.unit,
+        "limit": value.amount,
+        "value": str(value),
+        "source": source,
+        "used": await services().quotas.used(name, value) if quota else None,
+        "resets_at": period[1] if period else None,
+    }

@@ -1,0 +1,110 @@
+"""`/tenant/plugins`: which features are on for this organisation, and how each is set up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
+
+from host.contracts import Row
+from host.errors import NotFound, ValidationFailed
+from host.provisioning import provisioning
+from host.services import services, tenant_facts, unit_of_work
+from host.web.routes import Routes
+from tenants.context import current
+from tenants.models import Activation
+
+routes = Routes()
+
+
+class Switch(BaseModel):
+    """On or off; `cascade` also switches off what needs it."""
+
+    model_config = ConfigDict(extra="forbid")
+    enabled: bool
+    cascade: bool = False
+
+
+class PluginSettings(RootModel[dict[str, Any]]):
+    """Settings by name; the plugin's own model checks them."""
+
+
+async def _rows() -> list[Row]:
+    registry, facts = provisioning().registry, await tenant_facts()
+    rows = []
+    for plugin in registry.plugins:
+        decision = registry.gate.decide(facts, plugin.id)
+        rows.append(
+            {
+                "id": plugin.id,
+                "name": plugin.manifest.name,
+                "version": plugin.manifest.version,
+                "summary": plugin.manifest.summary,
+                "enabled": plugin.id in registry.gate.switched_on(facts),
+                "effective": decision.allowed,
+                "why": decision.reason,
+                "requires": list(plugin.requires),
+                "required_by": list(plugin.required_by),
+            }
+        )
+    return rows
+
+
+@routes.get("/tenant/plugins", name="plugins.list", summary="Features", permission="tenant.plugins.read")
+async def list_plugins() -> list[Row]:
+    """Every plugin of this deployment, whether it is on here, whether it works, and why."""
+    return await _rows()
+
+
+@routes.put(
+    "/tenant/plugins/<plugin_id>",
+    name="plugins.update",
+    summary="Switch a feature on or off",
+    permission="tenant.plugins.update",
+)
+async def switch_plugin(plugin_id: str, body: Switch) -> Row:
+    """Switch a feature; its data stays when it goes off and is back when it comes on."""
+    await provisioning().switch(plugin_id, body.enabled, cascade=body.cascade)
+    return next(row for row in await _rows() if row["id"] == plugin_id)
+
+
+@routes.get(
+    "/tenant/plugins/<plugin_id>/settings",
+    name="plugins.settings.read",
+    summary="A feature's settings",
+    permission="tenant.plugins.read",
+)
+async def read_settings(plugin_id: str) -> Row:
+    """What this organisation has set for a feature, defaults filled in; secrets are masked."""
+    stored = (await tenant_facts()).plugin_settings.get(plugin_id, {})
+    return _model(plugin_id).model_validate(stored).model_dump(mode="json")
+
+
+@routes.put(
+    "/tenant/plugins/<plugin_id>/settings",
+    name="plugins.settings.update",
+    summary="Set a feature up",
+    permission="tenant.plugins.update",
+)
+async def write_settings(plugin_id: str, body: PluginSettings) -> Row:
+    """Replace a feature's settings in this organisation."""
+    try:
+        checked = _model(plugin_id).model_validate(body.root)
+    except ValidationError as error:
+        wrong = {".".join(map(str, each["loc"])): each["msg"] for each in error.errors()}
+        raise ValidationFailed(details=wrong) from error
+    async with unit_of_work() as work:
+        row, _ = await Activation.get_or_create(plugin=plugin_id)
+        row.settings = checked.model_dump(mode="json", exclude_unset=True)
+        row.version += 1
+        await row.save(update_fields=["settings", "version", "updated_at"])
+        work.record("tenant.plugins.configure", "plugin", plugin_id, after={"set": sorted(row.settings)})
+        work.touch(tenant=current())
+    return checked.model_dump(mode="json")
+
+
+def _model(plugin_id: str) -> type[BaseModel]:
+    model = services().tenant_settings.get(plugin_id)
+    if provisioning().registry.plugin(plugin_id) is None or model is None:
+        raise NotFound(f"There is no plugin {plugin_id!r} here that an organisation can set up.")
+    return model

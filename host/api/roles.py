@@ -1,0 +1,160 @@
+"""`/tenant/roles` and `/tenant/permissions`: what a role may do; nobody grants what they lack."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from tortoise.exceptions import IntegrityError
+
+from host.contracts import Created, Page, Query, Row
+from host.data.records import Records
+from host.errors import Conflict, PermissionDenied, ValidationFailed
+from host.origin import grants
+from host.provisioning import provisioning
+from host.services import tenant_facts, unit_of_work
+from host.web.routes import Routes
+from tenants.context import current
+from tenants.models import Invitation, Membership, Role
+
+routes = Routes()
+ROLES = Records(Role, filters=("name", "built_in"), sorts=("name", "created_at"), default_sort="created_at")
+RoleName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
+
+
+class NewRole(BaseModel):
+    """A role of the organisation's own."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: RoleName
+    title: Annotated[str, StringConstraints(max_length=200)] = ""
+    permissions: Annotated[list[str], Field(max_length=1000)] = []
+    all_permission: bool = False
+
+
+class RoleChanges(BaseModel):
+    """What may be changed of a role; a field left out stays."""
+
+    model_config = ConfigDict(extra="forbid")
+    title: Annotated[str, StringConstraints(max_length=200)] | None = None
+    permissions: Annotated[list[str], Field(max_length=1000)] | None = None
+    all_permission: bool | None = None
+
+
+def refuse_beyond_own(permissions: Iterable[str], all_permission: bool) -> None:
+    """Nobody grants what they lack.
+
+    Raises:
+        PermissionDenied: the actor lacks one of the permissions, or `all_permission`.
+    """
+    held = grants()
+    lacking = () if held.all_permission else tuple(sorted(set(held.lacking(permissions))))
+    if all_permission and not held.all_permission:
+        lacking = ("all_permission", *lacking)
+    if lacking:
+        raise PermissionDenied("Nobody grants what they lack.", details={"lacking": list(lacking)})
+
+
+def effective(row: Row) -> Row:
+    """A role as the API shows it: built-in ones with what the loaded plugins give them."""
+    if row["built_in"]:
+        given = provisioning().role_permissions.get(row["name"], frozenset())
+        return row | {"permissions": sorted({*row["permissions"], *given})}
+    return row
+
+
+def refuse_unknown(permissions: Iterable[str]) -> None:
+    """Raises ValidationFailed for a permission that nothing here declares."""
+    known = provisioning().registry.catalog.permissions
+    unknown = sorted(each for each in permissions if each not in known)
+    if unknown:
+        raise ValidationFailed(details={"permissions": f"nothing here declares {', '.join(unknown)}"})
+
+
+@routes.get(
+    "/tenant/roles", name="roles.list", summary="Roles", permission="tenant.roles.read", listing=ROLES, returns=ROLES
+)
+async def list_roles(query: Query) -> Page:
+    """The organisation's roles."""
+    page = await ROLES.page(query)
+    return Page([effective(row) for row in page.items], page.limit, page.next_cursor)
+
+
+@routes.post(
+    "/tenant/roles", name="roles.create", summary="Make a role", permission="tenant.roles.create", returns=ROLES
+)
+async def create_role(body: NewRole) -> Created:
+    """Make a role from permissions the maker holds."""
+    refuse_unknown(body.permissions)
+    refuse_beyond_own(body.permissions, body.all_permission)
+    values = body.model_dump() | {"permissions": sorted(set(body.permissions))}
+    try:
+        async with unit_of_work() as work:
+            row = await ROLES.insert(**values)
+            work.record("tenant.roles.create", "role", row["id"], after=values)
+    except IntegrityError as error:
+        raise Conflict(f"There is a role {body.name!r} already.", details={"name": "taken"}) from error
+    return Created(row, f"/tenant/roles/{row['id']}")
+
+
+@routes.patch(
+    "/tenant/roles/<uuid:role_id>",
+    name="roles.update",
+    summary="Change a role",
+    permission="tenant.roles.update",
+    returns=ROLES,
+)
+async def update_role(role_id: UUID, body: RoleChanges, if_match: int | None) -> Row:
+    """Change a role of the organisation's own; who holds it has the new permissions within a second."""
+    changes = body.model_dump(exclude_none=True)
+    async with unit_of_work() as work:
+        role = effective(await ROLES.get(role_id))
+        _refuse_built_in(role)
+        refuse_beyond_own(role["permissions"], role["all_permission"])
+        refuse_unknown(changes.get("permissions", ()))
+        refuse_beyond_own(changes.get("permissions", ()), changes.get("all_permission", False))
+        change = await ROLES.change(role_id, changes, version=if_match)
+        work.record("tenant.roles.update", "role", role_id, before=change.changed_before, after=change.changed_after)
+        work.touch(tenant=current())
+    return change.after
+
+
+@routes.delete(
+    "/tenant/roles/<uuid:role_id>", name="roles.delete", summary="Delete a role", permission="tenant.roles.delete"
+)
+async def delete_role(role_id: UUID, if_match: int | None) -> None:
+    """Delete a role that nobody holds."""
+    async with unit_of_work() as work:
+        role = await ROLES.get(role_id)
+        _refuse_built_in(role)
+        refuse_beyond_own(role["permissions"], role["all_permission"])
+        if await Membership.filter(role_id=role_id).exists():
+            raise Conflict("Members hold this role; give them another one first.")
+        await Invitation.filter(role_id=role_id).delete()
+        await ROLES.remove(role_id, version=if_match)
+        work.record("tenant.roles.delete", "role", role_id, before={"name": role["name"]})
+
+
+@routes.get(
+    "/tenant/permissions",
+    name="permissions.list",
+    summary="Permissions that a role may hold",
+    permission="tenant.roles.read",
+)
+async def list_permissions() -> list[Row]:
+    """Every permission of the host and of the plugins that are on, with whether the asker holds it."""
+    registry, held = provisioning().registry, grants()
+    active = registry.gate.active(await tenant_facts())
+    owner = registry.catalog.permission_owner
+    return [
+        {"name": each.name, "summary": each.summary, "plugin": owner[each.name], "held": held.allows(each.name)}
+        for each in registry.catalog.permissions.values()
+        if owner[each.name] in active
+    ]
+
+
+def _refuse_built_in(role: Row) -> None:
+    if role["built_in"]:
+        raise Conflict(f"{role['name']} is a built-in role; make a role of your own and change that.")

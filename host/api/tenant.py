@@ -1,0 +1,108 @@
+"""`/tenants` and `/tenant`: my organisations, and the current one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+from host.contracts import Actor, Answer, Created, Row
+from host.errors import PermissionDenied, PreconditionFailed, Unauthenticated, ValidationFailed
+from host.provisioning import provisioning
+from host.services import unit_of_work
+from host.web.routes import Routes
+from tenants.context import across, current
+from tenants.models import Membership, Tenant, User
+
+routes = Routes()
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+
+
+class NewTenant(BaseModel):
+    """An organisation to make; the slug is made from the name when it is not given, and never changes."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: Name
+    slug: str | None = None
+
+
+class TenantChanges(BaseModel):
+    """What may be changed of an organisation."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: Name
+
+
+class Confirmation(BaseModel):
+    """The organisation's slug, typed again, so that nobody closes the wrong one."""
+
+    model_config = ConfigDict(extra="forbid")
+    confirm: str
+
+
+def shape(tenant: Tenant) -> Row:
+    """An organisation as the API shows it."""
+    fields = ("id", "slug", "name", "status", "plan", "delete_after", "version", "created_at", "updated_at")
+    return {field: getattr(tenant, field) for field in fields}
+
+
+async def owned_by(actor: Actor) -> User:
+    """The person behind a request.
+
+    Raises:
+        PermissionDenied: it is an API key: keys belong to one organisation.
+    """
+    if actor.kind != "user":
+        raise PermissionDenied("This belongs to a person; an API key cannot use it.")
+    user = await User.get_or_none(id=actor.user_id)
+    if user is None:
+        raise Unauthenticated
+    return user
+
+
+@routes.get("/tenants", name="tenants.list", summary="Organisations I belong to", signed_in=True, needs_tenant=False)
+async def list_tenants(actor: Actor) -> list[Row]:
+    """Every organisation of the person who asks, with the role held there."""
+    user = await owned_by(actor)
+    with across("a person's own memberships"):
+        memberships = await Membership.filter(user_id=user.id).select_related("role").order_by("created_at")
+    tenants = {tenant.id: tenant for tenant in await Tenant.filter(id__in=[each.tenant_id for each in memberships])}
+    return [shape(tenants[each.tenant_id]) | {"role": each.role.name} for each in memberships]
+
+
+@routes.post("/tenants", name="tenants.create", summary="Make an organisation", signed_in=True, needs_tenant=False)
+async def create_tenant(body: NewTenant, actor: Actor) -> Created:
+    """Make an organisation; whoever makes it becomes its owner."""
+    tenant = await provisioning().create(body.name, slug=body.slug, owner=await owned_by(actor))
+    return Created(shape(tenant), "/tenant")
+
+
+@routes.get("/tenant", name="tenant.read", summary="The current organisation", signed_in=True)
+async def read_tenant() -> Row:
+    """The organisation this request is for."""
+    return shape(await Tenant.get(id=current()))
+
+
+@routes.patch("/tenant", name="tenant.update", summary="Rename the organisation", permission="tenant.profile.update")
+async def update_tenant(body: TenantChanges, if_match: int | None) -> Row:
+    """Rename the current organisation."""
+    async with unit_of_work() as work:
+        tenant = await Tenant.select_for_update().get(id=current())
+        if if_match is not None and if_match != tenant.version:
+            raise PreconditionFailed
+        before = tenant.name
+        tenant.name, tenant.version = body.name, tenant.version + 1
+        await tenant.save(update_fields=["name", "version", "updated_at"])
+        work.record("tenant.profile.update", "tenant", tenant.id, before={"name": before}, after={"name": body.name})
+        work.touch(tenant=tenant.id)
+    return shape(tenant)
+
+
+@routes.delete("/tenant", name="tenant.delete", summary="Close the organisation", permission="tenant.profile.delete")
+async def delete_tenant(query: Confirmation) -> Answer:
+    """Close the current organisation; until `delete_after` an operator can bring it back."""
+    tenant = await Tenant.get(id=current())
+    if query.confirm != tenant.slug:
+        raise ValidationFailed(details={"confirm": f"must be the organisation's slug, {tenant.slug}"})
+    due = await provisioning().delete(tenant.id)
+    return Answer({"status": "deleting", "delete_after": due}, status=202)

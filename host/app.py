@@ -1,0 +1,359 @@
+"""The composition root: settings and plugins become an application; read it from top to bottom like a list."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from host import itself
+from host.cache.embedded import EmbeddedRedis
+from host.cache.versions import Versions, tenant_version_key
+from host.cache.wire import Wire
+from host.contracts import Action, Decision
+from host.data.database import Database
+from host.data.migrations import Migrations
+from host.data.transactions import Transactions
+from host.errors import ConfigurationError, Unavailable
+from host.events.announce import Announcer
+from host.identity.accounts import ensure_operator
+from host.identity.sessions import access_tokens
+from host.identity.tokens import derived
+from host.jobs.bell import Bell
+from host.jobs.catalog import TaskCatalog
+from host.jobs.courier import Courier
+from host.jobs.ledger import Ledger
+from host.jobs.reconciler import Reconciler
+from host.jobs.runner import Runner
+from host.limits.quotas import Quotas
+from host.limits.rates import Rates
+from host.log import logger
+from host.origin import standing
+from host.provisioning import Provisioning, provided_by, read_roles
+from host.registry.registry import Registry
+from host.services import Services, offering
+from host.settings import Settings, secrets
+from host.storage.local import LocalStorage
+from host.storage.s3 import S3Storage
+from host.storage.window import Storage
+from host.web.application import build_quart
+from host.web.checkpoint import Checkpoint
+from host.web.handling import Handling
+from host.web.headers import HeaderRules
+from host.web.openapi import pages
+from host.web.pipeline import Pipeline
+from tenants.context import bind
+from tenants.facts import Facts, TenantFacts
+from tenants.models import Tenant, TenantStatus
+from tenants.plans import PlanError, Plans
+from tenants.resolver import Directory
+from tenants.scoping import TenantModel
+
+_log = logger("host")
+
+
+@dataclass(frozen=True)
+class House:
+    """One application: everything put together. Any number may live in one process."""
+
+    settings: Settings
+    registry: Registry
+    services: Services
+    provisioning: Provisioning
+    migrations: Migrations
+    runner: Runner
+    reconciler: Reconciler
+    bell: Bell
+    redis: EmbeddedRedis | None
+
+    @classmethod
+    def build(cls, given: Settings) -> House:
+        """Put an application together; nothing is opened or started yet.
+
+        Raises:
+            ConfigurationError: settings, plugins, plans or roles are not as they should be.
+        """
+        settings = secrets(given)
+        plans = _plans(settings)
+        registry = Registry.load(settings.plugins_file, plans=plans, host_plugin=itself, strict=settings.house.strict)
+        database = _database(settings, registry)
+        redis = None if settings.redis.url else EmbeddedRedis(settings.data.dir / "redis")
+        wire = Wire(
+            redis.url if redis else settings.redis.url,
+            timeout=settings.redis.timeout,
+            revive=redis.start if redis else None,
+        )
+        bell = Bell(redis.url if redis else settings.redis.url, timeout=settings.redis.timeout)
+        ledger = Ledger(lease=timedelta(seconds=settings.jobs.lease))
+        facts = Facts()
+        inner = _Inner(registry, facts, Rates(wire), Versions(wire))
+        announcer = Announcer(registry.catalog.events, registry.catalog.listeners, inner.hears)
+        tasks = TaskCatalog({**registry.catalog.tasks, **announcer.tasks()})
+        services = Services(
+            settings=settings,
+            database=database,
+            transactions=Transactions(
+                database,
+                tell=inner.tell,
+                jobs_for=announcer.jobs_for,
+                store_jobs=ledger.store,
+                push=lambda drafts: bell.ring(len(drafts)),
+                touched=inner.touched,
+            ),
+            wire=wire,
+            rates=inner.rates,
+            quotas=Quotas(),
+            ledger=ledger,
+            storage=_storage(settings),
+            plans=plans,
+            facts=facts,
+            directory=Directory(),
+            limits=registry.catalog.limits,
+            plugin_settings=registry.settings,
+            tenant_settings=registry.catalog.tenant_settings,
+        )
+        models = [
+            model for owned in registry.catalog.models.values() for model in owned if issubclass(model, TenantModel)
+        ]
+        return cls(
+            settings=settings,
+            registry=registry,
+            services=services,
+            provisioning=Provisioning(registry, read_roles(settings.roles_file), models),
+            migrations=Migrations(database),
+            runner=Runner(
+                ledger,
+                Courier(ledger, inner.facts_of),
+                bell,
+                tasks,
+                inner.may_run,
+                concurrency=settings.jobs.concurrency,
+            ),
+            reconciler=Reconciler(
+                ledger,
+                bell,
+                tasks,
+                inner.may_run,
+                _open_tenants,
+                every=settings.jobs.reconcile_every,
+                keep=timedelta(days=settings.jobs.keep_days),
+            ),
+            bell=bell,
+            redis=redis,
+        )
+
+    @contextmanager
+    def bound(self) -> Iterator[None]:
+        """Bind this application's services for the block."""
+        with offering(self.services), provided_by(self.provisioning):
+            yield
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: Settings, *, jobs: bool = False, migrate: bool = False) -> AsyncIterator[House]:
+        """A running application, bound for the block and stopped after it.
+
+        jobs: also run background jobs. migrate: bring the tables up to date first.
+
+        Raises:
+            ConfigurationError: something is not as it should be, such as tables behind the code.
+        """
+        house = cls.build(settings)
+        async with AsyncExitStack() as stack:
+            if house.redis is not None:
+                await house.redis.start()
+                stack.push_async_callback(house.redis.stop)
+            stack.push_async_callback(house.services.wire.close)
+            stack.push_async_callback(house.bell.close)
+            await house.services.database.open()
+            stack.push_async_callback(house.services.database.close)
+            await house._tables(migrate)
+            stack.enter_context(house.bound())
+            operator = settings.operator
+            if operator.email and operator.password.get_secret_value():
+                await ensure_operator(operator.email, operator.password.get_secret_value())
+            await house.registry.start()
+            stack.push_async_callback(house.registry.stop)
+            if jobs:
+                await house.runner.start()
+                stack.push_async_callback(house.runner.stop)
+                await house.reconciler.start()
+                stack.push_async_callback(house.reconciler.stop)
+            yield house
+
+    async def _tables(self, migrate: bool) -> None:
+        if migrate:
+            await self.migrations.migrate()
+        elif pending := await self.migrations.pending():
+            names = ", ".join(str(step) for step in pending[:5])
+            raise ConfigurationError(f"the tables are behind the code ({names}): run `tenantry migrate` first")
+
+    def asgi(self) -> Pipeline:
+        """The ASGI application of this house; start and stop are whoever opened it's."""
+        settings, routes = self.settings, self.registry.catalog.routes
+        secret = settings.identity.secret.get_secret_value()
+        with self.bound():
+            checkpoint = Checkpoint(self.services, self.registry, access_tokens(), self.provisioning.role_permissions)
+        app = build_quart(
+            routes,
+            Handling(checkpoint, routes, settings.server.request_timeout, derived(secret, "idempotency")),
+            max_body=settings.server.max_body,
+            body_timeout=settings.server.body_timeout,
+            pages=pages(self.registry, checkpoint.active_for),
+        )
+        rules = HeaderRules(
+            settings.cors.origins, settings.cors.max_age, secure=settings.public_url.startswith("https://")
+        )
+        return Pipeline(app, rules, self.bound, settings.server.trusted_proxies)
+
+
+class LazyApp:
+    """The ASGI application that a server imports: made from settings when the server's lifespan starts."""
+
+    def __init__(self) -> None:
+        self._app: Pipeline | None = None
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        """Serve one ASGI connection.
+
+        Raises:
+            RuntimeError: the server did not run the lifespan first.
+        """
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif self._app is None:
+            raise RuntimeError("this server must run the ASGI lifespan before the first request")
+        else:
+            await self._app(scope, receive, send)
+
+    async def _lifespan(self, receive: Any, send: Any) -> None:
+        from host.settings import load
+
+        await receive()
+        async with AsyncExitStack() as stack:
+            try:
+                settings = load(plugin_ids=None)
+                house = await stack.enter_async_context(House.open(settings, jobs=settings.server.run_jobs))
+                self._app = house.asgi()
+            except Exception as error:
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                return
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+class _Inner:
+    """The questions that services ask of the registry, handed to them as plain callables."""
+
+    def __init__(self, registry: Registry, facts: Facts, rates: Rates, versions: Versions) -> None:
+        self._registry, self._facts, self.rates, self._versions = registry, facts, rates, versions
+        self._retries: set[asyncio.Task[None]] = set()
+
+    async def facts_of(self, tenant_id: UUID) -> TenantFacts | None:
+        """What is known of a tenant, as fresh as a request would have it."""
+        taken = await self.rates.take([], [tenant_version_key(tenant_id)])
+        return await self._facts.tenant(tenant_id, taken.versions[0])
+
+    async def may_run(self, tenant_id: UUID | None, plugin: str) -> Decision:
+        """Whether jobs of a plugin may run in a tenant now; the host's own always may."""
+        if plugin == "host":
+            return Decision(True, "it belongs to the host")
+        if tenant_id is None:
+            loaded = self._registry.plugin(plugin) is not None and plugin not in self._registry.quarantine
+            return Decision(loaded, "it is loaded" if loaded else f"{plugin} is not loaded or in quarantine")
+        facts = await self.facts_of(tenant_id)
+        if facts is None:
+            return Decision(True, "the tenant is gone; the runner closes the job")
+        if facts.status != TenantStatus.ACTIVE:
+            return Decision(False, f"the organisation is {facts.status.value}")
+        return self._registry.gate.decide(facts, plugin)
+
+    def hears(self, tenant_id: UUID | None, plugin: str) -> bool:
+        """Whether a plugin listens in the bound tenant."""
+        facts = standing().facts
+        if tenant_id is None or facts is None or facts.id != tenant_id:
+            return True
+        return plugin in self._registry.gate.active(facts)
+
+    async def tell(self, action: Action) -> None:
+        """Tell the plugins that are on; of a succeeded action inside its transaction, where raising undoes it."""
+        plugins = None
+        if action.tenant_id is not None:
+            facts = standing().facts
+            if facts is None or facts.id != action.tenant_id:
+                facts = await self._facts.tenant(action.tenant_id, None)
+            plugins = self._registry.gate.active(facts) if facts is not None else frozenset()
+        with bind(action.tenant_id):
+            await self._registry.calling.tell("on_action", action, plugins=plugins, raising=True)
+
+    async def touched(self, tenants: Iterable[UUID], users: Iterable[UUID]) -> None:
+        """Facts changed: give them new version tokens; where Redis is away, again until it is back."""
+        tenants, users = list(tenants), list(users)
+        try:
+            await self._versions.touched(tenants, users)
+        except Unavailable:
+            task = asyncio.create_task(self._touch_later(tenants, users))
+            self._retries.add(task)
+            task.add_done_callback(self._retries.discard)
+
+    async def _touch_later(self, tenants: list[UUID], users: list[UUID]) -> None:
+        while True:
+            await asyncio.sleep(0.2)
+            try:
+                return await self._versions.touched(tenants, users)
+            except Unavailable:
+                continue
+
+
+async def _open_tenants() -> list[UUID]:
+    ids: list[Any] = await Tenant.filter(status=TenantStatus.ACTIVE).values_list("id", flat=True)
+    return ids
+
+
+def _plans(settings: Settings) -> Plans:
+    try:
+        plans = Plans.load(settings.plans_file)
+    except PlanError as error:
+        raise ConfigurationError(str(error)) from error
+    if settings.house.default_plan not in plans.ids:
+        raise ConfigurationError(
+            f"[house] default_plan is {settings.house.default_plan!r}, which {settings.plans_file} does not name: "
+            f"write one of {', '.join(plans.ids)}"
+        )
+    return plans
+
+
+def _storage(settings: Settings) -> Storage:
+    config = settings.storage
+    if config.kind == "local":
+        return LocalStorage(settings.data.dir / "files")
+    return S3Storage(
+        config.bucket,
+        endpoint=config.endpoint,
+        region=config.region,
+        access_key=config.access_key.get_secret_value(),
+        secret_key=config.secret_key.get_secret_value(),
+    )
+
+
+def _database(settings: Settings, registry: Registry) -> Database:
+    plugins = {each: modules for each, modules in registry.model_modules.items() if each != "host"}
+    packages = {plugin.id: f"{plugin.package}.migrations" for plugin in registry.plugins if plugin.id in plugins}
+    config = settings.database
+    if not config.url:
+        settings.data.dir.mkdir(parents=True, exist_ok=True)
+    return Database(
+        config.url,
+        path=settings.data.dir / "tenantry.sqlite3",
+        owner_url=config.owner_url,
+        pool=config.pool,
+        timeout=config.timeout,
+        apps={**itself.APPS, **plugins},
+        migrations={**itself.MIGRATIONS, **packages},
+        cursor_key=derived(settings.identity.secret.get_secret_value(), "cursors"),
+    )

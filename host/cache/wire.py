@@ -1,0 +1,169 @@
+"""The wire to Redis: one lean connection with many commands in flight, and time-outs that hold."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import hiredis
+
+from host.cache.address import Address, parse
+from host.cache.connection import Connection, Reply
+from host.errors import Unavailable
+
+__all__ = ["Refused", "Reply", "Wire"]
+
+Argument = str | bytes | int | float
+
+_log = logging.getLogger("host.cache")
+_PASSING = frozenset({"LOADING", "READONLY", "MASTERDOWN", "OOM", "BUSY", "CLUSTERDOWN", "MISCONF", "TRYAGAIN"})
+_FIRST_WAIT, _LONGEST_WAIT = 0.05, 1.0
+_MOST_IN_FLIGHT = 10_000
+
+
+class Refused(Exception):  # noqa: N818 - what the server did
+    """The server understood the command and said no; `code` is the first word of its answer."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.code = message.partition(" ")[0]
+
+
+class Wire:
+    """A client for short commands (none that block), safe to share by every task of one event loop.
+
+    A command is sent once: when its answer does not come, nobody knows whether it was done, so it is not repeated.
+    A command that was cancelled keeps its place in the line and its answer is thrown away, never given to another.
+    """
+
+    def __init__(
+        self, url: str, *, timeout: float = 2.0, revive: Callable[[], Awaitable[object]] | None = None
+    ) -> None:
+        """Connect on first use.
+
+        Args:
+            url: as `host.cache.address.parse` reads it.
+            timeout: seconds a command may take, connecting included.
+            revive: called when connecting failed, before it is tried once more (starts an embedded server again).
+
+        Raises:
+            ConfigurationError: the URL is not understood.
+        """
+        self._address: Address = parse(url)
+        self._timeout = timeout
+        self._revive = revive
+        self._connection: Connection | None = None
+        self._connecting: asyncio.Task[Connection] | None = None
+        self._wait = 0.0
+        self._not_before = 0.0
+        self._closed = False
+
+    async def call(self, *command: Argument) -> Reply:
+        """Send one command and return its answer: bytes, int, list or None.
+
+        Raises:
+            Unavailable: no connection, or no answer in time.
+            Refused: the server answered with an error.
+        """
+        connection = self._connection
+        if connection is None or not connection.alive:
+            connection = await self._connected()
+        if len(connection.waiting) >= _MOST_IN_FLIGHT:
+            raise Unavailable("Redis answers too slowly: too many commands are waiting.")
+        return _unwrap(await connection.send(_pack(command)))
+
+    async def calls(self, commands: Sequence[Sequence[Argument]]) -> list[Reply]:
+        """Send several commands in one trip and return their answers in order; raises the first error found."""
+        connection = self._connection
+        if connection is None or not connection.alive:
+            connection = await self._connected()
+        futures = [connection.send(_pack(command)) for command in commands]
+        return [_unwrap(answer) for answer in await asyncio.gather(*futures)]
+
+    async def ping(self) -> None:
+        """Ask for a sign of life.
+
+        Raises:
+            Unavailable: there is none.
+        """
+        await self.call("PING")
+
+    async def close(self) -> None:
+        """Hang up; commands in flight fail with Unavailable."""
+        self._closed = True
+        if self._connecting is not None:
+            self._connecting.cancel()
+            await asyncio.gather(self._connecting, return_exceptions=True)
+        if self._connection is not None:
+            await self._connection.close()
+
+    async def _connected(self) -> Connection:
+        if self._closed:
+            raise Unavailable("The connection to Redis was closed.")
+        if self._connecting is None or self._connecting.done():
+            loop = asyncio.get_running_loop()
+            if loop.time() < self._not_before:
+                raise Unavailable(f"Redis at {self._address} is away.")
+            self._connecting = loop.create_task(self._connect())
+        # shielded: many callers wait for this one connection, and one of them may be cancelled
+        return await asyncio.shield(self._connecting)
+
+    async def _connect(self) -> Connection:
+        if self._connection is not None and self._connection.alive:
+            return self._connection
+        try:
+            self._connection = await self._open_or_revive()
+        except (OSError, TimeoutError, Unavailable, Refused) as error:
+            self._wait = min(_LONGEST_WAIT, self._wait * 2 or _FIRST_WAIT)
+            self._not_before = asyncio.get_running_loop().time() + self._wait
+            _log.warning("Redis at %s is away: %s", self._address, error or type(error).__name__)
+            raise Unavailable(f"Redis at {self._address} is away.") from error
+        self._wait = self._not_before = 0.0
+        return self._connection
+
+    async def _open_or_revive(self) -> Connection:
+        try:
+            return await self._open()
+        except OSError as error:
+            if self._revive is None or isinstance(error, TimeoutError):  # frozen is not gone
+                raise
+            await self._revive()
+            return await self._open()
+
+    async def _open(self) -> Connection:
+        async with asyncio.timeout(self._timeout):
+            connection = await Connection.open(self._address, self._timeout)
+            try:
+                for command in _greeting(self._address):
+                    _unwrap(await connection.send(_pack(command)))
+            except BaseException:
+                connection.abort(Unavailable())
+                raise
+        return connection
+
+
+def _greeting(address: Address) -> list[tuple[Argument, ...]]:
+    commands: list[tuple[Argument, ...]] = []
+    if address.password:
+        user = (address.username,) if address.username else ()
+        commands.append(("AUTH", *user, address.password))
+    if address.database:
+        commands.append(("SELECT", address.database))
+    commands.append(("PING",))  # a server that is frozen or loading accepts connections all the same
+    return commands
+
+
+def _pack(command: Sequence[Argument]) -> bytes:
+    packed: bytes = hiredis.pack_command(tuple(command))  # type: ignore[arg-type]  # the stub knows one word only
+    return packed
+
+
+def _unwrap(answer: Any) -> Reply:
+    if isinstance(answer, hiredis.ReplyError):
+        refused = Refused(str(answer))
+        if refused.code in _PASSING:
+            raise Unavailable(f"Redis cannot do this now: {answer}") from refused
+        raise refused
+    return answer

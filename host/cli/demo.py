@@ -1,0 +1,163 @@
+"""`tenantry demo`: two tenants with people, filled through the plugins' own endpoints."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass, field
+from typing import Any
+
+import click
+import httpx
+from pydantic import BaseModel
+
+from host.app import House
+from host.cli.command import asynchronous, dry_run_option, yes_option
+from host.cli.opening import opened
+from host.cli.terminal import Complaint, Terminal
+from host.contracts import Route
+from host.identity.accounts import ensure_operator
+from host.identity.sessions import start
+from tenants.models import Tenant, User
+
+TENANTS = ("Acme", "Globex")
+PERSON = "demo@tenantry.local"
+COPIES = 3  # how many of each thing
+WORDS = ("Website relaunch", "Spring fair", "New office", "Annual report", "Customer survey", "Price list")
+
+
+@click.command()
+@yes_option
+@dry_run_option
+@asynchronous
+async def demo(terminal: Terminal, yes: bool, dry_run: bool) -> None:
+    """Fill a development deployment with something to look at."""
+    async with opened(migrate=True) as house:
+        if house.settings.house.production:
+            raise Complaint(
+                "this is a production deployment", "demo data belongs into development only", code="REFUSED"
+            )
+        routes = fillable(house)
+        if dry_run:
+            names = [f"{owner}.{route.name}" for owner, route in routes]
+            return terminal.done({"tenants": list(TENANTS), "operations": names}, f"Would call {', '.join(names)}.")
+        if await Tenant.all().exists():
+            terminal.confirm("There are tenants already. Add demo data beside them?", yes)
+        password = secrets.token_urlsafe(12)
+        person, old = await _person(password)
+        made: dict[str, dict[str, int]] = {}
+        with terminal.progress("filling", len(TENANTS) * len(routes)) as advance:
+            for number, name in enumerate(TENANTS):
+                made[name.lower()] = await _furnish(
+                    house, name, person, routes, lambda done, at=number: advance(at * len(routes) + done)
+                )
+    shown = None if old else password
+    sentences = [
+        f"{slug}: {', '.join(f'{count} {what}' for what, count in things.items()) or 'empty'}"
+        for slug, things in made.items()
+    ]
+    sign_in = f"Sign in as {PERSON}" + (
+        f" with the password {password}." if shown else ", with the password of last time."
+    )
+    terminal.done({"tenants": made, "email": PERSON, "password": shown}, *sentences, sign_in)
+
+
+def fillable(house: House) -> list[tuple[str, Route]]:
+    """The plugins' endpoints that create something, those first that need nothing made before."""
+    found = [
+        (owner, route)
+        for owner, route in house.registry.catalog.routes
+        if owner != "host" and route.method == "POST" and route.permission and route.name.endswith(".create")
+    ]
+    return sorted(found, key=lambda each: each[1].path.count("<"))
+
+
+async def _person(password: str) -> tuple[User, bool]:
+    known = await User.get_or_none(email=PERSON)
+    return known or await ensure_operator(PERSON, password), known is not None
+
+
+async def _furnish(
+    house: House, name: str, person: User, routes: list[tuple[str, Route]], advance: Any
+) -> dict[str, int]:
+    tenant = await Tenant.get_or_none(slug=name.lower())
+    if tenant is None:
+        tenant = await house.provisioning.create(
+            name, slug=name.lower(), plan=house.services.plans.ids[-1], owner=person
+        )
+    signed_in = await start(person, method="demo", tenant_id=tenant.id)
+    headers = {"Authorization": f"Bearer {signed_in.access_token}", "X-Tenant": tenant.slug}
+    transport = httpx.ASGITransport(app=house.asgi())  # type: ignore[arg-type]
+    counts: dict[str, int] = {}
+    shelf = _Shelf()
+    async with httpx.AsyncClient(transport=transport, base_url="http://demo/api/v1", headers=headers) as client:
+        for number, (owner, route) in enumerate(routes, 1):
+            body = _body_of(route)
+            for path in shelf.paths(route.path):
+                for copy in range(COPIES):
+                    answer = await client.post(path, json=filled(body, copy) if body else None)
+                    if answer.is_success:
+                        shelf.put(house, route, answer.json()["data"])
+                        counts[f"{owner} {route.name.split('.')[0]}"] = (
+                            counts.get(f"{owner} {route.name.split('.')[0]}", 0) + 1
+                        )
+            advance(number)
+    return counts
+
+
+@dataclass
+class _Shelf:
+    """What was made so far, by the name that paths give its id."""
+
+    ids: dict[str, list[str]] = field(default_factory=dict)
+
+    def put(self, house: House, route: Route, data: Any) -> None:
+        """Remember a thing under the parameter that the path of its own resource has."""
+        if not isinstance(data, dict) or "id" not in data:
+            return
+        last = route.path.rsplit("/", 1)[-1]
+        for _, other in house.registry.catalog.routes:
+            own = re.fullmatch(rf"(?:/.*)?/{re.escape(last)}/<(?:\w+:)?(\w+)>", other.path)
+            if own and other.method == "GET":
+                self.ids.setdefault(own[1], []).append(str(data["id"]))
+                return
+
+    def paths(self, path: str) -> list[str]:
+        """The path with each of the known ids put in; none where a parameter is unknown."""
+        found = re.search(r"<(?:\w+:)?(\w+)>", path)
+        if found is None:
+            return [path]
+        return [filled for one in self.ids.get(found[1], []) for filled in self.paths(path.replace(found[0], one, 1))]
+
+
+def _body_of(route: Route) -> type[BaseModel] | None:
+    if route.body is not None:
+        return route.body
+    hints = getattr(route.handler, "__annotations__", {})
+    body = hints.get("body")
+    found = getattr(route.handler, "__globals__", {}).get(body) if isinstance(body, str) else body
+    return found if isinstance(found, type) and issubclass(found, BaseModel) else None
+
+
+def filled(model: type[BaseModel], copy: int) -> dict[str, Any]:
+    """A body that the model takes: required fields with plausible values, optional ones left out."""
+    schema = model.model_json_schema()
+    required = schema.get("required", [])
+    return {name: _value(name, schema["properties"][name], schema, copy) for name in required}
+
+
+def _value(name: str, shape: dict[str, Any], schema: dict[str, Any], copy: int) -> Any:
+    if "$ref" in shape:
+        shape = schema["$defs"][shape["$ref"].rsplit("/", 1)[-1]]
+    if "anyOf" in shape:
+        shape = shape["anyOf"][0]
+    if "enum" in shape:
+        return shape["enum"][copy % len(shape["enum"])]
+    kind = shape.get("type")
+    if kind == "string" and "email" in (name, shape.get("format")):
+        return f"person{copy}@example.com"
+    if kind == "string":
+        return WORDS[(copy + len(name)) % len(WORDS)][: shape.get("maxLength", 200)]
+    if kind in ("integer", "number"):
+        return max(int(shape.get("minimum", 1)), 1) + copy
+    return {"boolean": True, "array": [], "object": {}}.get(kind or "")

@@ -1,0 +1,167 @@
+"""`tenantry doctor`: looks at every part, says what is wrong and how to mend it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+import click
+
+from host.app import House
+from host.cli.command import as_complaint, asynchronous, sentences
+from host.cli.opening import read_settings
+from host.cli.terminal import Terminal
+from host.data import walls
+from host.jobs.models import Job, JobState
+from tenants.models import User
+
+SPACE = 200 * 1024**2  # bytes free below which the data folder is called full
+PATIENCE = timedelta(minutes=2)  # how long a job may be due before somebody should ask where the workers are
+Finding = dict[str, str]
+Look = Callable[[House], Awaitable[list[Finding]]]
+
+
+@click.command()
+@asynchronous
+async def doctor(terminal: Terminal) -> None:
+    """Look at every part and say what is wrong and how to mend it."""
+    findings: list[Finding] = []
+    looked = ["configuration"]
+    try:
+        settings = read_settings()
+        house = House.build(settings)
+    except Exception as error:
+        findings += _of_error("configuration", error)
+        return terminal.verdict(findings, {"looked_at": looked}, "")
+    with terminal.progress("looking", len(LOOKS)) as advance:
+        for number, (part, look) in enumerate(LOOKS.items(), 1):
+            looked.append(part)
+            try:
+                findings += await look(house)
+            except Exception as error:
+                findings += _of_error(part, error)
+            advance(number)
+    await _leave(house)
+    terminal.verdict(findings, {"looked_at": looked}, f"All is well: {', '.join(looked)}.")
+
+
+async def _data_folder(house: House) -> list[Finding]:
+    folder = house.settings.data.dir
+    folder.mkdir(parents=True, exist_ok=True)
+    fix = "make it writable for this login, or name another with TENANTRY_DATA__DIR"
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return [_finding("data folder", f"{folder} cannot be written", fix)]
+    free = shutil.disk_usage(folder).free
+    if free < SPACE:
+        return [_finding("data folder", f"{folder} has {free // 1024**2} MB left", "make room, or move it")]
+    return []
+
+
+async def _database(house: House) -> list[Finding]:
+    database = house.services.database
+    await database.open()
+    await database.ping()
+    pending = await house.migrations.pending()
+    if pending:
+        steps = ", ".join(str(step) for step in pending[:5])
+        return [_finding("database", f"{len(pending)} migrations are pending ({steps})", "`tenantry migrate`")]
+    fix = "`tenantry migrate` puts the walls up again"
+    return [_finding("database", gap, fix) for gap in await walls.check(database)]
+
+
+async def _redis(house: House) -> list[Finding]:
+    if house.redis is not None:
+        await house.redis.start()
+    await house.services.wire.ping()
+    return []
+
+
+async def _storage(house: House) -> list[Finding]:
+    await house.services.storage.ping()
+    return []
+
+
+async def _plugins(house: House) -> list[Finding]:
+    fix = "correct the cause and restart; `tenantry plugin check` shows more"
+    return [
+        _finding("plugins", f"{held.plugin} is in quarantine: {held.reason}", fix) for held in house.registry.quarantine
+    ]
+
+
+async def _operator(house: House) -> list[Finding]:
+    with house.bound():
+        if await User.filter(is_operator=True).exists():
+            return []
+    fix = (
+        "`tenantry serve` makes one at its first start, or set TENANTRY_OPERATOR__EMAIL and TENANTRY_OPERATOR__PASSWORD"
+    )
+    return [_finding("operator", "nobody may operate this deployment", fix)]
+
+
+async def _jobs(house: House) -> list[Finding]:
+    now, findings = datetime.now(UTC), []
+    with house.bound():
+        late = await Job.filter(state=JobState.QUEUED, run_at__lt=now - PATIENCE).count()
+        failed = await Job.filter(state=JobState.FAILED).count()
+    if late:
+        fix = "start `tenantry worker`, or more of them; `tenantry jobs list --state queued` shows what waits"
+        findings.append(_finding("jobs", f"{late} jobs have been due for more than two minutes", fix))
+    if failed:
+        fix = "`tenantry jobs list --state failed` says why; `tenantry jobs retry --all-failed` tries again"
+        findings.append(_finding("jobs", f"{failed} jobs failed", fix))
+    return findings
+
+
+async def _production(house: House) -> list[Finding]:
+    settings = house.settings
+    if not settings.house.production:
+        return []
+    wrong = []
+    if not settings.database.url:
+        wrong.append(("the database is the embedded one", "set DATABASE_URL to a PostgreSQL server"))
+    if not settings.redis.url:
+        wrong.append(("Redis is the embedded one", "set REDIS_URL"))
+    if not settings.house.public_url.startswith("https://"):
+        wrong.append(("links and cookies are not for https", "set TENANTRY_HOUSE__PUBLIC_URL to https://…"))
+    return [_finding("production", what, fix) for what, fix in wrong]
+
+
+LOOKS: dict[str, Look] = {
+    "data folder": _data_folder,
+    "database": _database,
+    "Redis": _redis,
+    "storage": _storage,
+    "plugins": _plugins,
+    "operator": _operator,
+    "jobs": _jobs,
+    "production": _production,
+}
+
+
+async def _leave(house: House) -> None:
+    await house.services.wire.close()
+    await house.bell.close()
+    await house.services.database.close()
+    await house.services.storage.close()
+    if house.redis is not None:
+        await house.redis.stop()
+
+
+REMEDIES = {
+    "database": "start the server that database.url (DATABASE_URL) names, or unset it for the embedded one",
+    "Redis": "start the server that redis.url (REDIS_URL) names, or unset it for the embedded one",
+    "storage": "check [storage] in config/settings.toml and the two keys in the environment",
+}
+
+
+def _of_error(part: str, error: Exception) -> list[Finding]:
+    complaint = as_complaint(error)
+    message = complaint.message if complaint else f"{type(error).__name__}: {error}"
+    lines = sentences(message) if part == "configuration" else [message]
+    return [_finding(part, line, REMEDIES.get(part, complaint.fix if complaint else "")) for line in lines]
+
+
+def _finding(part: str, what: str, fix: str) -> Finding:
+    return {"part": part, "what": f"{part}: {what}", "fix": fix}

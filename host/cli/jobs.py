@@ -1,0 +1,121 @@
+"""`tenantry jobs`: list, show, retry, cancel."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import click
+
+from host.cli.command import asynchronous, dry_run_option, yes_option
+from host.cli.opening import opened, tenant
+from host.cli.terminal import Complaint, Terminal
+from host.jobs.models import Job, JobState
+
+COLUMNS = ("id", "task", "state", "attempts", "run_at", "error")
+FAILED = (JobState.FAILED, JobState.CANCELLED)
+
+
+@click.group()
+def jobs() -> None:
+    """List, show, retry and cancel background jobs."""
+
+
+def facts(job: Job) -> dict[str, Any]:
+    """What is shown of a job; its arguments too, as they are ids and plain values."""
+    shown = ("id", "task", "tenant_id", "arguments", "origin", "priority", "key", "run_at", "attempts", "progress")
+    times = ("worker", "lease_until", "created_at", "started_at", "finished_at", "error")
+    return {"state": job.state.value, **{name: getattr(job, name) for name in (*shown, *times)}}
+
+
+@jobs.command("list")
+@click.option("--state", type=click.Choice([state.value for state in JobState]))
+@click.option("--tenant", "slug", help="Only this tenant's.")
+@click.option("--plugin", help="Only this plugin's.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@asynchronous
+async def list_(terminal: Terminal, state: str | None, slug: str | None, plugin: str | None, limit: int) -> None:
+    """The newest jobs."""
+    async with opened() as house:
+        owner = (await tenant(slug)).id if slug else None
+        wanted = JobState(state) if state else None
+        found = await house.services.ledger.find(state=wanted, tenant_id=owner, plugin=plugin, limit=limit)
+        counts = await house.services.ledger.counts()
+    terminal.rows([facts(job) for job in found], COLUMNS, empty="No such jobs.")
+    terminal.say(
+        ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "The record is empty.", "dim"
+    )
+
+
+@jobs.command()
+@click.argument("job_id", type=click.UUID)
+@asynchronous
+async def show(terminal: Terminal, job_id: UUID) -> None:
+    """Everything on record about one job."""
+    async with opened():
+        job = await _job(job_id)
+    terminal.facts(facts(job))
+
+
+@jobs.command()
+@click.argument("job_ids", type=click.UUID, nargs=-1)
+@click.option("--all-failed", is_flag=True, help="Every job that failed.")
+@yes_option
+@dry_run_option
+@asynchronous
+async def retry(terminal: Terminal, job_ids: tuple[UUID, ...], all_failed: bool, yes: bool, dry_run: bool) -> None:
+    """Run failed or cancelled jobs again, with all their tries."""
+    if bool(job_ids) == all_failed:
+        raise Complaint("which jobs?", "name their ids, or say --all-failed")
+    async with opened() as house:
+        if all_failed:
+            failed = await Job.filter(state=JobState.FAILED).only("id")
+            job_ids = tuple(job.id for job in failed)
+        else:
+            await _must_be(job_ids, FAILED, "retried")
+        if dry_run:
+            return terminal.done({"would_retry": list(job_ids)}, f"Would retry {len(job_ids)} jobs.")
+        if all_failed:
+            terminal.confirm(f"Retry {len(job_ids)} failed jobs?", yes)
+        with terminal.progress("retrying", len(job_ids)) as advance:
+            again = []
+            for number, job_id in enumerate(job_ids, 1):
+                again += [job_id] if await house.services.ledger.retry(job_id) else []
+                advance(number)
+    terminal.done({"retried": again}, f"{len(again)} of {len(job_ids)} jobs are queued again.")
+
+
+@jobs.command()
+@click.argument("job_ids", type=click.UUID, nargs=-1, required=True)
+@yes_option
+@dry_run_option
+@asynchronous
+async def cancel(terminal: Terminal, job_ids: tuple[UUID, ...], yes: bool, dry_run: bool) -> None:
+    """Call jobs off; a running one is interrupted at its next sign of life."""
+    async with opened() as house:
+        await _must_be(job_ids, (JobState.QUEUED, JobState.RUNNING, JobState.PARKED), "cancelled")
+        if dry_run:
+            return terminal.done({"would_cancel": list(job_ids)}, f"Would cancel {len(job_ids)} jobs.")
+        terminal.confirm(f"Cancel {len(job_ids)} jobs?", yes)
+        off = [job_id for job_id in job_ids if await house.services.ledger.cancel(job_id)]
+    terminal.done({"cancelled": off}, f"{len(off)} of {len(job_ids)} jobs are cancelled.")
+
+
+async def _must_be(job_ids: tuple[UUID, ...], states: tuple[JobState, ...], verb: str) -> None:
+    for job_id in job_ids:
+        job = await _job(job_id)
+        if job.state not in states:
+            raise Complaint(
+                f"job {job_id} is {job.state.value} and cannot be {verb}",
+                f"only jobs that are {' or '.join(state.value for state in states)} can",
+                code="CONFLICT",
+            )
+
+
+async def _job(job_id: UUID) -> Job:
+    job = await Job.get_or_none(id=job_id)
+    if job is None:
+        raise Complaint(
+            f"there is no job {job_id} on record", "`tenantry jobs list` shows the newest", code="NOT_FOUND"
+        )
+    return job

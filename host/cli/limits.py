@@ -1,0 +1,123 @@
+"""`tenantry limits`: show, set, unset, reconcile."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from host.app import House
+from host.cli.command import asynchronous, dry_run_option, yes_option
+from host.cli.opening import opened, tenant
+from host.cli.terminal import Complaint, Terminal
+from host.origin import in_tenant
+from host.services import limit_value, unit_of_work
+from tenants.facts import TenantFacts
+
+COLUMNS = ("limit", "kind", "value", "from", "used", "resets_at")
+
+
+@click.group()
+def limits() -> None:
+    """Show, set and recount a tenant's limits."""
+
+
+@limits.command()
+@click.argument("slug")
+@asynchronous
+async def show(terminal: Terminal, slug: str) -> None:
+    """Every limit of a tenant: its value, where that comes from, what is used of it."""
+    async with opened() as house:
+        with in_tenant(await _facts(house, slug)):
+            rows = [await _row(house, name) for name in house.services.limits]
+    terminal.rows(rows, COLUMNS, empty="No plugin declares a limit.")
+
+
+@limits.command("set")
+@click.argument("slug")
+@click.argument("limit")
+@click.argument("value")
+@dry_run_option
+@asynchronous
+async def set_(terminal: Terminal, slug: str, limit: str, value: str, dry_run: bool) -> None:
+    """Give a tenant its own VALUE ("20", "500/month", "5 GB", "unlimited") of a limit; it wins over the plan's."""
+    await _change(terminal, slug, limit, value, dry_run)
+
+
+@limits.command()
+@click.argument("slug")
+@click.argument("limit")
+@dry_run_option
+@asynchronous
+async def unset(terminal: Terminal, slug: str, limit: str, dry_run: bool) -> None:
+    """Take a tenant's own value of a limit back; the plan's holds again."""
+    await _change(terminal, slug, limit, None, dry_run)
+
+
+@limits.command()
+@click.argument("slug")
+@click.argument("limit")
+@click.argument("count", type=click.IntRange(min=0))
+@yes_option
+@dry_run_option
+@asynchronous
+async def reconcile(terminal: Terminal, slug: str, limit: str, count: int, yes: bool, dry_run: bool) -> None:
+    """Put a quota's counter right: COUNT is how much is truly in use."""
+    async with opened() as house:
+        _declared(house, limit, "quota")
+        with in_tenant(await _facts(house, slug)):
+            before = await _row(house, limit)
+            sentence = f"{limit} of {slug}: {before['used']} counted, {count} true"
+            if dry_run:
+                return terminal.done({**before, "would_be": count}, f"{sentence}.")
+            terminal.confirm(f"{sentence}. Put the counter right?", yes)
+            value, _ = await limit_value(limit)
+            async with unit_of_work() as work:
+                await house.services.quotas.reconcile(limit, value, count)
+                change = {"before": {limit: before["used"]}, "after": {limit: count}}
+                work.record("tenant.limits.reconcile", "limit", limit, **change)
+            after = await _row(house, limit)
+    terminal.done(after, f"{limit} of {slug}: {after['used']} used of {after['value']}.")
+
+
+async def _change(terminal: Terminal, slug: str, limit: str, value: str | None, dry_run: bool) -> None:
+    async with opened() as house:
+        _declared(house, limit)
+        facts = await _facts(house, slug)
+        if dry_run:
+            return terminal.done(
+                {"limit": limit, "value": value}, f"Would make {limit} of {slug} {value or 'the plan’s'}."
+            )
+        await house.provisioning.set_limit(facts.id, limit, value)
+        with in_tenant(await _facts(house, slug)):
+            row = await _row(house, limit)
+    terminal.done(row, f"{limit} of {slug} is {row['value']}, from the {row['from']}.")
+
+
+async def _facts(house: House, slug: str) -> TenantFacts:
+    found = await house.services.facts.tenant((await tenant(slug)).id, None)
+    if found is None:
+        raise Complaint(f"the tenant {slug!r} was purged just now", code="NOT_FOUND")
+    return found
+
+
+def _declared(house: House, limit: str, kind: str | None = None) -> None:
+    known = [name for name, each in house.services.limits.items() if kind in (None, each.kind)]
+    if limit not in known:
+        raise Complaint(f"there is no {kind or 'limit'} {limit!r}", f"there are {', '.join(known)}", code="NOT_FOUND")
+
+
+async def _row(house: House, name: str) -> dict[str, Any]:
+    declared = house.services.limits[name]
+    value, source = await limit_value(name)
+    quota = declared.kind == "quota"
+    return {
+        "limit": name,
+        "kind": declared.kind,
+        "unit": declared.unit,
+        "value": str(value),
+        "from": source,
+        "used": await house.services.quotas.used(name, value) if quota else None,
+        "resets_at": house.services.quotas.resets_at(value) if quota else None,
+        "summary": declared.summary,
+    }

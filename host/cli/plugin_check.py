@@ -1,0 +1,81 @@
+"""What a reviewer looks at in a plugin's sources, by parsing: imports, docstrings, the manifest's permissions."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from host.registry.discovery import Found
+from host.registry.registry import Registry
+
+Finding = dict[str, str]
+HOUSE = ("host", "tenants")
+DOOR = "host.sdk"
+
+
+def look(found: Found, loaded: Registry | None) -> list[Finding]:
+    """Everything there is to complain about one plugin; `loaded` is None when the deployment could not be."""
+    folder = found.manifest.path.parent
+    findings: list[Finding] = []
+    for file in sorted(folder.rglob("*.py")):
+        shown = file.relative_to(folder.parent)
+        try:
+            tree = ast.parse(file.read_text("utf-8"))
+        except (SyntaxError, UnicodeDecodeError) as error:
+            findings.append(_finding(f"{shown} cannot be read: {error}", "correct it"))
+            continue
+        if not ast.get_docstring(tree) and "migrations" not in file.parts:
+            findings.append(_finding(f"{shown} has no docstring", "say in its first line what the module is"))
+        findings += _imports(tree, shown, found)
+    return [*findings, *_declared(found, folder, loaded)]
+
+
+def _imports(tree: ast.Module, shown: Path, found: Found) -> Iterator[Finding]:
+    for node in ast.walk(tree):
+        for name in _imported(node):
+            top = name.split(".")[0]
+            if top in HOUSE and name != DOOR and not name.startswith(f"{DOOR}."):
+                yield _finding(
+                    f"{shown}:{_line(node)} imports {name}", f"import it from {DOOR}, the one door for plugins"
+                )
+            parts = name.split(".")
+            if top == "plugins" and len(parts) > 1 and not name.startswith(found.package):
+                if parts[2:3] != ["public"]:
+                    yield _finding(
+                        f"{shown}:{_line(node)} imports {name}", f"use plugins.{parts[1]}.public, or an event"
+                    )
+                if parts[1] not in found.manifest.requires:
+                    fix = f'add {parts[1]} = ">=…" to [requires] of manifest.toml'
+                    yield _finding(f"{shown}:{_line(node)} uses {parts[1]}, which it does not require", fix)
+
+
+def _imported(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+        if node.module in {"host", "plugins"} or (node.module.count(".") == 1 and node.module.startswith("plugins.")):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        else:
+            yield node.module
+
+
+def _declared(found: Found, folder: Path, loaded: Registry | None) -> Iterator[Finding]:
+    if loaded is None:
+        return
+    mine = found.manifest.id
+    declared = {name for name, owner in loaded.catalog.permission_owner.items() if owner == mine}
+    for name in sorted(declared - set(found.manifest.permissions)):
+        yield _finding(f"{mine} declares {name}, which its manifest does not show", "add it to permissions there")
+    for name in sorted(set(found.manifest.permissions) - declared):
+        yield _finding(f"{mine}'s manifest shows {name}, which it does not declare", "take it out of permissions there")
+    if loaded.catalog.models.get(mine) and not list((folder / "migrations").glob("[0-9]*.py")):
+        yield _finding(f"{mine} has models and no migration", f"`tenantry migrate --make {mine}`")
+
+
+def _line(node: ast.AST) -> int:
+    return int(getattr(node, "lineno", 0))
+
+
+def _finding(what: str, fix: str) -> Finding:
+    return {"what": what, "fix": fix}

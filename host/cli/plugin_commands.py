@@ -1,0 +1,80 @@
+"""The commands that plugins bring: `tenantry <plugin> <command>`, asynchronous ones with the house open."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from host.cli.command import command
+from host.cli.opening import opened, read_settings, registry
+from host.cli.terminal import Complaint, Terminal
+from host.contracts import Command
+from host.errors import ConfigurationError
+from host.origin import inside
+from host.registry.discovery import read
+
+
+def group(plugin_id: str) -> click.Group | None:
+    """The commands of one plugin of this deployment; None when there is no such plugin or it brings none.
+
+    Raises:
+        click.ClickException: the deployment cannot be read.
+    """
+    try:
+        settings = read_settings()
+        if plugin_id not in {wanted.id for wanted in read(settings.plugins_file)}:
+            return None
+        brought = [each for owner, each in registry(settings).catalog.commands if owner == plugin_id]
+    except ConfigurationError as error:
+        raise click.ClickException(str(error)) from error
+    if not brought:
+        return None
+    found = click.Group(plugin_id, help=f"What the plugin {plugin_id} brings.")
+    for each in brought:
+        found.add_command(_housed(each, plugin_id))
+    return found
+
+
+def _housed(brought: Command, plugin_id: str) -> click.Command:
+    """The command with complaints instead of stack traces, its asynchronous body run in an open house."""
+    made = copy.copy(brought)
+    if isinstance(brought, click.Group):
+        made = copy.copy(brought)
+        made.commands = {name: _housed(each, plugin_id) for name, each in brought.commands.items()}
+        return made
+    body = brought.callback
+    if body is not None:
+        made.callback = _run(body, plugin_id)
+    return made
+
+
+def _run(body: Callable[..., Any], plugin_id: str) -> Callable[..., Any]:
+    @functools.wraps(body)
+    def run(*args: Any, **options: Any) -> Any:
+        terminal = Terminal(bool(options.get("as_json")))
+        try:
+            if not inspect.iscoroutinefunction(body):
+                with inside(plugin_id):
+                    return body(*args, **options)
+            return asyncio.run(_in_the_house(body, plugin_id, args, options))
+        except Complaint as complaint:
+            terminal.fail(complaint)
+
+    return run
+
+
+async def _in_the_house(
+    body: Callable[..., Any], plugin_id: str, args: tuple[Any, ...], options: dict[str, Any]
+) -> Any:
+    async with opened():
+        with inside(plugin_id):
+            return await body(*args, **options)
+
+
+__all__ = ["command", "group"]

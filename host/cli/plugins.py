@@ -1,0 +1,153 @@
+"""`tenantry plugin`: list, new, check, enable, disable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from host.cli import plugin_check, scaffold
+from host.cli.command import command, dry_run_option, sentences, yes_option
+from host.cli.opening import read_settings, registry
+from host.cli.terminal import Complaint, Terminal
+from host.errors import ConfigurationError
+from host.registry import deployment
+from host.registry.discovery import available, find, read
+
+COLUMNS = ("id", "name", "version", "default", "source", "state", "requires")
+
+
+@click.group()
+def plugin() -> None:
+    """List, write, check, enable and disable plugins of this deployment."""
+
+
+@plugin.command("list")
+@command
+def list_(terminal: Terminal) -> None:
+    """The plugins named in plugins.toml with their state, and those that could be."""
+    settings = read_settings()
+    loaded = registry(settings)
+    rows: list[dict[str, Any]] = []
+    for each in loaded.plugins:
+        reason = loaded.quarantine.reason(each.id)
+        rows.append(
+            {
+                "id": each.id,
+                "name": each.manifest.name,
+                "version": str(each.manifest.version),
+                "summary": each.manifest.summary,
+                "default": each.default,
+                "source": each.source,
+                "state": f"quarantined: {reason}" if reason else "loaded",
+                "requires": sorted(each.manifest.requires),
+                "commands": [made.name for owner, made in loaded.catalog.commands if owner == each.id],
+            }
+        )
+    for plugin_id in available():
+        if plugin_id not in loaded.ids:
+            rows.append({"id": plugin_id, "state": "not enabled", "requires": []})
+    terminal.rows(rows, COLUMNS, empty="No plugins: `tenantry plugin new ID` writes one.")
+
+
+@plugin.command()
+@click.argument("plugin_id", metavar="ID")
+@click.option("--name", help="Its name for people; made from ID otherwise.")
+@click.option("--summary", default="A plugin to be.", help="One sentence saying what it is for.")
+@click.option("--model", is_flag=True, help="With a table, a service and routes over it.")
+@click.option("--test", is_flag=True, help="With a test that goes through the front door.")
+@click.option("--enable/--no-enable", default=True, help="Name it in plugins.toml as well.")
+@dry_run_option
+@command
+def new(
+    terminal: Terminal,
+    plugin_id: str,
+    name: str | None,
+    summary: str,
+    model: bool,
+    test: bool,
+    enable: bool,
+    dry_run: bool,
+) -> None:
+    """Write the smallest working plugin into plugins/ID."""
+    settings = read_settings()
+    title = name or plugin_id.replace("_", " ").capitalize()
+    files = scaffold.draw(scaffold.Sketch(plugin_id, title, summary, model, test), settings.root)
+    names = [str(file.relative_to(settings.root)) for file in files]
+    shown = {"files": names, "enabled": enable and not dry_run}
+    if dry_run:
+        return terminal.done(shown, *(f"Would write {file}" for file in names))
+    scaffold.write(files)
+    if enable:
+        deployment.enable(settings.plugins_file, plugin_id, default="on")
+    tables = (f"`tenantry migrate --make {plugin_id}` writes its first migration, `tenantry migrate` runs it.",)
+    terminal.done(
+        shown,
+        *(f"Wrote {file}" for file in names),
+        *(tables if model else ()),
+        f"`tenantry plugin check {plugin_id}` looks it over, `tenantry serve` runs it.",
+    )
+
+
+@plugin.command()
+@click.argument("plugin_ids", metavar="[ID]…", nargs=-1)
+@command
+def check(terminal: Terminal, plugin_ids: tuple[str, ...]) -> None:
+    """Look plugins over as a deployment would, and as a reviewer: all of plugins.toml, or those named."""
+    settings = read_settings()
+    named = read(settings.plugins_file)
+    known = [wanted.id for wanted in named]
+    for plugin_id in plugin_ids:
+        if plugin_id not in known:
+            raise Complaint(
+                f"plugins.toml does not name {plugin_id!r}",
+                f"`tenantry plugin enable {plugin_id}`" if plugin_id in available() else f"it names {', '.join(known)}",
+                code="NOT_FOUND",
+            )
+    findings: list[dict[str, str]] = []
+    loaded = None
+    try:
+        loaded = registry(settings, strict=True)
+    except ConfigurationError as error:
+        findings += [{"what": line, "fix": ""} for line in sentences(str(error))]
+    for found in find(named, settings.plugins_file):
+        if not plugin_ids or found.manifest.id in plugin_ids:
+            findings += plugin_check.look(found, loaded)
+    checked = list(plugin_ids or known)
+    terminal.verdict(findings, {"checked": checked}, f"{', '.join(checked)}: nothing to complain about.")
+
+
+@plugin.command()
+@click.argument("plugin_id", metavar="ID")
+@click.option("--default", type=click.Choice(["on", "off", "always"]), help="For a tenant that has not switched it.")
+@click.option("--package", help="The distribution it comes from, when it is not bundled.")
+@dry_run_option
+@command
+def enable(terminal: Terminal, plugin_id: str, default: Any, package: str | None, dry_run: bool) -> None:
+    """Name a plugin in plugins.toml; it is loaded at the next start."""
+    file = read_settings().plugins_file
+    text = deployment.enable(file, plugin_id, default=default, package=package, dry_run=dry_run)
+    _edited(terminal, file, text, plugin_id, f"{plugin_id} is enabled", dry_run)
+
+
+@plugin.command()
+@click.argument("plugin_id", metavar="ID")
+@yes_option
+@dry_run_option
+@command
+def disable(terminal: Terminal, plugin_id: str, yes: bool, dry_run: bool) -> None:
+    """Take a plugin out of plugins.toml, its settings there included; its data stays."""
+    file = read_settings().plugins_file
+    text = deployment.disable(file, plugin_id, dry_run=True)
+    if not dry_run:
+        terminal.confirm(f"Take {plugin_id} out of {file}? It is gone for every tenant at the next start.", yes)
+        deployment.disable(file, plugin_id)
+    _edited(terminal, file, text, plugin_id, f"{plugin_id} is disabled", dry_run)
+
+
+def _edited(terminal: Terminal, file: Path, text: str, plugin_id: str, sentence: str, dry_run: bool) -> None:
+    data = {"plugin": plugin_id, "file": str(file), "changed": not dry_run}
+    if dry_run:
+        return terminal.done({**data, "text": text}, f"# {file} would be:", text.rstrip())
+    terminal.done(data, f"{sentence}; restart the house, then `tenantry migrate` if it has tables.")

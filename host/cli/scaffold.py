@@ -1,0 +1,251 @@
+"""Writes the smallest working plugin: the files that `tenantry plugin new` makes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+
+from host.cli.terminal import Complaint
+from host.registry.discovery import available
+from host.registry.manifest import SDK_VERSION, id_complaint
+
+MANIFEST = """id = "$id"
+name = "$title"
+version = "0.1.0"
+summary = "$summary"
+sdk = ">=$sdk,<1"
+permissions = [$permissions]
+
+[requires]
+"""
+
+SMALL_PLUGIN = '''"""What the $id plugin brings: its hook implementations and its one route."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from host.sdk import Permission, Route, Routes, hookimpl, tenant
+
+routes = Routes()
+
+
+@routes.get("/$id/hello", permission="$id.hello.read", name="hello.read", summary="Greet the organisation")
+async def hello() -> dict[str, str]:
+    """The greeting, with the organisation's name."""
+    return {"greeting": f"Hello, {(await tenant()).name}!"}
+
+
+@hookimpl
+def register_routes() -> Sequence[Route]:
+    return tuple(routes)
+
+
+@hookimpl
+def register_permissions() -> Sequence[Permission]:
+    return (Permission("$id.hello.read", "See the greeting", roles=("admin", "member", "viewer")),)
+'''
+
+MODEL_PLUGIN = '''"""What the $id plugin brings: its hook implementations and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from host.sdk import Permission, Route, TenantModel, hookimpl
+
+from . import models, routes
+
+
+@hookimpl
+def register_routes() -> Sequence[Route]:
+    return tuple(routes.routes)
+
+
+@hookimpl
+def register_models() -> Sequence[type[TenantModel]]:
+    return (models.Note,)
+
+
+@hookimpl
+def register_permissions() -> Sequence[Permission]:
+    return routes.PERMISSIONS
+'''
+
+MODELS = '''"""Note: the rows of this plugin."""
+
+from __future__ import annotations
+
+from tortoise import fields
+
+from host.sdk import TenantModel
+
+
+class Note(TenantModel):
+    """A line of text; every query is kept to the current organisation by TenantModel."""
+
+    text = fields.CharField(max_length=500)
+    version = fields.IntField(default=1)
+    created_at = fields.DatetimeField(auto_now_add=True)
+    updated_at = fields.DatetimeField(auto_now=True)
+
+    class Meta:
+        table = "${id}_notes"
+'''
+
+SERVICE = '''"""The rules of notes; each function that changes something is one unit of work."""
+
+from __future__ import annotations
+
+from host.sdk import Records, Row, unit_of_work
+
+from .models import Note
+
+NOTES = Records(Note, sorts=("created_at",), search=("text",))
+
+
+async def create_note(text: str) -> Row:
+    """Write a note down."""
+    async with unit_of_work() as work:
+        row = await NOTES.insert(text=text)
+        work.record("$id.notes.create", "note", str(row["id"]), after=row)
+    return row
+'''
+
+ROUTES = '''"""The endpoints of notes: parse, call the service, shape the answer."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from host.sdk import Created, Page, Permission, Query, Routes, Row
+
+from . import service
+from .service import NOTES
+
+routes = Routes()
+PERMISSIONS = (
+    Permission("$id.notes.read", "Read notes", roles=("admin", "member", "viewer")),
+    Permission("$id.notes.create", "Write notes", roles=("admin", "member")),
+)
+
+
+class NewNote(BaseModel):
+    """What a new note needs."""
+
+    model_config = ConfigDict(extra="forbid")
+    text: str = Field(min_length=1, max_length=500)
+
+
+@routes.get(
+    "/$id/notes",
+    permission="$id.notes.read",
+    name="notes.list",
+    summary="List notes",
+    listing=NOTES,
+    returns=NOTES,
+)
+async def list_notes(query: Query) -> Page:
+    return await NOTES.page(query)
+
+
+@routes.post(
+    "/$id/notes",
+    permission="$id.notes.create",
+    name="notes.create",
+    summary="Write a note",
+    returns=NOTES,
+)
+async def create_note(body: NewNote) -> Created:
+    note = await service.create_note(body.text)
+    return Created(note, f"/$id/notes/{note['id']}")
+
+
+@routes.get(
+    "/$id/notes/<uuid:note_id>",
+    permission="$id.notes.read",
+    name="notes.get",
+    summary="Read a note",
+    returns=NOTES,
+)
+async def get_note(note_id: UUID) -> Row:
+    return await NOTES.get(note_id)
+'''
+
+TEST = '''"""The $id plugin, from the outside: what its routes answer, and to whom."""
+
+from __future__ import annotations
+
+from host.testing import Neighbours
+
+
+async def test_${id}_when_asked_by_a_member_then_answers(neighbours: Neighbours) -> None:
+    assert await neighbours.acme_member.ask("GET", "/$path") is not None
+
+
+async def test_${id}_when_asked_by_a_stranger_then_refuses(neighbours: Neighbours) -> None:
+    refusal = await neighbours.stranger.ask("GET", "/$path", status=401)
+    assert refusal["code"] == "UNAUTHENTICATED"
+'''
+
+
+@dataclass(frozen=True, slots=True)
+class Sketch:
+    """The plugin to be written. `model`: with a table, a service and routes over it. `test`: with a test."""
+
+    id: str
+    title: str
+    summary: str
+    model: bool = False
+    test: bool = False
+
+
+def draw(sketch: Sketch, root: Path) -> Mapping[Path, str]:
+    """The files and what goes into them; nothing is written.
+
+    Raises:
+        Complaint: the id cannot be a plugin's, or is taken.
+    """
+    wrong = id_complaint(sketch.id)
+    if wrong:
+        raise Complaint(wrong, "take another id: it names URLs, tables, permissions and settings")
+    folder = root / "plugins" / sketch.id
+    if folder.exists() or sketch.id in available():
+        raise Complaint(f"there is a plugin {sketch.id!r} already", "take another id, or delete its folder first")
+    names = ("notes.read", "notes.create") if sketch.model else ("hello.read",)
+    words = {
+        "id": sketch.id,
+        "title": _quoted(sketch.title),
+        "summary": _quoted(sketch.summary),
+        "sdk": ".".join(SDK_VERSION.split(".")[:2]),
+        "permissions": ", ".join(f'"{sketch.id}.{name}"' for name in names),
+        "path": f"{sketch.id}/{'notes' if sketch.model else 'hello'}",
+    }
+    files = {folder / "manifest.toml": MANIFEST, folder / "__init__.py": '"""$title: $summary"""\n'}
+    if sketch.model:
+        files |= {
+            folder / "plugin.py": MODEL_PLUGIN,
+            folder / "models.py": MODELS,
+            folder / "service.py": SERVICE,
+            folder / "routes.py": ROUTES,
+        }
+    else:
+        files[folder / "plugin.py"] = SMALL_PLUGIN
+    if sketch.test:
+        files[root / "tests" / "plugins" / sketch.id / f"test_{sketch.id}.py"] = TEST
+    return {file: Template(text).substitute(words) for file, text in files.items()}
+
+
+def write(files: Mapping[Path, str]) -> None:
+    """Write the files, their folders first."""
+    for file, text in files.items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, "utf-8")
+
+
+def _quoted(text: str) -> str:
+    return " ".join(text.split()).replace("\\", "").replace('"', "'")

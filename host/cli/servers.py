@@ -1,0 +1,96 @@
+"""The web servers that can serve `host.asgi:app`: Hypercorn, and where installed Uvicorn and Granian."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import signal
+from collections.abc import Callable
+
+from host.cli.terminal import Complaint
+from host.settings import Settings
+
+APP = "host.asgi:app"
+Server = Callable[[Settings], None]
+
+
+def chosen(settings: Settings) -> Server:
+    """The server that the settings name.
+
+    Raises:
+        Complaint: it is not installed.
+    """
+    name = settings.server.server
+    try:
+        importlib.import_module(name)
+    except ImportError as error:
+        raise Complaint(
+            f"the server {name} is not installed", f"pip install 'tenantry[{name}]'", code="MISSING"
+        ) from error
+    return {"hypercorn": hypercorn, "uvicorn": uvicorn, "granian": granian}[name]
+
+
+def hypercorn(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT; requests that run may finish within server.request_timeout."""
+    from hypercorn.asyncio import serve
+    from hypercorn.config import Config
+    from hypercorn.run import run
+
+    config = Config()
+    config.bind = [_address(settings)]
+    config.application_path = APP
+    config.workers = settings.server.workers
+    config.graceful_timeout = settings.server.request_timeout
+    config.shutdown_timeout = settings.server.request_timeout
+    config.accesslog = None
+    config.errorlog = logging.getLogger("hypercorn.error")
+    config.include_server_header = False
+    if settings.server.workers > 1:
+        code = run(config)
+        raise SystemExit(code)
+    from host.asgi import app
+
+    async def serving() -> None:
+        stop = asyncio.Event()
+        for each in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(each, stop.set)
+        await serve(app, config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
+
+    asyncio.run(serving())
+
+
+def uvicorn(settings: Settings) -> None:
+    """The same on Uvicorn."""
+    server = importlib.import_module("uvicorn")
+    server.run(
+        APP,
+        host=settings.server.host,
+        port=settings.server.port,
+        workers=settings.server.workers,
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # the pipeline decides which proxies are believed
+        timeout_graceful_shutdown=int(settings.server.request_timeout),
+    )
+
+
+def granian(settings: Settings) -> None:
+    """The same on Granian."""
+    server = importlib.import_module("granian")
+    server.Granian(
+        APP,
+        address=settings.server.host,
+        port=settings.server.port,
+        interface="asgi",
+        workers=settings.server.workers,
+        workers_kill_timeout=int(settings.server.request_timeout),
+        log_enabled=False,
+    ).serve()
+
+
+def _address(settings: Settings) -> str:
+    host = settings.server.host
+    return f"[{host}]:{settings.server.port}" if ":" in host else f"{host}:{settings.server.port}"

@@ -1,0 +1,173 @@
+"""`tenantry tenant`: list, create, suspend, resume, plan, export, delete."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from host.cli.command import asynchronous, dry_run_option, yes_option
+from host.cli.opening import opened
+from host.cli.opening import tenant as by_slug
+from host.cli.tenant_export import export_tenant, row_counts
+from host.cli.terminal import Complaint, Terminal
+from tenants.models import Tenant, TenantStatus, User
+
+COLUMNS = ("slug", "name", "plan", "status", "created_at")
+
+
+@click.group()
+def tenant() -> None:
+    """List, create, suspend, resume, export and delete tenants."""
+
+
+def facts(row: Tenant) -> dict[str, Any]:
+    """What is shown of a tenant."""
+    return {
+        "id": row.id,
+        "slug": row.slug,
+        "name": row.name,
+        "plan": row.plan,
+        "status": row.status.value,
+        "status_reason": row.status_reason,
+        "delete_after": row.delete_after,
+        "created_at": row.created_at,
+    }
+
+
+@tenant.command("list")
+@click.option("--status", type=click.Choice([status.value for status in TenantStatus]))
+@click.option("--plan", help="Only those with this plan.")
+@asynchronous
+async def list_(terminal: Terminal, status: str | None, plan: str | None) -> None:
+    """Every tenant of this deployment, by slug."""
+    async with opened():
+        found = Tenant.all().order_by("slug")
+        found = found.filter(status=status) if status else found
+        found = found.filter(plan=plan) if plan else found
+        rows = [facts(row) for row in await found]
+    terminal.rows(rows, COLUMNS, empty="No tenants: `tenantry tenant create NAME` makes one.")
+
+
+@tenant.command()
+@click.argument("name")
+@click.option("--slug", help="Its name in addresses; made from NAME otherwise.")
+@click.option("--plan", default="", help="Its plan; house.default_plan otherwise.")
+@click.option("--owner", metavar="EMAIL", help="Who owns it: somebody with an account.")
+@dry_run_option
+@asynchronous
+async def create(terminal: Terminal, name: str, slug: str | None, plan: str, owner: str | None, dry_run: bool) -> None:
+    """Make a tenant with its roles."""
+    async with opened() as house:
+        person = await _person(owner) if owner else None
+        if dry_run:
+            shown = {"name": name, "slug": slug, "plan": plan or house.settings.house.default_plan, "owner": owner}
+            return terminal.done(shown, f"Would create {name!r} with the plan {shown['plan']}.")
+        row = await house.provisioning.create(name, slug=slug, plan=plan, owner=person)
+    terminal.done(facts(row), f"Created {row.slug} ({row.id}) with the plan {row.plan}.")
+
+
+@tenant.command()
+@click.argument("slug")
+@click.option("--reason", required=True, help="Why; its members see it.")
+@yes_option
+@dry_run_option
+@asynchronous
+async def suspend(terminal: Terminal, slug: str, reason: str, yes: bool, dry_run: bool) -> None:
+    """Close a tenant to its members; data and plan stay."""
+    async with opened() as house:
+        row = await by_slug(slug)
+        if dry_run:
+            return terminal.done(facts(row), f"Would suspend {slug}: {reason}")
+        terminal.confirm(f"Suspend {slug} ({row.name})? Its members are turned away at once.", yes)
+        await house.provisioning.suspend(row.id, reason)
+        row = await by_slug(slug)
+    terminal.done(facts(row), f"Suspended {slug}; `tenantry tenant resume {slug}` opens it again.")
+
+
+@tenant.command()
+@click.argument("slug")
+@asynchronous
+async def resume(terminal: Terminal, slug: str) -> None:
+    """Open a suspended tenant again, or take back a deletion within its grace period."""
+    async with opened() as house:
+        await house.provisioning.resume((await by_slug(slug)).id)
+        row = await by_slug(slug)
+    terminal.done(facts(row), f"{slug} is open again.")
+
+
+@tenant.command()
+@click.argument("slug")
+@click.argument("plan")
+@dry_run_option
+@asynchronous
+async def plan(terminal: Terminal, slug: str, plan: str, dry_run: bool) -> None:
+    """Move a tenant to another plan; what it has beyond the new limits stays."""
+    async with opened() as house:
+        row = await by_slug(slug)
+        if plan not in house.services.plans.ids:
+            raise Complaint(
+                f"there is no plan {plan!r}", f"config/plans.toml has {', '.join(house.services.plans.ids)}"
+            )
+        if dry_run:
+            return terminal.done(facts(row), f"Would move {slug} from {row.plan} to {plan}.")
+        await house.provisioning.set_plan(row.id, plan)
+        row = await by_slug(slug)
+    terminal.done(facts(row), f"{slug} has the plan {row.plan}.")
+
+
+@tenant.command()
+@click.argument("slug")
+@click.option(
+    "--to", "target", type=click.Path(dir_okay=False, path_type=Path), help="The archive; SLUG.zip otherwise."
+)
+@click.option("--files/--no-files", default=True, help="Whether stored files go in as well.")
+@asynchronous
+async def export(terminal: Terminal, slug: str, target: Path | None, files: bool) -> None:
+    """Write everything of a tenant into one archive: a JSON line per row, and its stored files."""
+    async with opened() as house:
+        row = await by_slug(slug)
+        with terminal.progress(f"exporting {slug}") as advance:
+            written = await export_tenant(house, row, target or Path(f"{slug}.zip"), files=files, advance=advance)
+    terminal.done(
+        written, f"{written['rows']} rows and {written['files']} files of {slug} are in {written['archive']}."
+    )
+
+
+@tenant.command()
+@click.argument("slug")
+@click.option("--purge", is_flag=True, help="Remove it now, for ever, instead of after the grace period.")
+@yes_option
+@dry_run_option
+@asynchronous
+async def delete(terminal: Terminal, slug: str, purge: bool, yes: bool, dry_run: bool) -> None:
+    """Close a tenant and purge it when the grace period is over."""
+    async with opened() as house:
+        row = await by_slug(slug)
+        counts = await row_counts(house, row.id)
+        what = f"{slug} ({row.name}): {sum(counts.values())} rows in {len(counts)} tables"
+        if dry_run:
+            when = "at once" if purge else f"after {house.settings.tenants.grace_days} days"
+            return terminal.done({**facts(row), "rows": counts}, f"Would remove {what}, {when}.")
+        terminal.confirm(f"Delete {what}{' NOW AND FOR EVER' if purge else ''}?", yes)
+        if row.status != TenantStatus.DELETING:
+            await house.provisioning.delete(row.id)
+        if purge:
+            with terminal.progress(f"purging {slug}"):
+                await house.provisioning.purge(row.id)
+            return terminal.done({"slug": slug, "purged": True, "rows": counts}, f"Nothing is left of {slug}.")
+        row = await by_slug(slug)
+    terminal.done(
+        facts(row),
+        f"{slug} is closed and will be purged after {row.delete_after}; `tenantry tenant resume` takes it back.",
+    )
+
+
+async def _person(email: str) -> User:
+    found = await User.get_or_none(email=email.strip().lower())
+    if found is None:
+        raise Complaint(
+            f"nobody has an account with the address {email}", "let them register first, or leave --owner out"
+        )
+    return found

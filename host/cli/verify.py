@@ -1,0 +1,163 @@
+"""`tenantry verify`: proves on the running deployment that the walls, the gates and the keys hold."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+import click
+import httpx
+
+from host.app import House
+from host.cli.command import asynchronous
+from host.cli.opening import opened, with_database
+from host.cli.terminal import Terminal
+from host.contracts import Route
+from host.data import walls
+from host.data.wall_parts import Link, links
+from tenants.context import TenantMissing, bind
+from tenants.models import Tenant
+
+Finding = dict[str, str]
+TENANT_KEY = re.compile(rb"^t:([0-9a-f-]{36}):([a-z][a-z0-9_]*):")
+HOUSE_KEYS = (b"rate:", b"v:", b"saq:")
+"""How the house's own keys in Redis begin: counters, version tokens, the job bell."""
+
+MENDED = "`tenantry migrate` puts the walls up again"
+
+
+@click.group()
+def verify() -> None:
+    """Prove that the walls, the gates and the keys hold."""
+
+
+@verify.command()
+@asynchronous
+async def isolation(terminal: Terminal) -> None:
+    """The walls between tenants: the database's catalogue, every table without a tenant, every link between rows."""
+    async with with_database() as house:
+        findings = [_finding(gap, MENDED) for gap in await walls.check(house.services.database)]
+        models = house.services.database.tenant_models()
+        with terminal.progress("looking at tables", len(models)) as advance:
+            for number, model in enumerate(models, 1):
+                table = model._meta.db_table
+                try:
+                    with bind(None):
+                        await model.all().count()
+                    findings.append(_finding(f"{table} can be read with no tenant bound", "make it a TenantModel"))
+                except TenantMissing:
+                    pass
+                if house.services.database.dialect == "postgres" and await _visible(house, table):
+                    findings.append(_finding(f"{table} shows rows to a connection without a tenant", MENDED))
+                for link in links(model):
+                    findings += await _crossing(house, link)
+                advance(number)
+    tables = [model._meta.db_table for model in models]
+    terminal.verdict(findings, {"tables": tables}, f"The walls stand around {len(tables)} tables.")
+
+
+async def _visible(house: House, table: str) -> int:
+    with bind(None):
+        rows = await house.services.database.fetch(f'SELECT count(*) AS seen FROM "{table}"')  # noqa: S608 - our own name
+    return int(rows[0]["seen"])
+
+
+async def _crossing(house: House, link: Link) -> list[Finding]:
+    """Rows that link to another tenant's; looked for as the owner, whom no wall holds back."""
+    sql = (
+        f'SELECT count(*) AS wrong FROM "{link.table}" c JOIN "{link.parent}" p '  # noqa: S608 - our own names
+        f'ON c."{link.column}" = p."{link.parent_column}" WHERE c.tenant_id <> p.tenant_id'
+    )
+    async with house.services.database.owner() as client:
+        wrong = (await client.execute_query_dict(sql))[0]["wrong"]
+    if not wrong:
+        return []
+    return [_finding(f"{wrong} rows of {link.table} link to another tenant's {link.parent}", "delete or relink them")]
+
+
+@verify.command()
+@asynchronous
+async def gates(terminal: Terminal) -> None:
+    """Every endpoint that is not public, called by nobody and by a forger: each must refuse."""
+    async with opened() as house:
+        routes = [(owner, route) for owner, route in house.registry.catalog.routes if not route.public]
+        findings: list[Finding] = []
+        with terminal.progress("knocking", len(routes)) as advance:
+            for number, (owner, route) in enumerate(routes, 1):
+                for headers in ({}, {"Authorization": "Bearer forged.token.here"}):
+                    findings += await _knock(house, number, owner, route, headers)
+                advance(number)
+    terminal.verdict(findings, {"routes": len(routes)}, f"{len(routes)} endpoints refuse strangers.")
+
+
+async def _knock(house: House, number: int, owner: str, route: Route, headers: dict[str, str]) -> list[Finding]:
+    # An address of its own for each endpoint: the rate limit must not be what refuses.
+    address = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+    transport = httpx.ASGITransport(app=house.asgi(), client=(address, 1))  # type: ignore[arg-type]
+    path = "/api/v1" + re.sub(r"<(?:(\w+):)?\w+>", _filled, route.path)
+    async with httpx.AsyncClient(transport=transport, base_url="http://verify") as client:
+        answer = await client.request(route.method, path, headers={**headers, "X-Request-ID": f"verify-{number}"})
+    if answer.status_code == 401:
+        return []
+    who = "a forged token" if headers else "no token"
+    what = f"{route.method} {route.path} ({owner}) answers {answer.status_code} to {who}"
+    return [_finding(what, "it must answer 401: see who may call it with `tenantry routes`")]
+
+
+def _filled(parameter: re.Match[str]) -> str:
+    return {"uuid": str(UUID(int=0)), "int": "1"}.get(parameter[1] or "", "x")
+
+
+@verify.command()
+@asynchronous
+async def keys(terminal: Terminal) -> None:
+    """Every key in Redis and every stored file: each must say whose it is, and that tenant must live."""
+    async with opened() as house:
+        alive = {str(tenant_id) for tenant_id in await Tenant.all().values_list("id", flat=True)}
+        known = {"host", *house.registry.ids}
+        findings: list[Finding] = []
+        count = 0
+        with terminal.progress("reading keys") as advance:
+            async for key in _redis_keys(house):
+                count += 1
+                findings += _look_at_key(key, alive, known)
+                advance(count)
+            async for stored in house.services.storage.list(""):
+                count += 1
+                whose = stored.key.split("/")
+                if len(whose) < 4 or whose[0] != "t" or whose[1] not in alive:
+                    findings.append(
+                        _finding(f"the file {stored.key} belongs to no tenant", "look at it, then delete it")
+                    )
+                advance(count)
+    terminal.verdict(findings, {"keys": count}, f"{count} keys and files say whose they are.")
+
+
+async def _redis_keys(house: House) -> AsyncIterator[bytes]:
+    cursor: Any = b"0"
+    while True:
+        cursor, found = await house.services.wire.call("SCAN", cursor, "COUNT", 500)
+        for key in found:
+            yield key
+        if cursor in (b"0", 0):
+            return
+
+
+def _look_at_key(key: bytes, alive: set[str], known: set[str]) -> list[Finding]:
+    if key.startswith(HOUSE_KEYS):
+        return []
+    shown = key.decode(errors="replace")
+    whose = TENANT_KEY.match(key)
+    if whose is None:
+        return [_finding(f"the key {shown} says not whose it is", "plugins use host.sdk.cache(); is Redis shared?")]
+    if whose[1].decode() not in alive:
+        return [_finding(f"the key {shown} is of a tenant that is gone", "delete it: the purge was interrupted")]
+    if whose[2].decode() not in known:
+        return [_finding(f"the key {shown} is of a plugin not loaded here", "delete it, or enable the plugin")]
+    return []
+
+
+def _finding(what: str, fix: str) -> Finding:
+    return {"what": what, "fix": fix}

@@ -1,0 +1,24 @@
+"""`tenantry worker`: runs background jobs in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+
+from host import worker as door
+from host.cli.command import command
+from host.cli.opening import read_settings
+from host.cli.terminal import Terminal
+
+
+@click.command()
+@click.option("--concurrency", type=click.IntRange(min=1), help="Jobs at once; jobs.concurrency otherwise.")
+@command
+def worker(terminal: Terminal, concurrency: int | None) -> None:
+    """Run background jobs until SIGTERM; what runs is finished first."""
+    settings = read_settings(quiet=False)
+    if concurrency:
+        settings = settings.model_copy(update={"jobs": settings.jobs.model_copy(update={"concurrency": concurrency})})
+    asyncio.run(door.run(settings))
+    terminal.done({"stopped": True})

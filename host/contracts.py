@@ -1,0 +1,260 @@
+"""The plain frozen data that host and plugins exchange."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Literal
+from uuid import UUID
+
+import click
+from pydantic import BaseModel
+
+Row = dict[str, Any]
+"""One row as an API answer shows it: column name -> Python value."""
+
+
+# -- who is acting ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who is behind a request or a job. `id` is the user's, key's or job's id; None for anonymous."""
+
+    kind: Literal["user", "api_key", "job", "system", "anonymous"]
+    id: UUID | None = None
+    label: str = ""  # e-mail address, key name or task name; for people to read
+    user_id: UUID | None = None  # the person: the user itself, or who made the key
+    session_id: UUID | None = None
+    is_operator: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an action comes from; carried from the request into every job it starts."""
+
+    request_id: str
+    actor: Actor
+    address: str = ""
+    user_agent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TenantInfo:
+    """The tenant as plugins see it."""
+
+    id: UUID
+    slug: str
+    name: str
+    plan: str
+
+
+# -- what happened ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What a request or a job did. `before` and `after` hold the changed fields only, secrets left out."""
+
+    name: str  # "<area>.<resource>.<verb>", as permissions are named
+    resource_type: str
+    resource_id: str
+    outcome: Literal["succeeded", "denied", "failed"]
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+    origin: Origin
+    at: datetime
+    tenant_id: UUID | None = None  # None: outside any tenant, such as a sign-in
+    reason: str = ""  # why it was denied or failed
+
+
+class Event(BaseModel, frozen=True, extra="forbid"):
+    """Base of what a plugin announces; JSON-able fields only. The class name is past tense: `TaskCreated`."""
+
+
+Listener = Callable[[Any], Awaitable[None]]
+"""`async def when_task_created(event: TaskCreated) -> None`; runs as a durable job in the event's tenant."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventType:
+    """An event this plugin announces, known to others as `<plugin>.<ClassName>`."""
+
+    model: type[Event]
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """`listener` hears of `event` ("<plugin>.<ClassName>") after commit, at least once, while its plugin is on."""
+
+    event: str
+    listener: Listener
+
+
+# -- what a plugin declares ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """`<area>.<resource>.<action>`; the area is the plugin's id. `roles` names built-in roles that start with it."""
+
+    name: str
+    summary: str
+    roles: tuple[str, ...] = ("admin",)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Something a plan limits, named `<plugin>.<what>`.
+
+    kind: `rate` ("5/minute"; Redis), `quota` ("500/month" renewing, "20" standing; database) or `value`
+    ("50 MB", "365"; only read). `unit` is what is counted, for people: "projects", "bytes".
+    """
+
+    name: str
+    kind: Literal["rate", "quota", "value"]
+    summary: str
+    unit: str = ""
+    default: str = "unlimited"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Background work, known as `<plugin>.<name>`; takes ids and plain values, never objects.
+
+    timeout: seconds one try may take. tries: how often it is tried in all. backoff: seconds before the second
+    try, doubled each time, with jitter. every: run it in each tenant where the plugin is on, this often.
+    """
+
+    name: str
+    run: Callable[..., Awaitable[Any]]
+    summary: str
+    timeout: float = 60.0
+    tries: int = 3
+    backoff: float = 5.0
+    every: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """`check` returns None when all is well, else a sentence saying what is wrong; 2 seconds at most."""
+
+    name: str
+    check: Callable[[], Awaitable[str | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A gauge read at scrape time; `read` yields (label values, number)."""
+
+    name: str
+    summary: str
+    labels: tuple[str, ...]
+    read: Callable[[], Awaitable[Sequence[tuple[tuple[str, ...], float]]]]
+
+
+Command = click.Command
+"""A click command, mounted as `tenantry <plugin> <name>`; async bodies run with the house started."""
+
+
+# -- routes ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One endpoint. Exactly one of `permission`, `signed_in`, `operator`, `public` says who may call it.
+
+    path: below `/api/v1`, with typed parameters: `/tasks/<uuid:task_id>`. body, query: pydantic models that
+    refuse unknown fields. listing: a Records whose filters, sorts and cursors the query string may use.
+    returns: the model or Records that shapes `data` in the OpenAPI document. needs_tenant: False for routes
+    outside any organisation, such as `/me`. limits: plan limits shown as `x-limits`.
+    """
+
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+    path: str
+    handler: Callable[..., Awaitable[Any]]
+    name: str  # "<resource>.<action>"; the operation id is "<plugin>.<name>"
+    summary: str
+    permission: str | None = None
+    signed_in: bool = False
+    operator: bool = False
+    public: bool = False
+    needs_tenant: bool = True
+    body: type[BaseModel] | None = None
+    query: type[BaseModel] | None = None
+    listing: Any = None
+    returns: Any = None
+    status: int = 200
+    limit_class: Literal["public", "authenticated", "sign_in"] | None = None  # None: by who is calling
+    limits: tuple[str, ...] = ()
+    max_body: int | None = None  # bytes; None: the deployment's limit
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a list: `next_cursor` is None on the last one."""
+
+    items: Sequence[Any]
+    limit: int
+    next_cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What a list request asks for: already checked against the Records it goes to."""
+
+    limit: int = 20
+    cursor: str | None = None
+    sort: str = ""  # field name, "-" before it for descending
+    filters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A 201 answer: `data` and the path (below `/api/v1`) of the new resource."""
+
+    data: Any
+    location: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A 202 answer: the work goes on after it."""
+
+    data: Any
+    location: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A raw answer, streamed with the tenant still bound to its last byte."""
+
+    body: AsyncIterator[bytes] | bytes
+    content_type: str
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A JSON answer that also sets headers or cookies (`Set-Cookie` values as in RFC 6265)."""
+
+    data: Any
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    cookies: tuple[str, ...] = ()
+
+
+# -- decisions -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A yes or no with the steps that led to it, in order, as sentences for people."""
+
+    allowed: bool
+    reason: str
+    steps: tuple[str, ...] = ()
+    code: str = ""  # the error code a refusal is answered with

@@ -1,0 +1,159 @@
+"""Columns of a model: how each value goes into a database and comes back, and how a query string spells it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+import orjson
+from tortoise import fields
+from tortoise.exceptions import ValidationError
+from tortoise.fields.base import Field
+from tortoise.models import Model
+
+from host.errors import ValidationFailed
+
+Decode = Callable[[Any], Any]
+
+_RANGES = (  # the widest first: a BigIntField is not an IntField, but a reader should not have to know
+    (fields.BigIntField, 2**63),
+    (fields.SmallIntField, 2**15),
+    (fields.IntField, 2**31),
+)
+_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+_PLAIN = (fields.CharField, fields.TextField, fields.IntField, fields.BigIntField, fields.SmallIntField)
+_NATIVE = (*_PLAIN, fields.UUIDField, fields.BooleanField, fields.DatetimeField, fields.DateField)
+_DRIVER_GIVES = {
+    "postgres": (*_NATIVE, fields.FloatField, fields.DecimalField, fields.BinaryField),
+    "sqlite": (*_PLAIN, fields.FloatField, fields.BinaryField),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a model for one database; `decode` is None where the driver gives the Python type itself."""
+
+    name: str
+    column: str
+    field: Field[Any]
+    dialect: str
+    decode: Decode | None
+
+    def encode(self, value: Any) -> Any:
+        """The value as the driver takes it.
+
+        Raises:
+            ValidationFailed: it is not of the field's kind, too long or out of range.
+        """
+        if value is None:
+            return None
+        try:
+            return self._encode(value)
+        except (ValidationError, ValueError, TypeError, ArithmeticError) as exc:
+            raise ValidationFailed(details={self.name: str(exc)}) from exc
+
+    def _encode(self, value: Any) -> Any:
+        field = self.field
+        if isinstance(field, fields.UUIDField):
+            known = value if isinstance(value, UUID) else UUID(str(value))
+            return known if self.dialect == "postgres" else str(known)
+        if isinstance(field, fields.JSONField):
+            text = orjson.dumps(value).decode()
+            if "\\u0000" in text:
+                raise ValueError("must not contain the character U+0000")
+            return text
+        value = field.to_db_value(value, Model)
+        if isinstance(value, str):
+            if "\x00" in value:
+                raise ValueError("must not contain the character U+0000")
+            value.encode()  # a lone surrogate is no text
+        elif isinstance(value, datetime):
+            value = value.astimezone(UTC)
+        elif isinstance(value, int) and not isinstance(value, bool):
+            _check_range(field, value)
+        return value
+
+    def parse(self, text: str) -> Any:
+        """The Python value that a query string means.
+
+        Raises:
+            ValidationFailed: it is not of the field's kind.
+        """
+        try:
+            return _parse(self.field, text)
+        except (ValueError, KeyError, InvalidOperation) as exc:
+            raise ValidationFailed(details={self.name: f"{text!r} is not {_kind(self.field)}"}) from exc
+
+
+def columns(model: type[Model], dialect: str) -> Mapping[str, Column]:
+    """Every stored field of a model, by the field's name."""
+    meta = model._meta
+    return {
+        name: Column(name, column, meta.fields_map[name], dialect, _decoder(meta.fields_map[name], dialect))
+        for name, column in meta.fields_db_projection.items()
+    }
+
+
+def _decoder(field: Field[Any], dialect: str) -> Decode | None:
+    if isinstance(field, fields.JSONField):
+        return orjson.loads
+    # An exact class or one of the ORM's own: a plugin's subclass may convert in its own way.
+    ours = type(field).__module__.startswith("tortoise.")
+    if ours and isinstance(field, _DRIVER_GIVES[dialect]):
+        return None
+    if ours and isinstance(field, fields.UUIDField):
+        return UUID
+    if ours and isinstance(field, fields.BooleanField):
+        return bool
+    if ours and isinstance(field, fields.DatetimeField):
+        return _utc
+    return field.to_python_value
+
+
+def _utc(text: str) -> datetime:
+    known = datetime.fromisoformat(text)
+    return known.replace(tzinfo=UTC) if known.tzinfo is None else known.astimezone(UTC)
+
+
+def _check_range(field: Field[Any], value: int) -> None:
+    for kind, bound in _RANGES:
+        if isinstance(field, kind):
+            if not -bound <= value < bound:
+                raise ValueError(f"must be between {-bound} and {bound - 1}")
+            return
+
+
+def _parse(field: Field[Any], text: str) -> Any:
+    if isinstance(field, fields.UUIDField):
+        return UUID(text)
+    if isinstance(field, fields.BooleanField):
+        return _BOOLEANS[text.lower()]
+    if isinstance(field, fields.DatetimeField):
+        return _utc(text)
+    if isinstance(field, fields.DateField):
+        return date.fromisoformat(text)
+    if isinstance(field, fields.DecimalField):
+        return Decimal(text)
+    if isinstance(field, fields.FloatField):
+        return float(text)
+    if isinstance(field, fields.IntField | fields.BigIntField | fields.SmallIntField):
+        return int(text)
+    choices: type[Enum] | None = getattr(field, "enum_type", None)
+    return choices(text).value if choices is not None else text
+
+
+def _kind(field: Field[Any]) -> str:
+    choices: type[Enum] | None = getattr(field, "enum_type", None)
+    if choices is not None:
+        return "one of " + ", ".join(str(each.value) for each in choices)
+    return {
+        "UUIDField": "a UUID",
+        "BooleanField": "true or false",
+        "DatetimeField": "an RFC 3339 time",
+        "DateField": "a date",
+    }.get(type(field).__name__, "a number")

@@ -1,0 +1,243 @@
+"""The database: one object that knows where the rows are, bound around each request, job and command."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from tortoise.backends.base.client import BaseDBAsyncClient
+from tortoise.context import TortoiseContext, _current_context
+from tortoise.models import Model
+
+from host.data.postgres import PostgresClient, PostgresTransaction
+from host.data.sqlite import SqliteClient, SqliteTransaction
+from host.errors import ConfigurationError
+from tenants.scoping import TenantModel
+
+Client = PostgresClient | SqliteClient
+Dialect = Literal["sqlite", "postgres"]
+
+SERVING_ROLE = "tenantry_app"
+"""The PostgreSQL role that serves where one login does both; owns nothing and may not pass row-level security."""
+
+_NUMBERED = re.compile(r"\$(\d+)")
+_bound: ContextVar[Database | None] = ContextVar("database", default=None)
+
+
+def bound() -> Database:
+    """The database bound to the current task.
+
+    Raises:
+        RuntimeError: none is bound.
+    """
+    database = _bound.get()
+    if database is None:
+        raise RuntimeError("no database is bound here: wrap the call in `with database.bind():`")
+    return database
+
+
+class Database:
+    """Where the rows are. Several may live in one process, as long as those in use at once speak one dialect.
+
+    url: `postgres://…`, or "" for the SQLite file at `path`. owner_url: the login that owns the tables; "" means the
+    one in `url`, which then serves as the role `tenantry_app`. pool: connections. timeout: seconds a statement may
+    take. apps: label -> modules holding its models, in dependency order. migrations: label -> package of its
+    migrations. cursor_key: signs the cursors of lists.
+    """
+
+    def __init__(
+        self,
+        url: str = "",
+        *,
+        path: Path | None = None,
+        owner_url: str = "",
+        pool: int = 10,
+        timeout: float = 30.0,
+        apps: Mapping[str, Sequence[ModuleType | str]],
+        migrations: Mapping[str, str] | None = None,
+        cursor_key: bytes = b"",
+    ) -> None:
+        if url and urlsplit(url).scheme not in {"postgres", "postgresql"}:
+            raise ConfigurationError(
+                f"[database] url begins with {urlsplit(url).scheme!r}: write postgres://user:password@host/name, "
+                'or "" for the embedded SQLite file'
+            )
+        if not url and path is None:
+            raise ConfigurationError("without [database] url a path for the SQLite file is needed")
+        self.dialect: Dialect = "postgres" if url else "sqlite"
+        self.path = path
+        self.pool = pool
+        self.timeout = timeout
+        self.apps = {
+            label: tuple(each if isinstance(each, str) else each.__name__ for each in modules)
+            for label, modules in apps.items()
+        }
+        self.migrations = dict(migrations or {})
+        self.cursor_key = cursor_key
+        self.one_login = not owner_url or owner_url == url
+        self._url = url
+        self._owner_url = owner_url or url
+        self._context: TortoiseContext | None = None
+
+    async def open(self) -> None:
+        """Load the models. Connections are made when first needed; `ping` tells whether they can be."""
+        self._context = await self._start(self._serving_credentials())
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if self._context is not None:
+            context, self._context = self._context, None
+            await context.close_connections()
+
+    @contextmanager
+    def bind(self) -> Iterator[Database]:
+        """Make this the database of the current task, and of tasks it starts, for the block.
+
+        Raises:
+            RuntimeError: it is not open.
+        """
+        if self._context is None:
+            raise RuntimeError("the database is not open: `await database.open()` first")
+        context_token = _current_context.set(self._context)
+        token = _bound.set(self)
+        try:
+            yield self
+        finally:
+            _bound.reset(token)
+            _current_context.reset(context_token)
+
+    @asynccontextmanager
+    async def owner(self, *, foreign_keys: bool = True, patience: float | None = None) -> AsyncIterator[Client]:
+        """A connection of the tables' owner, made the current one for the block: for migrations, never for serving.
+
+        Row-level security does not hold it back. foreign_keys: False lets SQLite rebuild tables without cascades.
+        patience: seconds to wait for another writer of the SQLite file; statements in PostgreSQL are not limited.
+        """
+        context = await self._start(self._owner_credentials(foreign_keys, patience))
+        context_token = _current_context.set(context)
+        token = _bound.set(None)
+        try:
+            yield self._client_of(context)
+        finally:
+            _bound.reset(token)
+            _current_context.reset(context_token)
+            await context.close_connections()
+
+    @property
+    def context(self) -> TortoiseContext:
+        """The ORM's own state of this database.
+
+        Raises:
+            RuntimeError: it is not open.
+        """
+        if self._context is None:
+            raise RuntimeError("the database is not open: `await database.open()` first")
+        return self._context
+
+    @property
+    def client(self) -> Client:
+        """The engine's client: the open transaction's, where the current task is in one."""
+        return self._client_of(self.context)
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether the current task is in a transaction."""
+        return isinstance(self.client, PostgresTransaction | SqliteTransaction)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        """Run the block in the open transaction, or in a new one. Never wait for an outside service in it."""
+        if self.in_transaction:
+            yield
+            return
+        async with self.client._in_transaction():
+            yield
+
+    def models(self) -> tuple[type[Model], ...]:
+        """Every registered model, in the order of the apps."""
+        apps = self.context.apps
+        return tuple(apps.get_models_iterable()) if apps is not None else ()
+
+    def tenant_models(self) -> tuple[type[TenantModel], ...]:
+        """Every registered model whose rows belong to tenants."""
+        return tuple(model for model in self.models() if issubclass(model, TenantModel))
+
+    async def ping(self) -> None:
+        """Ask the database for a sign of life.
+
+        Raises:
+            Unavailable: there is none.
+        """
+        await self.fetch("SELECT 1 AS alive")
+
+    async def fetch(self, sql: str, *values: object) -> list[dict[str, Any]]:
+        """Rows of a hand-written query with `$1`-style parameters; for the host only, plugins use models."""
+        with self.bind():
+            rows: list[dict[str, Any]] = await self.client.execute_query_dict(self._spelt(sql), list(values))
+            return rows
+
+    async def execute(self, sql: str, *values: object) -> int:
+        """Run a hand-written statement with `$1`-style parameters; how many rows it touched. For the host only."""
+        with self.bind():
+            touched, _ = await self.client.execute_query(self._spelt(sql), list(values))
+            return int(touched)
+
+    def _spelt(self, sql: str) -> str:
+        return sql if self.dialect == "postgres" else _NUMBERED.sub(r"?\1", sql)
+
+    async def _start(self, credentials: Mapping[str, Any]) -> TortoiseContext:
+        config = {
+            # The connection's name is the dialect's: the ORM keeps built SQL by that name for the whole process.
+            "connections": {self.dialect: {"engine": f"host.data.{self.dialect}", "credentials": dict(credentials)}},
+            "apps": self.apps_config(),
+            "use_tz": True,
+            "timezone": "UTC",
+        }
+        context = TortoiseContext()
+        token = _current_context.set(context)
+        try:
+            await context.init(config=config)
+        finally:
+            _current_context.reset(token)
+        return context
+
+    def apps_config(self) -> dict[str, dict[str, Any]]:
+        """The apps as the ORM's configuration names them."""
+        return {
+            label: {
+                "models": list(modules),
+                "default_connection": self.dialect,
+                **({"migrations": self.migrations[label]} if label in self.migrations else {}),
+            }
+            for label, modules in self.apps.items()
+            if modules
+        }
+
+    def _client_of(self, context: TortoiseContext) -> Client:
+        client: BaseDBAsyncClient = context.connections.get(self.dialect)
+        assert isinstance(client, PostgresClient | SqliteClient)
+        return client
+
+    def _serving_credentials(self) -> Mapping[str, Any]:
+        if self.dialect == "sqlite":
+            return {"file_path": str(self.path), "timeout": self.timeout}
+        role = SERVING_ROLE if self.one_login else ""
+        return {"dsn": self._url, "role": role, "timeout": self.timeout, "maxsize": self.pool}
+
+    def _owner_credentials(self, foreign_keys: bool, patience: float | None) -> Mapping[str, Any]:
+        if self.dialect == "sqlite":
+            timeout = self.timeout if patience is None else patience
+            return {"file_path": str(self.path), "timeout": timeout, "foreign_keys": foreign_keys}
+        return {"dsn": self._owner_url, "timeout": 0.0, "maxsize": 2}
+
+    def serving_login(self) -> str:
+        """PostgreSQL's name of the role that serves: `tenantry_app`, or the login of `url` where there are two."""
+        if self.one_login:
+            return SERVING_ROLE
+        return urlsplit(self._url).username or SERVING_ROLE

@@ -1,0 +1,273 @@
+"""Migrations: the tables of the host and of each plugin, brought up to date and down again, one app at a time."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tortoise.migrations.autodetector import MigrationAutodetector
+from tortoise.migrations.executor import MigrationExecutor
+from tortoise.migrations.graph import MigrationKey
+from tortoise.migrations.migration import Migration
+from tortoise.migrations.recorder import MigrationRecorder
+from tortoise.migrations.schema_editor import AsyncpgSchemaEditor, BaseSchemaEditor
+from tortoise.migrations.writer import MigrationWriter, format_migration_name
+from tortoise.models import Model
+
+from host.data import walls, walls_sqlite
+from host.data.database import Client, Database
+from host.data.postgres import PostgresClient
+from host.data.sqlite import SqliteClient
+from host.data.sqlite_editor import KeepingSchemaEditor
+from host.errors import ConfigurationError
+
+Progress = Callable[[str, int, int], None]
+"""Told of each step before it runs: its name (`app.0001_initial`), its number from 1, how many there are."""
+
+_LOCK = 0x7E4A_4717  # the advisory lock that one migrating process holds
+_PATIENCE = 600.0  # seconds a second process waits for SQLite's writer to finish migrating
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One migration to run, forwards or (`backward`) back."""
+
+    app: str
+    name: str
+    backward: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.app}.{self.name}"
+
+
+class Migrations:
+    """The migrations of a database's apps. Every call takes its own owner's connection."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def pending(self) -> list[Step]:
+        """What `migrate` would run, in order."""
+        async with self._executor() as run:
+            return run.steps_forward(await run.applied())
+
+    async def migrate(self, progress: Progress | None = None) -> list[Step]:
+        """Run what is pending, then put up the walls. A second process waits and finds nothing left to do.
+
+        SQLite: all or nothing. PostgreSQL: each migration with its record is one transaction.
+
+        Raises:
+            ConfigurationError: a migrations package is missing, or rows would be left without what they link to.
+        """
+        async with self._alone() as run:
+            steps = run.steps_forward(await run.applied())
+            await run.run(steps, progress)
+            return steps
+
+    async def downgrade(self, app: str, to: str, progress: Progress | None = None) -> list[Step]:
+        """Take back one app's migrations after `to` ("zero": all of them), newest first; no other app's.
+
+        Raises:
+            ConfigurationError: app or name is unknown, or another app's applied migration builds on them.
+        """
+        async with self._alone() as run:
+            steps = run.steps_backward(await run.applied(), app, to)
+            await run.run(steps, progress)
+            return steps
+
+    async def dry_run(self) -> str:
+        """The SQL that `migrate` would run, without the walls; "" when nothing is pending."""
+        async with self._executor() as run:
+            parts = []
+            for step in run.steps_forward(await run.applied()):
+                parts.append(f"-- {step}")
+                parts += [_closed(line) for line in await run.collect_sql(step.app, step.name)]
+            return "\n".join(parts)
+
+    async def make(self, app: str, name: str = "") -> Path | None:
+        """Write the next migration file of one app from its models; None when they have not changed.
+
+        Raises:
+            ConfigurationError: the app has no migrations package.
+        """
+        if app not in self._database.migrations:
+            raise ConfigurationError(f"app {app!r} has no migrations package: make migrations/__init__.py beside it")
+        with self._database.bind() as database:
+            importlib.invalidate_caches()
+            apps = database.context.apps
+            assert apps is not None
+            detector = MigrationAutodetector(apps, _migrated_apps(database))
+            for writer in await detector.changes():
+                if writer.app_label == app:
+                    return _write(writer, name)
+        return None
+
+    @asynccontextmanager
+    async def _executor(self) -> AsyncIterator[_Executor]:
+        async with self._database.owner() as client:
+            yield await _Executor.load(client, self._database)
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[_Executor]:
+        """An executor that no other process runs beside, with the walls put up when it is done."""
+        async with self._database.owner(foreign_keys=False, patience=_PATIENCE) as client:
+            if isinstance(client, SqliteClient):
+                async with client._in_transaction() as transaction:
+                    assert isinstance(transaction, SqliteClient)
+                    await walls_sqlite.lower(transaction)
+                    run = await _Executor.load(transaction, self._database)
+                    yield run
+                    await _check_links(transaction)
+                    await walls.secure_on(transaction, self._database, await run.standing_models())
+            else:
+                async with _advisory_lock(client):
+                    run = await _Executor.load(client, self._database)
+                    yield run
+                    await walls.secure_on(client, self._database, await run.standing_models())
+
+
+class _Executor(MigrationExecutor):
+    """Tortoise's executor, run step by step: a migration and its record are one transaction."""
+
+    def __init__(self, client: Client, database: Database) -> None:
+        super().__init__(client, _migrated_apps(database))
+        self._database = database
+
+    @classmethod
+    async def load(cls, client: Client, database: Database) -> _Executor:
+        importlib.invalidate_caches()
+        run = cls(client, database)
+        try:
+            await run.loader.build_graph()
+        except ModuleNotFoundError as exc:
+            raise ConfigurationError(
+                f"the migrations package {exc.name} is missing: run `tenantry migrate --make`"
+            ) from exc
+        return run
+
+    def _schema_editor(self, atomic: bool = True, collect_sql: bool = False) -> BaseSchemaEditor:
+        postgres = isinstance(self.connection, PostgresClient)
+        editor = AsyncpgSchemaEditor if postgres else KeepingSchemaEditor
+        return editor(self.connection, atomic=atomic, collect_sql=collect_sql)
+
+    async def applied(self) -> set[MigrationKey]:
+        """Those of the loaded apps that ran; the record may hold others, of plugins not loaded now."""
+        catalogue = (
+            "SELECT 1 WHERE to_regclass('tortoise_migrations') IS NOT NULL"
+            if isinstance(self.connection, PostgresClient)
+            else "SELECT 1 FROM sqlite_master WHERE name = 'tortoise_migrations'"
+        )
+        if not await self.connection.execute_query_dict(catalogue):
+            return set()
+        return set(await self.recorder.applied_migrations()) & set(self.loader.graph.nodes)
+
+    def steps_forward(self, applied: set[MigrationKey]) -> list[Step]:
+        wanted: dict[MigrationKey, None] = {}
+        for app in self.loader.apps_config:
+            for key in sorted(key for key in self.loader.graph.nodes if key.app_label == app):
+                wanted |= dict.fromkeys(self.loader.graph.forwards_plan(key))
+        return [Step(key.app_label, key.name) for key in wanted if key not in applied]
+
+    def steps_backward(self, applied: set[MigrationKey], app: str, to: str) -> list[Step]:
+        own = sorted(key for key in self.loader.graph.nodes if key.app_label == app)
+        if not own or (to != "zero" and MigrationKey(app, to) not in own):
+            known = ", ".join(["zero", *(key.name for key in own)])
+            raise ConfigurationError(f"there is no migration {app}.{to}; of {app!r} there are: {known}")
+        kept = 0 if to == "zero" else own.index(MigrationKey(app, to)) + 1
+        leaving = [key for key in own[kept:] if key in applied]
+        for key in leaving:
+            others = [each for each in self.loader.graph.backwards_plan(key) if each.app_label != app]
+            if builds := [str(each) for each in others if each in applied]:
+                raise ConfigurationError(f"{key} cannot be taken back: {', '.join(builds)} build on it")
+        return [Step(app, key.name, backward=True) for key in reversed(leaving)]
+
+    async def run(self, steps: Sequence[Step], progress: Progress | None) -> None:
+        """Run the steps; each with its record in one transaction, unless the migration says `atomic = False`."""
+        await self.recorder.ensure_schema(self._schema_editor(atomic=False))
+        applied = await self.applied()
+        for number, step in enumerate(steps, 1):
+            if progress is not None:
+                progress(str(step), number, len(steps))
+            key = MigrationKey(step.app, step.name)
+            migration = self.loader.graph.nodes[key]
+            assert migration is not None
+            if migration.atomic:
+                async with self.connection._in_transaction() as transaction:
+                    await self._step(migration, step, applied, self._on(transaction))
+            else:
+                await self._step(migration, step, applied, self._on(self.connection))
+            applied = applied - {key} if step.backward else applied | {key}
+
+    def _on(self, client: object) -> tuple[BaseSchemaEditor, MigrationRecorder]:
+        editor = self._schema_editor()
+        editor.client = client  # type: ignore[assignment]
+        return editor, MigrationRecorder(client)
+
+    async def _step(
+        self,
+        migration: Migration,
+        step: Step,
+        applied: set[MigrationKey],
+        on: tuple[BaseSchemaEditor, MigrationRecorder],
+    ) -> None:
+        editor, recorder = on
+        if step.backward:
+            state = (await self._project_state_cache(applied))[MigrationKey(step.app, step.name)]
+            await migration.unapply(state, schema_editor=editor)
+            await recorder.record_unapplied(step.app, step.name)
+        else:
+            await migration.apply(await self._project_state(applied), schema_editor=editor)
+            await recorder.record_applied(step.app, step.name)
+
+    async def standing_models(self) -> list[type[Model]]:
+        """The models whose tables exist: those of apps without migrations, or with all of them applied."""
+        behind = {step.app for step in self.steps_forward(await self.applied())}
+        apps = self._database.context.apps
+        assert apps is not None
+        return [model for label, models in apps.items() if label not in behind for model in models.values()]
+
+
+@asynccontextmanager
+async def _advisory_lock(client: PostgresClient) -> AsyncIterator[None]:
+    connection = await client.take()
+    try:
+        await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
+        yield
+    finally:
+        await connection.execute("SELECT pg_advisory_unlock_all()")
+        await client.give_back(connection)
+
+
+async def _check_links(client: SqliteClient) -> None:
+    rows = await client.execute_query_dict("PRAGMA foreign_key_check")
+    if rows:
+        places = sorted({f"{row['table']} -> {row['parent']}" for row in rows})
+        raise ConfigurationError(
+            f"the migration would leave {len(rows)} rows without what they link to ({', '.join(places)}); "
+            "nothing was changed: move or delete those rows in the migration first"
+        )
+
+
+def _migrated_apps(database: Database) -> dict[str, dict[str, object]]:
+    return {label: config for label, config in database.apps_config().items() if "migrations" in config}
+
+
+def _write(writer: MigrationWriter, name: str) -> Path:
+    number = int(writer.name.partition("_")[0])
+    if not writer.initial:
+        writer.name = format_migration_name(number, name or _summary(writer.operations))
+    path = writer.path()
+    path.write_text(f'"""Tables of {writer.app_label}, step {number}."""\n\n{writer.as_string()}', encoding="utf-8")
+    return path
+
+
+def _summary(operations: Iterable[object]) -> str:
+    first = next(iter(operations))
+    return str(getattr(first, "describe", lambda: "change")())[:40]
+
+
+def _closed(line: str) -> str:
+    return line if line.startswith("--") or line.rstrip().endswith(";") else f"{line};"

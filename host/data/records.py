@@ -1,0 +1,400 @@
+"""Records: the rows of one tenant model as plain dicts, always the bound tenant's, with the SQL built once.
+
+This is the way for endpoints: what a model object costs is not paid where a row is enough. Writes of several rows
+and rules of their own go through the models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+from tortoise.fields.base import Field
+
+from host.contracts import Page, Query, Row
+from host.data import cursors
+from host.data.columns import Column
+from host.data.database import Database, bound
+from host.data.shapes import LOOKUPS, After, Condition, Shapes
+from host.errors import BadRequest, NotFound, PreconditionFailed, ValidationFailed
+from tenants.context import current
+from tenants.scoping import TenantModel
+
+DEFAULT_LIMIT, MAX_LIMIT = 20, 100
+_PAGING = ("limit", "cursor", "sort")
+SEARCH = "search"
+"""The query parameter that looks in every field named in `search`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A changed row: as it was and as it is, and of both only what differs (for records of actions)."""
+
+    before: Row
+    after: Row
+    changed_before: Row
+    changed_after: Row
+
+
+class Records:
+    """The rows of a TenantModel.
+
+    fields: what a row holds (None: all but tenant_id); `id`, and `version` where the model has one, always.
+    filters: names, or name -> lookup: exact, in (comma list), gt, gte, lt, lte, contains (text within), has (a JSON
+    list with that text in it), pattern (exact, or all that begin so where it ends in ".*"); "field:lookup" where the
+    name in the query string is not the field's. sorts: fields a list may be ordered by. search: fields that
+    `?search=` looks in, letter case aside.
+    """
+
+    def __init__(
+        self,
+        model: type[TenantModel],
+        *,
+        fields: tuple[str, ...] | None = None,
+        filters: Mapping[str, str] | tuple[str, ...] = (),
+        sorts: tuple[str, ...] = ("created_at",),
+        default_sort: str = "-created_at",
+        search: tuple[str, ...] = (),
+    ) -> None:
+        self.model = model
+        self.sorts = sorts
+        self.default_sort = default_sort
+        self.search = search
+        named = filters if isinstance(filters, Mapping) else dict.fromkeys(filters, "exact")
+        self.filters = dict(named)
+        self._looked_up = {name: _looked_up(name, text) for name, text in named.items()}
+        if unknown := sorted({lookup for _, lookup in self._looked_up.values()} - LOOKUPS):
+            raise TypeError(f"Records({model.__name__}) has unknown lookups: {', '.join(unknown)}")
+        self._fields = fields
+        self._shapes: dict[str, Shapes] = {}
+
+    # -- what it is, for documents -----------------------------------------------------------------------
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The fields of a row, in order. The models must be loaded."""
+        stored = tuple(self.model._meta.fields_db_projection)
+        if self._fields is None:
+            return tuple(name for name in stored if name != "tenant_id")
+        always = tuple(name for name in ("id", "version") if name in stored and name not in self._fields)
+        return (*always, *self._fields)
+
+    def field(self, name: str) -> Field[Any]:
+        """The model's field behind a row's field or a filter."""
+        known = self._looked_up.get(name)
+        return self.model._meta.fields_map[known[0] if known else name]
+
+    def parse(self, arguments: Mapping[str, str]) -> Query:
+        """A query string, each name once, as a Query; filters keep their text, which `page` understands.
+
+        Raises:
+            ValidationFailed: a parameter is not one of this list's, or `limit` or `sort` is wrong.
+        """
+        filters = {name: text for name, text in arguments.items() if name not in _PAGING}
+        known = (*self.filters, SEARCH) if self.search else tuple(self.filters)
+        wrong = {
+            name: "There is no such field here; there are " + ", ".join((*_PAGING, *known))
+            for name in filters
+            if name not in known
+        }
+        limit, sort = arguments.get("limit", str(DEFAULT_LIMIT)), arguments.get("sort", "")
+        if not (limit.isascii() and limit.isdigit() and len(limit) < 4 and 1 <= int(limit) <= MAX_LIMIT):
+            wrong["limit"] = f"Give a number from 1 to {MAX_LIMIT}."
+        if "sort" in arguments and sort.removeprefix("-") not in self.sorts:
+            wrong["sort"] = f"Sort by one of: {', '.join(self.sorts)}; with - before it for descending."
+        if wrong:
+            raise ValidationFailed(details=wrong)
+        return Query(limit=int(limit), cursor=arguments.get("cursor") or None, sort=sort, filters=filters)
+
+    # -- reading -----------------------------------------------------------------------------------------
+
+    async def get(self, id: UUID | str, **where: object) -> Row:
+        """The row with that id.
+
+        Raises:
+            NotFound: this tenant has none such.
+        """
+        row = await self.find(id=id, **where)
+        if row is None:
+            raise NotFound
+        return row
+
+    async def find(self, **where: object) -> Row | None:
+        """The first row whose columns equal `where`, or None."""
+        database, shapes = self._here()
+        try:
+            conditions, values = self._equal(shapes, where)
+        except ValidationFailed:
+            return None  # what cannot be stored cannot be found
+        statement = shapes.select(conditions, limit=0 if "id" in where else 1)
+        rows = shapes.rows(await database.client.rows(statement, [_tenant(database), *values]))
+        return rows[0] if rows else None
+
+    async def page(self, query: Query, **where: object) -> Page:
+        """One page of the rows whose columns equal `where`, filtered and ordered as `query` says.
+
+        Raises:
+            BadRequest: the cursor is not of this list.
+            ValidationFailed: a filter's value is not of its kind.
+        """
+        database, shapes = self._here()
+        conditions, values = self._equal(shapes, where)
+        more, more_values = self._filtered(shapes, query.filters)
+        conditions, values = (*conditions, *more), [*values, *more_values]
+        sort = query.sort or self.default_sort
+        name = sort.removeprefix("-")
+        if name not in self.sorts and sort != self.default_sort:
+            raise ValidationFailed(details={"sort": f"{name!r} is not an order of this list"})
+        limit = min(max(query.limit, 1), MAX_LIMIT)
+        scope = self._scope(sort, query.filters, where) if query.cursor else ()
+        after: After = ""
+        if query.cursor:
+            position = cursors.decode(database.cursor_key, scope, query.cursor)
+            after = "null" if position[0] is None else "value"
+            values += self._behind(shapes, name, position)
+        statement = shapes.select(conditions, sort=sort, after=after, limit=limit + 1)
+        rows = shapes.rows(await database.client.rows(statement, [_tenant(database), *values]))
+        if len(rows) <= limit:
+            return Page(rows, limit)
+        del rows[limit:]
+        last = rows[-1]
+        ends = [last["id"]] if name == "id" else [last[name], last["id"]]
+        scope = scope or self._scope(sort, query.filters, where)
+        return Page(rows, limit, cursors.encode(database.cursor_key, scope, [_text(value) for value in ends]))
+
+    async def count(self, **where: object) -> int:
+        """How many rows have columns equal to `where`."""
+        database, shapes = self._here()
+        conditions, values = self._equal(shapes, where)
+        rows = await database.client.rows(shapes.count(conditions), [_tenant(database), *values])
+        return int(rows[0]["count"])
+
+    # -- writing -----------------------------------------------------------------------------------------
+
+    async def insert(self, **values: object) -> Row:
+        """A new row; what is not given comes from the model's defaults.
+
+        Raises:
+            ValidationFailed: a value is not of its field's kind.
+            tortoise.exceptions.IntegrityError: it clashes with another row, or links to one that is not there.
+            TypeError: a field is unknown, or misses a value and has no default.
+        """
+        database, shapes = self._here()
+        self._refuse_unknown(shapes, values)
+        now = datetime.now(UTC)
+        names, encoded = [], []
+        for name, column in shapes.columns.items():
+            if name == "tenant_id":
+                continue
+            value = values[name] if name in values else _default(column, now)
+            if value is not _BY_DATABASE:
+                names.append(name)
+                encoded.append(column.encode(value))
+        statement = shapes.insert(tuple(names))
+        rows = await database.client.rows(statement, [_tenant(database), *encoded])
+        return shapes.rows(rows)[0]
+
+    async def change(
+        self, id: UUID | str, changes: Mapping[str, object], *, version: int | None = None, **where: object
+    ) -> Change:
+        """Change a row; what is equal already is left alone. `version` and `updated_at` follow by themselves.
+
+        Raises:
+            NotFound: this tenant has no such row.
+            PreconditionFailed: `version` is given and the row has another by now.
+            ValidationFailed: a value is not of its field's kind.
+            TypeError: a field is unknown.
+        """
+        database, shapes = self._here()
+        self._refuse_unknown(shapes, changes, fixed=("id", "version"))
+        async with database.transaction():
+            before = await self._lock(database, shapes, id, version, where)
+            encoded = {name: shapes.columns[name].encode(value) for name, value in changes.items()}
+            changed = [
+                name
+                for name in changes
+                if name not in before or before[name] != changes[name]
+                if name not in before or shapes.columns[name].encode(before[name]) != encoded[name]
+            ]
+            if not changed:
+                return Change(before, before, {}, {})
+            sets = {name: encoded[name] for name in changed}
+            if "version" in shapes.columns:
+                sets["version"] = before["version"] + 1
+            for name, column in shapes.columns.items():
+                if getattr(column.field, "auto_now", False):
+                    sets[name] = column.encode(datetime.now(UTC))
+            values = [_tenant(database), shapes.columns["id"].encode(before["id"]), *sets.values()]
+            after = shapes.rows(await database.client.rows(shapes.update(tuple(sets)), values))[0]
+        shown = [name for name in changed if name in before]
+        return Change(before, after, {name: before[name] for name in shown}, {name: after[name] for name in shown})
+
+    async def remove(self, id: UUID | str, *, version: int | None = None, **where: object) -> Row:
+        """Delete a row; returns it as it was.
+
+        Raises:
+            NotFound: this tenant has no such row.
+            PreconditionFailed: `version` is given and the row has another by now.
+            tortoise.exceptions.IntegrityError: other rows link to it and forbid that.
+        """
+        database, shapes = self._here()
+        conditions, values = self._equal(shapes, {"id": id, **where}, missing=NotFound)
+        async with database.transaction():
+            if version is not None:
+                await self._lock(database, shapes, id, version, where)
+            rows = await database.client.rows(shapes.delete(conditions), [_tenant(database), *values])
+            if not rows:
+                raise NotFound
+            return shapes.rows(rows)[0]
+
+    # -- how ---------------------------------------------------------------------------------------------
+
+    def _here(self) -> tuple[Database, Shapes]:
+        database = bound()
+        shapes = self._shapes.get(database.dialect)
+        if shapes is None:
+            self._check()
+            shapes = self._shapes[database.dialect] = Shapes(self.model, database.dialect, self.names)
+        return database, shapes
+
+    def _check(self) -> None:
+        names = self.names
+        wanted = {*self.search, *self.sorts, *names, *(field for field, _ in self._looked_up.values())}
+        if unknown := sorted(wanted - self.model._meta.fields_db_projection.keys()):
+            raise TypeError(f"Records({self.model.__name__}) names fields the model lacks: {', '.join(unknown)}")
+        if hidden := sorted({*self.sorts, self.default_sort.removeprefix("-")} - set(names)):
+            raise TypeError(f"Records({self.model.__name__}) sorts by what is not in `fields`: {', '.join(hidden)}")
+
+    async def _lock(
+        self, database: Database, shapes: Shapes, id: UUID | str, version: int | None, where: Mapping[str, object]
+    ) -> Row:
+        conditions, values = self._equal(shapes, {"id": id, **where}, missing=NotFound)
+        rows = await database.client.rows(shapes.select(conditions, lock=True), [_tenant(database), *values])
+        if not rows:
+            raise NotFound
+        row = shapes.rows(rows)[0]
+        if version is not None and row.get("version") != version:
+            raise PreconditionFailed(details={"version": row.get("version")})
+        return row
+
+    def _equal(
+        self, shapes: Shapes, where: Mapping[str, object], missing: type[NotFound] | None = None
+    ) -> tuple[tuple[Condition, ...], list[object]]:
+        conditions, values = [], []
+        for name, value in where.items():
+            if name not in shapes.columns or name == "tenant_id":
+                raise TypeError(f"{self.model.__name__} has no column {name!r} to look for")
+            conditions.append(Condition((name,), "null" if value is None else "exact"))
+            if value is not None:
+                try:
+                    values.append(shapes.columns[name].encode(value))
+                except ValidationFailed:
+                    if missing is not None:
+                        raise missing from None
+                    raise
+        return tuple(conditions), values
+
+    def _filtered(self, shapes: Shapes, filters: Mapping[str, Any]) -> tuple[tuple[Condition, ...], list[object]]:
+        conditions: list[Condition] = []
+        values: list[object] = []
+        for name in sorted(filters):
+            value = filters[name]
+            if name == SEARCH and self.search:
+                conditions.append(Condition(self.search, "contains"))
+                values.append(_pattern(name, value))
+                continue
+            known = self._looked_up.get(name)
+            if known is None:
+                raise ValidationFailed(details={name: "is not something this list can be filtered by"})
+            field, lookup = known
+            conditions.append(Condition((field,), lookup))
+            try:
+                values.append(_filter_value(shapes, field, lookup, value))
+            except ValidationFailed as exc:  # under the name that was asked for
+                raise ValidationFailed(details=dict.fromkeys([name], *exc.details.values())) from exc
+        return tuple(conditions), values
+
+    def _behind(self, shapes: Shapes, name: str, position: Sequence[object]) -> list[object]:
+        names = ["id"] if name == "id" else [name, "id"]
+        if len(position) != len(names):
+            raise BadRequest("The cursor does not belong to this list; begin again without it.")
+        return [
+            shapes.columns[each].encode(shapes.columns[each].parse(value) if isinstance(value, str) else value)
+            for each, value in zip(names, position, strict=True)
+            if value is not None
+        ]
+
+    def _scope(self, sort: str, filters: Mapping[str, Any], where: Mapping[str, object]) -> tuple[str, ...]:
+        narrowed = sorted((name, str(value)) for name, value in (*filters.items(), *where.items()))
+        return (str(current()), self.model._meta.db_table, sort, *(part for pair in narrowed for part in pair))
+
+    def _refuse_unknown(self, shapes: Shapes, names: Mapping[str, object], fixed: tuple[str, ...] = ()) -> None:
+        for name in names:
+            if name not in shapes.columns or name == "tenant_id" or name in fixed:
+                raise TypeError(f"{self.model.__name__} has no field {name!r} that can be given here")
+
+
+_BY_DATABASE = object()
+
+
+def _tenant(database: Database) -> UUID | str:
+    tenant = current()
+    return tenant if database.dialect == "postgres" else str(tenant)
+
+
+def _default(column: Column, now: datetime) -> object:
+    field = column.field
+    if getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False):
+        return now
+    if field.generated or (field.default is None and field.has_db_default()):
+        return _BY_DATABASE
+    if field.default is None and not field.null:
+        raise TypeError(f"{column.name} has no default: give a value")
+    return field.default() if callable(field.default) else field.default
+
+
+def _looked_up(name: str, text: str) -> tuple[str, str]:
+    field, _, lookup = text.rpartition(":")
+    return field or name, lookup
+
+
+def _filter_value(shapes: Shapes, name: str, lookup: str, value: Any) -> object:
+    column = shapes.columns[name]
+    if lookup == "contains":
+        return _pattern(name, value)
+    if lookup == "has":
+        return _plain(name, value)
+    if lookup == "pattern":
+        text = _plain(name, value)
+        return _escaped(text.removesuffix("*")) + "%" if text.endswith(".*") else _escaped(text)
+    if lookup == "in":
+        each = value.split(",") if isinstance(value, str) else list(value)
+        encoded = [_encoded(column, one) for one in each]
+        return encoded if shapes.postgres else orjson.dumps(encoded).decode()
+    return _encoded(column, value)
+
+
+def _encoded(column: Column, value: Any) -> object:
+    return column.encode(column.parse(value) if isinstance(value, str) else value)
+
+
+def _pattern(name: str, text: object) -> str:
+    return f"%{_escaped(_plain(name, text))}%"
+
+
+def _plain(name: str, text: object) -> str:
+    if not isinstance(text, str) or "\x00" in text:
+        raise ValidationFailed(details={name: "must be text"})
+    return text
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+def _text(value: object) -> object:
+    return value if value is None or isinstance(value, str | int | float) else str(value)

@@ -1,0 +1,212 @@
+"""SQL of one model's rows, built once per shape and kept: what is read, by what, in which order."""
+
+# ruff: noqa: S608 - every name in this SQL is a model's own; values are parameters
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+from tortoise.models import Model
+
+from host.contracts import Row
+from host.data.columns import columns
+from host.data.statement import Statement
+
+_COMPARISONS = {"exact": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+_KEPT = 2000  # shapes; a list's filters, orders and limits combine to far fewer
+
+After = Literal["", "value", "null"]
+
+LOOKUPS = frozenset({*_COMPARISONS, "in", "contains", "has", "pattern"})
+"""What a filter may do; conditions also know "null", which takes no parameter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A comparison of columns with the next parameter; several columns: any of them (search)."""
+
+    names: tuple[str, ...]
+    lookup: str = "exact"
+
+
+class Shapes:
+    """The statements of one model in one database. The first parameter of each is the tenant's id."""
+
+    def __init__(self, model: type[Model], dialect: str, names: Sequence[str] | None) -> None:
+        self.columns = columns(model, dialect)
+        self.names = tuple(names) if names is not None else tuple(name for name in self.columns if name != "tenant_id")
+        self.postgres = dialect == "postgres"
+        self.table = f'"{model._meta.db_table}"'
+        self._decoders = [(name, decode) for name in self.names if (decode := self.columns[name].decode)]
+        self._kept: dict[object, Statement] = {}
+
+    def rows(self, records: Sequence[object]) -> list[Row]:
+        """What the driver gave, as plain rows."""
+        rows: list[Row] = list(map(dict, records))  # type: ignore[arg-type]
+        for name, decode in self._decoders:
+            for row in rows:
+                if row[name] is not None:
+                    row[name] = decode(row[name])
+        return rows
+
+    def select(
+        self,
+        conditions: tuple[Condition, ...],
+        *,
+        sort: str = "",
+        after: After = "",
+        limit: int = 0,
+        lock: bool = False,
+    ) -> Statement:
+        """Rows by conditions.
+
+        sort: field, "-" before it for descending. after: begins behind a position: one whose value is known
+        (parameters: value, id) or one whose value is null (parameter: id; also where the order is by id).
+        lock: hold the rows until the transaction ends.
+        """
+        key = (conditions, sort, after, limit, lock)
+        return self._keep(key, partial(self._select, conditions, sort, after, limit, lock))
+
+    def count(self, conditions: tuple[Condition, ...]) -> Statement:
+        return self._keep(("count", conditions), partial(self._count, conditions))
+
+    def insert(self, names: tuple[str, ...]) -> Statement:
+        return self._keep(("insert", names), partial(self._insert, names))
+
+    def update(self, names: tuple[str, ...]) -> Statement:
+        """Parameters: tenant, id, then the values."""
+        return self._keep(("update", names), partial(self._update, names))
+
+    def delete(self, conditions: tuple[Condition, ...]) -> Statement:
+        return self._keep(("delete", conditions), partial(self._delete, conditions))
+
+    def _keep(self, key: object, build: Callable[[], Statement]) -> Statement:
+        statement = self._kept.get(key)
+        if statement is None:
+            if len(self._kept) >= _KEPT:
+                self._kept.clear()
+            statement = self._kept[key] = build()
+        return statement
+
+    def _select(self, conditions: tuple[Condition, ...], sort: str, after: After, limit: int, lock: bool) -> Statement:
+        tail = f" ORDER BY {self._order(sort)}" if sort else ""
+        tail += f" LIMIT {limit}" if limit else ""
+        where = self._where(conditions)
+        if after:
+            where += self._behind(sort, after, 2 + sum(each.lookup != "null" for each in conditions))
+        if lock and self.postgres:
+            return Statement(f"{self._head('$1')}{where}{tail} FOR UPDATE")
+        inside = f"{self._head(self._mark(1))}{where}{tail}"
+        if not self.postgres:
+            return Statement(inside)
+        # The tenant is set first and the rows are looked up by what that returns, so the order cannot be another.
+        looked_up = f"{self._head('bound.tenant')}{where}{tail} OFFSET 0"
+        outer = f" ORDER BY {self._order(sort, outer=True)}" if sort else ""
+        return Statement(inside, f"SELECT p.* FROM {_BOUND} CROSS JOIN LATERAL ({looked_up}) p{outer}")
+
+    def _count(self, conditions: tuple[Condition, ...]) -> Statement:
+        head = f"SELECT count(*) AS count FROM {self.table} WHERE tenant_id = "
+        where = self._where(conditions)
+        if not self.postgres:
+            return Statement(f"{head}{self._mark(1)}{where}")
+        alone = f"SELECT p.* FROM {_BOUND} CROSS JOIN LATERAL ({head}bound.tenant{where} OFFSET 0) p"
+        return Statement(f"{head}$1{where}", alone)
+
+    def _insert(self, names: tuple[str, ...]) -> Statement:
+        into = ", ".join(self._quoted(name) for name in ("tenant_id", *names))
+        marks = ", ".join(self._mark(number) for number in range(2, len(names) + 2))
+        head, tail = f"INSERT INTO {self.table} ({into})", f"RETURNING {self._listed()}"
+        inside = f"{head} VALUES ({self._mark(1)}, {marks}) {tail}"
+        if not self.postgres:
+            return Statement(inside)
+        return Statement(
+            inside, f"WITH bound AS MATERIALIZED ({_SET}) {head} SELECT bound.tenant, {marks} FROM bound {tail}"
+        )
+
+    def _update(self, names: tuple[str, ...]) -> Statement:
+        sets = ", ".join(f"{self._quoted(name)} = {self._mark(number)}" for number, name in enumerate(names, 3))
+        return Statement(
+            f"UPDATE {self.table} SET {sets} WHERE tenant_id = {self._mark(1)} "
+            f"AND {self._quoted('id')} = {self._mark(2)} RETURNING {self._listed()}"
+        )
+
+    def _delete(self, conditions: tuple[Condition, ...]) -> Statement:
+        return Statement(
+            f"DELETE FROM {self.table} WHERE tenant_id = {self._mark(1)}"
+            f"{self._where(conditions)} RETURNING {self._listed()}"
+        )
+
+    def _head(self, tenant: str) -> str:
+        return f"SELECT {self._listed()} FROM {self.table} WHERE tenant_id = {tenant}"
+
+    def _listed(self) -> str:
+        return ", ".join(
+            self._quoted(name) if self.columns[name].column == name else f'{self._quoted(name)} AS "{name}"'
+            for name in self.names
+        )
+
+    def _quoted(self, name: str) -> str:
+        return f'"{self.columns[name].column}"'
+
+    def _mark(self, number: int) -> str:
+        return f"${number}" if self.postgres else f"?{number}"
+
+    def _order(self, sort: str, outer: bool = False) -> str:
+        name, way = sort.removeprefix("-"), " DESC" if sort.startswith("-") else ""
+        if name == "id":
+            return f'"id"{way}'
+        column = f'"{name}"' if outer else self._quoted(name)
+        # Said aloud for SQLite, which would put them elsewhere than PostgreSQL does by itself.
+        nulls = (" NULLS FIRST" if way else " NULLS LAST") if self.columns[name].field.null else ""
+        return f'{column}{way}{nulls}, "id"{way}'
+
+    def _behind(self, sort: str, after: After, number: int) -> str:
+        name, down = sort.removeprefix("-"), sort.startswith("-")
+        sign, mark, column = "<" if down else ">", self._mark(number), self._quoted(name)
+        if name == "id":
+            return f' AND "id" {sign} {mark}'
+        if after == "null":
+            rest = f" OR {column} IS NOT NULL" if down else ""
+            return f' AND (({column} IS NULL AND "id" {sign} {mark}){rest})'
+        row = f'({column}, "id") {sign} ({mark}, {self._mark(number + 1)})'
+        nulls_follow = self.columns[name].field.null and not down
+        return f" AND ({row} OR {column} IS NULL)" if nulls_follow else f" AND {row}"
+
+    def _where(self, conditions: tuple[Condition, ...]) -> str:
+        """Each condition but `null` takes one parameter, from the second on."""
+        text, number = "", 2
+        for condition in conditions:
+            text += f" AND {self._compare(condition, number)}"
+            number += condition.lookup != "null"
+        return text
+
+    def _compare(self, condition: Condition, number: int) -> str:
+        mark = self._mark(number)
+        quoted = [self._quoted(name) for name in condition.names]
+        if condition.lookup == "null":
+            return f"{quoted[0]} IS NULL"
+        if condition.lookup == "contains":
+            like = "ILIKE" if self.postgres else "LIKE"
+            return "(" + " OR ".join(f"{name} {like} {mark} ESCAPE '\\'" for name in quoted) + ")"
+        if condition.lookup == "pattern":
+            return f"{quoted[0]} LIKE {mark} ESCAPE '\\'"
+        if condition.lookup == "has":
+            return (
+                f"{quoted[0]} @> jsonb_build_array({mark}::text)"
+                if self.postgres
+                else f"EXISTS (SELECT 1 FROM json_each({quoted[0]}) WHERE value = {mark})"
+            )
+        if condition.lookup == "in":
+            return (
+                f"{quoted[0]} = ANY({mark})"
+                if self.postgres
+                else f"{quoted[0]} IN (SELECT value FROM json_each({mark}))"
+            )
+        return f"{quoted[0]} {_COMPARISONS[condition.lookup]} {mark}"
+
+
+_SET = "SELECT set_config('app.tenant_id', $1::uuid::text, true)::uuid AS tenant"
+_BOUND = f"({_SET} OFFSET 0) bound"

@@ -1,0 +1,142 @@
+"""The SQLite engine: write-ahead log, foreign keys on, patience with other writers, transactions that may write."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Sequence
+from typing import Any, cast
+
+from tortoise.backends.base.client import NestedTransactionContext, TransactionContext
+from tortoise.backends.sqlite.client import SqliteClient as TortoiseClient
+from tortoise.backends.sqlite.client import SqliteTransactionWrapper, translate_exceptions
+from tortoise.connection import get_connections
+from tortoise.exceptions import IntegrityError, TransactionManagementError
+
+from host.data.statement import Statement
+from host.errors import Unavailable
+
+
+class SqliteClient(TortoiseClient):
+    """One connection, used by one statement or one transaction at a time.
+
+    timeout: seconds to wait for another process that is writing.
+    """
+
+    def __init__(
+        self, file_path: str, *, connection_name: str, timeout: float = 30.0, foreign_keys: bool = True
+    ) -> None:
+        super().__init__(
+            file_path,
+            connection_name=connection_name,
+            # The time to wait comes first: switching the journal of a file in use needs it already.
+            busy_timeout=int(timeout * 1000),
+            journal_mode="WAL",
+            synchronous="NORMAL",
+            foreign_keys="ON" if foreign_keys else "OFF",
+        )
+
+    async def create_connection(self, with_db: bool = True) -> None:
+        """Open the file.
+
+        Raises:
+            Unavailable: the file cannot be opened.
+        """
+        try:
+            await super().create_connection(with_db)
+        except sqlite3.OperationalError as exc:
+            self._connection = None
+            raise Unavailable(f"The database file {self.filename} cannot be opened: {exc}") from exc
+
+    def _in_transaction(self) -> TransactionContext:
+        return _Transaction(self)
+
+    @translate_exceptions
+    async def rows(self, statement: Statement, values: Sequence[Any]) -> Sequence[Any]:
+        """Run a statement of the bound tenant; `values[0]` is the tenant's id as text."""
+        async with self.acquire_connection() as connection:
+            return cast(Sequence[Any], await connection.execute_fetchall(statement.inside, values))
+
+
+class SqliteTransaction(SqliteTransactionWrapper, SqliteClient):
+    """One open transaction, or a savepoint within it."""
+
+    def _in_transaction(self) -> TransactionContext:
+        return NestedTransactionContext(SqliteTransaction(self))
+
+    def acquire_connection(self) -> Any:
+        if self._finalized:
+            raise TransactionManagementError(
+                "this transaction is over: a task that outlives it must be started in a context of its own"
+            )
+        return super().acquire_connection()
+
+    async def execute_script(self, query: str) -> None:
+        """Run several statements without leaving the transaction, as sqlite3's own `executescript` would."""
+        statement = ""
+        for piece in query.split(";")[:-1] if query.rstrip().endswith(";") else query.split(";"):
+            statement += f"{piece};"
+            if sqlite3.complete_statement(statement):  # not within a literal or a trigger's body
+                await self.execute_query(statement)
+                statement = ""
+
+    async def begin(self) -> None:
+        try:
+            # IMMEDIATE: a transaction that begins as a reader and writes later fails at once when another process
+            # wrote in between, however patient it is.
+            await self._connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as exc:
+            raise Unavailable(f"The database is busy: {exc}") from exc
+
+
+class _Transaction(TransactionContext):
+    """Holds the connection for the length of a transaction; leak-free under cancellation."""
+
+    def __init__(self, parent: SqliteClient) -> None:
+        self._parent = parent
+
+    async def __aenter__(self) -> SqliteTransaction:
+        await self._parent._lock.acquire()
+        try:
+            if not self._parent._connection:
+                await self._parent.create_connection()
+            self.client: SqliteTransaction = SqliteTransaction(self._parent)
+            await self.client.begin()
+        except BaseException:
+            # A cancelled BEGIN still runs in the connection's thread: what is queued after it takes it back.
+            await asyncio.shield(self._take_back())
+            raise
+        self._token = get_connections().set(self._parent.connection_name, self.client)
+        return self.client
+
+    async def __aexit__(self, exc_type: type[BaseException] | None, exc: object, tb: object) -> None:
+        get_connections().reset(self._token)
+        if self.client._finalized:  # ended by hand
+            self._parent._lock.release()
+            return
+        self.client._finalized = True
+        if exc_type is not None:
+            await asyncio.shield(self._take_back())
+            return
+        await asyncio.shield(self._commit())
+
+    async def _commit(self) -> None:
+        try:
+            await cast(Any, self._parent._connection).commit()
+        except sqlite3.IntegrityError as exc:
+            await self._take_back()
+            raise IntegrityError(exc) from exc
+        except BaseException:
+            await self._take_back()
+            raise
+        self._parent._lock.release()
+
+    async def _take_back(self) -> None:
+        try:
+            if self._parent._connection:
+                await self._parent._connection.rollback()
+        finally:
+            self._parent._lock.release()
+
+
+client_class = SqliteClient

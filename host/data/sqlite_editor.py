@@ -1,0 +1,135 @@
+"""SQLite schema changes that lose nothing: a rebuilt table keeps its indexes and unique constraints.
+
+SQLite alters most things by making a new table and copying. The ORM's editor forgets what is not written in a column's
+own definition: unique constraints over several columns, indexes, a removed link's column. This one remembers them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tortoise.fields.base import Field
+from tortoise.fields.relational import ForeignKeyFieldInstance
+from tortoise.migrations.schema_editor import SqliteSchemaEditor
+from tortoise.models import Model
+
+_Key = tuple[tuple[str, ...], bool]  # columns, whether unique
+
+
+@dataclass(frozen=True, slots=True)
+class _Index:
+    name: str
+    columns: tuple[str, ...]
+    unique: bool
+    sql: str | None  # None: made by a UNIQUE in the table's definition
+
+
+class KeepingSchemaEditor(SqliteSchemaEditor):
+    """The ORM's SQLite editor with the gaps of `_remake_table` closed."""
+
+    async def _run_sql(self, sql: str) -> None:
+        if self.collect_sql:
+            self.collected_sql.append(sql)
+        else:
+            await self.client.execute_script(sql)
+
+    async def _remake_table(
+        self,
+        model: type[Model],
+        create_field: Field[Any] | None = None,
+        delete_field: Field[Any] | None = None,
+        alter_fields: Sequence[tuple[Field[Any], Field[Any]]] | None = None,
+        *,
+        dropped: tuple[str, ...] = (),
+    ) -> None:
+        """dropped: columns of a unique constraint that goes."""
+        altered = list(alter_fields or ())
+        before = await self._indexes(model._meta.db_table)
+        whole = model._meta.fields_map
+        if delete_field is not None:
+            gone = {delete_field.model_field_name}
+            if isinstance(delete_field, ForeignKeyFieldInstance):
+                gone.add(str(delete_field.source_field))
+            model._meta.fields_map = {name: field for name, field in whole.items() if name not in gone}
+        try:
+            await super()._remake_table(model, create_field, None, altered)
+        finally:
+            model._meta.fields_map = whole
+        await self._restore(model, before, altered, dropped)
+
+    async def _restore(
+        self,
+        model: type[Model],
+        before: list[_Index],
+        altered: list[tuple[Field[Any], Field[Any]]],
+        dropped: tuple[str, ...],
+    ) -> None:
+        if self.collect_sql:
+            return
+        table = model._meta.db_table
+        _, info = await self.client.execute_query(f'PRAGMA table_info("{table}")')
+        columns = {row["name"] for row in info}
+        standing = {(index.columns, index.unique) for index in await self._indexes(table)}
+        renamed = {_column(old): _column(new) for old, new in altered}
+        unwanted: set[_Key] = {((_column(new),), True) for old, new in altered if old.unique and not new.unique}
+        unwanted |= {((_column(new),), False) for old, new in altered if old.index and not new.index}
+        unwanted.add((dropped, True))
+        wanted: dict[_Key, _Index | None] = {
+            ((_column(new),), False): None for _, new in altered if new.index and not new.unique
+        }
+        wanted |= {(tuple(renamed.get(name, name) for name in index.columns), index.unique): index for index in before}
+        for (names, unique), index in wanted.items():
+            if (names, unique) in unwanted or (names, unique) in standing or not columns.issuperset(names):
+                continue
+            if index is not None and index.sql is not None and names == index.columns:
+                await self.client.execute_query(index.sql)
+            else:
+                kind, prefix = ("UNIQUE INDEX", "uid") if unique else ("INDEX", "idx")
+                name = self._generate_index_name(prefix, model, list(names))
+                over = ", ".join(f'"{each}"' for each in names)
+                await self.client.execute_query(f'CREATE {kind} "{name}" ON "{table}" ({over})')
+
+    async def _indexes(self, table: str) -> list[_Index]:
+        if self.collect_sql:
+            return []
+        _, listed = await self.client.execute_query(f'PRAGMA index_list("{table}")')
+        _, texts = await self.client.execute_query("SELECT name, sql FROM sqlite_master WHERE type = 'index'")
+        sql = {row["name"]: row["sql"] for row in texts}
+        found = []
+        for row in listed:
+            if row["origin"] != "pk":
+                _, info = await self.client.execute_query(f'PRAGMA index_info("{row["name"]}")')
+                names = tuple(str(each["name"]) for each in info)
+                found.append(_Index(row["name"], names, bool(row["unique"]), sql.get(row["name"])))
+        return found
+
+    async def _get_unique_constraint_names_from_db(
+        self, table_name: str, column_names: list[str], schema: str | None = None
+    ) -> list[str]:
+        wanted = tuple(column_names)
+        return [each.name for each in await self._indexes(table_name) if each.unique and each.columns == wanted]
+
+    async def remove_constraint(self, model: type[Model], constraint: Any) -> None:
+        """Remove a constraint; one written into the table's definition goes by rebuilding the table."""
+        names = tuple(self._resolve_fields_to_columns(model, getattr(constraint, "fields", ())))
+        found = await self._get_unique_constraint_names_from_db(model._meta.db_table, list(names)) if names else []
+        if found and found[0].startswith("sqlite_autoindex_"):
+            await self._remake_table(model, dropped=names)
+        else:
+            await super().remove_constraint(model, constraint)
+
+    @staticmethod
+    def _default_to_sql_literal(value: Any) -> str:
+        value = value() if callable(value) else value
+        if isinstance(value, dict | list):
+            value = json.dumps(value)
+        if isinstance(value, str):
+            value = value.replace("'", "''")
+        return str(SqliteSchemaEditor._default_to_sql_literal(value))
+
+
+def _column(field: Field[Any]) -> str:
+    return str(field.source_field or field.model_field_name)

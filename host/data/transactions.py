@@ -1,0 +1,188 @@
+"""The unit of work: one transaction around one action, with its record, its events and its jobs.
+
+Never wait for anything outside the database inside one (Stripe, a mail server, a model): it holds a pooled connection
+and, with SQLite, everybody else. Enqueue a job, or use `after_commit`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from tortoise.exceptions import TransactionManagementError
+
+from host.contracts import Action, Event
+from host.data.database import Database
+from host.jobs.catalog import JobDraft
+from host.origin import origin
+from tenants.context import current_or_none
+
+_log = logging.getLogger("host.data")
+
+AfterCommit = Callable[[], Awaitable[None]]
+
+
+class UnitOfWork:
+    """What happens together or not at all. Made by `Transactions.begin`."""
+
+    def __init__(self, jobs_for: Callable[[Event], Sequence[JobDraft]]) -> None:
+        self._jobs_for = jobs_for
+        self._open = True
+        self.actions: list[Action] = []
+        self.jobs: list[JobDraft] = []
+        self.tenants: set[UUID] = set()
+        self.users: set[UUID] = set()
+        self.callbacks: list[AfterCommit] = []
+
+    def record(
+        self,
+        name: str,
+        resource_type: str,
+        resource_id: object,
+        *,
+        before: Mapping[str, Any] | None = None,
+        after: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Note what was done: `<area>.<resource>.<verb>`. Plugins are told in `on_action` before the commit.
+
+        before, after: the changed fields only, secrets left out.
+        """
+        self._check_open()
+        action = Action(
+            name=name,
+            resource_type=resource_type,
+            resource_id=str(resource_id),
+            outcome="succeeded",
+            before=dict(before or {}),
+            after=dict(after or {}),
+            origin=origin(),
+            at=datetime.now(UTC),
+            tenant_id=current_or_none(),
+        )
+        self.actions.append(action)
+
+    def announce(self, event: Event) -> None:
+        """Let listeners hear of an event, each in a durable job of the bound tenant, once this is committed."""
+        self._check_open()
+        self.jobs.extend(self._jobs_for(event))
+
+    async def enqueue(
+        self, task: str, *, run_at: datetime | None = None, key: str | None = None, priority: int = 0, **arguments: Any
+    ) -> UUID:
+        """Have `<plugin>.<task>` run in the bound tenant once this is committed; the job's id.
+
+        run_at: not before (UTC). key: at most one job on record per tenant, task and key. priority: lower runs first.
+        arguments: JSON-able plain values; ids, never objects.
+        """
+        self._check_open()
+        when = run_at or datetime.now(UTC)
+        draft = JobDraft(
+            task=task, tenant_id=current_or_none(), arguments=arguments, run_at=when, key=key, priority=priority
+        )
+        self.jobs.append(draft)
+        return draft.id
+
+    def touch(self, *, tenant: UUID | None = None, user: UUID | None = None) -> None:
+        """Say that what is known of a tenant or a person has changed: caches let go of it after the commit."""
+        self._check_open()
+        if tenant is not None:
+            self.tenants.add(tenant)
+        if user is not None:
+            self.users.add(user)
+
+    def after_commit(self, callback: AfterCommit) -> None:
+        """Run this once everything is committed; what it raises is logged and changes nothing."""
+        self._check_open()
+        self.callbacks.append(callback)
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise TransactionManagementError("this unit of work is over: begin another one")
+
+    def _close(self) -> None:
+        self._open = False
+
+
+_current: ContextVar[UnitOfWork | None] = ContextVar("unit_of_work", default=None)
+
+
+class Transactions:
+    """Begins units of work on a database.
+
+    tell: plugins hear of an action, inside the transaction; raising undoes it. jobs_for: an event's jobs. store_jobs:
+    writes jobs, inside the transaction. push: hands stored jobs to the queue, after it. touched: (tenants, users)
+    whose facts changed, after it.
+    """
+
+    def __init__(  # noqa: PLR0917 - five ports of one kind, named at the one place that gives them
+        self,
+        database: Database,
+        tell: Callable[[Action], Awaitable[None]],
+        jobs_for: Callable[[Event], Sequence[JobDraft]],
+        store_jobs: Callable[[Sequence[JobDraft]], Awaitable[None]],
+        push: Callable[[Sequence[JobDraft]], Awaitable[None]],
+        touched: Callable[[set[UUID], set[UUID]], Awaitable[None]],
+    ) -> None:
+        self._database = database
+        self._tell = tell
+        self._jobs_for = jobs_for
+        self._store_jobs = store_jobs
+        self._push = push
+        self._touched = touched
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[UnitOfWork]:
+        """One transaction; inside another of the same task, the same one goes on and the outer end commits.
+
+        At the end: plugins are told of each action, jobs are stored, COMMIT; then caches are told, jobs are pushed,
+        and the callbacks run. Any exception before the COMMIT undoes everything.
+        """
+        outer = _current.get()
+        if outer is not None:
+            outer._check_open()
+            yield outer
+            return
+        with self._database.bind():
+            work = UnitOfWork(self._jobs_for)
+            async with self._database.transaction():
+                token = _current.set(work)
+                try:
+                    yield work
+                    await self._finish(work)
+                finally:
+                    work._close()
+                    _current.reset(token)
+            if work.tenants or work.users or work.jobs or work.callbacks:
+                await asyncio.shield(self._after(work))
+
+    async def tell_alone(self, action: Action) -> None:
+        """Tell plugins of an action that was denied or failed, in a transaction of its own."""
+        async with self.begin():
+            await self._tell(action)
+
+    async def _finish(self, work: UnitOfWork) -> None:
+        actions = tuple(work.actions)
+        for action in actions:
+            await self._tell(action)
+        if len(work.actions) > len(actions):
+            raise TransactionManagementError("on_action must not record an action: it would be told of its own")
+        if work.jobs:
+            await self._store_jobs(work.jobs)
+
+    async def _after(self, work: UnitOfWork) -> None:
+        steps: list[AfterCommit] = []
+        if work.tenants or work.users:
+            steps.append(lambda: self._touched(work.tenants, work.users))
+        if work.jobs:
+            steps.append(lambda: self._push(work.jobs))
+        for step in (*steps, *work.callbacks):
+            try:
+                await step()
+            except Exception:
+                _log.exception("after the commit: %r failed; what was committed stands", step)

@@ -1,0 +1,60 @@
+"""What both databases' walls are made of: links between tenant tables, and gaps with their remedies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import cast
+
+from tortoise.fields.relational import ForeignKeyFieldInstance
+from tortoise.models import Model
+
+from tenants.scoping import TenantModel
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Something missing in a wall, as a sentence, with the SQL that mends it (None: a person must decide)."""
+
+    complaint: str
+    remedy: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A foreign key from one tenant table to another: columns, not fields."""
+
+    table: str
+    column: str
+    parent: str
+    parent_column: str
+
+    @property
+    def name(self) -> str:
+        """A name for the wall on this link, within PostgreSQL's 63 characters."""
+        return wall_name(self.table, self.column)
+
+
+def wall_name(*parts: str) -> str:
+    """`wall_<parts>`, shortened with a digest where it would be too long for PostgreSQL."""
+    name = "_".join(("wall", *parts))
+    return name if len(name) <= 55 else f"{name[:46]}_{sha256(name.encode()).hexdigest()[:8]}"
+
+
+def tenant_models(models: Sequence[type[Model]]) -> list[type[TenantModel]]:
+    """Those whose rows belong to tenants."""
+    return [model for model in models if issubclass(model, TenantModel)]
+
+
+def links(model: type[TenantModel]) -> list[Link]:
+    """The model's foreign keys to tenant tables, its own included."""
+    found = []
+    for name in sorted(model._meta.fk_fields | model._meta.o2o_fields):
+        field = cast("ForeignKeyFieldInstance[Model]", model._meta.fields_map[name])
+        parent = field.related_model
+        if parent is not None and issubclass(parent, TenantModel):
+            column = model._meta.fields_db_projection[str(field.source_field)]
+            parent_column = parent._meta.fields_db_projection[str(field.to_field)]
+            found.append(Link(model._meta.db_table, column, parent._meta.db_table, parent_column))
+    return found

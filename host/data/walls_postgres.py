@@ -1,0 +1,230 @@
+"""Walls in PostgreSQL: row-level security, composite keys, and grants for a role that owns nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from tortoise.models import Model
+
+from host.data.postgres import PostgresClient
+from host.data.wall_parts import Gap, Link, links, tenant_models, wall_name
+from host.errors import ConfigurationError
+
+Rows = list[dict[str, Any]]
+
+_SAME_TENANT = "tenant_id = NULLIF(current_setting('app.tenant_id', true), '')::uuid"
+_ACROSS = "current_setting('app.across', true) = 'on'"
+_POLICIES = {
+    "tenant_only": ("ALL", _SAME_TENANT, _SAME_TENANT),
+    "across_reads": ("SELECT", _ACROSS, None),
+}
+_PRIVILEGES = ("SELECT", "INSERT", "UPDATE", "DELETE")
+_NOISE = re.compile(r"[()\s]|::text")
+
+
+async def ensure_role(client: PostgresClient, role: str) -> None:
+    """Make the serving role where it is missing, and let the owner's login become it.
+
+    Raises:
+        ConfigurationError: the owner may not make roles.
+    """
+    try:
+        await client.execute_script(f"""
+            DO $$ BEGIN
+                IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') THEN
+                    CREATE ROLE "{role}" NOLOGIN NOBYPASSRLS;
+                END IF;
+            EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;  -- another process was faster
+            END $$;
+            DO $$ BEGIN
+                IF NOT pg_has_role(current_user, '{role}', 'MEMBER') THEN
+                    EXECUTE format('GRANT "{role}" TO %I', current_user);
+                END IF;
+            END $$;""")
+    except Exception as exc:
+        if "permission denied" not in str(exc):
+            raise
+        raise ConfigurationError(
+            f"[database] url logs in as one who may not create the role {role!r} that serves behind row-level "
+            f"security: create it once (CREATE ROLE {role} NOLOGIN; GRANT {role} TO <login>), or give two logins: "
+            "url for serving and owner_url for migrating"
+        ) from exc
+
+
+async def gaps(client: PostgresClient, models: Sequence[type[Model]], role: str) -> list[Gap]:
+    """Every gap in the walls of these models' tables, for the role that serves."""
+    walled = tenant_models(models)
+    tables = [model._meta.db_table for model in models]
+    tenant_tables = [model._meta.db_table for model in walled]
+    missing = await _missing_tables(client, tables)
+    found = [Gap(f"table {name} does not exist: run the migrations") for name in missing]
+    present = [name for name in tenant_tables if name not in missing]
+    found += await _role_gaps(client, role, [name for name in tables if name not in missing])
+    found += await _security_gaps(client, present)
+    found += await _policy_gaps(client, present, role)
+    wanted = [link for model in walled if model._meta.db_table in present for link in links(model)]
+    found += await _key_gaps(client, [link for link in wanted if link.parent in present])
+    return found
+
+
+async def _read(client: PostgresClient, sql: str, *values: object) -> Rows:
+    rows: Rows = await client.execute_query_dict(sql, list(values))
+    return rows
+
+
+async def _missing_tables(client: PostgresClient, tables: list[str]) -> list[str]:
+    rows = await _read(client, "SELECT t FROM unnest($1::text[]) t WHERE to_regclass(quote_ident(t)) IS NULL", tables)
+    return [row["t"] for row in rows]
+
+
+async def _role_gaps(client: PostgresClient, role: str, tables: list[str]) -> list[Gap]:
+    roles = await _read(client, "SELECT rolsuper, rolbypassrls FROM pg_roles WHERE rolname = $1", role)
+    if not roles:
+        return [Gap(f"the serving role {role} does not exist")]
+    found = []
+    if roles[0]["rolsuper"] or roles[0]["rolbypassrls"]:
+        found.append(Gap(f"the serving role {role} may pass row-level security: it must be NOSUPERUSER NOBYPASSRLS"))
+    owned = await _read(
+        client,
+        "SELECT relname FROM pg_class WHERE oid = ANY (SELECT quote_ident(t)::regclass FROM unnest($2::text[]) t) "
+        "AND pg_has_role($1, relowner, 'MEMBER')",
+        role,
+        tables,
+    )
+    found += [Gap(f"the serving role {role} owns table {row['relname']}, or may become its owner") for row in owned]
+    lacking = await _read(
+        client,
+        "SELECT t, p FROM unnest($2::text[]) t, unnest($3::text[]) p "
+        "WHERE NOT has_table_privilege($1, quote_ident(t)::regclass, p)",
+        role,
+        tables,
+        list(_PRIVILEGES),
+    )
+    found += [
+        Gap(f"the serving role {role} lacks {row['p']} on {row['t']}", f'GRANT {row["p"]} ON "{row["t"]}" TO "{role}"')
+        for row in lacking
+    ]
+    if lacking:
+        found.append(Gap(f"the serving role {role} may lack the schema and its sequences", _schema_grants(role)))
+    return found
+
+
+def _schema_grants(role: str) -> str:
+    return f"""DO $$ BEGIN
+        EXECUTE format('GRANT USAGE ON SCHEMA %I TO "{role}"', current_schema());
+        EXECUTE format('GRANT USAGE ON ALL SEQUENCES IN SCHEMA %I TO "{role}"', current_schema());
+    END $$"""
+
+
+async def _security_gaps(client: PostgresClient, tables: list[str]) -> list[Gap]:
+    rows = await _read(
+        client,
+        "SELECT relname, relrowsecurity, (SELECT attnotnull FROM pg_attribute WHERE attrelid = c.oid "
+        "AND attname = 'tenant_id') AS filled FROM pg_class c "
+        "WHERE oid = ANY (SELECT quote_ident(t)::regclass FROM unnest($1::text[]) t)",
+        tables,
+    )
+    found = []
+    for row in rows:
+        table = row["relname"]
+        if not row["relrowsecurity"]:
+            remedy = f'ALTER TABLE "{table}" ENABLE ROW LEVEL SECURITY'
+            found.append(Gap(f"table {table} has no row-level security", remedy))
+        if not row["filled"]:
+            found.append(Gap(f"table {table} allows rows without a tenant", _not_null(table)))
+    return found
+
+
+def _not_null(table: str) -> str:
+    return f'ALTER TABLE "{table}" ALTER COLUMN tenant_id SET NOT NULL'
+
+
+async def _policy_gaps(client: PostgresClient, tables: list[str], role: str) -> list[Gap]:
+    rows = await _read(
+        client,
+        "SELECT tablename, policyname, permissive, cmd, qual, with_check FROM pg_policies "
+        "WHERE schemaname = current_schema() AND tablename = ANY ($1::text[]) "
+        "AND (roles && ARRAY['public', $2]::name[])",
+        tables,
+        role,
+    )
+    standing = {(row["tablename"], row["policyname"]): row for row in rows}
+    found = []
+    for table in tables:
+        for name, (command, using, check) in _POLICIES.items():
+            row = standing.pop((table, name), None)
+            if row is None or not _same_policy(row, command, using, check):
+                found.append(Gap(f"table {table} lacks the policy {name}", _policy(table, name)))
+    found += [
+        Gap(f"table {table} has a policy {name} that is not ours: it may let other tenants' rows through")
+        for (table, name), row in standing.items()
+        if row["permissive"] == "PERMISSIVE"
+    ]
+    return found
+
+
+def _same_policy(row: dict[str, Any], command: str, using: str, check: str | None) -> bool:
+    return (
+        row["permissive"] == "PERMISSIVE"
+        and row["cmd"] == command
+        and _bare(row["qual"]) == _bare(using)
+        and _bare(row["with_check"]) == _bare(check)
+    )
+
+
+def _bare(expression: str | None) -> str:
+    """An expression without what PostgreSQL adds when it prints it back."""
+    return _NOISE.sub("", expression or "")
+
+
+def _policy(table: str, name: str) -> str:
+    command, using, check = _POLICIES[name]
+    checked = f" WITH CHECK ({check})" if check else ""
+    return f"""DO $$ BEGIN
+        DROP POLICY IF EXISTS {name} ON "{table}";
+        CREATE POLICY {name} ON "{table}" FOR {command} USING ({using}){checked};
+    END $$"""
+
+
+async def _key_gaps(client: PostgresClient, wanted: list[Link]) -> list[Gap]:
+    rows = await _read(
+        client,
+        """SELECT c.conrelid::regclass::text AS "table", c.confrelid::regclass::text AS parent, c.contype::text AS kind,
+            ARRAY(SELECT attname::text FROM unnest(c.conkey) WITH ORDINALITY k(n, o)
+                JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.n ORDER BY o) AS columns,
+            ARRAY(SELECT attname::text FROM unnest(c.confkey) WITH ORDINALITY k(n, o)
+                JOIN pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.n ORDER BY o) AS parent_columns
+        FROM pg_constraint c WHERE c.contype IN ('u', 'f') AND c.convalidated
+            AND c.connamespace = current_schema()::regnamespace""",
+    )
+    unquoted = [{**row, "table": row["table"].strip('"'), "parent": (row["parent"] or "").strip('"')} for row in rows]
+    unique = {(row["table"], *row["columns"]) for row in unquoted if row["kind"] == "u"}
+    foreign = {
+        Link(row["table"], row["columns"][1], row["parent"], row["parent_columns"][1])
+        for row in unquoted
+        if row["kind"] == "f" and row["columns"][:1] == row["parent_columns"][:1] == ["tenant_id"]
+    }
+    return [*_unique_gaps(wanted, unique), *_foreign_gaps(wanted, foreign)]
+
+
+def _unique_gaps(wanted: list[Link], standing: set[tuple[str, ...]]) -> Iterator[Gap]:
+    for parent, column in sorted({(link.parent, link.parent_column) for link in wanted}):
+        if (parent, "tenant_id", column) not in standing:
+            name = wall_name(parent, column, "key")
+            yield Gap(
+                f"table {parent} lacks the key (tenant_id, {column}) that links need",
+                f'ALTER TABLE "{parent}" ADD CONSTRAINT "{name}" UNIQUE (tenant_id, "{column}")',
+            )
+
+
+def _foreign_gaps(wanted: list[Link], standing: set[Link]) -> Iterator[Gap]:
+    for link in wanted:
+        if link not in standing:
+            yield Gap(
+                f"{link.table}.{link.column} may link to another tenant's row of {link.parent}",
+                f'ALTER TABLE "{link.table}" ADD CONSTRAINT "{link.name}" '
+                f'FOREIGN KEY (tenant_id, "{link.column}") REFERENCES "{link.parent}" (tenant_id, '
+                f'"{link.parent_column}") DEFERRABLE INITIALLY DEFERRED',
+            )

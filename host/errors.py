@@ -1,0 +1,125 @@
+"""Every error of the house: status, code, message."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class HouseError(Exception):
+    """An error that a client is meant to see.
+
+    Attributes:
+        status: the HTTP status it is answered with.
+        code: the stable upper-case code of the contract.
+        details: JSON-able facts; for 422 a map of field path to message.
+        headers: response headers it brings, such as `Retry-After`.
+    """
+
+    status = 500
+    code = "INTERNAL_ERROR"
+    default_message = "Something went wrong on our side; quote the request id when you report it."
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        details: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.message = message or self.default_message
+        self.details: dict[str, Any] = dict(details or {})
+        self.headers: dict[str, str] = dict(headers or {})
+        super().__init__(self.message)
+
+
+class BadRequest(HouseError):
+    status, code, default_message = 400, "BAD_REQUEST", "The request could not be read."
+
+
+class Unauthenticated(HouseError):
+    status, code, default_message = 401, "UNAUTHENTICATED", "Sign in, or send an access token or an API key."
+
+
+class TokenExpired(Unauthenticated):
+    code, default_message = "TOKEN_EXPIRED", "The access token has expired; refresh it."
+
+
+class PlanRequired(HouseError):
+    status, code, default_message = 402, "PLAN_REQUIRED", "The plan of this organisation does not include this feature."
+
+
+class QuotaExceeded(HouseError):
+    status, code, default_message = 402, "QUOTA_EXCEEDED", "A quota of the plan is used up."
+
+
+class PermissionDenied(HouseError):
+    status, code, default_message = 403, "PERMISSION_DENIED", "You lack the permission for this."
+
+
+class TenantSuspended(HouseError):
+    status, code, default_message = 403, "TENANT_SUSPENDED", "This organisation is suspended."
+
+
+class NotFound(HouseError):
+    status, code, default_message = 404, "NOT_FOUND", "There is no such thing here."
+
+
+class PluginDisabled(HouseError):
+    status, code, default_message = 404, "PLUGIN_DISABLED", "This feature is switched off for this organisation."
+
+
+class MethodNotAllowed(HouseError):
+    status, code, default_message = 405, "METHOD_NOT_ALLOWED", "This resource does not take that method."
+
+
+class NotAcceptable(HouseError):
+    status, code, default_message = 406, "NOT_ACCEPTABLE", "This resource answers with application/json."
+
+
+class Conflict(HouseError):
+    status, code, default_message = 409, "CONFLICT", "This clashes with something that exists or is still running."
+
+
+class PreconditionFailed(HouseError):
+    status, code, default_message = 412, "PRECONDITION_FAILED", "It was changed since you read it; read it again."
+
+
+class PayloadTooLarge(HouseError):
+    status, code, default_message = 413, "PAYLOAD_TOO_LARGE", "The request body is larger than allowed."
+
+
+class UnsupportedMediaType(HouseError):
+    status, code, default_message = 415, "UNSUPPORTED_MEDIA_TYPE", "Send the body as application/json."
+
+
+class ValidationFailed(HouseError):
+    """422; `details` maps each field's path (`items.0.name`) to what is wrong with it."""
+
+    status, code, default_message = 422, "VALIDATION_ERROR", "Some fields are not as they should be."
+
+
+class IdempotencyMismatch(HouseError):
+    status, code = 422, "IDEMPOTENCY_MISMATCH"
+    default_message = "This Idempotency-Key was used with another request body."
+
+
+class RateLimited(HouseError):
+    status, code, default_message = 429, "RATE_LIMITED", "Too many requests; wait as long as Retry-After says."
+
+
+class Unavailable(HouseError):
+    """503: a backing service (database, Redis, storage) is away; always carries Retry-After."""
+
+    status, code, default_message = 503, "UNAVAILABLE", "A service behind this one is away; try again shortly."
+
+    def __init__(self, message: str | None = None, *, details: Mapping[str, Any] | None = None, retry_after: int = 1):
+        super().__init__(message, details=details, headers={"Retry-After": str(retry_after)})
+
+
+class PluginQuarantined(Unavailable):
+    code, default_message = "PLUGIN_QUARANTINED", "This feature failed and was taken out of service."
+
+
+class ConfigurationError(Exception):
+    """Broken configuration: stops the start. The message names file, key and remedy."""

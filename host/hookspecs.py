@@ -1,0 +1,155 @@
+"""Every place to plug in, typed and explained.
+
+The first word tells the kind. `register_*`: collected once at start, synchronous, returns plain frozen data;
+a duplicate or a clash stops the start and names both plugins. ask (`authenticate`, `authorize`): asynchronous,
+active plugins only. `on_*`: told, in dependency order; reverse order for stopping.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pluggy
+from pydantic import BaseModel
+from tortoise.models import Model
+
+from host.contracts import (
+    Action,
+    Actor,
+    Command,
+    Decision,
+    EventType,
+    HealthCheck,
+    Limit,
+    Metric,
+    Permission,
+    Route,
+    Subscription,
+    Task,
+    TenantInfo,
+)
+
+NAMESPACE = "tenantry"
+hookspec = pluggy.HookspecMarker(NAMESPACE)
+hookimpl = pluggy.HookimplMarker(NAMESPACE)
+
+
+class HookSpecs:
+    """The hooks a plugin may implement; each as a module-level function of its `plugin.py`."""
+
+    # -- register: what the plugin brings ----------------------------------------------------------------
+
+    @hookspec
+    def register_routes(self) -> Sequence[Route]:
+        """The endpoints, served below `/api/v1`. A route that says nobody may call it stops the start."""
+        raise NotImplementedError
+
+    @hookspec
+    def register_models(self) -> Sequence[type[Model]]:
+        """The models. Tables are named `<plugin>_<plural>`; a TenantModel is walled, scoped and purged for you."""
+        raise NotImplementedError
+
+    @hookspec
+    def register_settings(self) -> type[BaseModel]:
+        """The model of `[<plugin>.settings]` in plugins.toml and of `TENANTRY_<PLUGIN>__<KEY>`."""
+        raise NotImplementedError
+
+    @hookspec
+    def register_tenant_settings(self) -> type[BaseModel]:
+        """The model of what each tenant may set with `PUT /tenant/plugins/<plugin>/settings`."""
+        raise NotImplementedError
+
+    @hookspec
+    def register_permissions(self) -> Sequence[Permission]:
+        """The permissions that routes and roles may name."""
+        raise NotImplementedError
+
+    @hookspec
+    def register_limits(self) -> Sequence[Limit]:
+        """What config/plans.toml may limit."""
+        raise NotImplementedError
+
+    @hookspec
+    def register_tasks(self) -> Sequence[Task]:
+        """Background work, some of it on a schedule."""
+        raise NotImplementedError
+
+    @hookspec
+    def register_events(self) -> Sequence[EventType]:
+        """What this plugin announces."""
+        raise NotImplementedError
+
+    @hookspec
+    def register_listeners(self) -> Sequence[Subscription]:
+        """Which events, its own or others', this plugin wants to hear."""
+        raise NotImplementedError
+
+    @hookspec
+    def register_commands(self) -> Sequence[Command]:
+        """Commands mounted as `tenantry <plugin> <command>`."""
+        raise NotImplementedError
+
+    @hookspec
+    def register_health_checks(self) -> Sequence[HealthCheck]:
+        """Parts that `/api/v1/ready` lists; a failing one is shown and does not turn the house away."""
+        raise NotImplementedError
+
+    @hookspec
+    def register_metrics(self) -> Sequence[Metric]:
+        """Gauges read when metrics are scraped."""
+        raise NotImplementedError
+
+    # -- ask: the plugin decides, once per request -------------------------------------------------------
+
+    @hookspec
+    async def authenticate(self, headers: Mapping[str, str]) -> Actor | None:
+        """Who is this, when it is neither an access token nor an API key of ours? None: I do not know.
+
+        The first plugin that answers wins. An exception is a "no": the request goes on as anonymous.
+        """
+        raise NotImplementedError
+
+    @hookspec
+    async def authorize(self, actor: Actor, permission: str, resource: Mapping[str, str]) -> Decision | None:
+        """A veto on top of roles: may `actor` use `permission` on `resource` (the path's parameters)?
+
+        None: no opinion. One "no" is final; an exception or a time-out is a "no".
+        """
+        raise NotImplementedError
+
+    # -- told: it happened -------------------------------------------------------------------------------
+
+    @hookspec
+    async def on_start(self) -> None:
+        """This process starts, in dependency order, before the first request. Raising puts the plugin in quarantine."""
+        raise NotImplementedError
+
+    @hookspec
+    async def on_stop(self) -> None:
+        """This process stops, in reverse order; 5 seconds at most."""
+        raise NotImplementedError
+
+    @hookspec
+    async def on_tenant_created(self, tenant: TenantInfo) -> None:
+        """A tenant moved in; bound. At least once: a crash in between repeats it."""
+        raise NotImplementedError
+
+    @hookspec
+    async def on_tenant_deleted(self, tenant: TenantInfo) -> None:
+        """A tenant is about to be purged for ever; bound. Rows of TenantModels and stored files go without your help."""
+        raise NotImplementedError
+
+    @hookspec
+    async def on_activated(self, tenant: TenantInfo) -> None:
+        """This plugin was switched on for a tenant; bound. At least once. Raising leaves it off, with the reason."""
+        raise NotImplementedError
+
+    @hookspec
+    async def on_deactivated(self, tenant: TenantInfo) -> None:
+        """This plugin was switched off for a tenant; bound. Data stays."""
+        raise NotImplementedError
+
+    @hookspec
+    async def on_action(self, action: Action) -> None:
+        """Something was done, denied or failed. Inside the action's transaction when it succeeded: raising undoes it."""
+        raise NotImplementedError

@@ -1,0 +1,187 @@
+"""Accounts: registering, signing in with a password, a person's own profile."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from tortoise.exceptions import IntegrityError
+
+from host.errors import Conflict, PermissionDenied, PreconditionFailed, Unauthenticated, ValidationFailed
+from host.identity import passwords, sessions
+from host.identity.addresses import normalise
+from host.identity.events import RegistrationRepeated, UserRegistered
+from host.identity.guard import allow_attempt
+from host.identity.recovery import ask_for_verification
+from host.identity.sessions import SignedIn
+from host.services import record_failure, services, unit_of_work
+from tenants.models import Tenant, User
+
+MakeTenant = Callable[[str, User], Awaitable[Tenant]]
+"""How a tenant is made for its owner: provisioning's, which stands above this room."""
+
+
+async def register(
+    *, email: str, password: str, name: str, tenant_name: str | None, make_tenant: MakeTenant
+) -> SignedIn | None:
+    """Make an account, with a tenant of its own if named, and sign in.
+
+    Returns:
+        None where `[identity] require_verified_email` is on: whether the address was new is then told by mail only,
+        to whoever reads it.
+
+    Raises:
+        PermissionDenied: this deployment takes no registrations. ValidationFailed: address, password or tenant name.
+        Conflict: the address has an account (where verification is not required: the answer is a sign-in, so it
+        cannot be the same). RateLimited.
+    """
+    config = services().settings.identity
+    if not config.registration:
+        raise PermissionDenied("This deployment takes no registrations; ask for an invitation.")
+    address = normalise(email)
+    await allow_attempt("register", address)
+    passwords.check(password, email=address)
+    password_hash = await passwords.hashed(password)
+    try:
+        async with unit_of_work() as work:
+            user = await User.create(email=address, name=name, password_hash=password_hash)
+            work.record("auth.user.create", "user", str(user.id), after={"email": address, "name": name})
+            work.announce(UserRegistered(user_id=user.id, email=address, name=name))
+            await ask_for_verification(work, user)
+            tenant = await make_tenant(tenant_name, user) if tenant_name else None
+            if config.require_verified_email:
+                return None
+            return await sessions.start(user, method="password", tenant_id=tenant.id if tenant else None)
+    except IntegrityError:
+        known = await User.get_or_none(email=address)
+        if known is None:
+            raise
+    if not config.require_verified_email:
+        raise Conflict("This e-mail address has an account; sign in.", details={"email": "taken"})
+    async with unit_of_work() as work:
+        work.announce(RegistrationRepeated(user_id=known.id, email=known.email, name=known.name))
+    return None
+
+
+async def sign_in(*, email: str, password: str) -> SignedIn:
+    """Begin a session with an address and its password.
+
+    Raises:
+        Unauthenticated: unknown address or wrong password, told apart neither by words nor by time; or the account is
+        disabled. PermissionDenied: the address has to be verified first. RateLimited.
+    """
+    address = normalise(email)
+    await allow_attempt("sign_in", address)
+    user = await User.get_or_none(email=address)
+    matches = await passwords.matches(password, user.password_hash if user else None)
+    if user is None or not matches:
+        reason = "wrong password" if user else "unknown address"
+        await _record_refused(reason, user)
+        raise Unauthenticated("The e-mail address or the password is wrong.")
+    if user.disabled_at is not None:
+        await _record_refused("account disabled", user)
+        raise Unauthenticated("This account is disabled.")
+    if services().settings.identity.require_verified_email and user.email_verified_at is None:
+        await _record_refused("address not verified", user)
+        raise PermissionDenied("Verify your e-mail address first.", details={"email": "unverified"})
+    await _strengthen(user, password)
+    tenant_id = await sessions.default_tenant(user.id)
+    return await sessions.start(user, method="password", tenant_id=tenant_id)
+
+
+async def update_profile(
+    user_id: UUID,
+    *,
+    name: str | None = None,
+    email: str | None = None,
+    current_password: str | None = None,
+    version: int | None = None,
+) -> User:
+    """Change a person's name, or ask for another e-mail address: it takes the place of the old one when verified.
+
+    Raises:
+        PreconditionFailed: `version` is not the profile's. ValidationFailed: the address is none, or the password,
+        needed for another address, is wrong. Unauthenticated: there is no such person any more.
+    """
+    wanted = normalise(email) if email is not None else None
+    if wanted is not None:
+        await _refuse_wrong_password(user_id, current_password)
+    async with unit_of_work() as work:
+        user = await User.select_for_update().get_or_none(id=user_id)
+        if user is None:
+            raise Unauthenticated
+        if version is not None and version != user.version:
+            raise PreconditionFailed
+        if name is not None and name != user.name:
+            before, user.name = user.name, name
+            work.record("auth.user.update", "user", str(user.id), before={"name": before}, after={"name": name})
+            await _save(user, "name")
+            work.touch(user=user.id)
+        if wanted is not None and wanted != user.email:
+            await ask_for_verification(work, user, wanted)
+    return user
+
+
+async def replace_settings(user_id: UUID, values: dict[str, Any]) -> dict[str, Any]:
+    """Put a person's own settings, kept for the programs they use, in the place of the old ones."""
+    async with unit_of_work() as work:
+        user = await User.select_for_update().get(id=user_id)
+        user.settings = values
+        await _save(user, "settings")
+        work.record("auth.user.update", "user", str(user.id), after={"settings": sorted(values)})
+    return values
+
+
+async def ensure_operator(email: str, password: str) -> User:
+    """Make the deployment's operator, or an account that exists into one; an existing password stays.
+
+    Raises:
+        ValidationFailed: address or password.
+    """
+    address = normalise(email)
+    user = await User.get_or_none(email=address)
+    if user is not None and user.is_operator:
+        return user
+    passwords.check(password, email=address)
+    password_hash = await passwords.hashed(password)
+    async with unit_of_work() as work:
+        user, made = await User.get_or_create(
+            defaults={"name": "Operator", "password_hash": password_hash, "email_verified_at": datetime.now(UTC)},
+            email=address,
+        )
+        user.is_operator = True
+        await _save(user, "is_operator")
+        verb = "create" if made else "update"
+        work.record(f"auth.user.{verb}", "user", str(user.id), after={"email": address, "is_operator": True})
+        work.touch(user=user.id)
+    return user
+
+
+async def _save(user: User, field: str) -> None:
+    user.version += 1
+    await user.save(update_fields=[field, "version", "updated_at"])
+
+
+async def _refuse_wrong_password(user_id: UUID, password: str | None) -> None:
+    await allow_attempt("password", str(user_id))
+    user = await User.get(id=user_id)
+    if user.password_hash is None:
+        raise ValidationFailed(details={"current_password": "set a password first: ask for a reset link"})
+    if not await passwords.matches(password or "", user.password_hash):
+        await record_failure("auth.user.update", "wrong password", resource_type="user", resource_id=str(user_id))
+        raise ValidationFailed(details={"current_password": "needed, and must be right, for another address"})
+
+
+async def _record_refused(reason: str, user: User | None) -> None:
+    """The address typed is left out: people type their password there."""
+    who = str(user.id) if user else ""
+    await record_failure("auth.session.create", reason, resource_type="user", resource_id=who)
+
+
+async def _strengthen(user: User, password: str) -> None:
+    """Hash anew with today's costs; the condition keeps a password that was changed meanwhile."""
+    old = user.password_hash
+    if old is not None and passwords.is_outdated(old):
+        await User.filter(id=user.id, password_hash=old).update(password_hash=await passwords.hashed(password))

@@ -1,0 +1,132 @@
+"""API keys: for programs, of one tenant, shown once and stored hashed."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from base64 import b32decode, b32encode
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from tortoise.expressions import Q
+from uuid_utils.compat import uuid7
+
+from host.contracts import Row
+from host.data.records import Records
+from host.errors import NotFound, ValidationFailed
+from host.identity.models import ApiKey
+from host.identity.tokens import digest
+from host.services import give_back, spend, unit_of_work
+from tenants.context import current
+
+LIMIT = "tenant.api_keys"
+SCHEME = "tk"
+USED_EVERY = timedelta(minutes=1)
+"""`last_used_at` is right to this: not every request has to write."""
+
+KEYS = Records(
+    ApiKey,
+    fields=("id", "name", "prefix", "permissions", "made_by", "expires_at", "last_used_at", "created_at"),
+    filters=("name", "made_by"),
+    sorts=("created_at", "name"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyText:
+    """A key taken apart: its tenant is known before anything is asked of the database."""
+
+    tenant_id: UUID
+    key_id: UUID
+    secret: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFacts:
+    """What is known of a genuine key. `permissions` were within the maker's when it was made: whoever decides
+    narrows them to what `made_by` may do now."""
+
+    id: UUID
+    tenant_id: UUID
+    name: str
+    permissions: frozenset[str]
+    made_by: UUID | None
+    expires_at: datetime | None
+
+
+def parse_key(text: str) -> KeyText | None:
+    """An API key taken apart; None for a text of another shape."""
+    parts = text.split("_")
+    if len(parts) != 4 or parts[0] != SCHEME or len(parts[3]) != 52:
+        return None
+    try:
+        return KeyText(_unpacked(parts[1]), _unpacked(parts[2]), parts[3])
+    except ValueError:
+        return None
+
+
+async def api_key(key_id: UUID, secret: str) -> KeyFacts | None:
+    """The facts about a key of the bound tenant; None when it is unknown, revoked or too old, or not its secret."""
+    row = await ApiKey.get_or_none(id=key_id, revoked_at=None)
+    genuine = hmac.compare_digest(digest(secret), row.secret_hash if row else "")
+    now = datetime.now(UTC)
+    if row is None or not genuine or (row.expires_at is not None and row.expires_at <= now):
+        return None
+    await ApiKey.filter(Q(last_used_at=None) | Q(last_used_at__lt=now - USED_EVERY), id=row.id).update(last_used_at=now)
+    return KeyFacts(row.id, row.tenant_id, row.name, frozenset(row.permissions), row.made_by, row.expires_at)
+
+
+async def make_key(
+    *, name: str, permissions: Collection[str], expires_at: datetime | None, made_by: UUID | None
+) -> tuple[Row, str]:
+    """Make a key in the bound tenant; its row, and its text that nobody can read again.
+
+    Whether the maker holds `permissions` is asked before.
+
+    Raises:
+        ValidationFailed: it would be past its time at once. QuotaExceeded: the plan allows no more keys.
+    """
+    if expires_at is not None and expires_at <= datetime.now(UTC):
+        raise ValidationFailed(details={"expires_at": "lies in the past"})
+    key_id, secret = uuid7(), _packed(secrets.token_bytes(32))
+    prefix = f"{SCHEME}_{_packed(current().bytes)}_{_packed(key_id.bytes)}"
+    async with unit_of_work() as work:
+        await spend(LIMIT)
+        await ApiKey.create(
+            id=key_id,
+            name=name,
+            prefix=prefix,
+            secret_hash=digest(secret),
+            permissions=sorted(set(permissions)),
+            made_by=made_by,
+            expires_at=expires_at,
+        )
+        row = await KEYS.get(key_id)
+        after = {"name": name, "permissions": row["permissions"], "expires_at": expires_at}
+        work.record("tenant.api_keys.create", "api_key", str(key_id), after=after)
+    return row, f"{prefix}_{secret}"
+
+
+async def revoke_key(key_id: UUID) -> None:
+    """End a key of the bound tenant at once; its row is kept.
+
+    Raises:
+        NotFound: there is none, or it was revoked before.
+    """
+    async with unit_of_work() as work:
+        row = await KEYS.find(id=key_id, revoked_at=None)
+        if row is None or not await ApiKey.filter(id=key_id, revoked_at=None).update(revoked_at=datetime.now(UTC)):
+            raise NotFound("There is no such API key.")
+        await give_back(LIMIT)
+        work.record("tenant.api_keys.delete", "api_key", str(key_id), before={"name": row["name"]})
+        work.touch(tenant=current())
+
+
+def _packed(raw: bytes) -> str:
+    return b32encode(raw).decode().rstrip("=").lower()
+
+
+def _unpacked(text: str) -> UUID:
+    return UUID(bytes=b32decode(text.upper() + "=" * (-len(text) % 8)))

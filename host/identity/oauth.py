@@ -1,0 +1,171 @@
+"""Signing in with another provider: begun here, finished when the browser comes back with proof."""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from tortoise.exceptions import IntegrityError
+
+from host.data.transactions import UnitOfWork
+from host.errors import BadRequest, Conflict, PermissionDenied, Unauthenticated, ValidationFailed
+from host.identity import sessions
+from host.identity.addresses import normalise
+from host.identity.events import UserRegistered
+from host.identity.models import OAuthAccount, OAuthState
+from host.identity.providers import Person, Provider, client, person, provider
+from host.identity.recovery import ask_for_verification
+from host.identity.sessions import SignedIn
+from host.identity.tokens import digest, random_token
+from host.services import record_failure, services, unit_of_work
+from tenants.models import User
+
+LIFETIME = timedelta(minutes=10)
+"""How long a person may take at the provider."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """Where to send the browser, and the secret it keeps in a cookie until it comes back."""
+
+    url: str
+    browser: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The sign-in, and the path the person wanted to go to; empty for none."""
+
+    signed_in: SignedIn
+    return_to: str
+
+
+async def begin(name: str, return_to: str = "") -> Begun:
+    """Begin a sign-in with the provider `name`; state, nonce and PKCE verifier are kept here, never in the browser.
+
+    Raises:
+        NotFound: no such provider. ValidationFailed: `return_to` is not a path of ours. Unavailable: no metadata.
+    """
+    _refuse_elsewhere(return_to)
+    chosen = await provider(name)
+    state, nonce, verifier, browser = (random_token() for _ in range(4))
+    await OAuthState.create(
+        provider=name,
+        state_hash=digest(state),
+        browser_hash=digest(browser),
+        nonce=nonce,
+        code_verifier=verifier,
+        return_to=return_to,
+        expires_at=datetime.now(UTC) + LIFETIME,
+    )
+    more = {"nonce": nonce} if chosen.issuer else {}
+    async with client(chosen, _redirect_uri(name)) as session:
+        url, _ = session.create_authorization_url(chosen.authorize_url, state=state, code_verifier=verifier, **more)
+    return Begun(url, browser)
+
+
+async def finish(name: str, *, state: str, code: str, browser: str, error: str = "", issuer: str = "") -> Finished:
+    """Finish a sign-in: the same browser, a state of ours used once, a code that only our verifier opens.
+
+    issuer: what the answer says about who gives it (RFC 9207); must be the provider's own when it is said.
+
+    Raises:
+        BadRequest: any of that is wrong, or the provider refused. Conflict: the address has an account that this
+        provider cannot vouch for. PermissionDenied: registration is off. Unauthenticated: the account is disabled.
+    """
+    begun = await _consume(name, state, browser)
+    if error or not code:
+        raise BadRequest(f"{name} did not sign you in: {error or 'no code'}.")
+    chosen = await provider(name)
+    if issuer and chosen.issuer and issuer != chosen.issuer:
+        raise BadRequest("This answer is another provider's.")
+    async with client(chosen, _redirect_uri(name)) as session:
+        token = await session.fetch_token(chosen.token_url, code=code, code_verifier=begun.code_verifier)
+        who = await person(chosen, token, begun.nonce, session)
+    user = await _account(chosen, who)
+    tenant_id = await sessions.default_tenant(user.id)
+    return Finished(await sessions.start(user, method=name, tenant_id=tenant_id), begun.return_to)
+
+
+# -- steps -----------------------------------------------------------------------------------------------
+
+
+async def _consume(name: str, state: str, browser: str) -> OAuthState:
+    """The browser's cookie is what keeps a stranger's sign-in from being finished in somebody else's browser."""
+    found = await OAuthState.get_or_none(state_hash=digest(state), provider=name, expires_at__gt=datetime.now(UTC))
+    same_browser = found is not None and hmac.compare_digest(found.browser_hash, digest(browser))
+    if found is None or not same_browser or not await OAuthState.filter(id=found.id).delete():
+        raise BadRequest("This sign-in was not begun here, was finished, or took too long; begin again.")
+    return found
+
+
+async def _account(chosen: Provider, who: Person) -> User:
+    try:
+        async with unit_of_work() as work:
+            user = await _linked(chosen.name, who) or await _link(work, chosen.name, who)
+    except IntegrityError as error:
+        raise Conflict("This sign-in was finished twice at once; begin again.") from error
+    if user.disabled_at is not None:
+        await _refused("account disabled", user)
+        raise Unauthenticated("This account is disabled.")
+    if services().settings.identity.require_verified_email and user.email_verified_at is None:
+        await _refused("address not verified", user)
+        raise PermissionDenied("Verify your e-mail address first.", details={"email": "unverified"})
+    return user
+
+
+async def _linked(name: str, who: Person) -> User | None:
+    known = await OAuthAccount.get_or_none(provider=name, subject=who.subject).select_related("user")
+    if known is None:
+        return None
+    await OAuthAccount.filter(id=known.id).update(last_used_at=datetime.now(UTC), email=who.email[:254])
+    return known.user
+
+
+async def _link(work: UnitOfWork, name: str, who: Person) -> User:
+    if not who.email:
+        raise Conflict(f"{name} tells no e-mail address of this account; add one there, or register here.")
+    address = normalise(who.email)
+    user = await User.get_or_none(email=address)
+    if user is None:
+        user = await _register(work, name, address, who)
+    elif not who.email_verified or user.email_verified_at is None:
+        # Whoever registered an address without proving it must not get into what its owner does here later.
+        raise Conflict(
+            "This address has an account; sign in with its password, or reset it, and verify the address first.",
+            details={"email": "taken"},
+        )
+    await OAuthAccount.create(user_id=user.id, provider=name, subject=who.subject, email=address)
+    work.record("auth.oauth_account.create", "user", str(user.id), after={"provider": name})
+    return user
+
+
+async def _register(work: UnitOfWork, name: str, address: str, who: Person) -> User:
+    if not services().settings.identity.registration:
+        raise PermissionDenied("This deployment takes no registrations; ask for an invitation.")
+    proved = datetime.now(UTC) if who.email_verified else None
+    shown = (who.name or address.partition("@")[0])[:200]
+    user = await User.create(email=address, name=shown, email_verified_at=proved)
+    work.record("auth.user.create", "user", str(user.id), after={"email": address, "name": shown, "provider": name})
+    work.announce(UserRegistered(user_id=user.id, email=address, name=shown, provider=name))
+    if proved is None:
+        await ask_for_verification(work, user)
+    return user
+
+
+async def _refused(reason: str, user: User) -> None:
+    await record_failure("auth.session.create", reason, resource_type="user", resource_id=str(user.id))
+
+
+def _refuse_elsewhere(return_to: str) -> None:
+    """Only a path: an address elsewhere would make the sign-in a springboard to it."""
+    plain = return_to.isascii() and return_to.isprintable() and "\\" not in return_to and " " not in return_to
+    if return_to and not (plain and return_to.startswith("/") and not return_to.startswith("//")):
+        raise ValidationFailed(details={"return_to": "must be a path that begins with one slash"})
+    if len(return_to) > 500:
+        raise ValidationFailed(details={"return_to": "has 500 characters at most"})
+
+
+def _redirect_uri(name: str) -> str:
+    return f"{services().settings.public_url}/api/v1/auth/oauth/{name}/callback"

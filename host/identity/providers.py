@@ -1,0 +1,208 @@
+"""Other places to sign in with: found in settings, discovered (OpenID Connect), asked who somebody is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+from authlib.integrations.base_client.errors import OAuthError  # type: ignore[import-untyped]
+from authlib.integrations.httpx_client import AsyncOAuth2Client  # type: ignore[import-untyped]
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet
+
+from host.errors import BadRequest, ConfigurationError, NotFound, Unavailable
+from host.services import services
+from host.settings import OAuthProvider
+
+TIMEOUT = 10.0  # seconds a provider may take to answer
+SKEW = 60  # seconds by which clocks may differ
+_ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+_GITHUB = "api.github.com"
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A provider as it is talked to. `issuer` and `jwks_url` are empty where it speaks plain OAuth 2."""
+
+    name: str
+    client_id: str
+    client_secret: str
+    scopes: tuple[str, ...]
+    authorize_url: str
+    token_url: str
+    userinfo_url: str
+    issuer: str = ""
+    jwks_url: str = ""
+    auth_method: str = "client_secret_basic"
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who a provider says somebody is; `subject` is its own stable id, `email` may be empty."""
+
+    subject: str
+    email: str
+    email_verified: bool
+    name: str
+
+
+async def provider(name: str) -> Provider:
+    """A provider from `[oauth.<name>]`; with an issuer, its addresses are read from its own metadata.
+
+    Raises:
+        NotFound: this deployment has none of that name. Unavailable: its metadata cannot be read.
+        ConfigurationError: an address is not https, or the metadata is another issuer's.
+    """
+    known = services().settings.oauth.get(name)
+    if known is None:
+        raise NotFound(f"This deployment has no sign-in with {name!r}.")
+    found = await _discovered(name, known) if known.issuer else _explicit(name, known)
+    for address in (found.authorize_url, found.token_url, found.userinfo_url, found.jwks_url):
+        if address and not _is_safe(address):
+            raise ConfigurationError(f"oauth.{name}: {address} is not https; only a loopback address may be http")
+    return found
+
+
+@asynccontextmanager
+async def client(of: Provider, redirect_uri: str, token: Mapping[str, Any] | None = None) -> AsyncIterator[Any]:
+    """An OAuth 2 client of the provider, with PKCE (RFC 7636, S256); what goes wrong on the way is our error.
+
+    Raises:
+        BadRequest: the provider refused. Unavailable: it did not answer.
+    """
+    try:
+        async with AsyncOAuth2Client(
+            client_id=of.client_id,
+            client_secret=of.client_secret or None,
+            token_endpoint_auth_method=of.auth_method if of.client_secret else "none",
+            scope=" ".join(of.scopes),
+            redirect_uri=redirect_uri,
+            code_challenge_method="S256",
+            token=dict(token) if token else None,
+            timeout=TIMEOUT,
+        ) as session:
+            yield session
+    except OAuthError as error:
+        raise BadRequest(f"{of.name} refused the sign-in: {error.error}") from error
+    except (httpx2.HTTPError, ValueError) as error:
+        raise Unavailable(f"{of.name} does not answer as it should.") from error
+
+
+async def person(of: Provider, token: Mapping[str, Any], nonce: str, session: Any) -> Person:
+    """Who signed in, from the answer of the token endpoint.
+
+    Raises:
+        BadRequest: the ID token is not genuine, not for us, too old, or not of this sign-in.
+    """
+    said: dict[str, Any] = {}
+    if of.jwks_url:
+        keys = (await _get(session, of.jwks_url)).json()
+        said = verified(str(token.get("id_token", "")), keys, of, nonce)
+    if of.userinfo_url and not said.get("email"):
+        more = (await _get(session, of.userinfo_url)).json()
+        if said and more.get("sub") != said["sub"]:
+            raise BadRequest(f"{of.name} spoke of two different people.")
+        said = {**more, **said}
+    if urlsplit(of.userinfo_url).hostname == _GITHUB:
+        said |= _github_address((await _get(session, f"{of.userinfo_url}/emails")).json())
+    subject = str(said.get("sub") or said.get("id") or "")
+    if not subject:
+        raise BadRequest(f"{of.name} did not say who signed in.")
+    return Person(
+        subject=subject,
+        email=str(said.get("email") or ""),
+        email_verified=said.get("email_verified") in (True, "true"),
+        name=str(said.get("name") or said.get("login") or ""),
+    )
+
+
+def verified(id_token: str, keys: dict[str, Any], of: Provider, nonce: str) -> dict[str, Any]:
+    """The claims of an ID token, checked as OpenID Connect Core 1.0, 3.1.3.7 asks.
+
+    Raises:
+        BadRequest: it is not genuine, not for us, too old, or not of this sign-in.
+    """
+    try:
+        claims = dict(jwt.decode(id_token, KeySet.import_key_set(keys), algorithms=_ALGORITHMS).claims)  # type: ignore[arg-type]
+        audience = claims["aud"] if isinstance(claims["aud"], list) else [claims["aud"]]
+        good = (
+            claims["iss"] == of.issuer
+            and of.client_id in audience
+            and (len(audience) == 1 or claims.get("azp") == of.client_id)
+            and float(claims["exp"]) > time.time() - SKEW
+            and claims["nonce"] == nonce
+            and bool(claims["sub"])
+        )
+    except (JoseError, KeyError, TypeError, ValueError) as error:
+        raise BadRequest(f"{of.name} sent an ID token that cannot be trusted.") from error
+    if not good:
+        raise BadRequest(f"{of.name} sent an ID token that is not of this sign-in.")
+    return claims
+
+
+async def _discovered(name: str, known: OAuthProvider) -> Provider:
+    """OpenID Connect Discovery 1.0, section 4."""
+    issuer = known.issuer.rstrip("/")
+    if not _is_safe(issuer):
+        raise ConfigurationError(f"oauth.{name}.issuer is not https; only a loopback address may be http")
+    try:
+        async with httpx2.AsyncClient(timeout=TIMEOUT) as session:
+            said = (await _get(session, f"{issuer}/.well-known/openid-configuration")).json()
+        if said["issuer"].rstrip("/") != issuer:
+            raise ConfigurationError(f"oauth.{name}.issuer: {issuer} calls itself {said['issuer']}")
+        return Provider(
+            name=name,
+            client_id=known.client_id,
+            client_secret=known.client_secret.get_secret_value(),
+            scopes=tuple(known.scopes),
+            issuer=said["issuer"],
+            authorize_url=said["authorization_endpoint"],
+            token_url=said["token_endpoint"],
+            userinfo_url=said.get("userinfo_endpoint", ""),
+            jwks_url=said["jwks_uri"],
+            auth_method=_auth_method(said.get("token_endpoint_auth_methods_supported", [])),
+        )
+    except (httpx2.HTTPError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Unavailable(f"The metadata of {name} cannot be read.") from error
+
+
+def _explicit(name: str, known: OAuthProvider) -> Provider:
+    github = urlsplit(known.userinfo_url).hostname == _GITHUB
+    scopes = ("read:user", "user:email") if github and "user:email" not in known.scopes else tuple(known.scopes)
+    return Provider(
+        name=name,
+        client_id=known.client_id,
+        client_secret=known.client_secret.get_secret_value(),
+        scopes=scopes,
+        authorize_url=known.authorize_url,
+        token_url=known.token_url,
+        userinfo_url=known.userinfo_url,
+    )
+
+
+def _auth_method(offered: list[str]) -> str:
+    return "client_secret_post" if offered and "client_secret_basic" not in offered else "client_secret_basic"
+
+
+def _github_address(addresses: list[dict[str, Any]]) -> dict[str, Any]:
+    """GitHub's profile holds the public address, proved or not; the list says which is primary and verified."""
+    for each in addresses:
+        if each.get("primary") and each.get("verified"):
+            return {"email": each["email"], "email_verified": True}
+    return {"email": "", "email_verified": False}
+
+
+async def _get(session: httpx2.AsyncClient, address: str) -> httpx2.Response:
+    answer = await session.get(address, headers={"Accept": "application/json"})
+    return answer.raise_for_status()
+
+
+def _is_safe(address: str) -> bool:
+    parts = urlsplit(address)
+    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in ("localhost", "127.0.0.1", "::1"))

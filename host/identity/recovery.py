@@ -1,0 +1,186 @@
+"""Recovery: proving an address, a forgotten password, a changed one."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
+from uuid import UUID
+
+from tortoise.exceptions import IntegrityError
+from tortoise.expressions import F
+from tortoise.queryset import QuerySet
+
+from host.data.transactions import UnitOfWork
+from host.errors import BadRequest, Conflict, ValidationFailed
+from host.identity import passwords, sessions
+from host.identity.addresses import normalise
+from host.identity.events import EmailVerificationRequested, PasswordChanged, PasswordResetRequested
+from host.identity.guard import allow_attempt, equal_time
+from host.identity.models import OneTimeToken, Session, TokenPurpose
+from host.identity.sessions import SignedIn
+from host.identity.tokens import digest, random_token
+from host.services import record_failure, services, unit_of_work
+from tenants.models import User
+
+_log = logging.getLogger("host.identity.links")
+
+
+async def ask_for_verification(work: UnitOfWork, user: User, email: str | None = None) -> None:
+    """Send a link that proves `email`; None: the person's own address. Another one replaces it when proved."""
+    hours = services().settings.identity.verification_hours
+    address = email or user.email
+    token = await _make(user, TokenPurpose.VERIFY_EMAIL, address, timedelta(hours=hours))
+    link = _link("verify-email", token)
+    work.announce(EmailVerificationRequested(user_id=user.id, email=address, name=user.name, link=link, hours=hours))
+
+
+async def send_verification(email: str) -> None:
+    """Send the link again to whoever has not proved this address yet; nobody learns here who that is."""
+    address = normalise(email)
+    await allow_attempt("message", address)
+    async with equal_time():
+        user = await User.get_or_none(email=address)
+        if user is not None and user.email_verified_at is None and user.disabled_at is None:
+            async with unit_of_work() as work:
+                await ask_for_verification(work, user)
+
+
+async def verify_email(token: str) -> str:
+    """Prove an address with the token that was sent to it; the address proved.
+
+    Raises:
+        BadRequest: the token is unknown, used or too old. Conflict: the address has another account by now.
+    """
+    try:
+        async with unit_of_work() as work:
+            user, address = await _consume(token, TokenPurpose.VERIFY_EMAIL)
+            before = {"email": user.email, "email_verified_at": user.email_verified_at}
+            user.email, user.email_verified_at, user.version = address, datetime.now(UTC), user.version + 1
+            await user.save(update_fields=["email", "email_verified_at", "version", "updated_at"])
+            after = {"email": user.email, "email_verified_at": user.email_verified_at}
+            work.record("auth.user.verify", "user", str(user.id), before=before, after=after)
+            work.touch(user=user.id)
+    except IntegrityError as error:
+        raise Conflict("This address has another account.", details={"email": "taken"}) from error
+    return address
+
+
+async def send_reset(email: str) -> None:
+    """Send a link for a new password to whoever has this address; nobody learns here whether anybody has."""
+    address = normalise(email)
+    await allow_attempt("message", address)
+    async with equal_time():
+        user = await User.get_or_none(email=address)
+        if user is not None and user.disabled_at is None:
+            minutes = services().settings.identity.reset_minutes
+            async with unit_of_work() as work:
+                token = await _make(user, TokenPurpose.RESET_PASSWORD, user.email, timedelta(minutes=minutes))
+                link = _link("reset-password", token)
+                work.announce(
+                    PasswordResetRequested(
+                        user_id=user.id, email=user.email, name=user.name, link=link, minutes=minutes
+                    )
+                )
+
+
+async def reset_password(token: str, password: str) -> None:
+    """Set a new password with the token that was sent; every session ends, and the address is proved.
+
+    Raises:
+        BadRequest: the token is unknown, used or too old. ValidationFailed: the password.
+    """
+    found = await _open_tokens(token, TokenPurpose.RESET_PASSWORD).first()
+    if found is None:
+        raise _spent()
+    passwords.check(password, email=found.email)
+    password_hash = await passwords.hashed(password)  # before the transaction: it takes long
+    async with unit_of_work() as work:
+        user, address = await _consume(token, TokenPurpose.RESET_PASSWORD)
+        if address != user.email or user.disabled_at is not None:
+            raise _spent()
+        await _replace_password(work, user, password_hash)
+        await User.filter(id=user.id, email_verified_at=None).update(email_verified_at=datetime.now(UTC))
+        await sessions.end_all(user.id, reason="password reset")
+
+
+async def change_password(user_id: UUID, session_id: UUID, *, current: str, new: str) -> SignedIn:
+    """Replace a known password; every other session ends, and this one gets new tokens.
+
+    Raises:
+        ValidationFailed: the current password is wrong or the new one not acceptable. RateLimited.
+    """
+    await allow_attempt("password", str(user_id))
+    user = await User.get(id=user_id)
+    if not await passwords.matches(current, user.password_hash):
+        await record_failure("auth.user.update", "wrong password", resource_type="user", resource_id=str(user_id))
+        raise ValidationFailed(details={"current_password": "is not your password"})
+    passwords.check(new, email=user.email, field="new_password")
+    if new == current:
+        raise ValidationFailed(details={"new_password": "is the same as the old one"})
+    password_hash = await passwords.hashed(new)
+    async with unit_of_work() as work:
+        user = await User.select_for_update().get(id=user_id, password_hash=user.password_hash)
+        await _replace_password(work, user, password_hash)
+        await sessions.end_all(user.id, reason="password changed", but=session_id)
+        await Session.filter(id=session_id, user_id=user_id).update(token_version=user.token_version + 1)
+    return await sessions.renewed(session_id)
+
+
+# -- steps -----------------------------------------------------------------------------------------------
+
+
+async def _replace_password(work: UnitOfWork, user: User, password_hash: str) -> None:
+    """Raising the token version voids every access token issued before, at once."""
+    await User.filter(id=user.id).update(
+        password_hash=password_hash, token_version=F("token_version") + 1, version=F("version") + 1
+    )
+    await _drop(user, TokenPurpose.RESET_PASSWORD)
+    work.record("auth.user.update", "user", str(user.id), after={"password": "replaced"})
+    work.announce(PasswordChanged(user_id=user.id, email=user.email, name=user.name))
+    work.touch(user=user.id)
+
+
+async def _make(user: User, purpose: TokenPurpose, email: str, lifetime: timedelta) -> str:
+    token = random_token()
+    await OneTimeToken.create(
+        user_id=user.id,
+        purpose=purpose,
+        token_hash=digest(token),
+        email=email,
+        expires_at=datetime.now(UTC) + lifetime,
+    )
+    return token
+
+
+def _open_tokens(token: str, purpose: TokenPurpose) -> QuerySet[OneTimeToken]:
+    now = datetime.now(UTC)
+    return OneTimeToken.filter(token_hash=digest(token), purpose=purpose, used_at=None, expires_at__gt=now)
+
+
+async def _consume(token: str, purpose: TokenPurpose) -> tuple[User, str]:
+    """Whose token it is and the address it was sent to; of two that come at once, one gets it."""
+    if not await _open_tokens(token, purpose).update(used_at=datetime.now(UTC)):
+        raise _spent()
+    found = await OneTimeToken.get(token_hash=digest(token))
+    user = await User.select_for_update().get(id=found.user_id)
+    await _drop(user, purpose)
+    return user, found.email
+
+
+async def _drop(user: User, purpose: TokenPurpose) -> None:
+    """Void what else was sent for this purpose: an older link must not undo what a newer one did."""
+    await OneTimeToken.filter(user_id=user.id, purpose=purpose, used_at=None).update(used_at=datetime.now(UTC))
+
+
+def _spent() -> BadRequest:
+    return BadRequest("This link was used, replaced, or is too old; ask for a new one.")
+
+
+def _link(page: str, token: str) -> str:
+    """A link into whatever front end is served at the public address; shown in the log in development only."""
+    config = services().settings
+    link = f"{config.public_url}/{page}?token={quote(token)}"
+    if not config.house.production:
+        _log.info("development: the link that would be sent is %s", link)
+    return link

@@ -1,0 +1,236 @@
+"""Sessions: begun by a sign-in, kept by refresh tokens that rotate, ended by their owner or by a replay."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from host.errors import NotFound, Unauthenticated
+from host.identity.models import Session
+from host.identity.tokens import AccessTokens, RefreshToken, parse_refresh_token, random_token, refresh_token
+from host.origin import origin
+from host.services import record_failure, services, unit_of_work
+from tenants.context import across, current_or_none
+from tenants.models import Membership, Tenant, TenantStatus, User
+
+RACE = timedelta(seconds=10)
+"""How long after a rotation the token before it is still answered: two requests of one client, or a lost answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """What a client gets: `access_token` is good for `expires_in` seconds, `refresh_token` once."""
+
+    user: User
+    tenant_id: UUID | None
+    session_id: UUID
+    access_token: str
+    expires_in: int
+    refresh_token: str
+
+
+def access_tokens() -> AccessTokens:
+    """The maker and reader of access tokens as settings have it; keep one where many are read."""
+    config = services().settings.identity
+    return AccessTokens(_secret(), timedelta(minutes=config.access_token_minutes))
+
+
+async def session_alive(session_id: UUID) -> bool:
+    """Whether a session was neither ended nor has run out; one read."""
+    return await Session.filter(id=session_id, ended_at=None, expires_at__gt=datetime.now(UTC)).exists()
+
+
+async def start(user: User, *, method: str, tenant_id: UUID | None) -> SignedIn:
+    """Begin a session of `user` on the device that the request comes from.
+
+    method: how they proved who they are: "password", or a provider's name. tenant_id: the default tenant.
+    """
+    now = datetime.now(UTC)
+    async with unit_of_work() as work:
+        session = await Session.create(
+            user_id=user.id,
+            tenant_default=tenant_id,
+            token_version=user.token_version,
+            salt=random_token(),
+            user_agent=_user_agent(),
+            address=origin().address[:64],
+            expires_at=now + _lifetime(),
+        )
+        after = {"user_id": str(user.id), "method": method}
+        work.record("auth.session.create", "session", str(session.id), after=after)
+    return _signed_in(user, session)
+
+
+async def rotate(text: str) -> SignedIn:
+    """Trade a refresh token for an access token and its successor.
+
+    The same token again within `RACE`, from the same program, gets the same successor. Later, or after the successor
+    was used, it was copied by somebody: the session ends for both (RFC 9700, 4.14.2).
+
+    Raises:
+        Unauthenticated: no such token, the session has ended, or the token was replayed.
+    """
+    token = parse_refresh_token(text)
+    session = await Session.get_or_none(id=token.session_id).select_related("user") if token else None
+    if token is None or session is None or not token.is_genuine(_secret(), session.salt):
+        raise _sign_in_again()
+    if not _is_open(session):
+        raise _sign_in_again()
+    if not await _advance(session, token):
+        await session.refresh_from_db()
+        if not _is_race(session, token):
+            await _end_replayed(session)
+            raise _sign_in_again()
+    return _signed_in(session.user, session)
+
+
+async def renewed(session_id: UUID) -> SignedIn:
+    """An open session's tokens anew, after its facts have changed.
+
+    Raises:
+        Unauthenticated: it is not open any more.
+    """
+    session = await Session.get_or_none(id=session_id).select_related("user")
+    if session is None or not _is_open(session):
+        raise _sign_in_again()
+    return _signed_in(session.user, session)
+
+
+async def session_of(text: str) -> Session | None:
+    """The open session that a refresh token, of whatever generation, belongs to; None for any other text."""
+    token = parse_refresh_token(text)
+    session = await Session.get_or_none(id=token.session_id).select_related("user") if token else None
+    if token is None or session is None or not token.is_genuine(_secret(), session.salt):
+        return None
+    return session if _is_open(session) else None
+
+
+async def end(session_id: UUID, *, user_id: UUID, reason: str = "ended") -> None:
+    """End one session of a person.
+
+    Raises:
+        NotFound: they have no such open session.
+    """
+    if not await _end(user_id, reason, id=session_id):
+        raise NotFound("There is no such session.")
+
+
+async def end_if_open(session_id: UUID, *, user_id: UUID, reason: str) -> None:
+    """End one session of a person; nothing happens when it is over already."""
+    await _end(user_id, reason, id=session_id)
+
+
+async def end_all(user_id: UUID, *, reason: str, but: UUID | None = None) -> int:
+    """End every open session of a person, `but` one; how many there were."""
+    return await _end(user_id, reason, **({"id__not": but} if but else {}))
+
+
+async def sessions_of(user_id: UUID) -> Sequence[Session]:
+    """A person's open sessions, the last used one first."""
+    now = datetime.now(UTC)
+    return await Session.filter(user_id=user_id, ended_at=None, expires_at__gt=now).order_by("-last_used_at", "-id")
+
+
+async def default_tenant(user_id: UUID, preferred: UUID | None = None) -> UUID | None:
+    """Where a person is when a request does not say: `preferred` or the bound tenant if they belong there, else the
+    one they have belonged to longest. Not to be called inside a unit of work: it reads across tenants.
+    """
+    with across("a person's own memberships"):
+        memberships = await Membership.filter(user_id=user_id).order_by("created_at", "id")
+    theirs = [each.tenant_id for each in memberships]
+    is_open = {each.id for each in await Tenant.filter(id__in=theirs, status=TenantStatus.ACTIVE)}
+    wanted: list[UUID | None] = [preferred, current_or_none(), *theirs]
+    return next((each for each in wanted if each in is_open), None)
+
+
+# -- steps -----------------------------------------------------------------------------------------------
+
+
+async def _advance(session: Session, token: RefreshToken) -> bool:
+    """Make the next generation the good one; of two that try at once, one succeeds."""
+    if token.generation != session.generation:
+        return False
+    tenant_id = await default_tenant(session.user_id, session.tenant_default)
+    now = datetime.now(UTC)
+    values = {
+        "generation": token.generation + 1,
+        "rotated_at": now,
+        "last_used_at": now,
+        "expires_at": now + _lifetime(),
+        "tenant_default": tenant_id,
+        "user_agent": _user_agent(),
+        "address": origin().address[:64],
+    }
+    still_good = Session.filter(id=session.id, generation=token.generation, ended_at=None)
+    if not await still_good.update(**values):
+        return False
+    session.update_from_dict(values)
+    return True
+
+
+def _is_race(session: Session, token: RefreshToken) -> bool:
+    recent = session.rotated_at is not None and datetime.now(UTC) - session.rotated_at <= RACE
+    same_program = session.user_agent == _user_agent()
+    return recent and same_program and session.ended_at is None and token.generation == session.generation - 1
+
+
+async def _end_replayed(session: Session) -> None:
+    """Committed before the refusal is raised: a rollback would leave the thief's session open."""
+    await _end(session.user_id, "replayed", id=session.id)
+    reason = "an old refresh token was used again: it may have been copied"
+    await record_failure("auth.session.refresh", reason, resource_type="session", resource_id=str(session.id))
+
+
+async def _end(user_id: UUID, reason: str, **which: UUID) -> int:
+    now = datetime.now(UTC)
+    async with unit_of_work() as work:
+        ids = await Session.filter(user_id=user_id, ended_at=None, expires_at__gt=now, **which).values_list(
+            "id", flat=True
+        )
+        await Session.filter(id__in=ids).update(ended_at=now, end_reason=reason)
+        for session_id in ids:
+            work.record("auth.session.delete", "session", str(session_id), after={"reason": reason})
+        work.touch(user=user_id)
+    return len(ids)
+
+
+def _is_open(session: Session) -> bool:
+    user = session.user
+    unchanged = user.disabled_at is None and user.token_version == session.token_version
+    return unchanged and session.ended_at is None and session.expires_at > datetime.now(UTC)
+
+
+def _signed_in(user: User, session: Session) -> SignedIn:
+    tokens = access_tokens()
+    return SignedIn(
+        user=user,
+        tenant_id=session.tenant_default,
+        session_id=session.id,
+        access_token=tokens.issue(
+            user_id=user.id,
+            session_id=session.id,
+            token_version=session.token_version,
+            tenant_id=session.tenant_default,
+            is_operator=user.is_operator,
+        ),
+        expires_in=tokens.lifetime,
+        refresh_token=refresh_token(_secret(), session.id, session.generation, session.salt),
+    )
+
+
+def _sign_in_again() -> Unauthenticated:
+    return Unauthenticated("The session has ended; sign in again.")
+
+
+def _secret() -> str:
+    return services().settings.identity.secret.get_secret_value()
+
+
+def _lifetime() -> timedelta:
+    return timedelta(days=services().settings.identity.session_days)
+
+
+def _user_agent() -> str:
+    return origin().user_agent[:400]

@@ -1,0 +1,102 @@
+"""What the host declares, through the same hooks as every plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from tortoise.models import Model
+
+from host.api import api_keys, auth, me, members, operator, plan, platform, plugins, roles, tenant
+from host.api.permissions import PERMISSIONS
+from host.contracts import EventType, Limit, Permission, Route, Task
+from host.hookspecs import hookimpl
+from host.identity import models as identity
+from host.identity.events import EVENTS
+from host.jobs.models import Job
+from host.limits.models import QuotaUse
+from host.provisioning import provisioning
+from host.web.idempotency import forget_expired
+from host.web.models import IdempotencyRecord, PersonalIdempotencyRecord
+from tenants import models as tenants
+from tenants.context import bind
+
+APPS = {
+    "tenants": ("tenants.models",),
+    "host": ("host.identity.models", "host.jobs.models", "host.limits.models", "host.web.models"),
+}
+"""The ORM's apps of the house itself: label -> modules."""
+
+MIGRATIONS = {"tenants": "tenants.migrations", "host": "host.migrations"}
+
+
+async def tenant_created() -> None:
+    """Tell plugins of the bound, new tenant."""
+    await provisioning().tenant_created()
+
+
+async def finish_switch(plugin_id: str) -> None:
+    """Finish a switch that a crash left open."""
+    await provisioning().finish_switch(plugin_id)
+
+
+async def purge() -> None:
+    """Purge the bound tenant when its grace period is over."""
+    await provisioning().purge_if_due()
+
+
+async def sweep() -> None:
+    """Forget what has expired: of the bound tenant, and of nobody's in particular."""
+    await forget_expired()
+    with bind(None):
+        await forget_expired()
+
+
+@hookimpl
+def register_routes() -> Sequence[Route]:
+    """The host's own resources, one module each."""
+    modules = (auth, me, tenant, members, roles, plugins, plan, api_keys, operator, platform)
+    return [route for module in modules for route in module.routes]
+
+
+@hookimpl
+def register_models() -> Sequence[type[Model]]:
+    """Every model of the ground floor and of the host's services."""
+    return (
+        *(tenants.Tenant, tenants.Domain, tenants.User, tenants.Role, tenants.Membership, tenants.Invitation),
+        *(tenants.Activation, tenants.TenantSetting),
+        *(identity.Session, identity.ApiKey, identity.OneTimeToken, identity.OAuthAccount, identity.OAuthState),
+        *(Job, QuotaUse, IdempotencyRecord, PersonalIdempotencyRecord),
+    )
+
+
+@hookimpl
+def register_permissions() -> Sequence[Permission]:
+    """Permissions of the area `tenant`."""
+    return PERMISSIONS
+
+
+@hookimpl
+def register_limits() -> Sequence[Limit]:
+    """What a plan limits of an organisation itself."""
+    return (
+        Limit("tenant.members", "quota", "People in the organisation", "members"),
+        Limit("tenant.api_keys", "quota", "API keys of the organisation", "keys"),
+    )
+
+
+@hookimpl
+def register_tasks() -> Sequence[Task]:
+    """What provisioning leaves to durable jobs."""
+    return (
+        Task("tenant_created", tenant_created, "Tell plugins of a new tenant", tries=10),
+        Task("finish_switch", finish_switch, "Finish a switch that a crash left open", tries=10),
+        Task("sweep", sweep, "Forget idempotency keys that have expired", every=timedelta(days=1)),
+        Task("purge", purge, "Purge a tenant whose grace period is over", timeout=3600, tries=10, backoff=60),
+    )
+
+
+@hookimpl
+def register_events() -> Sequence[EventType]:
+    """What happens to people and invitations."""
+    return EVENTS

@@ -1,0 +1,265 @@
+"""The durable record of jobs: stored with the work that asked for them, claimed by one worker at a time."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import orjson
+from tortoise.expressions import F, Q
+from tortoise.queryset import QuerySet
+
+from host.contracts import Actor, Origin
+from host.jobs.catalog import JobDraft
+from host.jobs.models import Job, JobState
+
+_log = logging.getLogger("host.jobs")
+_BATCH = 500
+_LONGEST_ERROR = 4000
+FINAL = (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
+
+_CLAIM = """
+UPDATE "jobs" SET "state" = 'running', "worker" = $1, "lease_until" = $2, "started_at" = $3, "attempts" = "attempts" + 1
+WHERE "id" = (
+    SELECT "id" FROM "jobs" WHERE "state" = 'queued' AND "run_at" <= $3
+    ORDER BY "priority", "run_at", "id" LIMIT 1 {lock}
+) AND "state" = 'queued' RETURNING *
+"""
+# SQLite has one writer at a time: nothing to lock.
+_CLAIM_IN = {
+    "postgres": _CLAIM.format(lock="FOR UPDATE SKIP LOCKED"),
+    "sqlite": _CLAIM.format(lock="").replace("$", "?"),
+}
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Ledger:
+    """Every change of a job's state. Runs on the bound database, in the caller's transaction where there is one.
+
+    What a worker says of its job (`finish`, `fail`, ...) counts only while it holds the job: same worker, same try.
+    Such methods answer whether it did.
+    """
+
+    def __init__(self, *, lease: timedelta = timedelta(seconds=60), now: Callable[[], datetime] = _utc_now) -> None:
+        """lease: how long a running job may be silent before it is taken for abandoned."""
+        self.lease = lease
+        self.now = now
+
+    # -- accepting -----------------------------------------------------------------------------------------
+
+    async def store(self, drafts: Sequence[JobDraft]) -> None:
+        """Accept jobs; those whose key is on record already are dropped."""
+        for start in range(0, len(drafts), _BATCH):
+            rows = [_row(draft) for draft in drafts[start : start + _BATCH]]
+            await Job.bulk_create(rows, ignore_conflicts=True)
+
+    # -- running -------------------------------------------------------------------------------------------
+
+    async def claim(self, worker: str) -> Job | None:
+        """Take the next due job for `worker`, or None: of many that ask at once, each gets another one."""
+        database = Job._meta.db
+        now = self.now()
+        values: list[Any] = [worker, now + self.lease, now]
+        dialect = database.capabilities.dialect
+        if dialect == "sqlite":
+            values[1:] = [moment.isoformat(" ") for moment in values[1:]]
+        rows = await database.execute_query_dict(_CLAIM_IN[dialect], values)
+        return Job._init_from_db(**rows[0]) if rows else None
+
+    async def beat(self, worker: str, held: Collection[UUID]) -> set[UUID]:
+        """Give a sign of life for the jobs a worker holds; returns those that it holds no longer."""
+        if not held:
+            return set()
+        mine = Job.filter(id__in=list(held), worker=worker, state=JobState.RUNNING)
+        if await mine.update(lease_until=self.now() + self.lease) == len(held):
+            return set()
+        return set(held) - set(await mine.values_list("id", flat=True))
+
+    async def report(self, job: Job, progress: float) -> bool:
+        """Note how far a running job is, 0..1."""
+        return await self._held(job).update(progress=min(1.0, max(0.0, progress))) == 1
+
+    async def finish(self, job: Job) -> bool:
+        """It is done."""
+        return await self._close(job, JobState.DONE, "")
+
+    async def fail(self, job: Job, error: str) -> bool:
+        """It failed for good; kept with its reason."""
+        return await self._close(job, JobState.FAILED, error)
+
+    async def drop(self, job: Job, reason: str) -> bool:
+        """It has become pointless, such as when its tenant is gone."""
+        return await self._close(job, JobState.CANCELLED, reason)
+
+    async def retry_later(self, job: Job, error: str, wait: timedelta, *, counts: bool = True) -> bool:
+        """Run it again after `wait`; `counts`: whether this was one of its tries."""
+        return await self._give_back(job, JobState.QUEUED, error, run_at=self.now() + wait, counts=counts)
+
+    async def release(self, job: Job, reason: str) -> bool:
+        """Give it back as if it had not been taken: this worker stops."""
+        return await self._give_back(job, JobState.QUEUED, reason, run_at=job.run_at, counts=False)
+
+    async def park(self, job: Job, reason: str) -> bool:
+        """It may not run now."""
+        return await self._give_back(job, JobState.PARKED, reason, run_at=job.run_at, counts=False)
+
+    # -- parking whole plugins -----------------------------------------------------------------------------
+
+    async def park_waiting(self, plugin: str, tenant_id: UUID, reason: str) -> int:
+        """Park what waits for a plugin in a tenant; how many jobs that were."""
+        waiting = Job.filter(plugin=plugin, tenant_id=tenant_id, state=JobState.QUEUED)
+        return await waiting.update(state=JobState.PARKED, error=_legible(reason))
+
+    async def unpark(self, plugin: str, tenant_id: UUID | None, tasks: Collection[str] | None = None) -> int:
+        """Let a plugin's parked jobs in a tenant (None: those of no tenant) run; how many they were.
+
+        tasks: only these.
+        """
+        parked = Job.filter(plugin=plugin, state=JobState.PARKED)
+        parked = parked.filter(tenant_id__isnull=True) if tenant_id is None else parked.filter(tenant_id=tenant_id)
+        if tasks is not None:
+            parked = parked.filter(task__in=list(tasks))
+        return await parked.update(state=JobState.QUEUED, error="")
+
+    async def parked(self, limit: int = 1000) -> list[tuple[UUID | None, str, str]]:
+        """(tenant, plugin, task) of what is parked, each once."""
+        found = Job.filter(state=JobState.PARKED).distinct().limit(limit)
+        return [
+            (tenant, plugin, task) for tenant, plugin, task in await found.values_list("tenant_id", "plugin", "task")
+        ]
+
+    # -- looking after -------------------------------------------------------------------------------------
+
+    async def due(self) -> int:
+        """How many jobs could run now."""
+        return await Job.filter(state=JobState.QUEUED, run_at__lte=self.now()).count()
+
+    async def abandoned(self, limit: int = 500) -> list[Job]:
+        """Running jobs whose worker has been silent for longer than the lease."""
+        return await Job.filter(state=JobState.RUNNING, lease_until__lt=self.now()).limit(limit)
+
+    async def clean(self, finished_before: datetime, scheduled_before: datetime) -> int:
+        """Forget final jobs finished before a time; scheduled ones have their own, as their keys guard their slots."""
+        final = Job.filter(state__in=FINAL)
+        scheduled = Q(key__startswith=SCHEDULED)
+        other = Q(key__isnull=True) | ~scheduled  # a key that is NULL is neither like the pattern nor unlike it
+        removed = await final.filter(other, finished_at__lt=finished_before).delete()
+        return removed + await final.filter(scheduled, finished_at__lt=scheduled_before).delete()
+
+    # -- for people ----------------------------------------------------------------------------------------
+
+    async def get(self, job_id: UUID) -> Job | None:
+        """One job."""
+        return await Job.get_or_none(id=job_id)
+
+    async def find(
+        self,
+        *,
+        state: JobState | None = None,
+        tenant_id: UUID | None = None,
+        plugin: str | None = None,
+        limit: int = 50,
+    ) -> list[Job]:
+        """The newest jobs that match."""
+        wanted = {"state": state, "tenant_id": tenant_id, "plugin": plugin}
+        matching = Job.filter(**{name: value for name, value in wanted.items() if value is not None})
+        return await matching.order_by("-id").limit(limit)
+
+    async def counts(self) -> dict[str, int]:
+        """How many jobs are in each state."""
+        return {state.value: await Job.filter(state=state).count() for state in JobState}
+
+    async def cancel(self, job_id: UUID) -> bool:
+        """Call a job off, a running one too (it is interrupted at its next sign of life); whether there was one."""
+        open_job = Job.filter(id=job_id).exclude(state__in=FINAL)
+        changed = await open_job.update(
+            state=JobState.CANCELLED, finished_at=self.now(), error="cancelled", worker=None
+        )
+        return changed == 1
+
+    async def retry(self, job_id: UUID) -> bool:
+        """Run a failed or cancelled job from the start, with all its tries; whether there was one."""
+        ended = Job.filter(id=job_id, state__in=[JobState.FAILED, JobState.CANCELLED])
+        again = ended.update(state=JobState.QUEUED, run_at=self.now(), attempts=0, finished_at=None, progress=0.0)
+        return await again == 1
+
+    async def purge(self, tenant_id: UUID) -> int:
+        """Remove every job of a tenant that is being purged."""
+        return await Job.filter(tenant_id=tenant_id).delete()
+
+    # -- inside --------------------------------------------------------------------------------------------
+
+    def _held(self, job: Job) -> QuerySet[Job]:
+        return Job.filter(id=job.id, state=JobState.RUNNING, worker=job.worker, attempts=job.attempts)
+
+    async def _close(self, job: Job, state: JobState, error: str) -> bool:
+        progress = {"progress": 1.0} if state is JobState.DONE else {}
+        closed = self._held(job).update(
+            state=state, error=_legible(error), finished_at=self.now(), lease_until=None, **progress
+        )
+        return await closed == 1
+
+    async def _give_back(self, job: Job, state: JobState, error: str, *, run_at: datetime, counts: bool) -> bool:
+        back = self._held(job).update(
+            state=state,
+            error=_legible(error),
+            run_at=run_at,
+            lease_until=None,
+            worker=None,
+            attempts=F("attempts") - (0 if counts else 1),
+        )
+        return await back == 1
+
+
+SCHEDULED = "schedule:"
+"""How the keys of scheduled jobs begin."""
+
+
+def origin_of(job: Job) -> Origin:
+    """Where a job comes from: the request that started it, acted by the job itself in that person's name."""
+    kept = job.origin
+    user_id = kept.get("user_id")
+    return Origin(
+        request_id=kept.get("request_id", ""),
+        actor=Actor("job", id=job.id, label=job.task, user_id=UUID(user_id) if user_id else None),
+        address=kept.get("address", ""),
+        user_agent=kept.get("user_agent", ""),
+    )
+
+
+def _row(draft: JobDraft) -> Job:
+    origin = draft.origin
+    return Job(
+        id=draft.id,
+        task=draft.task,
+        plugin=draft.plugin,
+        tenant_id=draft.tenant_id,
+        arguments=orjson.loads(orjson.dumps(dict(draft.arguments))),
+        origin={
+            "request_id": origin.request_id,
+            "user_id": str(origin.actor.user_id) if origin.actor.user_id else None,
+            "by": origin.actor.label,
+            "address": origin.address,
+            "user_agent": origin.user_agent,
+        },
+        priority=draft.priority,
+        key=_stored_key(draft),
+        run_at=draft.run_at,
+    )
+
+
+def _stored_key(draft: JobDraft) -> str | None:
+    if draft.key is None:
+        return None
+    kind = SCHEDULED if draft.key.startswith(SCHEDULED) else ""
+    return f"{kind}{draft.tenant_id or ''}:{draft.task}:{draft.key}"
+
+
+def _legible(error: str) -> str:
+    return error.replace("\x00", "")[:_LONGEST_ERROR]  # PostgreSQL's text holds no zero byte

@@ -1,0 +1,170 @@
+"""The reconciler: looks again and again for jobs that are due, abandoned, parked without need, scheduled or old."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from host.contracts import Origin, Task
+from host.errors import Unavailable
+from host.jobs.bell import Bell
+from host.jobs.catalog import JobDraft, TaskCatalog
+from host.jobs.ledger import SCHEDULED, Ledger
+from host.jobs.runner import MayRun
+from host.origin import NOWHERE
+
+TenantsOf = Callable[[], Awaitable[Sequence[UUID]]]
+"""Every tenant that schedules run in."""
+
+_log = logging.getLogger("host.jobs")
+_LOOK_AT_PARKED = timedelta(seconds=30)
+_LOOK_AT_OLD = timedelta(hours=1)
+_CRASHES_FORGIVEN = 2
+
+
+class Reconciler:
+    """Any number of them may run at once: each step is safe to do twice."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        bell: Bell,
+        catalog: TaskCatalog,
+        may_run: MayRun,
+        tenants: TenantsOf,
+        *,
+        every: float = 2.0,
+        keep: timedelta = timedelta(days=7),
+    ) -> None:
+        """every: seconds between two looks. keep: how long finished jobs stay on record."""
+        self._ledger = ledger
+        self._bell = bell
+        self._catalog = catalog
+        self._may_run = may_run
+        self._tenants = tenants
+        self._every = every
+        self._keep = keep
+        self._slots: dict[str, int] = {}
+        self._last: dict[str, datetime] = {}
+        self._loop: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to look; call it with the services bound and no tenant."""
+        self._loop = asyncio.create_task(self._go_on())
+
+    async def stop(self) -> None:
+        """Look no more."""
+        if self._loop is not None:
+            self._loop.cancel()
+            await asyncio.gather(self._loop, return_exceptions=True)
+            self._loop = None
+
+    async def look(self) -> None:
+        """Do every step once; one that fails does not keep the others from being done."""
+        steps: list[Callable[[], Awaitable[object]]] = [self.take_up_abandoned, self.fan_out]
+        if self._is_time("parked", _LOOK_AT_PARKED):
+            steps.append(self.unpark)
+        if self._is_time("old", _LOOK_AT_OLD):
+            steps.append(self.clean)
+        for step in (*steps, self.ring):
+            try:
+                await step()
+            except Unavailable as away:
+                _log.warning("%s has to wait: %s", step.__name__, away)
+            except Exception:
+                _log.exception("%s failed", step.__name__)
+
+    async def ring(self) -> int:
+        """Send as many messages as there are due jobs without one: never pushed, or lost with a Redis; how many."""
+        due = await self._ledger.due()
+        missing = due - await self._bell.waiting() if due else 0
+        if missing > 0:
+            await self._bell.ring(missing)
+        return max(0, missing)
+
+    async def take_up_abandoned(self) -> int:
+        """Queue jobs of dead workers again; one that keeps killing its worker fails in the end."""
+        jobs = await self._ledger.abandoned()
+        for job in jobs:
+            task = self._catalog.get(job.task)
+            tries = job.tries or (task.tries if task else 1)
+            reason = f"its worker {job.worker} fell silent at try {job.attempts}"
+            _log.warning("job %s (%s): %s", job.id, job.task, reason)
+            if job.attempts >= tries + _CRASHES_FORGIVEN:
+                await self._ledger.fail(job, reason)
+            else:
+                await self._ledger.retry_later(job, reason, timedelta(0))
+        return len(jobs)
+
+    async def unpark(self) -> int:
+        """Let parked jobs run whose plugin may run again; how many."""
+        count = 0
+        for tenant_id, plugin, task in await self._ledger.parked():
+            if task in self._catalog and (await self._may_run(tenant_id, plugin)).allowed:
+                count += await self._ledger.unpark(plugin, tenant_id, [task])
+        return count
+
+    async def fan_out(self) -> int:
+        """Store one job per scheduled task, tenant and slot of time; the key keeps it at one; how many were offered."""
+        now = self._ledger.now()
+        fresh: list[tuple[str, Task, int]] = []
+        for name, task in self._catalog.scheduled().items():
+            slot = slot_of(task, now)
+            if self._slots.get(name) != slot:
+                fresh.append((name, task, slot))
+        if not fresh:
+            return 0
+        tenants = await self._tenants()
+        count = 0
+        for name, _, slot in fresh:
+            drafts = [self._scheduled(name, tenant_id, slot, now) for tenant_id in await self._willing(name, tenants)]
+            await self._ledger.store(drafts)
+            self._slots[name] = slot  # after storing: what fails is tried again at the next look
+            count += len(drafts)
+        return count
+
+    async def clean(self) -> int:
+        """Forget jobs that ended long ago; how many."""
+        now = self._ledger.now()
+        longest = max((task.every or timedelta(0) for task in self._catalog.scheduled().values()), default=timedelta(0))
+        return await self._ledger.clean(now - self._keep, now - max(self._keep, 2 * longest))
+
+    async def _go_on(self) -> None:
+        while True:
+            await self.look()
+            await asyncio.sleep(self._every * (0.75 + 0.5 * random.random()))  # noqa: S311 - spreads processes
+
+    async def _willing(self, name: str, tenants: Sequence[UUID]) -> list[UUID]:
+        plugin = name.partition(".")[0]
+        return [tenant_id for tenant_id in tenants if (await self._may_run(tenant_id, plugin)).allowed]
+
+    def _scheduled(self, name: str, tenant_id: UUID, slot: int, now: datetime) -> JobDraft:
+        return JobDraft(
+            task=name,
+            tenant_id=tenant_id,
+            run_at=now,
+            key=f"{SCHEDULED}{slot}",
+            origin=Origin(request_id="", actor=NOWHERE.origin.actor),
+        )
+
+    def _is_time(self, what: str, every: timedelta) -> bool:
+        now = self._ledger.now()
+        if what in self._last and now - self._last[what] < every:
+            return False
+        self._last[what] = now
+        return True
+
+
+def slot_of(task: Task, now: datetime) -> int:
+    """The number of the slot of time that `now` is in; slots are as long as the task's `every`, counted from 1970.
+
+    Raises:
+        ValueError: the task is not on a schedule.
+    """
+    if task.every is None:
+        raise ValueError(f"task {task.name!r} is not on a schedule")
+    return int(now.timestamp() // task.every.total_seconds())

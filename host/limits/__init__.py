@@ -1,0 +1,1 @@
+"""Plan limits: rates in Redis and quotas in the database, spent atomically, explained."""

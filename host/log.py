@@ -1,0 +1,114 @@
+"""Structured log lines that say by themselves which request, tenant, user and plugin they belong to."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any, Literal
+
+import orjson
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from host.origin import origin
+from tenants.context import current_or_none
+
+HIDDEN = "•••"
+_SECRETS = ("password", "secret", "token", "authorization", "cookie", "api_key", "credential")
+_NOISY = ("asyncio", "botocore", "aiobotocore", "hypercorn.access", "uvicorn.access", "granian.access", "saq", "httpx")
+_NOISY_TOO = ("httpcore", "tortoise", "urllib3", "aiosqlite")
+
+
+def configure(
+    level: Literal["debug", "info", "warning", "error"] = "info",
+    style: Literal["auto", "console", "json"] = "auto",
+    stream: IO[str] | None = None,
+) -> None:
+    """Send every line of the process, ours and the libraries', to `stream` (None: standard error).
+
+    style: `console` for people, `json` for machines, `auto` by whether the stream is a terminal.
+    Calling it again replaces the earlier configuration.
+    """
+    out = stream or sys.stderr
+    console = style == "console" or (style == "auto" and out.isatty())
+    shared = _shared()
+    renderer: Processor = structlog.dev.ConsoleRenderer(colors=out.isatty()) if console else _json()
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *([] if console else [structlog.processors.format_exc_info]),
+                _hide_secrets,
+                renderer,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for name in (*_NOISY, *_NOISY_TOO):
+        logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+
+
+def logger(name: str) -> structlog.stdlib.BoundLogger:
+    """The logger of a module: `_log = logger(__name__)`, then `_log.info("job finished", job=job_id)`."""
+    found: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
+    return found
+
+
+@contextmanager
+def about(**facts: Any) -> Iterator[None]:
+    """Add facts, such as `plugin="…"`, to every line written inside the block."""
+    with structlog.contextvars.bound_contextvars(**facts):
+        yield
+
+
+def _shared() -> list[Processor]:
+    return [
+        structlog.contextvars.merge_contextvars,
+        _who_and_where,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+
+
+def _who_and_where(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+    """Request, tenant and user, where they are bound; ids only, so that no address of a person is kept in logs."""
+    here = origin()
+    if here.request_id:
+        line.setdefault("request", here.request_id)
+    if here.actor.id is not None:
+        line.setdefault("user" if here.actor.kind == "user" else here.actor.kind, str(here.actor.id))
+    tenant = current_or_none()
+    if tenant is not None:
+        line.setdefault("tenant", str(tenant))
+    return line
+
+
+def _hide_secrets(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+    for key in line:
+        if any(word in key.lower() for word in _SECRETS):
+            line[key] = HIDDEN
+    return line
+
+
+def _json() -> Processor:
+    def render(_logger: WrappedLogger, _method: str, line: EventDict) -> str:
+        return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+    return render

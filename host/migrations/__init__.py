@@ -1,0 +1,1 @@
+"""Tables of host, step by step; append-only."""

@@ -1,0 +1,337 @@
+"""A tenant moves in, moves out, switches a plugin; plugins are told, again after a crash."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from host.cache.window import forget_tenant
+from host.contracts import TenantInfo
+from host.errors import ConfigurationError, Conflict, NotFound, PlanRequired, ValidationFailed
+from host.origin import in_tenant, inside
+from host.registry.registry import Registry
+from host.services import services, spend, tenant_facts, unit_of_work
+from tenants import lifecycle
+from tenants.context import bind, current
+from tenants.facts import TenantFacts
+from tenants.lifecycle import RoleSeed
+from tenants.models import Activation, ActivationState, Tenant, TenantSetting, TenantStatus, User
+from tenants.plans import parse_limit
+from tenants.scoping import TenantModel
+
+_ROLE_KEYS = frozenset({"title", "all_permission", "permissions"})
+
+REPAIR_AFTER = timedelta(seconds=30)
+"""How long after a switch or a purge began the durable job looks whether it was finished."""
+
+
+@dataclass(frozen=True)
+class Provisioning:
+    """The operations on whole tenants, each one unit of work plus the telling of plugins."""
+
+    registry: Registry
+    roles: Sequence[RoleSeed]
+    models: Sequence[type[TenantModel]]
+
+    @cached_property
+    def role_permissions(self) -> Mapping[str, frozenset[str]]:
+        """What the loaded plugins give to each built-in role."""
+        declared = self.registry.catalog.permissions.values()
+        names = {role for permission in declared for role in permission.roles}
+        return {name: frozenset(each.name for each in declared if name in each.roles) for name in names}
+
+    # -- moving in and out -------------------------------------------------------------------------------
+
+    async def create(self, name: str, *, slug: str | None = None, plan: str = "", owner: User | None = None) -> Tenant:
+        """Make a tenant with its roles and its owner; plugins hear `on_tenant_created` from a durable job.
+
+        Raises:
+            ValidationFailed: the slug is reserved or malformed, or the plan is unknown.
+            Conflict: the slug is taken.
+        """
+        config = services().settings
+        chosen = plan or config.house.default_plan
+        self._check_plan(chosen)
+        async with unit_of_work() as work:
+            try:
+                reserved = config.tenants.reserved_slugs
+                tenant = await lifecycle.create(name, chosen, self.roles, owner=owner, slug=slug, reserved=reserved)
+            except lifecycle.SlugTaken as error:
+                raise Conflict(str(error), details={"slug": str(error)}) from error
+            except lifecycle.SlugInvalid as error:
+                raise ValidationFailed(details={"slug": str(error)}) from error
+            with bind(tenant.id):
+                work.record("tenant.tenant.create", "tenant", tenant.id, after={"slug": tenant.slug, "plan": chosen})
+                if owner is not None:
+                    await spend("tenant.members")
+                await work.enqueue("host.tenant_created", key=f"created:{tenant.id}")
+            work.touch(tenant=tenant.id, user=owner.id if owner else None)
+        return tenant
+
+    async def suspend(self, tenant_id: UUID, reason: str) -> None:
+        """Close a tenant to everybody but operators; its data and its plan stay."""
+        async with _changing(tenant_id, "tenant.tenant.suspend") as (tenant, note):
+            await lifecycle.suspend(tenant, reason)
+            note.update(status="suspended", reason=reason)
+
+    async def resume(self, tenant_id: UUID) -> None:
+        """Open a suspended tenant again, or take back a deletion within its grace period."""
+        async with _changing(tenant_id, "tenant.tenant.resume") as (tenant, note):
+            await (lifecycle.restore if tenant.status == TenantStatus.DELETING else lifecycle.resume)(tenant)
+            note.update(status="active")
+        await self._unpark(tenant_id)
+
+    async def delete(self, tenant_id: UUID) -> datetime:
+        """Close a tenant and purge it when the grace period has passed.
+
+        Returns:
+            the UTC time after which nothing is left of it.
+        """
+        grace = timedelta(days=services().settings.tenants.grace_days)
+        async with _changing(tenant_id, "tenant.tenant.delete") as (tenant, note):
+            await lifecycle.delete(tenant, grace)
+            note.update(status="deleting")
+            async with unit_of_work() as work:
+                await work.enqueue("host.purge", run_at=tenant.delete_after)
+        due = tenant.delete_after
+        assert due is not None  # lifecycle.delete sets it
+        return due
+
+    async def purge(self, tenant_id: UUID) -> None:
+        """Remove every row and every stored file of a tenant, for ever; safe to repeat.
+
+        Raises:
+            Conflict: it was not deleted first.
+        """
+        facts = await self._facts(tenant_id)
+        if facts.status != "deleting":
+            raise Conflict(f"{facts.slug} is {facts.status}; delete it first, then purge it.")
+        with in_tenant(facts):
+            await self._tell("on_tenant_deleted", facts, self.registry.ids)
+            await services().storage.purge_prefix(f"t/{tenant_id}/")
+            await services().ledger.purge(tenant_id)
+            await forget_tenant(services().wire, tenant_id)
+            async with unit_of_work() as work:
+                await lifecycle.purge(tenant_id, self.models)
+                work.touch(tenant=tenant_id)
+        services().directory.forget(tenant_id)
+
+    # -- plan and limits ---------------------------------------------------------------------------------
+
+    async def set_plan(self, tenant_id: UUID, plan: str) -> None:
+        """Move a tenant to another plan; what it already has beyond the new limits stays."""
+        self._check_plan(plan)
+        async with _changing(tenant_id, "tenant.plan.update") as (tenant, note):
+            tenant.plan = plan
+            await tenant.save(update_fields=["plan", "updated_at"])
+            note.update(plan=plan)
+        await self._unpark(tenant_id)
+
+    async def set_limit(self, tenant_id: UUID, limit: str, value: str | None) -> None:
+        """Give a tenant its own value of a limit; None takes it back."""
+        if limit not in services().limits:
+            raise NotFound(f"No loaded plugin declares a limit {limit!r}.")
+        if value is not None:
+            try:
+                parse_limit(value)
+            except ValueError as error:
+                raise ValidationFailed(details={"value": str(error)}) from error
+        key = f"limit:{limit}"
+        async with _changing(tenant_id, "tenant.limits.update") as (_, note):
+            if value is None:
+                await TenantSetting.filter(key=key).delete()
+            else:
+                await TenantSetting.update_or_create(defaults={"value": value}, key=key)
+            note.update({limit: value})
+
+    # -- switching plugins -------------------------------------------------------------------------------
+
+    async def switch(self, plugin: str, enabled: bool, *, cascade: bool = False) -> list[str]:
+        """Turn a plugin on or off for the bound tenant.
+
+        Returns:
+            the ids switched, in the order they were.
+
+        Raises:
+            NotFound: not loaded here. PlanRequired: not in the plan. Conflict: always on here, a requirement is
+            off, a dependant is on (unless `cascade`), or the plugin refused to be activated.
+        """
+        loaded = self.registry.plugin(plugin)
+        if loaded is None:
+            raise NotFound(f"This deployment has no plugin {plugin!r}.")
+        if loaded.default == "always":
+            if enabled:
+                return []
+            raise Conflict(f"{plugin} is always on in this deployment.")
+        facts = await tenant_facts()
+        if enabled and not services().plans.allows(facts.plan, plugin):
+            raise PlanRequired(f"The plan {facts.plan} does not include {plugin}.", details={"plugin": plugin})
+        order = self._to_switch(facts, plugin, enabled, cascade)
+        for each in order:
+            await self._begin_switch(each, enabled)
+            await self.finish_switch(each)
+        return order
+
+    async def finish_switch(self, plugin: str) -> None:
+        """Tell a plugin about the switch that was begun, and close it; repeated by a job after a crash."""
+        row = await Activation.get_or_none(plugin=plugin)
+        if row is None or row.state not in (ActivationState.TURNING_ON, ActivationState.TURNING_OFF):
+            return
+        facts = await self._facts(row.tenant_id)
+        turning_on = row.state == ActivationState.TURNING_ON
+        outcome = ActivationState.ON if turning_on else ActivationState.OFF
+        problem: Exception | None = None
+        try:
+            await self._tell("on_activated" if turning_on else "on_deactivated", facts, (plugin,))
+        except Exception as error:
+            problem = error
+            outcome = ActivationState.OFF
+        async with unit_of_work() as work:
+            await Activation.filter(plugin=plugin, state=row.state).update(state=outcome)
+            verb = "enable" if outcome == ActivationState.ON else "disable"
+            work.record(f"tenant.plugins.{verb}", "plugin", plugin, after={"state": outcome.value})
+            work.touch(tenant=row.tenant_id)
+        if outcome == ActivationState.ON:
+            await services().ledger.unpark(plugin, row.tenant_id)
+        else:
+            await services().ledger.park_waiting(plugin, row.tenant_id, f"{plugin} is switched off")
+        if problem is not None and turning_on:
+            raise Conflict(f"{plugin} could not be activated: {problem}", details={"plugin": plugin}) from problem
+
+    async def purge_if_due(self) -> None:
+        """Purge the bound tenant if its grace period is over and nobody took the deletion back."""
+        tenant = await Tenant.get(id=current())
+        if tenant.delete_after is not None and tenant.delete_after <= datetime.now(UTC):
+            await self.purge(tenant.id)
+
+    async def tenant_created(self) -> None:
+        """Tell the plugins that are on for the bound, new tenant; at least once."""
+        facts = await tenant_facts()
+        active = [plugin for plugin in self.registry.ids if plugin in self.registry.gate.active(facts)]
+        await self._tell("on_tenant_created", facts, active)
+        await self._tell("on_activated", facts, active)
+
+    # -- steps -------------------------------------------------------------------------------------------
+
+    def _to_switch(self, facts: TenantFacts, plugin: str, enabled: bool, cascade: bool) -> list[str]:
+        active = self.registry.gate.active(facts)
+        loaded = self.registry.plugin(plugin)
+        assert loaded is not None  # switch() has looked
+        if enabled:
+            missing = [each for each in loaded.requires if each not in active]
+            if missing:
+                raise Conflict(f"{plugin} needs {', '.join(missing)} switched on first.", details={"requires": missing})
+            return [plugin]
+        dependants = [each.id for each in self.registry.plugins if plugin in each.requires and each.id in active]
+        if dependants and not cascade:
+            raise Conflict(
+                f"{', '.join(dependants)} needs {plugin}; switch that off first, or send cascade: true.",
+                details={"required_by": dependants},
+            )
+        order: list[str] = []
+        for dependant in dependants:
+            order += [each for each in self._to_switch(facts, dependant, False, True) if each not in order]
+        return [*order, plugin]
+
+    async def _begin_switch(self, plugin: str, enabled: bool) -> None:
+        state = ActivationState.TURNING_ON if enabled else ActivationState.TURNING_OFF
+        async with unit_of_work() as work:
+            row, _ = await Activation.get_or_create(plugin=plugin)
+            row.state = state
+            await row.save(update_fields=["state", "updated_at"])
+            due = datetime.now(UTC) + REPAIR_AFTER
+            await work.enqueue("host.finish_switch", run_at=due, plugin_id=plugin)
+            work.touch(tenant=row.tenant_id)
+
+    async def _tell(self, hook: str, facts: TenantFacts, plugins: Sequence[str]) -> None:
+        info = TenantInfo(id=facts.id, slug=facts.slug, name=facts.name, plan=facts.plan)
+        with in_tenant(facts):
+            for plugin in plugins:
+                with inside(plugin):
+                    await self.registry.calling.tell(hook, info, plugins=(plugin,), raising=True)
+
+    async def _facts(self, tenant_id: UUID) -> TenantFacts:
+        facts = await services().facts.tenant(tenant_id, None)
+        if facts is None:
+            raise NotFound("There is no such tenant.")
+        return facts
+
+    async def _unpark(self, tenant_id: UUID) -> None:
+        for plugin in self.registry.ids:
+            await services().ledger.unpark(plugin, tenant_id)
+
+    def _check_plan(self, plan: str) -> None:
+        known = services().plans.ids
+        if plan not in known:
+            raise ValidationFailed(details={"plan": f"unknown plan {plan!r}; there are {', '.join(known)}"})
+
+
+def read_roles(path: Path) -> tuple[RoleSeed, ...]:
+    """The roles every new tenant starts with, from config/roles.toml.
+
+    Raises:
+        ConfigurationError: it is missing or unreadable, or no role has all_permission: nobody could own a tenant.
+    """
+    try:
+        document = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}") from error
+    roles = []
+    for name, table in document.items():
+        unknown = (
+            sorted(table.keys() - {"title", "all_permission", "permissions"}) if isinstance(table, dict) else [name]
+        )
+        if unknown:
+            raise ConfigurationError(
+                f"{path}: [{name}] {unknown[0]!r} is not known; write title, all_permission, permissions"
+            )
+        given = tuple(table.get("permissions", ()))
+        roles.append(RoleSeed(name, str(table.get("title", name)), given, table.get("all_permission") is True))
+    if not any(role.all_permission for role in roles):
+        raise ConfigurationError(f"{path}: no role has all_permission = true, so nobody could own a tenant; add one")
+    return tuple(roles)
+
+
+_provisioning: ContextVar[Provisioning] = ContextVar("provisioning")
+
+
+def provisioning() -> Provisioning:
+    """The provisioning of the application that handles this request, job or command."""
+    return _provisioning.get()
+
+
+@contextmanager
+def provided_by(offered: Provisioning) -> Iterator[None]:
+    """Bind the provisioning for the block."""
+    token = _provisioning.set(offered)
+    try:
+        yield
+    finally:
+        _provisioning.reset(token)
+
+
+@asynccontextmanager
+async def _changing(tenant_id: UUID, name: str) -> AsyncIterator[tuple[Tenant, dict[str, Any]]]:
+    """One recorded change of a tenant's own row: locks it, records what was noted, replaces the facts."""
+    note: dict[str, Any] = {}
+    with bind(tenant_id):
+        async with unit_of_work() as work:
+            tenant = await Tenant.select_for_update().get_or_none(id=tenant_id)
+            if tenant is None:
+                raise NotFound("There is no such tenant.")
+            before = {"status": tenant.status.value, "plan": tenant.plan}
+            try:
+                yield tenant, note
+            except lifecycle.StatusConflict as error:
+                raise Conflict(str(error)) from error
+            changed = {key: before[key] for key in note if key in before}
+            work.record(name, "tenant", tenant.id, before=changed, after=note)
+            work.touch(tenant=tenant.id)

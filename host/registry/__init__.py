@@ -1,0 +1,1 @@
+"""Finds, checks, orders, loads, calls and quarantines plugins."""

@@ -1,0 +1,109 @@
+"""What each plugin declares: its `register_*` hooks called once, their answers checked for type."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import click
+from pydantic import BaseModel
+from tortoise.models import Model
+
+from host.contracts import EventType, HealthCheck, Limit, Metric, Permission, Route, Subscription, Task
+from host.origin import inside
+from host.registry.attempt import attempt
+from host.registry.loading import REGISTER_SECONDS, Implementation, Implementations
+
+_log = logging.getLogger("host.registry.loading")
+
+
+@dataclass(frozen=True, slots=True)
+class Declarations:
+    """What one plugin brings. `complete` is False when one of its hooks failed: what that one declares is unknown."""
+
+    plugin: str
+    complete: bool = True
+    routes: tuple[Route, ...] = ()
+    models: tuple[type[Model], ...] = ()
+    settings: type[BaseModel] | None = None
+    tenant_settings: type[BaseModel] | None = None
+    permissions: tuple[Permission, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    tasks: tuple[Task, ...] = ()
+    events: tuple[EventType, ...] = ()
+    listeners: tuple[Subscription, ...] = ()
+    commands: tuple[click.Command, ...] = ()
+    health_checks: tuple[HealthCheck, ...] = ()
+    metrics: tuple[Metric, ...] = ()
+
+
+_MANY: Mapping[str, type] = {
+    "routes": Route,
+    "permissions": Permission,
+    "limits": Limit,
+    "tasks": Task,
+    "events": EventType,
+    "listeners": Subscription,
+    "commands": click.Command,
+    "health_checks": HealthCheck,
+    "metrics": Metric,
+}
+_CLASSES: Mapping[str, type] = {"models": Model, "settings": BaseModel, "tenant_settings": BaseModel}
+
+
+def collect(
+    plugin_id: str, implemented: Implementations, seconds: float = REGISTER_SECONDS
+) -> tuple[Declarations, tuple[str, ...]]:
+    """Call every `register_*` hook of one plugin.
+
+    Returns:
+        What it declares, and a reason for each hook that raised, exited, hung or gave something else than it should.
+    """
+    found: dict[str, Any] = {}
+    reasons = []
+    for kind in (*_MANY, *_CLASSES):
+        for one in implemented.get(f"register_{kind}", ()):
+            if one.plugin == plugin_id:
+                value, reason = _ask(one, kind, seconds)
+                if reason:
+                    reasons.append(reason)
+                else:
+                    found[kind] = value
+    return Declarations(plugin=plugin_id, complete=not reasons, **found), tuple(reasons)
+
+
+def _ask(one: Implementation, kind: str, seconds: float) -> tuple[object, str]:
+    with inside(one.plugin):
+        outcome = attempt(lambda: _checked(kind, one.call(())), seconds)
+    if outcome.reason:
+        _log.error("plugin %s: %s failed", one.plugin, one.hook, exc_info=outcome.error)
+        return None, f"{one.hook}: {outcome.reason}"
+    return outcome.value, ""
+
+
+def _checked(kind: str, answer: object) -> object:
+    """The answer as the hook's type: a tuple, or for settings one model."""
+    if kind in _MANY:
+        return _all(answer, kind, lambda item: isinstance(item, _MANY[kind]), f"a list of {_MANY[kind].__name__}")
+    wanted = _CLASSES[kind]
+
+    def is_class(item: object) -> bool:
+        return isinstance(item, type) and issubclass(item, wanted) and item is not wanted
+
+    if kind == "models":
+        return _all(answer, kind, is_class, "a list of model classes")
+    if not is_class(answer):
+        raise TypeError(f"register_{kind} must return a pydantic model class, not {answer!r}")
+    return answer
+
+
+def _all(answer: object, kind: str, fits: Callable[[object], bool], wanted: str) -> tuple[object, ...]:
+    if isinstance(answer, Iterable) and not isinstance(answer, (str, bytes, Mapping)):
+        items = tuple(answer)
+        strange = [item for item in items if not fits(item)]
+        if not strange:
+            return items
+        raise TypeError(f"register_{kind} must return {wanted}; it holds {strange[0]!r}")
+    raise TypeError(f"register_{kind} must return {wanted}, not {answer!r}")

@@ -1,0 +1,181 @@
+"""Which plugins are wanted (plugins.toml) and where their manifests are; imports nothing of them."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from packaging.utils import canonicalize_name
+
+from host.errors import ConfigurationError
+from host.registry.complaints import nearest, refuse
+from host.registry.manifest import Manifest, id_complaint, parse, read_toml
+
+ENTRY_POINT_GROUP = "tenantry.plugins"
+BUNDLED = "plugins"
+"""The package whose folders are the bundled plugins."""
+
+Default = Literal["on", "off", "always"]
+_DEFAULTS = ("on", "off", "always")
+_KEYS = ("default", "package", "settings")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One table of plugins.toml. `default`: for a tenant that has not switched it; "off" when not said."""
+
+    id: str
+    default: Default = "off"
+    package: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A wanted plugin with its manifest, its import package and where it comes from, for people to read."""
+
+    wanted: Wanted
+    manifest: Manifest
+    package: str
+    source: str
+
+
+def read(path: Path) -> tuple[Wanted, ...]:
+    """The plugins that plugins.toml names, in its order.
+
+    Raises:
+        ConfigurationError: lists everything that is wrong with the file, each with key and remedy.
+    """
+    complaints: list[str] = []
+    wanted = []
+    for plugin_id, table in read_toml(path).items():
+        before = len(complaints)
+        complaints += _table_complaints(path, plugin_id, table)
+        if len(complaints) == before:
+            wanted.append(
+                Wanted(
+                    id=plugin_id,
+                    default=cast(Default, table.get("default", "off")),
+                    package=table.get("package"),
+                    settings=table.get("settings", {}),
+                )
+            )
+    refuse(complaints)
+    return tuple(wanted)
+
+
+def _table_complaints(path: Path, plugin_id: str, table: object) -> list[str]:
+    where = f"{path}: [{plugin_id}]"
+    if not isinstance(table, dict):
+        return [f'{path}: {plugin_id}: must be a table; write [{plugin_id}] and below it default = "on"']
+    if wrong := id_complaint(plugin_id):
+        return [f"{where}: {wrong}"]
+    found = [f'{where}: "{key}" is not a key{nearest(key, _KEYS)}' for key in table if key not in _KEYS]
+    if (default := table.get("default", "off")) not in _DEFAULTS:
+        guess = nearest(default, _DEFAULTS) if isinstance(default, str) else ""
+        found.append(f'{where}: default: must be "on", "off" or "always", not {default!r}{guess}')
+    package = table.get("package")
+    if package is not None and (not isinstance(package, str) or not package.strip()):
+        found.append(f"{where}: package: must be the name of an installed distribution, not {package!r}")
+    if not isinstance(table.get("settings", {}), dict):
+        found.append(f"{where}: settings: must be a table; write [{plugin_id}.settings]")
+    return found
+
+
+def find(wanted: Iterable[Wanted], plugins_toml: Path, bundled: str = BUNDLED) -> tuple[Found, ...]:
+    """Find and read the manifest of each wanted plugin: in the tree first, else by entry point.
+
+    Raises:
+        ConfigurationError: lists each plugin that is not installed, is installed twice or has a broken manifest.
+    """
+    folder = package_folder(bundled)
+    installed = tuple(entry_points(group=ENTRY_POINT_GROUP))
+    complaints: list[str] = []
+    found = []
+    for one in wanted:
+        try:
+            found.append(_find_one(one, plugins_toml, bundled, folder, installed))
+        except ConfigurationError as error:
+            complaints.append(str(error))
+    refuse(complaints)
+    return tuple(found)
+
+
+def available(bundled: str = BUNDLED) -> tuple[str, ...]:
+    """The ids of every plugin that could be named in plugins.toml here, bundled and installed."""
+    folder = package_folder(bundled)
+    in_tree = [path.parent.name for path in folder.glob("*/manifest.toml")] if folder else []
+    return tuple(sorted({*in_tree, *(point.name for point in entry_points(group=ENTRY_POINT_GROUP))}))
+
+
+def _find_one(
+    wanted: Wanted, plugins_toml: Path, bundled: str, folder: Path | None, installed: tuple[EntryPoint, ...]
+) -> Found:
+    where = f"{plugins_toml}: [{wanted.id}]"
+    if wanted.package is None and folder is not None and (folder / wanted.id / "manifest.toml").is_file():
+        manifest = parse(folder / wanted.id / "manifest.toml")
+        return _agreeing(Found(wanted, manifest, f"{bundled}.{wanted.id}", "bundled"), where)
+    point = _entry_point(wanted, where, bundled, installed)
+    package = point.module.removesuffix(".plugin")
+    home = package_folder(package)
+    source = _distribution(point)
+    if home is None or not (home / "manifest.toml").is_file():
+        raise ConfigurationError(
+            f'{where}: the package "{package}" of distribution {source} has no manifest.toml; '
+            "its author must ship it as package data"
+        )
+    return _agreeing(Found(wanted, parse(home / "manifest.toml"), package, source), where)
+
+
+def _agreeing(found: Found, where: str) -> Found:
+    if found.manifest.id != found.wanted.id:
+        raise ConfigurationError(
+            f'{where}: {found.manifest.path} says id = "{found.manifest.id}"; '
+            f"rename the table to [{found.manifest.id}] or correct the manifest"
+        )
+    return found
+
+
+def _entry_point(wanted: Wanted, where: str, bundled: str, installed: tuple[EntryPoint, ...]) -> EntryPoint:
+    points = {_distribution(point): point for point in installed if point.name == wanted.id}
+    if wanted.package is not None:
+        name = canonicalize_name(wanted.package)
+        points = {dist: point for dist, point in points.items() if canonicalize_name(dist) == name}
+        if not points:
+            known = [_distribution(point) for point in installed]
+            raise ConfigurationError(
+                f'{where}: package: no installed distribution "{wanted.package}" provides a plugin "{wanted.id}"; '
+                f"install it{nearest(wanted.package, known)}"
+            )
+    if not points:
+        raise ConfigurationError(
+            f"{where}: no plugin of this id is bundled or installed; install it or remove the table"
+            f"{nearest(wanted.id, available(bundled))}"
+        )
+    if len(points) > 1:
+        raise ConfigurationError(
+            f"{where}: provided by the distributions {', '.join(sorted(points))}; say which with package = "
+            f'"{sorted(points)[0]}"'
+        )
+    return next(iter(points.values()))
+
+
+def _distribution(point: EntryPoint) -> str:
+    return point.dist.name if point.dist is not None else "?"
+
+
+def package_folder(package: str) -> Path | None:
+    """The folder of an importable package, found without running any of its code; None when there is none."""
+    top, *rest = package.split(".")
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return None
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    folders = [Path(location).joinpath(*rest) for location in spec.submodule_search_locations]
+    return next((folder for folder in folders if folder.is_dir()), None)

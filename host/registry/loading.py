@@ -1,0 +1,159 @@
+"""Imports plugins and registers them with pluggy, one at a time; a failing one goes into quarantine."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import logging
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import pluggy
+from pydantic import BaseModel
+
+from host.hookspecs import NAMESPACE, HookSpecs
+from host.origin import inside
+from host.registry.attempt import attempt
+from host.registry.complaints import nearest
+from host.registry.discovery import Default, Found
+from host.registry.manifest import Manifest
+from host.registry.quarantine import Quarantine
+
+IMPORT_SECONDS = 30.0
+"""How long importing a plugin may take before it counts as hanging."""
+
+REGISTER_SECONDS = 5.0
+"""How long one `register_*` hook may take."""
+
+HOOKS = frozenset(name for name in vars(HookSpecs) if not name.startswith("_"))
+_log = logging.getLogger("host.registry.loading")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPlugin:
+    """A plugin that plugins.toml names. `module` is None when it could not be imported.
+
+    source: "bundled" or the distribution's name. required_by: the loaded plugins that require this one.
+    closed_hooks: ask hooks that it has, or, not imported, seems to have; they refuse while it is in quarantine.
+    """
+
+    manifest: Manifest
+    package: str
+    source: str
+    default: Default
+    module: object | None
+    settings: BaseModel | None
+    required_by: tuple[str, ...]
+    closed_hooks: frozenset[str] = frozenset()
+
+    @property
+    def id(self) -> str:
+        return self.manifest.id
+
+    @property
+    def requires(self) -> tuple[str, ...]:
+        return tuple(self.manifest.requires)
+
+
+@dataclass(frozen=True, slots=True)
+class Implementation:
+    """One plugin's implementation of one hook. `takes`: positions of the hook's arguments that it takes, by name."""
+
+    plugin: str
+    hook: str
+    function: Callable[..., object]
+    takes: tuple[tuple[str, int], ...]
+
+    def call(self, args: Sequence[object]) -> object:
+        """Call it with those of the hook's positional arguments that it declares."""
+        return self.function(**{name: args[position] for name, position in self.takes})
+
+
+Implementations = Mapping[str, tuple[Implementation, ...]]
+"""Hook name -> implementations in load order, the host's own first."""
+
+
+def new_plugin_manager() -> pluggy.PluginManager:
+    """A pluggy manager that knows our hooks and no plugin."""
+    manager = pluggy.PluginManager(NAMESPACE)
+    manager.add_hookspecs(HookSpecs)
+    return manager
+
+
+def import_plugin(found: Found, quarantine: Quarantine, seconds: float = IMPORT_SECONDS) -> object | None:
+    """The plugin's `plugin` module; None, and the plugin in quarantine, when importing it fails or hangs."""
+    name = f"{found.package}.plugin"
+    with inside(found.manifest.id):
+        outcome = attempt(lambda: importlib.import_module(name), seconds)
+    if outcome.value is None:
+        _log.error("plugin %s: importing %s failed", found.manifest.id, name, exc_info=outcome.error)
+        quarantine.put(found.manifest.id, f"importing {name}: {outcome.reason}", until_restart=True)
+    return outcome.value
+
+
+def register(manager: pluggy.PluginManager, plugin_id: str, plugin: object) -> list[str]:
+    """Register one plugin; what is wrong with its hooks, each complaint naming plugin, hook and remedy."""
+    try:
+        manager.register(plugin, name=plugin_id)
+    except pluggy.PluginValidationError as error:
+        return [f'plugin "{plugin_id}": {" ".join(str(error).split())}; take the arguments host.hookspecs shows']
+    except ValueError:
+        return [f'plugin "{plugin_id}": its module is registered under another id too; give each plugin its own']
+    complaints = []
+    for caller in manager.get_hookcallers(plugin) or ():
+        for implementation in caller.get_hookimpls():
+            if implementation.plugin is plugin:
+                complaints += _hook_complaints(plugin_id, caller.name, implementation)
+    return complaints
+
+
+def _hook_complaints(plugin_id: str, hook: str, implementation: pluggy.HookImpl) -> list[str]:
+    where = f'plugin "{plugin_id}": {hook}'
+    if hook not in HOOKS:
+        return [] if implementation.optionalhook else [f"{where}: there is no such hook{nearest(hook, HOOKS)}"]
+    if implementation.hookwrapper or implementation.wrapper:
+        return [f"{where}: hooks are called one plugin at a time, a wrapper has nothing to wrap; make it plain"]
+    if implementation.tryfirst or implementation.trylast:
+        return [f"{where}: the order of plugins comes from requires; remove tryfirst and trylast"]
+    must_be_async = inspect.iscoroutinefunction(getattr(HookSpecs, hook))
+    if must_be_async != is_async(implementation.function):
+        return [f"{where}: must be {'`async def`' if must_be_async else 'a plain `def`, not `async def`'}"]
+    return []
+
+
+def is_async(function: object) -> bool:
+    """Whether calling it gives a coroutine; looks through decorators, partials and callable objects."""
+    if callable(function):
+        inner = inspect.unwrap(function)
+        return inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(getattr(inner, "__call__", None))  # noqa: B004
+    return False
+
+
+def implementations(manager: pluggy.PluginManager, order: Iterable[str]) -> Implementations:
+    """Every implementation by hook, in the given order of plugins."""
+    found: dict[str, list[Implementation]] = {}
+    for plugin_id in order:
+        plugin = manager.get_plugin(plugin_id)
+        for caller in (manager.get_hookcallers(plugin) or ()) if plugin is not None else ():
+            if caller.spec is None:
+                continue
+            names = caller.spec.argnames
+            for one in caller.get_hookimpls():
+                if one.plugin is plugin:
+                    wanted = (*one.argnames, *one.kwargnames)
+                    takes = tuple((name, names.index(name)) for name in wanted if name in names)
+                    found.setdefault(caller.name, []).append(
+                        Implementation(plugin_id, caller.name, one.function, takes)
+                    )
+    return MappingProxyType({hook: tuple(ones) for hook, ones in found.items()})
+
+
+def hooks_in_source(found: Found, hooks: Iterable[str]) -> frozenset[str]:
+    """Which of these hooks a plugin's source mentions, read without importing it; errs on the side of naming one."""
+    try:
+        text = (found.manifest.path.parent / "plugin.py").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return frozenset()
+    return frozenset(hook for hook in hooks if re.search(rf"\b{hook}\b", text))

@@ -1,0 +1,80 @@
+"""The order in which plugins load: what is required comes first, otherwise as plugins.toml has it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from host.registry.complaints import nearest, refuse
+from host.registry.manifest import SDK_VERSION, Manifest
+
+
+def order(manifests: Sequence[Manifest], *, sdk: str = SDK_VERSION) -> tuple[Manifest, ...]:
+    """The manifests in load order; stable.
+
+    Raises:
+        ConfigurationError: lists every missing or too old or new requirement, every cycle, and every plugin made for
+            another SDK, each naming the plugins and the remedy.
+    """
+    known = {manifest.id: manifest for manifest in manifests}
+    complaints = [line for manifest in manifests for line in _needs(manifest, known, sdk)]
+    complaints += _cycles(known)
+    refuse(complaints)
+    ordered: dict[str, Manifest] = {}
+    for manifest in manifests:
+        _place(manifest, known, ordered)
+    return tuple(ordered.values())
+
+
+def _needs(manifest: Manifest, known: Mapping[str, Manifest], sdk: str) -> list[str]:
+    complaints = []
+    if not manifest.sdk.contains(sdk, prereleases=True):
+        complaints.append(
+            f'{manifest.path}: sdk: plugin "{manifest.id}" is made for host.sdk {manifest.sdk}, this is {sdk}; '
+            "install a version of the plugin made for it"
+        )
+    for plugin_id, versions in manifest.requires.items():
+        where = f"{manifest.path}: requires.{plugin_id}"
+        other = known.get(plugin_id)
+        if other is None:
+            complaints.append(
+                f'{where}: plugin "{manifest.id}" requires "{plugin_id}", which plugins.toml does not name; '
+                f"add [{plugin_id}] or remove [{manifest.id}]{nearest(plugin_id, set(known) - {manifest.id})}"
+            )
+        elif not versions.contains(other.version, prereleases=True):
+            complaints.append(
+                f'{where}: plugin "{manifest.id}" requires "{plugin_id}" {versions}, but it is {other.version} '
+                f"({other.path}); install versions that fit"
+            )
+    return complaints
+
+
+def _cycles(known: Mapping[str, Manifest]) -> list[str]:
+    """One complaint per cycle, naming every plugin on it."""
+    complaints = []
+    done: set[str] = set()
+
+    def walk(plugin_id: str, trail: tuple[str, ...]) -> None:
+        if plugin_id in trail:
+            ring = (*trail[trail.index(plugin_id) :], plugin_id)
+            complaints.append(
+                f"{known[plugin_id].path}: requires: plugins require each other in a circle: {' -> '.join(ring)}; "
+                "remove one of these requirements and use an event instead"
+            )
+            return
+        if plugin_id in done:
+            return
+        for required in known[plugin_id].requires:
+            if required in known:
+                walk(required, (*trail, plugin_id))
+        done.add(plugin_id)
+
+    for plugin_id in known:
+        walk(plugin_id, ())
+    return complaints
+
+
+def _place(manifest: Manifest, known: Mapping[str, Manifest], ordered: dict[str, Manifest]) -> None:
+    for required in manifest.requires:
+        if required not in ordered:
+            _place(known[required], known, ordered)
+    ordered.setdefault(manifest.id, manifest)

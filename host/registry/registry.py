@@ -1,0 +1,240 @@
+"""The loaded plugins of one application: what they are, what they declare, and how to call them."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import pluggy
+from pydantic import BaseModel
+
+from host.errors import ConfigurationError
+from host.registry.calling import Calling, HookFailed
+from host.registry.catalog import Catalog, build_catalog
+from host.registry.clashes import clashes
+from host.registry.complaints import refuse
+from host.registry.declarations import Declarations, collect
+from host.registry.discovery import BUNDLED, Found, find, read
+from host.registry.gate import Gate
+from host.registry.loading import (
+    HOOKS,
+    LoadedPlugin,
+    hooks_in_source,
+    implementations,
+    import_plugin,
+    new_plugin_manager,
+    register,
+)
+from host.registry.manifest import HOST, SDK_VERSION
+from host.registry.ordering import order
+from host.registry.plugin_settings import read_settings
+from host.registry.quarantine import Quarantine
+from host.registry.strangers import limit_complaint, strangers
+from tenants.plans import Plans
+
+_ASK_HOOKS = frozenset(hook for hook in HOOKS if not hook.startswith(("register_", "on_")))
+_log = logging.getLogger("host.registry")
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """Every plugin that plugins.toml names, in load order, quarantined ones included; the host is not among them."""
+
+    plugins: tuple[LoadedPlugin, ...]
+    catalog: Catalog
+    gate: Gate
+    calling: Calling
+    quarantine: Quarantine
+    strict: bool = False
+
+    @classmethod
+    def load(
+        cls,
+        plugins_toml: Path,
+        *,
+        plans: Plans,
+        host_plugin: object | None = None,
+        env: Mapping[str, str] | None = None,
+        strict: bool = False,
+        bundled: str = BUNDLED,
+        sdk: str = SDK_VERSION,
+    ) -> Registry:
+        """Find, check, order, import, register and collect.
+
+        Broken configuration (plugins.toml, manifests, requirements, settings, plans, misspelt hooks, clashes,
+        strangers) always stops it. A plugin that cannot be imported, raises, exits or hangs while it registers goes
+        into quarantine and the others load.
+
+        Args:
+            host_plugin: an object or module with the host's own hook implementations.
+            env: the environment variables, os.environ when None.
+            strict: what else would be quarantined stops it too.
+            bundled: the package that holds the bundled plugins.
+
+        Raises:
+            ConfigurationError: lists every finding, each with file, key or plugins, and the remedy.
+        """
+        found = _in_order(find(read(plugins_toml), plugins_toml, bundled), sdk)
+        loader = _Loader(host_plugin, found)
+        refuse(loader.complaints)
+        loader.check(strict)
+        settings = loader.settings(plugins_toml, os.environ if env is None else env)
+        loader.check_plans(plans)
+        refuse(loader.complaints)
+        plugins = tuple(loader.plugin(one, settings.get(one.manifest.id)) for one in found)
+        _log.info("plugins loaded: %s", ", ".join(plugin.id for plugin in plugins) or "none")
+        closed = {plugin.id: plugin.closed_hooks for plugin in plugins if plugin.closed_hooks}
+        return cls(
+            plugins=plugins,
+            catalog=build_catalog(loader.declared),
+            gate=Gate(plugins, plans, loader.quarantine),
+            calling=Calling(loader.implemented, loader.quarantine, closed),
+            quarantine=loader.quarantine,
+            strict=strict,
+        )
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The plugins' ids in load order."""
+        return tuple(plugin.id for plugin in self.plugins)
+
+    @property
+    def settings(self) -> Mapping[str, BaseModel]:
+        """The deployment's settings of each plugin that has any."""
+        return MappingProxyType({one.id: one.settings for one in self.plugins if one.settings is not None})
+
+    @property
+    def model_modules(self) -> Mapping[str, tuple[str, ...]]:
+        """The modules where each owner's models live, by plugin id; the host's under "host"."""
+        return MappingProxyType(
+            {
+                owner: tuple(dict.fromkeys(one.__module__ for one in found))
+                for owner, found in self.catalog.models.items()
+            }
+        )
+
+    def plugin(self, plugin_id: str) -> LoadedPlugin | None:
+        """One plugin by its id."""
+        return next((one for one in self.plugins if one.id == plugin_id), None)
+
+    async def start(self) -> tuple[HookFailed, ...]:
+        """Tell every plugin that this process starts; one that fails goes into quarantine.
+
+        Raises:
+            ConfigurationError: strict, and at least one failed.
+        """
+        failures = await self.calling.tell("on_start")
+        if self.strict:
+            refuse([f"{failure}; correct it or start without --strict" for failure in failures])
+        return failures
+
+    async def stop(self) -> tuple[HookFailed, ...]:
+        """Tell every plugin that this process stops, the last one loaded first."""
+        return await self.calling.tell("on_stop", reverse=True)
+
+    async def rearm(self, plugin_id: str) -> tuple[HookFailed, ...]:
+        """Take a plugin out of quarantine and start it again; what fails puts it back.
+
+        Raises:
+            RuntimeError: it never finished loading; only a restart helps.
+        """
+        if not self.quarantine.lift(plugin_id):
+            return ()
+        failures = await self.calling.tell("on_start", plugins={plugin_id})
+        return tuple(failure for failure in failures if failure.plugin == plugin_id)
+
+
+def _in_order(found: Sequence[Found], sdk: str) -> tuple[Found, ...]:
+    by_id = {one.manifest.id: one for one in found}
+    return tuple(by_id[manifest.id] for manifest in order([one.manifest for one in found], sdk=sdk))
+
+
+class _Loader:
+    """The state of one load: what has been imported and declared so far, and what is wrong."""
+
+    def __init__(self, host_plugin: object | None, found: Sequence[Found]) -> None:
+        self.found = found
+        self.quarantine = Quarantine()
+        self.complaints: list[str] = []
+        self.modules: dict[str, object] = {}
+        self.declared: list[Declarations] = []
+        manager = new_plugin_manager()
+        if host_plugin is not None:
+            self._register(manager, HOST, host_plugin)
+        for one in found:
+            module = import_plugin(one, self.quarantine)
+            if module is not None:
+                self._register(manager, one.manifest.id, module)
+        self.implemented = implementations(manager, (HOST, *(one.manifest.id for one in found)))
+        if not self.complaints:
+            self._collect()
+
+    def _register(self, manager: pluggy.PluginManager, plugin_id: str, plugin: object) -> None:
+        self.modules[plugin_id] = plugin
+        self.complaints += register(manager, plugin_id, plugin)
+
+    def _collect(self) -> None:
+        for plugin_id in (HOST, *(one.manifest.id for one in self.found)):
+            if plugin_id not in self.modules:
+                self.declared.append(Declarations(plugin_id, complete=plugin_id == HOST))
+                continue
+            declarations, reasons = collect(plugin_id, self.implemented)
+            self.declared.append(declarations)
+            if reasons and plugin_id == HOST:
+                raise ConfigurationError("; ".join(reasons))
+            if reasons:
+                self.quarantine.put(plugin_id, "; ".join(reasons), until_restart=True)
+
+    def check(self, strict: bool) -> None:
+        """Add complaints about clashes and strangers and, when strict, about plugins in quarantine."""
+        self.complaints += clashes(self.declared)
+        self.complaints += strangers(self.declared, {one.manifest.id: one.manifest for one in self.found})
+        if strict:
+            self.complaints += [
+                f'plugin "{held.plugin}": {held.reason}; correct it, remove it from plugins.toml, or start without '
+                "--strict"
+                for held in self.quarantine
+            ]
+
+    def settings(self, plugins_toml: Path, env: Mapping[str, str]) -> Mapping[str, BaseModel]:
+        """Each plugin's settings; what is wrong with them joins the complaints."""
+        declared = {one.plugin: one for one in self.declared}
+        values = {}
+        for one in self.found:
+            mine = declared[one.manifest.id]
+            if mine.settings is None and not mine.complete:
+                continue  # its model is unknown: nothing to hold its settings against
+            value, wrong = read_settings(mine.settings, mine.plugin, one.wanted.settings, env, plugins_toml)
+            self.complaints += wrong
+            if value is not None:
+                values[mine.plugin] = value
+        return values
+
+    def check_plans(self, plans: Plans) -> None:
+        """Hold the plans against what is declared, leaving out limits that a failed plugin could not declare."""
+        declared = {item.name: item for one in self.declared for item in one.limits}
+        incomplete = tuple(f"{one.plugin}." for one in self.declared if not one.complete)
+        given = [(plan.id, name, text) for plan in plans for name, text in plan.limits.items()]
+        names = {*declared, *(name for _, name, _ in given if name.startswith(incomplete))}
+        self.complaints += plans.check(names, [one.manifest.id for one in self.found])
+        for plan_id, name, text in given:
+            if name in declared and (wrong := limit_complaint(declared[name], text)):
+                self.complaints.append(f"{plans.path}: [{plan_id}.limits] {name!r}: {wrong}")
+
+    def plugin(self, found: Found, settings: BaseModel | None) -> LoadedPlugin:
+        plugin_id = found.manifest.id
+        module = self.modules.get(plugin_id)
+        return LoadedPlugin(
+            manifest=found.manifest,
+            package=found.package,
+            source=found.source,
+            default=found.wanted.default,
+            module=module,
+            settings=settings,
+            required_by=tuple(one.manifest.id for one in self.found if plugin_id in one.manifest.requires),
+            closed_hooks=hooks_in_source(found, _ASK_HOOKS) if module is None else frozenset(),
+        )

@@ -1,0 +1,45 @@
+"""Every host setting: one typed, frozen model per concern, read from a file and the environment."""
+
+from __future__ import annotations
+
+from host.settings.generated import secrets
+from host.settings.loading import load
+from host.settings.sections import (
+    CorsSettings,
+    DatabaseSettings,
+    DataSettings,
+    HouseSettings,
+    IdentitySettings,
+    JobsSettings,
+    LogSettings,
+    OAuthProvider,
+    OperatorSettings,
+    RatesSettings,
+    RedisSettings,
+    ServerSettings,
+    Settings,
+    StorageSettings,
+    TenantsSettings,
+    parse_size,
+)
+
+__all__ = [
+    "CorsSettings",
+    "DataSettings",
+    "DatabaseSettings",
+    "HouseSettings",
+    "IdentitySettings",
+    "JobsSettings",
+    "LogSettings",
+    "OAuthProvider",
+    "OperatorSettings",
+    "RatesSettings",
+    "RedisSettings",
+    "ServerSettings",
+    "Settings",
+    "StorageSettings",
+    "TenantsSettings",
+    "load",
+    "parse_size",
+    "secrets",
+]

@@ -1,0 +1,60 @@
+"""The secrets that development generates for itself and keeps, readable by their owner only."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from secrets import token_urlsafe
+
+from pydantic import SecretStr
+
+from host.errors import ConfigurationError
+from host.settings.sections import Settings
+
+
+def secrets(settings: Settings) -> Settings:
+    """The same settings with `identity.secret` filled in when it was unset.
+
+    Development generates it once and keeps it in the data folder (mode 0600), so that sign-ins outlive a restart.
+
+    Raises:
+        ConfigurationError: production has no secret, or the data folder cannot be written.
+    """
+    if settings.identity.secret.get_secret_value():
+        return settings
+    if settings.house.production:
+        raise ConfigurationError(
+            "identity.secret is not set: production does not start with a generated one. Set "
+            "TENANTRY_IDENTITY__SECRET (or TENANTRY_IDENTITY__SECRET_FILE) to the output of `openssl rand -base64 48`"
+        )
+    secret = _kept(settings.data.dir / "secrets" / "identity")
+    identity = settings.identity.model_copy(update={"secret": SecretStr(secret)})
+    return settings.model_copy(update={"identity": identity})
+
+
+def _kept(file: Path) -> str:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _create(file)
+        return file.read_text("ascii").strip()
+    except OSError as error:
+        raise ConfigurationError(
+            f"the generated secret cannot be kept in {file}: {error}. Make the folder writable, or name another one "
+            "with TENANTRY_DATA__DIR"
+        ) from error
+
+
+def _create(file: Path) -> None:
+    """Written aside and linked into place: of two processes that start together one wins, and both read the same."""
+    if file.exists():
+        return
+    aside = file.with_name(f"{file.name}.{os.getpid()}")
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as stream:
+        stream.write(token_urlsafe(48))
+    try:
+        os.link(aside, file)
+    except FileExistsError:
+        pass
+    finally:
+        aside.unlink()

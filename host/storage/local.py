@@ -1,0 +1,116 @@
+"""Stored files in a local folder."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import obstore
+from obstore.store import LocalStore
+
+from host.errors import NotFound, Unavailable
+from host.storage.window import Content, Stored, checked
+
+_PIECE = 256 * 1024
+# A file's name ends in this and no folder's does: "a" and "a/b" may both be keys, as they may on S3.
+_MARK = "#f"
+
+
+class LocalStorage:
+    """Keeps every `Storage` promise; a file is written beside its place and moved there when it is whole."""
+
+    def __init__(self, folder: Path) -> None:
+        """folder: made when missing."""
+        self._folder = folder.resolve()
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._store = LocalStore(prefix=self._folder, automatic_cleanup=True, mkdir=True)
+
+    async def put(self, key: str, content: Content) -> int:
+        """See `Storage.put`."""
+        counter = _Counting(content)
+        try:
+            await obstore.put_async(self._store, _path(key), counter.content)
+        except OSError as error:  # the disk is full, or the folder was taken away
+            raise Unavailable(f"The file could not be stored: {error.strerror or error}") from error
+        return counter.size
+
+    async def get(self, key: str) -> AsyncIterator[bytes]:
+        """See `Storage.get`."""
+        try:
+            found = await obstore.get_async(self._store, _path(key))
+        except FileNotFoundError as error:
+            raise NotFound() from error
+        return _pieces(found.stream(min_chunk_size=_PIECE))
+
+    async def size(self, key: str) -> int:
+        """See `Storage.size`."""
+        try:
+            return (await obstore.head_async(self._store, _path(key)))["size"]
+        except FileNotFoundError as error:
+            raise NotFound() from error
+
+    async def delete(self, key: str) -> None:
+        """See `Storage.delete`."""
+        try:
+            await obstore.delete_async(self._store, _path(key))
+        except FileNotFoundError:
+            return
+
+    async def list(self, prefix: str) -> AsyncIterator[Stored]:
+        """See `Storage.list`."""
+        folder = _escaped(prefix.rstrip("/"))
+        async for batch in obstore.list(self._store, prefix=folder or None, chunk_size=500):
+            for found in batch:
+                if found["path"].endswith(_MARK):
+                    key = _unescaped(found["path"].removesuffix(_MARK))
+                    yield Stored(key, found["size"], found["last_modified"])
+
+    async def purge_prefix(self, prefix: str) -> int:
+        """See `Storage.purge_prefix`."""
+        folder = self._folder / _escaped(checked(prefix.rstrip("/")))
+        count = 0
+        async for _ in self.list(prefix):
+            count += 1
+        # the whole folder: halves of files that a crash left behind go too
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        return count
+
+    async def ping(self) -> None:
+        """See `Storage.ping`."""
+        if not await asyncio.to_thread(self._folder.is_dir):
+            raise Unavailable(f"The folder {self._folder} is gone.")
+
+    async def close(self) -> None:
+        """See `Storage.close`."""
+
+
+class _Counting:
+    """Content on its way, counted."""
+
+    def __init__(self, content: Content) -> None:
+        self.size = len(content) if isinstance(content, bytes) else 0
+        self.content: Content = content if isinstance(content, bytes) else self._counted(content)
+
+    async def _counted(self, content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        async for piece in content:
+            self.size += len(piece)
+            yield piece
+
+
+async def _pieces(stream: obstore.BytesStream) -> AsyncIterator[bytes]:
+    async for piece in stream:
+        yield bytes(piece)
+
+
+def _path(key: str) -> str:
+    return _escaped(checked(key)) + _MARK
+
+
+def _escaped(key: str) -> str:
+    return key.replace("%", "%25").replace("#", "%23")
+
+
+def _unescaped(path: str) -> str:
+    return path.replace("%23", "#").replace("%25", "%")

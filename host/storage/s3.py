@@ -1,0 +1,193 @@
+"""Stored files in S3 or whatever speaks its language."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import AsyncExitStack, aclosing, contextmanager
+from typing import Any
+
+import aioboto3  # type: ignore[import-untyped]
+from botocore.config import Config  # type: ignore[import-untyped]
+from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
+
+from host.errors import NotFound, Unavailable
+from host.storage.window import Content, Stored, checked
+
+_log = logging.getLogger("host.storage")
+_PART = 8 * 1024 * 1024  # S3 takes parts of 5 MiB and more, the last one excepted
+_PIECE = 256 * 1024
+_ABSENT = frozenset({"NoSuchKey", "404", "NotFound"})
+
+
+class S3Storage:
+    """Keeps every `Storage` promise; a file of more than 8 MiB goes in parts and appears when the last one is in."""
+
+    def __init__(
+        self, bucket: str, *, endpoint: str = "", region: str = "us-east-1", access_key: str = "", secret_key: str = ""
+    ) -> None:
+        """endpoint: "" for Amazon's own. Without keys, the machine's own identity is used. The bucket must exist."""
+        self._bucket = bucket
+        self._session = aioboto3.Session(
+            aws_access_key_id=access_key or None, aws_secret_access_key=secret_key or None, region_name=region
+        )
+        self._endpoint = endpoint or None
+        self._stack = AsyncExitStack()
+        self._opened: Any = None
+        self._opening = asyncio.Lock()
+
+    async def put(self, key: str, content: Content) -> int:
+        """See `Storage.put`."""
+        client, place = await self._client(), self._place(key)
+        if isinstance(content, bytes):
+            with _told():
+                await client.put_object(**place, Body=content)
+            return len(content)
+        async with aclosing(_parts(content)) as parts:
+            first = await anext(parts, b"")
+            second = await anext(parts, None)
+            if second is not None:
+                return await self._put_parts(client, place, first, second, parts)
+        with _told():
+            await client.put_object(**place, Body=first)
+        return len(first)
+
+    async def get(self, key: str) -> AsyncIterator[bytes]:
+        """See `Storage.get`."""
+        client = await self._client()
+        with _told():
+            found = await client.get_object(**self._place(key))
+        return _pieces(found["Body"])
+
+    async def size(self, key: str) -> int:
+        """See `Storage.size`."""
+        client = await self._client()
+        with _told():
+            found = await client.head_object(**self._place(key))
+        return int(found["ContentLength"])
+
+    async def delete(self, key: str) -> None:
+        """See `Storage.delete`."""
+        client = await self._client()
+        try:
+            with _told():
+                await client.delete_object(**self._place(key))
+        except NotFound:
+            return
+
+    async def list(self, prefix: str) -> AsyncIterator[Stored]:
+        """See `Storage.list`."""
+        client = await self._client()
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
+        with _told():
+            async for page in pages:
+                for found in page.get("Contents", ()):
+                    yield Stored(found["Key"], found["Size"], found["LastModified"])
+
+    async def purge_prefix(self, prefix: str) -> int:
+        """See `Storage.purge_prefix`."""
+        checked(prefix.rstrip("/"))
+        client = await self._client()
+        keys = [stored.key async for stored in self.list(prefix)]
+        for start in range(0, len(keys), 1000):
+            batch = [{"Key": key} for key in keys[start : start + 1000]]
+            with _told():
+                answer = await client.delete_objects(Bucket=self._bucket, Delete={"Objects": batch, "Quiet": True})
+            if answer.get("Errors"):
+                raise Unavailable(f"{len(answer['Errors'])} files could not be removed.")
+        return len(keys)
+
+    async def ping(self) -> None:
+        """See `Storage.ping`."""
+        client = await self._client()
+        with _told():
+            await client.head_bucket(Bucket=self._bucket)
+
+    async def close(self) -> None:
+        """See `Storage.close`."""
+        self._opened = None
+        await self._stack.aclose()
+
+    async def _client(self) -> Any:
+        async with self._opening:
+            if self._opened is None:
+                config = Config(
+                    signature_version="s3v4",
+                    connect_timeout=5,
+                    read_timeout=30,
+                    retries={"max_attempts": 3, "mode": "standard"},
+                    # not every server that speaks S3 knows the newer checksums
+                    request_checksum_calculation="when_required",
+                    response_checksum_validation="when_required",
+                    s3={"addressing_style": "path" if self._endpoint else "auto"},
+                )
+                client = self._session.client("s3", endpoint_url=self._endpoint, config=config)
+                self._opened = await self._stack.enter_async_context(client)
+        return self._opened
+
+    async def _put_parts(
+        self, client: Any, place: dict[str, str], first: bytes, second: bytes, rest: AsyncIterator[bytes]
+    ) -> int:
+        with _told():
+            upload = {**place, "UploadId": (await client.create_multipart_upload(**place))["UploadId"]}
+        try:
+            sent = [await self._put_part(client, upload, 1, first), await self._put_part(client, upload, 2, second)]
+            size = len(first) + len(second)
+            async for part in rest:
+                sent.append(await self._put_part(client, upload, len(sent) + 1, part))
+                size += len(part)
+            with _told():
+                await client.complete_multipart_upload(**upload, MultipartUpload={"Parts": sent})
+        except BaseException:
+            # parts of an upload that is not aborted are kept, and paid for, unseen
+            await asyncio.shield(_abort(client, upload))
+            raise
+        return size
+
+    async def _put_part(self, client: Any, upload: dict[str, str], number: int, part: bytes) -> dict[str, Any]:
+        with _told():
+            answer = await client.upload_part(**upload, PartNumber=number, Body=part)
+        return {"PartNumber": number, "ETag": answer["ETag"]}
+
+    def _place(self, key: str) -> dict[str, str]:
+        return {"Bucket": self._bucket, "Key": checked(key)}
+
+
+async def _abort(client: Any, upload: dict[str, str]) -> None:
+    try:
+        await client.abort_multipart_upload(**upload)
+    except (ClientError, BotoCoreError) as error:
+        _log.warning("an upload could not be aborted, its parts stay: %s (%s)", upload["Key"], error)
+
+
+async def _parts(content: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    waiting = bytearray()
+    async for piece in content:
+        waiting += piece
+        while len(waiting) >= _PART:
+            yield bytes(waiting[:_PART])
+            del waiting[:_PART]
+    if waiting:
+        yield bytes(waiting)
+
+
+async def _pieces(body: Any) -> AsyncIterator[bytes]:
+    async with body:
+        with _told():
+            while piece := await body.read(_PIECE):
+                yield piece
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Errors of S3 in the house's own words."""
+    try:
+        yield
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") in _ABSENT:
+            raise NotFound() from error
+        _log.error("S3 refuses: %s", error)
+        raise Unavailable("The file storage refuses.") from error
+    except (BotoCoreError, OSError) as error:
+        raise Unavailable("The file storage is away.") from error

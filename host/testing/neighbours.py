@@ -1,0 +1,126 @@
+"""Two tenants that must not see each other, and the people in them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import httpx
+
+from host.app import House
+from host.identity.sessions import start
+from host.settings import Settings
+from tenants.context import bind
+from tenants.models import Membership, Role, Tenant, User
+
+ROLES = ("owner", "admin", "member", "viewer")
+
+
+class Client(httpx.AsyncClient):
+    """One person, signed in, talking to the application over ASGI in this process.
+
+    Attributes:
+        user_id: the person; None for a stranger.
+        tenant_id: the organisation their requests are for.
+    """
+
+    user_id: UUID | None = None
+    tenant_id: UUID | None = None
+
+    async def ask(self, method: str, path: str, status: int = 200, **options: Any) -> Any:
+        """The `data` of a success or the `error` of a refusal, after checking the status; `path` below /api/v1."""
+        answer = await self.request(method, f"/api/v1{path}", **options)
+        assert answer.status_code == status, f"{method} {path}: {answer.status_code} {answer.text}"
+        if not answer.content:
+            return None
+        body = answer.json()
+        return body["data"] if body["success"] else body["error"]
+
+
+@dataclass(frozen=True)
+class TestHouse:
+    """A running application for tests."""
+
+    __test__ = False
+    inner: House
+    app: Any
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: Settings) -> AsyncIterator[TestHouse]:
+        """Open an application, with its tables made; closed after the block."""
+        async with House.open(settings, migrate=True) as opened:
+            yield cls(opened, opened.asgi())
+
+    def client(self, **headers: str) -> Client:
+        """Somebody who talks to the application; nobody in particular without an Authorization header."""
+        transport = httpx.ASGITransport(app=self.app, client=("127.0.0.1", 50000))
+        return Client(transport=transport, base_url="http://testserver", headers=headers)
+
+    async def sign_in(self, user: User, tenant: Tenant) -> Client:
+        """A client in which `user` is signed in at `tenant`."""
+        with self.inner.bound():
+            signed_in = await start(user, method="test", tenant_id=tenant.id)
+        client = self.client(**{"Authorization": f"Bearer {signed_in.access_token}", "X-Tenant": tenant.slug})
+        client.user_id, client.tenant_id = user.id, tenant.id
+        return client
+
+    async def run_jobs(self) -> int:
+        """Run every job that is due, one after another; how many there were."""
+        with self.inner.bound(), bind(None):
+            return await self.inner.runner.drain()
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The people of two tenants: `acme` and `globex` are the owners' clients, the others are by role.
+
+    `stranger` is nobody: no token.
+    """
+
+    house: TestHouse
+    acme: Client
+    globex: Client
+    acme_admin: Client
+    acme_member: Client
+    acme_viewer: Client
+    globex_member: Client
+    stranger: Client
+
+    @classmethod
+    @asynccontextmanager
+    async def move_in(cls, house: TestHouse) -> AsyncIterator[Neighbours]:
+        """Make both tenants and sign everybody in."""
+        async with AsyncExitStack() as stack:
+            people: dict[str, Client] = {"stranger": house.client()}
+            for slug in ("acme", "globex"):
+                people |= await _furnish(house, slug)
+            for client in people.values():
+                stack.push_async_callback(client.aclose)
+            await house.run_jobs()
+            yield cls(
+                house=house,
+                acme=people["acme_owner"],
+                globex=people["globex_owner"],
+                **{
+                    name: people[name]
+                    for name in ("acme_admin", "acme_member", "acme_viewer", "globex_member", "stranger")
+                },
+            )
+
+
+async def _furnish(house: TestHouse, slug: str) -> dict[str, Client]:
+    with house.inner.bound():
+        users = {
+            role: await User.create(email=f"{role}@{slug}.example", name=f"{role.title()} of {slug.title()}")
+            for role in ROLES
+        }
+        plan = house.inner.services.plans.ids[-1]
+        tenant = await house.inner.provisioning.create(slug.title(), slug=slug, plan=plan, owner=users["owner"])
+        with bind(tenant.id):
+            for role in ROLES[1:]:
+                await Membership.create(user_id=users[role].id, role_id=(await Role.get(name=role)).id)
+    return {f"{slug}_{role}": await house.sign_in(user, tenant) for role, user in users.items()}

@@ -1,0 +1,1 @@
+"""From HTTP to handlers and back: routes, binding, answers, problems, the connection, the OpenAPI document."""

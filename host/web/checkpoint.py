@@ -1,0 +1,341 @@
+"""The checkpoint: who asks, how often, in which tenant, is the plugin on, may they; asked once for every request.
+
+Rates and the version tokens of what is known about tenant and person come in one trip to Redis, before any
+database work; facts whose token has not changed are taken from memory, so what is revoked stops working at the
+very next request on every process.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from host.cache.versions import tenant_version_key, user_version_key
+from host.contracts import Actor, Origin, Route
+from host.errors import (
+    BadRequest,
+    HouseError,
+    NotFound,
+    PermissionDenied,
+    PlanRequired,
+    PluginDisabled,
+    PluginQuarantined,
+    RateLimited,
+    TenantSuspended,
+    Unauthenticated,
+)
+from host.identity.api_keys import KeyFacts, KeyText, api_key, parse_key
+from host.identity.sessions import session_alive
+from host.identity.tokens import AccessTokens, Claims
+from host.limits.rates import Bucket
+from host.origin import NOBODY, Standing, inside, move_to, standing
+from host.registry.registry import Registry
+from host.services import Services, record_failure
+from host.web.request import TenantryRequest
+from host.web.visit import ANONYMOUS, Visit, visit_of
+from tenants.access import Grants
+from tenants.context import bind
+from tenants.facts import MemberFacts, TenantFacts
+from tenants.models import TenantStatus
+from tenants.plans import LimitValue, parse_limit
+from tenants.resolver import Hint, choose
+
+REMEMBERED = 10_000
+"""How many sessions and keys are kept in memory, each with the version token it was read under."""
+
+_REFUSALS: Mapping[str, type[HouseError]] = {
+    "PLUGIN_DISABLED": PluginDisabled,
+    "PLAN_REQUIRED": PlanRequired,
+    "PLUGIN_QUARANTINED": PluginQuarantined,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What the request showed: an access token's claims, an API key, a plugin's word, or nothing."""
+
+    claims: Claims | None = None
+    key: KeyText | None = None
+    vouched: Actor | None = None
+    refusal: Unauthenticated | None = None
+
+    @property
+    def bucket(self) -> str | None:
+        """Whose rate it counts against; None: the address's."""
+        if self.claims is not None:
+            return f"user:{self.claims.user_id}"
+        if self.key is not None:
+            return f"key:{self.key.key_id}"
+        return f"actor:{self.vouched.id}" if self.vouched is not None else None
+
+
+async def _nothing() -> None:
+    """The document is made by its own view."""
+
+
+_DOCUMENT = Route("GET", "/openapi.json", _nothing, "platform.openapi", "The API as OpenAPI 3.1", signed_in=True)
+
+
+class Checkpoint:
+    """Lets a request in, or says why not; afterwards tenant, actor, grants and plugin are bound."""
+
+    def __init__(
+        self,
+        services: Services,
+        registry: Registry,
+        tokens: AccessTokens,
+        role_permissions: Mapping[str, frozenset[str]],
+    ) -> None:
+        self._services, self._registry, self._tokens = services, registry, tokens
+        self._role_permissions = role_permissions
+        rates = services.settings.rates
+        self._rates = {"public": parse_limit(rates.public), "authenticated": parse_limit(rates.authenticated)}
+        self._alive: OrderedDict[UUID, tuple[bytes | None, bool]] = OrderedDict()
+        self._keys: OrderedDict[UUID, tuple[bytes | None, str, KeyFacts | None]] = OrderedDict()
+        self._vouching = bool(registry.calling.implementers("authenticate"))
+        self._vetoing = bool(registry.calling.implementers("authorize"))
+
+    async def admit(self, route: Route, plugin: str, visit: Visit, path: Mapping[str, object]) -> None:
+        """Take one request through all the questions.
+
+        Raises:
+            HouseError: the first "no": 401, 429, 404, 403, 402 or 503.
+        """
+        visit.plugin, visit.operation = plugin, f"{plugin}.{route.name}"
+        credential = await self._identify(visit)
+        if credential.refusal is not None and not route.public:
+            raise credential.refusal
+        known = credential.bucket is not None
+        if not (known or route.public):
+            raise Unauthenticated
+        hint = self._hint(credential, visit) if route.needs_tenant else Hint("none")
+        tenant_id = self._services.directory.remembered(hint)
+        versions = await self._throttle(route, credential, visit, tenant_id)
+        facts = await self._tenant(hint, tenant_id, versions) if route.needs_tenant else None
+        actor, grants = await self._person(credential, facts, versions) if known else (ANONYMOUS, NOBODY)
+        visit.actor, visit.tenant_id = actor, facts.id if facts else None
+        origin = Origin(visit.request_id, actor, visit.address, visit.header(b"user-agent")[:300])
+        move_to(Standing(origin, facts, grants, plugin))
+        if facts is not None:
+            self._open(facts)
+            self._active(facts, plugin)
+        await self._permitted(route, Standing(origin, facts, grants, plugin), path)
+
+    async def active_for(self, request: TenantryRequest) -> Collection[str] | None:
+        """The plugins that are on for the organisation that X-Tenant names; None when it is not sent.
+
+        Raises:
+            HouseError: whoever asks does not belong to it.
+        """
+        visit = visit_of(request)
+        if b"x-tenant" not in visit.headers:
+            return None
+        await self.admit(_DOCUMENT, "host", visit, {})
+        facts = standing().facts
+        return self._registry.gate.active(facts) if facts is not None else None
+
+    # -- who ---------------------------------------------------------------------------------------------
+
+    async def _identify(self, visit: Visit) -> Credential:
+        shown = visit.header(b"authorization")
+        scheme, _, text = shown.partition(" ")
+        if scheme.lower() == "bearer" and text:
+            try:
+                key = parse_key(text)
+                return Credential(key=key) if key is not None else Credential(claims=self._tokens.read(text))
+            except Unauthenticated as error:
+                return await self._vouched(visit) or Credential(refusal=error)
+        if shown or self._vouching:
+            found = await self._vouched(visit)
+            if found is not None:
+                return found
+            if shown:
+                return Credential(refusal=Unauthenticated("Send `Authorization: Bearer <token or key>`."))
+        return Credential()
+
+    async def _vouched(self, visit: Visit) -> Credential | None:
+        if not self._vouching:
+            return None
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in visit.headers.items()}
+        heard = await self._registry.calling.ask_first("authenticate", headers)
+        return Credential(vouched=heard[1]) if heard is not None and isinstance(heard[1], Actor) else None
+
+    def _hint(self, credential: Credential, visit: Visit) -> Hint:
+        base = self._services.settings.house.base_domain
+        hint = choose(
+            credential.key.tenant_id if credential.key else None,
+            visit.headers[b"x-tenant"].decode("latin-1") if b"x-tenant" in visit.headers else None,
+            visit.header(b"host") if base else "",
+            base,
+            credential.claims.tenant_id if credential.claims else None,
+            reserved=self._services.settings.tenants.reserved_slugs,
+        )
+        if hint.kind == "none":
+            raise BadRequest("Say which organisation this is for: send `X-Tenant: <slug>`.")
+        return hint
+
+    async def _tenant(self, hint: Hint, tenant_id: UUID | None, versions: list[bytes | None]) -> TenantFacts:
+        if tenant_id is None:
+            tenant_id = await self._services.directory.find(hint)
+            if tenant_id is None:
+                raise NotFound
+            versions[0] = (await self._services.rates.take([], [tenant_version_key(tenant_id)])).versions[0]
+        facts = await self._services.facts.tenant(tenant_id, versions[0])
+        if facts is None:
+            raise NotFound
+        return facts
+
+    async def _person(
+        self, credential: Credential, facts: TenantFacts | None, versions: list[bytes | None]
+    ) -> tuple[Actor, Grants]:
+        if credential.claims is not None:
+            return await self._user(credential.claims, facts, versions)
+        if credential.key is not None:
+            return await self._key(credential.key, facts, versions)
+        assert credential.vouched is not None  # the only other way to be known
+        member = await self._member(facts, credential.vouched.user_id, versions)
+        return credential.vouched, self._grants(member)
+
+    async def _user(
+        self, claims: Claims, facts: TenantFacts | None, versions: list[bytes | None]
+    ) -> tuple[Actor, Grants]:
+        person = await self._services.facts.person(claims.user_id, versions[1])
+        if person is None or person.disabled or person.token_version != claims.token_version:
+            raise Unauthenticated("This session has ended; sign in again.")
+        if not await self._session_alive(claims.session_id, versions[1]):
+            raise Unauthenticated("This session has ended; sign in again.")
+        member = await self._member(facts, claims.user_id, versions) if facts is not None else None
+        actor = Actor("user", claims.user_id, person.email, claims.user_id, claims.session_id, person.is_operator)
+        return actor, self._grants(member)
+
+    async def _key(
+        self, shown: KeyText, facts: TenantFacts | None, versions: list[bytes | None]
+    ) -> tuple[Actor, Grants]:
+        if facts is None:
+            raise PermissionDenied("An API key belongs to one organisation; sign in as a person for this.")
+        key = await self._key_facts(shown, versions[0])
+        if key is None:
+            raise Unauthenticated("This API key does not exist, has expired or was ended.")
+        member = await self._services.facts.member(facts.id, key.made_by, versions[0], None) if key.made_by else None
+        if member is None or member.disabled or member.grants is None:
+            raise Unauthenticated("Whoever made this API key does not belong to the organisation any more.")
+        actor = Actor("api_key", key.id, key.name, key.made_by)
+        return actor, self._grants(member).narrowed(frozenset(key.permissions))
+
+    async def _member(
+        self, facts: TenantFacts | None, user_id: UUID | None, versions: list[bytes | None]
+    ) -> MemberFacts:
+        if facts is None or user_id is None:
+            raise Unauthenticated
+        member = await self._services.facts.member(facts.id, user_id, versions[0], versions[1])
+        if member is None or member.grants is None:
+            raise NotFound  # exactly what a tenant that never existed answers
+        return member
+
+    def _grants(self, member: MemberFacts | None) -> Grants:
+        """What a member's role holds, with what the loaded plugins give the built-in ones."""
+        if member is None or member.grants is None:
+            return NOBODY
+        held = member.grants
+        given = self._role_permissions.get(held.role) if member.built_in_role else None
+        return Grants(held.permissions | given, held.all_permission, held.role) if given else held
+
+    async def _session_alive(self, session_id: UUID, version: bytes | None) -> bool:
+        known = self._alive.get(session_id)
+        if known is not None and known[0] == version:
+            return known[1]
+        alive = await session_alive(session_id)
+        _remember(self._alive, session_id, (version, alive))
+        return alive
+
+    async def _key_facts(self, shown: KeyText, version: bytes | None) -> KeyFacts | None:
+        known = self._keys.get(shown.key_id)
+        if known is not None and known[0] == version and known[1] == shown.secret:
+            found = known[2]
+        else:
+            with bind(shown.tenant_id):
+                found = await api_key(shown.key_id, shown.secret)
+            _remember(self._keys, shown.key_id, (version, shown.secret, found))
+        if found is None or (found.expires_at is not None and found.expires_at <= datetime.now(UTC)):
+            return None
+        return found
+
+    # -- how often ---------------------------------------------------------------------------------------
+
+    async def _throttle(
+        self, route: Route, credential: Credential, visit: Visit, tenant_id: UUID | None
+    ) -> list[bytes | None]:
+        """Count the request; the version tokens of tenant and person come back on the same trip."""
+        whose = credential.bucket
+        kind = "public" if route.limit_class == "public" or whose is None else "authenticated"
+        value: LimitValue = self._rates[kind]
+        buckets = []
+        if value.amount is not None and value.seconds is not None:
+            key = f"{kind}:{whose or visit.address}"
+            buckets.append(Bucket(key, value.amount, value.seconds))
+        user_id = credential.claims.user_id if credential.claims else None
+        if user_id is None and credential.vouched is not None:
+            user_id = credential.vouched.user_id
+        keys = [
+            tenant_version_key(tenant_id) if tenant_id else "v:-",
+            user_version_key(user_id) if user_id else "v:-",
+        ]
+        taken = await self._services.rates.take(buckets, keys)
+        if buckets:
+            headers = {
+                "RateLimit-Limit": str(value.amount),
+                "RateLimit-Remaining": str(taken.remaining),
+                "RateLimit-Reset": str(taken.reset_seconds),
+            }
+            visit.response_headers += [(name.lower().encode(), text.encode()) for name, text in headers.items()]
+        if not taken.allowed:
+            raise RateLimited(headers={"Retry-After": str(max(1, taken.reset_seconds))})
+        return taken.versions
+
+    # -- may they ----------------------------------------------------------------------------------------
+
+    def _open(self, facts: TenantFacts) -> None:
+        if facts.status != TenantStatus.ACTIVE:
+            state = "suspended" if facts.status == TenantStatus.SUSPENDED else "being deleted"
+            raise TenantSuspended(
+                f"This organisation is {state}.", details={"status": str(facts.status), "reason": facts.status_reason}
+            )
+
+    def _active(self, facts: TenantFacts, plugin: str) -> None:
+        if plugin == "host":
+            return
+        decision = self._registry.gate.decide(facts, plugin)
+        if not decision.allowed:
+            raise _REFUSALS.get(decision.code, NotFound)(decision.reason, details={"plugin": plugin})
+
+    async def _permitted(self, route: Route, here: Standing, path: Mapping[str, object]) -> None:
+        actor = here.origin.actor
+        if route.operator and not actor.is_operator:
+            await _deny("operator", "only operators of this deployment may do this")
+        if route.permission is None:
+            return
+        if not here.grants.allows(route.permission):
+            await _deny(route.permission, f"the role {here.grants.role or 'held here'} does not hold it")
+        if self._vetoing and here.facts is not None:
+            resource = {name: str(value) for name, value in path.items()}
+            asked = self._registry.gate.switched_on(here.facts)
+            veto = await self._registry.calling.ask_veto("authorize", actor, route.permission, resource, plugins=asked)
+            if not veto.allowed:
+                await _deny(route.permission, veto.reason)
+
+
+async def _deny(permission: str, reason: str) -> None:
+    with inside("host"):
+        await record_failure(permission, reason, outcome="denied")
+    raise PermissionDenied(f"You lack the permission {permission}: {reason}.", details={"permission": permission})
+
+
+def _remember(memory: OrderedDict[UUID, Any], key: UUID, value: Any) -> None:
+    memory[key] = value
+    memory.move_to_end(key)
+    if len(memory) > REMEMBERED:
+        memory.popitem(last=False)

@@ -1,0 +1,102 @@
+"""The documentation page at /api/docs: Swagger UI, every file of it served from here."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Any
+
+import orjson
+
+from host.errors import NotFound
+from host.web.application import View
+from host.web.reply import HeaderPairs, Reply
+from host.web.request import TenantryRequest
+
+DOCS = "/api/docs"
+_PACKAGE = "flask_openapi3_swagger"  # ships Swagger UI 5 as plain files; nothing of Flask is used
+_ASSETS: Mapping[str, tuple[str, bytes]] = {
+    "swagger-ui.css": ("css/swagger-ui.css", b"text/css; charset=utf-8"),
+    "swagger-ui-bundle.js": ("js/swagger-ui-bundle.js", b"text/javascript; charset=utf-8"),
+    "swagger.svg": ("images/swagger.svg", b"image/svg+xml"),
+}
+_POLICY = (
+    b"default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    b"connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<link rel="icon" href="{docs}/swagger.svg">
+<link rel="stylesheet" href="{docs}/swagger-ui.css">
+</head>
+<body>
+<div id="swagger-ui"></div>
+<script src="{docs}/swagger-ui-bundle.js"></script>
+<script src="{docs}/start.js"></script>
+</body>
+</html>
+"""
+_START = """window.ui = SwaggerUIBundle({
+  url: %s,
+  dom_id: "#swagger-ui",
+  deepLinking: true,
+  showExtensions: true,
+  persistAuthorization: false,
+  validatorUrl: null,
+});
+"""
+
+
+def documentation_pages(document_url: str, title: str = "Tenantry API") -> dict[str, View]:
+    """GET views by absolute path: the page that shows the document at `document_url`, and its assets."""
+    page = _File(_PAGE.format(title=html.escape(title), docs=DOCS).encode(), b"text/html; charset=utf-8", _POLICY)
+    start = _File((_START % orjson.dumps(document_url).decode()).encode(), b"text/javascript; charset=utf-8")
+    held: dict[str, _File] = {"start.js": start}
+
+    async def show(request: TenantryRequest, params: Mapping[str, Any]) -> Reply:
+        return page.reply(request)
+
+    async def asset(request: TenantryRequest, params: Mapping[str, Any]) -> Reply:
+        name = params["name"]
+        if name not in held:
+            if name not in _ASSETS:
+                raise NotFound
+            path, content_type = _ASSETS[name]
+            held[name] = _File(read_asset(path), content_type)
+        return held[name].reply(request)
+
+    return {DOCS: show, f"{DOCS}/<name>": asset}
+
+
+class _File:
+    """Content with its ETag, asked for again only to hear that it is the same."""
+
+    def __init__(self, content: bytes, content_type: bytes, policy: bytes = b"default-src 'none'") -> None:
+        self._content = content
+        self._kept: HeaderPairs = [
+            (b"etag", b'"%s"' % hashlib.sha256(content).hexdigest()[:32].encode()),
+            (b"cache-control", b"no-cache"),
+        ]
+        length = (b"content-length", b"%d" % len(content))
+        self._headers = [(b"content-type", content_type), length, (b"content-security-policy", policy), *self._kept]
+
+    def reply(self, request: TenantryRequest) -> Reply:
+        """The content, or 304 for whoever has it."""
+        if request.raw_headers.get(b"if-none-match") == self._kept[0][1]:
+            return Reply(304, list(self._kept))
+        return Reply(200, list(self._headers), self._content)
+
+
+def read_asset(path: str) -> bytes:
+    """One file of Swagger UI, by its path in the package.
+
+    Raises:
+        FileNotFoundError: this version of the package has no such file.
+    """
+    return (files(_PACKAGE) / "templates" / "swagger" / path).read_bytes()

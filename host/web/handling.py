@@ -1,0 +1,53 @@
+"""Handling: one request from the checkpoint through its handler to its answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from host.contracts import Route
+from host.errors import Unavailable
+from host.web.answers import Reply, shape
+from host.web.binding import Binder, compile
+from host.web.checkpoint import Checkpoint
+from host.web.idempotency import IdempotencyKeys, attempt_of
+from host.web.request import TenantryRequest
+from host.web.visit import visit_of
+
+
+class Handling:
+    """What the Quart application calls for every route.
+
+    timeout: seconds a handler may take; a streamed answer may go on longer. secret: the deployment's.
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint, routes: Iterable[tuple[str, Route]], timeout: float, secret: bytes
+    ) -> None:
+        self._checkpoint, self._timeout = checkpoint, timeout
+        self._keys = IdempotencyKeys(timeout, secret)
+        self._binders: dict[int, Binder] = {id(route): compile(route) for _, route in routes}
+
+    async def __call__(self, route: Route, plugin: str, request: TenantryRequest, params: Mapping[str, Any]) -> Reply:
+        """Answer one request.
+
+        Raises:
+            HouseError: whatever the checkpoint or the handler refuses with.
+        """
+        visit = visit_of(request)
+        await self._checkpoint.admit(route, plugin, visit, params)
+        attempt = await attempt_of(request, route, visit.actor)
+        if attempt is not None:
+            return await self._keys.once(attempt, lambda: self._run(route, request, params))
+        try:
+            async with asyncio.timeout(self._timeout) as deadline:
+                return await self._run(route, request, params)
+        except TimeoutError:
+            if deadline.expired():
+                raise Unavailable(f"This took longer than {self._timeout:g} seconds and was given up.") from None
+            raise
+
+    async def _run(self, route: Route, request: TenantryRequest, params: Mapping[str, Any]) -> Reply:
+        result = await self._binders[id(route)](request, params)
+        return shape(result, request.raw_headers, route, request.query_string)

@@ -1,0 +1,100 @@
+"""The pipeline: the plain ASGI layer around every request: its id, its bindings, its headers, its one log line."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
+from typing import Any
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from host.contracts import Origin
+from host.log import logger
+from host.origin import NOBODY, Standing, standing_as
+from host.web.headers import HeaderRules, request_id_of
+from host.web.visit import ANONYMOUS, KEY, Visit
+
+Scope = dict[str, Any]
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_log = logger("host.web")
+
+
+class Pipeline:
+    """ASGI application around the Quart application.
+
+    bound: binds the services of this application for the block. proxies: how many proxies in front may be believed
+    about the client's address.
+    """
+
+    def __init__(
+        self,
+        app: AsgiApp,
+        rules: HeaderRules,
+        bound: Callable[[], AbstractContextManager[None]],
+        proxies: int,
+    ) -> None:
+        self._app, self._rules, self._bound, self._proxies = app, rules, bound, proxies
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one ASGI connection."""
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1003, "reason": "no websockets here"})
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = time.perf_counter()
+        headers = dict(scope["headers"])
+        visit = Visit(request_id_of(headers.get(b"x-request-id")) or str(uuid7()), headers, self._address(scope))
+        scope[KEY] = visit
+        scope["client"] = (visit.address, 0)
+        origin = Origin(visit.request_id, ANONYMOUS, visit.address)
+        with self._bound(), standing_as(Standing(origin, None, NOBODY, "host")):
+            try:
+                await self._app(scope, receive, self._decorated(send, visit))
+            finally:
+                _write_line(scope, visit, time.perf_counter() - began)
+
+    def _decorated(self, send: Send, visit: Visit) -> Send:
+        async def decorated(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                visit.status = message["status"]
+                message["headers"] = [
+                    *message["headers"],
+                    (b"x-request-id", visit.request_id.encode()),
+                    *visit.response_headers,
+                    *self._rules.for_answer(visit.headers),
+                ]
+            await send(message)
+
+        return decorated
+
+    def _address(self, scope: Scope) -> str:
+        """The client's address: as many steps back through X-Forwarded-For as proxies are believed."""
+        peer = (scope.get("client") or ("",))[0]
+        if not self._proxies:
+            return str(peer)
+        said = dict(scope["headers"]).get(b"x-forwarded-for", b"").decode("latin-1")
+        chain = [part.strip() for part in said.split(",") if part.strip()] + [str(peer)]
+        return chain[max(0, len(chain) - 1 - self._proxies)][:64]
+
+
+def _write_line(scope: Scope, visit: Visit, seconds: float) -> None:
+    facts: dict[str, str | int | float | UUID] = {
+        "request": visit.request_id,
+        "status": visit.status,
+        "ms": round(seconds * 1000, 1),
+        "operation": visit.operation,
+    }
+    if visit.tenant_id is not None:
+        facts["tenant"] = visit.tenant_id
+    if visit.actor.id is not None:
+        facts[visit.actor.kind] = visit.actor.id
+    _log.info("%s %s", scope["method"], scope["path"][:500], **facts)

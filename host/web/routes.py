@@ -1,0 +1,152 @@
+"""Routes: the collector with which a plugin's `routes.py` declares its endpoints."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import (
+    Any,
+    Literal,
+    Required,
+    TypedDict,
+    TypeVar,
+    Unpack,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+    overload,
+)
+
+from pydantic import BaseModel
+
+from host.contracts import Accepted, Created, Route
+from host.errors import ConfigurationError
+
+Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Any]])
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+LimitClass = Literal["public", "authenticated", "sign_in"]
+
+API_BASE = "/api/v1"
+"""Every route's path is below this one."""
+
+
+class Declared(TypedDict, total=False):
+    """What may be said of an endpoint; see `host.contracts.Route` for each field."""
+
+    name: Required[str]
+    summary: Required[str]
+    permission: str | None
+    signed_in: bool
+    operator: bool
+    public: bool
+    needs_tenant: bool
+    body: type[BaseModel] | None
+    query: type[BaseModel] | None
+    listing: object
+    returns: object
+    status: int
+    limit_class: LimitClass | None
+    limits: tuple[str, ...]
+    max_body: int | None
+
+
+class Routes(Sequence[Route]):
+    """The endpoints of one plugin, in the order they were declared; hand it to `register_routes` as it is.
+
+    The types of `body` and `query` are read from the handler's annotations, the status from what it returns:
+    `Created` 201, `Accepted` 202, nothing 204, else 200.
+    """
+
+    def __init__(self) -> None:
+        self._routes: list[Route] = []
+
+    def __iter__(self) -> Iterator[Route]:
+        return iter(self._routes)
+
+    def __len__(self) -> int:
+        return len(self._routes)
+
+    @overload
+    def __getitem__(self, index: int) -> Route: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Route]: ...
+
+    def __getitem__(self, index: int | slice) -> Route | Sequence[Route]:
+        return self._routes[index]
+
+    def get(self, path: str, **declared: Unpack[Declared]) -> Callable[[Handler], Handler]:
+        """Declare a GET endpoint; the keywords are the fields of `Declared`."""
+        return self._decorator("GET", path, declared)
+
+    def post(self, path: str, **declared: Unpack[Declared]) -> Callable[[Handler], Handler]:
+        """Declare a POST endpoint; the keywords are the fields of `Declared`."""
+        return self._decorator("POST", path, declared)
+
+    def put(self, path: str, **declared: Unpack[Declared]) -> Callable[[Handler], Handler]:
+        """Declare a PUT endpoint; the keywords are the fields of `Declared`."""
+        return self._decorator("PUT", path, declared)
+
+    def patch(self, path: str, **declared: Unpack[Declared]) -> Callable[[Handler], Handler]:
+        """Declare a PATCH endpoint; the keywords are the fields of `Declared`."""
+        return self._decorator("PATCH", path, declared)
+
+    def delete(self, path: str, **declared: Unpack[Declared]) -> Callable[[Handler], Handler]:
+        """Declare a DELETE endpoint; the keywords are the fields of `Declared`."""
+        return self._decorator("DELETE", path, declared)
+
+    def _decorator(self, method: Method, path: str, declared: Declared) -> Callable[[Handler], Handler]:
+        def declare(handler: Handler) -> Handler:
+            self.add(method, path, handler, **declared)
+            return handler
+
+        return declare
+
+    def add(
+        self, method: Method, path: str, handler: Callable[..., Awaitable[Any]], **declared: Unpack[Declared]
+    ) -> Route:
+        """Declare one endpoint; the keywords are the fields of `Declared`.
+
+        Raises:
+            ConfigurationError: the path does not begin with "/", or an annotation of the handler cannot be read.
+        """
+        name = declared["name"]
+        if not path.startswith("/") or path.startswith(API_BASE + "/"):
+            raise ConfigurationError(f"{name}: the path {path!r} must begin with '/' and is already below {API_BASE}")
+        hints = annotations_of(handler, name)
+        found: dict[str, Any] = {"body": _model(hints.get("body")), "query": _model(hints.get("query"))}
+        found["status"] = _status(hints.get("return", object))
+        route = Route(method=method, path=path, handler=handler, **(found | cast("dict[str, Any]", declared)))
+        self._routes.append(route)
+        return route
+
+
+def annotations_of(handler: Callable[..., Any], name: str) -> dict[str, Any]:
+    """A handler's annotations as types, parameter name -> type.
+
+    Raises:
+        ConfigurationError: one of them names something that its module does not import at run time.
+    """
+    try:
+        return get_type_hints(inspect.unwrap(handler))
+    except NameError as error:
+        raise ConfigurationError(
+            f"{name}: {handler.__qualname__} in {handler.__module__} has an annotation that cannot be read ({error}); "
+            "import it outside `if TYPE_CHECKING`"
+        ) from error
+
+
+def _model(annotation: Any) -> type[BaseModel] | None:
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+
+
+def _status(returned: Any) -> int:
+    if returned is type(None):
+        return 204
+    kinds = [kind for kind in (get_args(returned) if get_origin(returned) else (returned,)) if isinstance(kind, type)]
+    if kinds and all(issubclass(kind, Created) for kind in kinds):
+        return 201
+    if kinds and all(issubclass(kind, Accepted) for kind in kinds):
+        return 202
+    return 200

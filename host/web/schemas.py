@@ -1,0 +1,149 @@
+"""JSON schemas of what routes take and give: pydantic models and Records, named after the plugin they belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Any, Protocol, cast, get_args, get_origin, runtime_checkable
+
+from pydantic import BaseModel, TypeAdapter
+from tortoise import fields
+from tortoise.fields.base import Field
+
+Schema = dict[str, Any]
+
+_FIELDS: tuple[tuple[type[Field[Any]], Schema], ...] = (
+    (fields.UUIDField, {"type": "string", "format": "uuid"}),
+    (fields.DatetimeField, {"type": "string", "format": "date-time"}),
+    (fields.DateField, {"type": "string", "format": "date"}),
+    (fields.BooleanField, {"type": "boolean"}),
+    (fields.FloatField, {"type": "number"}),
+    (fields.DecimalField, {"type": "string", "format": "decimal"}),
+    (fields.SmallIntField, {"type": "integer"}),
+    (fields.BigIntField, {"type": "integer"}),
+    (fields.IntField, {"type": "integer"}),
+    (fields.BinaryField, {"type": "string", "format": "byte"}),
+    (fields.JSONField, {}),
+)
+
+
+@runtime_checkable
+class Rows(Protocol):
+    """Rows with named fields and filters; `host.data.records.Records` is one."""
+
+    model: Any
+    filters: Mapping[str, str]
+    sorts: Sequence[str]
+    default_sort: str
+    search: Sequence[str]
+
+    @property
+    def names(self) -> Sequence[str]: ...
+
+    def field(self, name: str) -> Field[Any]: ...
+
+
+class Components:
+    """The document's `components.schemas`, filled as schemas are asked for."""
+
+    def __init__(self) -> None:
+        self.schemas: dict[str, Schema] = {}
+        self._owners: dict[str, Any] = {}
+
+    def of(self, plugin: str, shape: Any, mode: str = "serialization") -> Schema:
+        """The schema of a model, a Records, or any other type; models are referred to by name.
+
+        mode: "validation" for what is sent to us, "serialization" for what we send.
+        """
+        if shape is None:
+            return {}
+        if isinstance(shape, Rows):
+            return self._refer(plugin, shape.model.__name__, shape, lambda: row_schema(shape))
+        if isinstance(shape, type) and issubclass(shape, BaseModel):
+            name = shape.__name__ if mode == "validation" else f"{shape.__name__}Answer"
+            return self._refer(plugin, name, (shape, mode), lambda: self._model(plugin, shape, mode))
+        if get_origin(shape) in (list, tuple, Sequence):
+            inner = [each for each in get_args(shape) if each is not Ellipsis]
+            return {"type": "array", "items": self.of(plugin, inner[0] if inner else None, mode)}
+        return self._generated(plugin, TypeAdapter(shape).json_schema(mode=cast(Any, mode), ref_template=_TEMPLATE))
+
+    def _refer(self, plugin: str, name: str, owner: Any, make: Any) -> Schema:
+        key = f"{plugin}.{name}"
+        number = 2
+        while key in self._owners and self._owners[key] != owner:  # same name, another shape
+            key, number = f"{plugin}.{name}{number}", number + 1
+        if key not in self._owners:
+            self._owners[key] = owner
+            self.schemas[key] = {}
+            self.schemas[key] = make()
+        return {"$ref": f"#/components/schemas/{key}"}
+
+    def _model(self, plugin: str, model: type[BaseModel], mode: str) -> Schema:
+        schema = self._generated(plugin, model.model_json_schema(mode=cast(Any, mode), ref_template=_TEMPLATE))
+        if mode == "validation" and schema.get("type") == "object" and "properties" in schema:
+            schema.setdefault("additionalProperties", False)
+        return schema
+
+    def _generated(self, plugin: str, schema: Schema) -> Schema:
+        """A schema of pydantic's with its definitions moved to the document's components."""
+        definitions = schema.pop("$defs", {})
+        renamed = {f"{_PREFIX}{name}": f"#/components/schemas/{plugin}.{name}" for name in definitions}
+        for name, each in definitions.items():
+            self.schemas.setdefault(f"{plugin}.{name}", _renamed(each, renamed))
+        return cast(Schema, _renamed(schema, renamed))
+
+
+_PREFIX = "#/$defs/"
+_TEMPLATE = _PREFIX + "{model}"
+
+
+def _renamed(value: Any, references: Mapping[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: references.get(each, each) if key == "$ref" and isinstance(each, str) else _renamed(each, references)
+            for key, each in value.items()
+        }
+    return [_renamed(each, references) for each in value] if isinstance(value, list) else value
+
+
+def row_schema(rows: Rows) -> Schema:
+    """The schema of one row."""
+    properties = {name: field_schema(rows.field(name)) for name in rows.names}
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def field_schema(field: Field[Any]) -> Schema:
+    """The schema of one column's values."""
+    choices: type[Enum] | None = getattr(field, "enum_type", None)
+    if choices is not None:
+        values = [each.value for each in choices]
+        schema: Schema = {"type": "integer" if isinstance(values[0], int) else "string", "enum": values}
+    else:
+        schema = dict(next((found for kind, found in _FIELDS if isinstance(field, kind)), {"type": "string"}))
+        longest = getattr(field, "max_length", None)
+        if schema == {"type": "string"} and isinstance(longest, int):
+            schema["maxLength"] = longest
+    if field.null and "type" in schema:
+        schema["type"] = [schema["type"], "null"]
+        if "enum" in schema:
+            schema["enum"] = [*schema["enum"], None]
+    if field.description:
+        schema["description"] = field.description
+    return schema
+
+
+def filter_schema(rows: Rows, name: str) -> Schema:
+    """The schema of one filter in a list's query string."""
+    lookup = rows.filters[name].rpartition(":")[2]
+    if lookup in {"in", "contains"}:
+        return {"type": "string", "maxLength": 1000}
+    if lookup == "null":
+        return {"type": "boolean"}
+    schema = field_schema(rows.field(name))
+    schema.pop("description", None)
+    kind = schema.get("type")
+    if isinstance(kind, list):
+        schema["type"] = kind[0]
+        if "enum" in schema:
+            schema["enum"] = [each for each in schema["enum"] if each is not None]
+    return schema

@@ -1,0 +1,24 @@
+"""Door for the job runner: runs jobs until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+from host.app import House
+from host.log import logger
+from host.settings import Settings
+
+_log = logger("host.worker")
+
+
+async def run(settings: Settings) -> None:
+    """Run jobs until SIGTERM or SIGINT; what is running is given time to finish, the rest is taken up elsewhere."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(each, stop.set)
+    async with House.open(settings, jobs=True):
+        _log.info("worker ready")
+        await stop.wait()
+        _log.info("worker stopping")

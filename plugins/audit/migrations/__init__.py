@@ -1,0 +1,1 @@
+"""Tables of audit, step by step; append-only."""

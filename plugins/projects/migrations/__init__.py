@@ -1,0 +1,1 @@
+"""Tables of projects, step by step; append-only."""

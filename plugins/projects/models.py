@@ -1,0 +1,145 @@
+"""Project, ProjectMember, Task: the rows of this plugin."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from tortoise import fields
+from tortoise.fields.base import Field
+from tortoise.indexes import Index
+from tortoise.models import Model
+
+from host.sdk import TenantModel
+
+
+class ProjectStatus(StrEnum):
+    """active: takes new tasks. archived: kept to be read."""
+
+    ACTIVE = "active"
+    ARCHIVED = "archived"
+
+
+class ProjectRole(StrEnum):
+    """What a person does in a project, for people to read; what they may do is said by their tenant role."""
+
+    LEAD = "lead"
+    MEMBER = "member"
+    VIEWER = "viewer"
+
+
+class TaskStatus(StrEnum):
+    """todo and in_progress are open; done and cancelled are closed."""
+
+    TODO = "todo"
+    IN_PROGRESS = "in_progress"
+    DONE = "done"
+    CANCELLED = "cancelled"
+
+
+class Priority(StrEnum):
+    """How urgent a task is, the least urgent first."""
+
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+    URGENT = "urgent"
+
+
+_PRIORITIES = tuple(Priority)
+_RANKS = {priority: rank for rank, priority in enumerate(_PRIORITIES, 1)}
+
+
+class PriorityField(Field[Priority]):
+    """A `Priority` everywhere in the code and the API, its rank (1 = low) in the database, so that sorting works."""
+
+    SQL_TYPE = "SMALLINT"
+    field_type = Priority
+    enum_type = Priority
+
+    def to_db_value(self, value: Any, instance: type[Model] | Model) -> int | None:
+        """The rank; ValueError says when there is no such priority."""
+        return None if value is None else _RANKS[Priority(value)]
+
+    def to_python_value(self, value: Any) -> Priority | None:
+        """The priority of a rank read from the database, or of a name."""
+        if value is None or isinstance(value, Priority):
+            return value
+        return _PRIORITIES[value - 1] if isinstance(value, int) else Priority(value)
+
+
+class Project(TenantModel):
+    """A piece of work with people and tasks; `slug` never changes."""
+
+    name = fields.CharField(max_length=200)
+    slug = fields.CharField(max_length=63)
+    description = fields.TextField(default="")
+    status = fields.CharEnumField(ProjectStatus, max_length=20, default=ProjectStatus.ACTIVE)
+    created_by = fields.UUIDField(null=True)  # null: made by a job or a command
+    version = fields.IntField(default=1)
+    created_at = fields.DatetimeField(auto_now_add=True)
+    updated_at = fields.DatetimeField(auto_now=True)
+
+    class Meta:
+        table = "projects_projects"
+        unique_together = (("tenant_id", "slug"),)
+        indexes = (
+            Index(fields=("tenant_id", "created_at", "id")),
+            Index(fields=("tenant_id", "updated_at", "id")),
+            Index(fields=("tenant_id", "name", "id")),
+            Index(fields=("tenant_id", "status", "created_at", "id")),
+        )
+
+
+class ProjectMember(TenantModel):
+    """A person's place in a project."""
+
+    project: fields.ForeignKeyRelation[Project] = fields.ForeignKeyField("projects.Project", related_name=False)
+    project_id: UUID
+    user_id = fields.UUIDField()
+    role = fields.CharEnumField(ProjectRole, max_length=20, default=ProjectRole.MEMBER)
+    version = fields.IntField(default=1)
+    created_at = fields.DatetimeField(auto_now_add=True)
+    updated_at = fields.DatetimeField(auto_now=True)
+
+    class Meta:
+        table = "projects_members"
+        unique_together = (("tenant_id", "project_id", "user_id"),)
+        indexes = (
+            Index(fields=("tenant_id", "project_id", "created_at", "id")),
+            Index(fields=("tenant_id", "user_id", "created_at", "id")),
+        )
+
+
+class Task(TenantModel):
+    """A thing to be done in a project, perhaps by someone, perhaps by a day."""
+
+    project: fields.ForeignKeyRelation[Project] = fields.ForeignKeyField("projects.Project", related_name=False)
+    project_id: UUID
+    title = fields.CharField(max_length=200)
+    description = fields.TextField(default="")
+    status = fields.CharEnumField(TaskStatus, max_length=20, default=TaskStatus.TODO)
+    priority = PriorityField(default=Priority.NORMAL)
+    assignee_id = fields.UUIDField(null=True)
+    due_on = fields.DateField(null=True)
+    tags: fields.Field[list[str]] = fields.JSONField(default=list)  # list of strings, each once, in the order given
+    created_by = fields.UUIDField(null=True)  # null: made by a job or a command
+    overdue_announced_at = fields.DatetimeField(null=True)  # set once per due date; see tasks.py
+    version = fields.IntField(default=1)
+    created_at = fields.DatetimeField(auto_now_add=True)
+    updated_at = fields.DatetimeField(auto_now=True)
+
+    class Meta:
+        table = "projects_tasks"
+        indexes = (
+            Index(fields=("tenant_id", "created_at", "id")),
+            Index(fields=("tenant_id", "updated_at", "id")),
+            Index(fields=("tenant_id", "due_on", "id")),
+            Index(fields=("tenant_id", "priority", "id")),
+            Index(fields=("tenant_id", "title", "id")),
+            Index(fields=("tenant_id", "project_id", "created_at", "id")),
+            Index(fields=("tenant_id", "assignee_id", "created_at", "id")),
+            Index(fields=("tenant_id", "status", "created_at", "id")),
+            Index(fields=("tenant_id", "status", "due_on", "id")),  # also what the overdue schedule reads
+        )

@@ -1,0 +1,46 @@
+"""What the projects plugin brings: its hook implementations and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import BaseModel
+
+from host.sdk import EventType, Limit, Permission, Route, Task, TenantModel, hookimpl
+
+from . import events, models, routes, service, settings, tasks
+
+
+@hookimpl
+def register_routes() -> Sequence[Route]:
+    return tuple(routes.routes)
+
+
+@hookimpl
+def register_models() -> Sequence[type[TenantModel]]:
+    return (models.Project, models.ProjectMember, models.Task)
+
+
+@hookimpl
+def register_tenant_settings() -> type[BaseModel]:
+    return settings.TenantSettings
+
+
+@hookimpl
+def register_permissions() -> Sequence[Permission]:
+    return routes.PERMISSIONS
+
+
+@hookimpl
+def register_limits() -> Sequence[Limit]:
+    return service.LIMITS
+
+
+@hookimpl
+def register_tasks() -> Sequence[Task]:
+    return tasks.TASKS
+
+
+@hookimpl
+def register_events() -> Sequence[EventType]:
+    return events.EVENTS

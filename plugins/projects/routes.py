@@ -1,0 +1,273 @@
+"""The HTTP resources of this plugin: parse, call the service, shape the answer."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import BaseModel, Field, StringConstraints
+
+from host.sdk import Created, Page, Permission, Query, Routes, Row
+
+from . import service
+from .models import Priority, ProjectRole, ProjectStatus, TaskStatus
+from .service import MEMBERS, PROJECTS, TASKS
+
+routes = Routes()
+
+_ADMINS, _MEMBERS, _ALL = ("admin",), ("admin", "member"), ("admin", "member", "viewer")
+
+PERMISSIONS = (
+    Permission("projects.projects.create", "Create projects", _MEMBERS),
+    Permission("projects.projects.read", "See projects", _ALL),
+    Permission("projects.projects.update", "Rename, describe and archive projects", _MEMBERS),
+    Permission("projects.projects.delete", "Delete projects with all their tasks", _ADMINS),
+    Permission("projects.members.read", "See who is in a project", _ALL),
+    Permission("projects.members.update", "Add people to projects, change their roles, remove them", _MEMBERS),
+    Permission("projects.tasks.create", "Create tasks", _MEMBERS),
+    Permission("projects.tasks.read", "See tasks", _ALL),
+    Permission("projects.tasks.update", "Change tasks", _MEMBERS),
+    Permission("projects.tasks.delete", "Delete tasks", _MEMBERS),
+)
+
+Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+Prose = Annotated[str, StringConstraints(max_length=20_000)]
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$")]
+Tag = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=50)]
+Tags = Annotated[list[Tag], Field(max_length=20)]
+
+
+class NewProject(BaseModel, extra="forbid"):
+    name: Line
+    slug: Slug | None = None
+    description: Prose = ""
+
+
+class ProjectChanges(BaseModel, extra="forbid"):
+    """Only fields that are sent change; the defaults below are never stored."""
+
+    name: Line = ""
+    description: Prose = ""
+    status: ProjectStatus = ProjectStatus.ACTIVE
+
+
+class MemberRole(BaseModel, extra="forbid"):
+    role: ProjectRole = ProjectRole.MEMBER
+
+
+class NewTask(BaseModel, extra="forbid"):
+    title: Line
+    description: Prose = ""
+    status: TaskStatus = TaskStatus.TODO
+    priority: Priority = Priority.NORMAL
+    assignee_id: UUID | None = None
+    due_on: date | None = None
+    tags: Tags = []
+
+
+class TaskChanges(BaseModel, extra="forbid"):
+    """Only fields that are sent change; the defaults below are never stored, except null where it is allowed."""
+
+    title: Line = ""
+    description: Prose = ""
+    status: TaskStatus = TaskStatus.TODO
+    priority: Priority = Priority.NORMAL
+    assignee_id: UUID | None = None
+    due_on: date | None = None
+    tags: Tags = []
+
+
+class BulkStatus(BaseModel, extra="forbid"):
+    ids: Annotated[list[UUID], Field(min_length=1, max_length=100)]
+    status: TaskStatus
+
+
+# -- projects --------------------------------------------------------------------------------------------
+
+
+@routes.get(
+    "/projects",
+    permission="projects.projects.read",
+    name="projects.list",
+    summary="List the projects",
+    listing=PROJECTS,
+    returns=PROJECTS,
+)
+async def list_projects(query: Query) -> Page:
+    return await PROJECTS.page(query)
+
+
+@routes.post(
+    "/projects",
+    permission="projects.projects.create",
+    name="projects.create",
+    summary="Create a project, led by you",
+    returns=PROJECTS,
+)
+async def create_project(body: NewProject) -> Created:
+    project = await service.create_project(body.name, slug=body.slug, description=body.description)
+    return Created(project, f"/projects/{project['id']}")
+
+
+@routes.get(
+    "/projects/<uuid:project_id>",
+    permission="projects.projects.read",
+    name="projects.get",
+    summary="Read a project",
+    returns=PROJECTS,
+)
+async def get_project(project_id: UUID) -> Row:
+    return await PROJECTS.get(project_id)
+
+
+@routes.patch(
+    "/projects/<uuid:project_id>",
+    permission="projects.projects.update",
+    name="projects.update",
+    summary="Change a project's name, description or status",
+    returns=PROJECTS,
+)
+async def change_project(project_id: UUID, body: ProjectChanges, if_match: int | None) -> Row:
+    return await service.change_project(project_id, body.model_dump(exclude_unset=True), version=if_match)
+
+
+@routes.delete(
+    "/projects/<uuid:project_id>",
+    permission="projects.projects.delete",
+    name="projects.delete",
+    summary="Delete a project with all its tasks",
+)
+async def delete_project(project_id: UUID, if_match: int | None) -> None:
+    await service.delete_project(project_id, version=if_match)
+
+
+# -- people ----------------------------------------------------------------------------------------------
+
+
+@routes.get(
+    "/projects/<uuid:project_id>/members",
+    permission="projects.members.read",
+    name="members.list",
+    summary="List the people of a project",
+    listing=MEMBERS,
+    returns=MEMBERS,
+)
+async def list_members(project_id: UUID, query: Query) -> Page:
+    await PROJECTS.get(project_id)
+    return await MEMBERS.page(query, project_id=project_id)
+
+
+@routes.get(
+    "/projects/<uuid:project_id>/members/<uuid:user_id>",
+    permission="projects.members.read",
+    name="members.get",
+    summary="Read a person's place in a project",
+    returns=MEMBERS,
+)
+async def get_member(project_id: UUID, user_id: UUID) -> Row:
+    return await service.member(project_id, user_id)
+
+
+@routes.put(
+    "/projects/<uuid:project_id>/members/<uuid:user_id>",
+    permission="projects.members.update",
+    name="members.set",
+    summary="Give a member of the organisation a role in a project",
+    returns=MEMBERS,
+)
+async def set_member(project_id: UUID, user_id: UUID, body: MemberRole, if_match: int | None) -> Row | Created:
+    member, joined = await service.set_member(project_id, user_id, body.role, version=if_match)
+    return Created(member, f"/projects/{project_id}/members/{user_id}") if joined else member
+
+
+@routes.delete(
+    "/projects/<uuid:project_id>/members/<uuid:user_id>",
+    permission="projects.members.update",
+    name="members.remove",
+    summary="Take a person out of a project",
+)
+async def remove_member(project_id: UUID, user_id: UUID, if_match: int | None) -> None:
+    await service.remove_member(project_id, user_id, version=if_match)
+
+
+# -- tasks -----------------------------------------------------------------------------------------------
+
+
+@routes.get(
+    "/projects/<uuid:project_id>/tasks",
+    permission="projects.tasks.read",
+    name="tasks.list_in_project",
+    summary="List the tasks of a project",
+    listing=TASKS,
+    returns=TASKS,
+)
+async def list_project_tasks(project_id: UUID, query: Query) -> Page:
+    await PROJECTS.get(project_id)
+    return await TASKS.page(query, project_id=project_id)
+
+
+@routes.post(
+    "/projects/<uuid:project_id>/tasks",
+    permission="projects.tasks.create",
+    name="tasks.create",
+    summary="Create a task in a project",
+    returns=TASKS,
+)
+async def create_task(project_id: UUID, body: NewTask) -> Created:
+    task = await service.create_task(project_id, **dict(body))
+    return Created(task, f"/tasks/{task['id']}")
+
+
+@routes.get(
+    "/tasks",
+    permission="projects.tasks.read",
+    name="tasks.list",
+    summary="List the tasks of all projects",
+    listing=TASKS,
+    returns=TASKS,
+)
+async def list_tasks(query: Query) -> Page:
+    return await TASKS.page(query)
+
+
+@routes.post(
+    "/tasks/bulk-status",
+    permission="projects.tasks.update",
+    name="tasks.set_statuses",
+    summary="Give up to 100 tasks one status, all or none",
+)
+async def set_statuses(body: BulkStatus) -> dict[str, list[Row]]:
+    return {"tasks": await service.set_statuses(body.ids, body.status)}
+
+
+@routes.get(
+    "/tasks/<uuid:task_id>",
+    permission="projects.tasks.read",
+    name="tasks.get",
+    summary="Read a task",
+    returns=TASKS,
+)
+async def get_task(task_id: UUID) -> Row:
+    return await TASKS.get(task_id)
+
+
+@routes.patch(
+    "/tasks/<uuid:task_id>",
+    permission="projects.tasks.update",
+    name="tasks.update",
+    summary="Change a task",
+    returns=TASKS,
+)
+async def change_task(task_id: UUID, body: TaskChanges, if_match: int | None) -> Row:
+    return await service.change_task(task_id, body.model_dump(exclude_unset=True), version=if_match)
+
+
+@routes.delete(
+    "/tasks/<uuid:task_id>",
+    permission="projects.tasks.delete",
+    name="tasks.delete",
+    summary="Delete a task",
+)
+async def delete_task(task_id: UUID, if_match: int | None) -> None:
+    await service.delete_task(task_id, version=if_match)

@@ -1,0 +1,333 @@
+"""The rules of projects, their people and their tasks; each function that changes something is one unit of work."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from host.sdk import (
+    Conflict,
+    Limit,
+    NotFound,
+    Records,
+    Row,
+    UnitOfWork,
+    ValidationFailed,
+    actor,
+    give_back,
+    is_member,
+    spend,
+    unit_of_work,
+)
+
+from .events import (
+    ProjectCreated,
+    ProjectDeleted,
+    ProjectMemberRemoved,
+    ProjectMemberSet,
+    ProjectUpdated,
+    TaskAssigned,
+    TaskCompleted,
+    TaskCreated,
+    TaskDeleted,
+    TaskUpdated,
+)
+from .models import Priority, Project, ProjectMember, ProjectRole, ProjectStatus, Task, TaskStatus
+
+QUOTA = "projects.projects"
+LIMITS = (Limit(QUOTA, "quota", "How many projects there may be at a time", unit="projects", default="3"),)
+SLUG_LENGTH = 63
+
+PROJECTS = Records(
+    Project,
+    filters={"status": "exact", "slug": "exact", "created_by": "exact"},
+    sorts=("created_at", "updated_at", "name"),
+    search=("name", "description"),
+)
+
+MEMBERS = Records(ProjectMember, filters={"role": "exact", "user_id": "exact"}, sorts=("created_at",))
+
+TASKS = Records(
+    Task,
+    fields=(
+        "id",
+        "project_id",
+        "title",
+        "description",
+        "status",
+        "priority",
+        "assignee_id",
+        "due_on",
+        "tags",
+        "created_by",
+        "version",
+        "created_at",
+        "updated_at",
+    ),
+    filters={
+        "project_id": "exact",
+        "status": "in",
+        "priority": "in",
+        "assignee_id": "exact",
+        "due_before": "due_on:lt",
+        "due_after": "due_on:gt",
+        "tag": "tags:has",
+    },
+    sorts=("created_at", "updated_at", "due_on", "priority", "title"),
+    search=("title", "description"),
+)
+
+
+# -- projects --------------------------------------------------------------------------------------------
+
+
+async def create_project(name: str, *, slug: str | None = None, description: str = "") -> Row:
+    """Create a project, led by whoever creates it; the slug is made from the name when none is given.
+
+    Raises:
+        Conflict: the slug is taken.
+        QuotaExceeded: the plan allows no more projects.
+    """
+    person = actor().user_id
+    async with unit_of_work() as work:
+        await spend(QUOTA)
+        chosen = await _free_slug(name) if slug is None else await _untaken(slug)
+        row = await PROJECTS.insert(name=name, slug=chosen, description=description, created_by=person)
+        if person is not None:
+            await ProjectMember.create(project_id=row["id"], user_id=person, role=ProjectRole.LEAD)
+        work.record("projects.projects.create", "project", str(row["id"]), after=row)
+        work.announce(ProjectCreated(project_id=row["id"], name=name, created_by=person))
+    return row
+
+
+async def change_project(project_id: UUID, changes: Mapping[str, Any], *, version: int | None = None) -> Row:
+    """Change name, description or status.
+
+    Raises:
+        NotFound: this tenant has no such project.
+        PreconditionFailed: `version` is no longer the project's.
+    """
+    async with unit_of_work() as work:
+        change = await PROJECTS.change(project_id, changes, version=version)
+        if change.changed_after:
+            work.record(
+                "projects.projects.update",
+                "project",
+                str(project_id),
+                before=change.changed_before,
+                after=change.changed_after,
+            )
+            work.announce(ProjectUpdated(project_id=project_id, changed=tuple(sorted(change.changed_after))))
+    return change.after
+
+
+async def delete_project(project_id: UUID, *, version: int | None = None) -> None:
+    """Delete a project with its people and tasks, each task recorded, and give its place in the quota back.
+
+    Raises:
+        NotFound: this tenant has no such project.
+        PreconditionFailed: `version` is no longer the project's.
+    """
+    async with unit_of_work() as work:
+        # Locked first: a task created meanwhile would otherwise go unrecorded.
+        if await Project.filter(id=project_id).select_for_update().first() is None:
+            raise NotFound()
+        tasks = await _delete_contents(work, project_id)
+        row = await PROJECTS.remove(project_id, version=version)
+        await give_back(QUOTA)
+        work.record("projects.projects.delete", "project", str(project_id), before=row)
+        work.announce(ProjectDeleted(project_id=project_id, name=row["name"], tasks=tasks))
+
+
+async def _delete_contents(work: UnitOfWork, project_id: UUID) -> int:
+    tasks = await Task.filter(project_id=project_id).values("id", "title", "status", "assignee_id")
+    for task in tasks:
+        work.record("projects.tasks.delete", "task", str(task.pop("id")), before={**task, "project_id": project_id})
+    await Task.filter(project_id=project_id).delete()
+    await ProjectMember.filter(project_id=project_id).delete()
+    return len(tasks)
+
+
+async def _untaken(slug: str) -> str:
+    if await PROJECTS.find(slug=slug) is not None:
+        raise Conflict(f"A project with the slug {slug!r} exists already.", details={"slug": slug})
+    return slug
+
+
+async def _free_slug(name: str) -> str:
+    """A slug made from the name, numbered when it is taken; two at the same instant end in a Conflict."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    stem = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[: SLUG_LENGTH - 6].strip("-") or "project"
+    taken = {row["slug"] for row in await Project.filter(slug__startswith=stem).values("slug")}
+    if stem not in taken:
+        return stem
+    return next(slug for number in range(2, len(taken) + 3) if (slug := f"{stem}-{number}") not in taken)
+
+
+# -- people ----------------------------------------------------------------------------------------------
+
+
+async def set_member(
+    project_id: UUID, user_id: UUID, role: ProjectRole, *, version: int | None = None
+) -> tuple[Row, bool]:
+    """Give a person a role in a project; returns the row and whether the person is new there.
+
+    Raises:
+        NotFound: this tenant has no such project.
+        ValidationFailed: the person does not belong to this tenant.
+        PreconditionFailed: `version` is no longer the membership's.
+    """
+    async with unit_of_work() as work:
+        await PROJECTS.get(project_id)
+        await _ensure_member("user_id", user_id)
+        known = await MEMBERS.find(project_id=project_id, user_id=user_id)
+        if known is None:
+            row = await MEMBERS.insert(project_id=project_id, user_id=user_id, role=role)
+            before, after = None, row
+        else:
+            change = await MEMBERS.change(known["id"], {"role": role}, version=version)
+            row, before, after = change.after, change.changed_before, change.changed_after
+        if after:
+            resource_id = f"{project_id}/{user_id}"
+            work.record("projects.members.update", "project_member", resource_id, before=before, after=after)
+            work.announce(ProjectMemberSet(project_id=project_id, user_id=user_id, role=role))
+    return row, known is None
+
+
+async def remove_member(project_id: UUID, user_id: UUID, *, version: int | None = None) -> None:
+    """Take a person out of a project; tasks stay assigned as they are.
+
+    Raises:
+        NotFound: this tenant has no such project, or the person is not in it.
+        PreconditionFailed: `version` is no longer the membership's.
+    """
+    async with unit_of_work() as work:
+        row = await member(project_id, user_id)
+        await MEMBERS.remove(row["id"], version=version)
+        work.record("projects.members.delete", "project_member", f"{project_id}/{user_id}", before=row)
+        work.announce(ProjectMemberRemoved(project_id=project_id, user_id=user_id))
+
+
+async def member(project_id: UUID, user_id: UUID) -> Row:
+    """A person's place in a project.
+
+    Raises:
+        NotFound: this tenant has no such project, or the person is not in it.
+    """
+    found = await MEMBERS.find(project_id=project_id, user_id=user_id)
+    if found is None:
+        raise NotFound()
+    return found
+
+
+async def _ensure_member(field: str, user_id: UUID) -> None:
+    if not await is_member(user_id):
+        raise ValidationFailed(details={field: "This person does not belong to this organisation."})
+
+
+# -- tasks -----------------------------------------------------------------------------------------------
+
+
+async def create_task(
+    project_id: UUID,
+    title: str,
+    *,
+    description: str = "",
+    status: TaskStatus = TaskStatus.TODO,
+    priority: Priority = Priority.NORMAL,
+    assignee_id: UUID | None = None,
+    due_on: date | None = None,
+    tags: Sequence[str] = (),
+) -> Row:
+    """Create a task in an active project.
+
+    Raises:
+        NotFound: this tenant has no such project.
+        Conflict: the project is archived.
+        ValidationFailed: the assignee does not belong to this tenant.
+    """
+    async with unit_of_work() as work:
+        project = await PROJECTS.get(project_id)
+        if project["status"] == ProjectStatus.ARCHIVED:
+            raise Conflict("The project is archived; make it active again to add tasks.")
+        if assignee_id is not None:
+            await _ensure_member("assignee_id", assignee_id)
+        row = await TASKS.insert(
+            project_id=project_id,
+            title=title,
+            description=description,
+            status=status,
+            priority=priority,
+            assignee_id=assignee_id,
+            due_on=due_on,
+            tags=list(dict.fromkeys(tags)),
+            created_by=actor().user_id,
+        )
+        work.record("projects.tasks.create", "task", str(row["id"]), after=row)
+        work.announce(TaskCreated(task_id=row["id"], project_id=project_id, title=title, created_by=row["created_by"]))
+        _announce_milestones(work, row, row)
+    return row
+
+
+async def change_task(task_id: UUID, changes: Mapping[str, Any], *, version: int | None = None) -> Row:
+    """Change any of title, description, status, priority, assignee_id, due_on, tags.
+
+    Raises:
+        NotFound: this tenant has no such task.
+        ValidationFailed: the assignee does not belong to this tenant.
+        PreconditionFailed: `version` is no longer the task's.
+    """
+    if changes.get("assignee_id") is not None:
+        await _ensure_member("assignee_id", changes["assignee_id"])
+    async with unit_of_work() as work:
+        return await _change(work, task_id, changes, version)
+
+
+async def set_statuses(task_ids: Sequence[UUID], status: TaskStatus) -> list[Row]:
+    """Give many tasks one status, all or none; returns them in the order asked.
+
+    Raises:
+        NotFound: this tenant lacks at least one of them.
+    """
+    async with unit_of_work() as work:
+        # In order of id: two of these over the same tasks wait for each other instead of dead-locking.
+        rows = {task_id: await _change(work, task_id, {"status": status}, None) for task_id in sorted(set(task_ids))}
+    return [rows[task_id] for task_id in dict.fromkeys(task_ids)]
+
+
+async def delete_task(task_id: UUID, *, version: int | None = None) -> None:
+    """Delete a task.
+
+    Raises:
+        NotFound: this tenant has no such task.
+        PreconditionFailed: `version` is no longer the task's.
+    """
+    async with unit_of_work() as work:
+        row = await TASKS.remove(task_id, version=version)
+        work.record("projects.tasks.delete", "task", str(task_id), before=row)
+        work.announce(TaskDeleted(task_id=task_id, project_id=row["project_id"], title=row["title"]))
+
+
+async def _change(work: UnitOfWork, task_id: UUID, changes: Mapping[str, Any], version: int | None) -> Row:
+    # Another due date makes the task one that may become overdue again.
+    stored = {**changes, "overdue_announced_at": None} if "due_on" in changes else changes
+    change = await TASKS.change(task_id, stored, version=version)
+    if change.changed_after:
+        before, after = change.changed_before, change.changed_after
+        work.record("projects.tasks.update", "task", str(task_id), before=before, after=after)
+        work.announce(TaskUpdated(task_id=task_id, project_id=change.after["project_id"], changed=tuple(sorted(after))))
+        _announce_milestones(work, change.after, after)
+    return change.after
+
+
+def _announce_milestones(work: UnitOfWork, task: Row, changed: Mapping[str, Any]) -> None:
+    """Tell that the task was given to someone, or is done, when that is among what changed."""
+    facts = {"task_id": task["id"], "project_id": task["project_id"], "title": task["title"]}
+    if changed.get("assignee_id") is not None:
+        work.announce(TaskAssigned(**facts, assignee_id=task["assignee_id"], assigned_by=actor().user_id))
+    if changed.get("status") == TaskStatus.DONE:
+        work.announce(TaskCompleted(**facts, completed_by=actor().user_id))

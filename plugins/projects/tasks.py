@@ -1,0 +1,62 @@
+"""Background work: announces tasks whose due day has passed, each once per due date."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import cast
+
+from host.sdk import Task as BackgroundTask
+from host.sdk import tenant_settings, unit_of_work
+
+from .events import TaskOverdue
+from .models import Task, TaskStatus
+from .settings import TenantSettings
+
+BATCH = 200  # tasks per unit of work: keeps each transaction short
+
+
+async def announce_overdue() -> int:
+    """Announce every open task due before today (UTC) that has not been announced; returns how many."""
+    if not (await tenant_settings(TenantSettings)).announce_overdue:
+        return 0
+    announced = 0
+    while batch := await _announce_batch():
+        announced += batch
+    return announced
+
+
+async def _announce_batch() -> int:
+    now = datetime.now(UTC)
+    async with unit_of_work() as work:
+        due = await (
+            Task.filter(
+                status__in=[TaskStatus.TODO, TaskStatus.IN_PROGRESS],
+                due_on__lt=now.date(),
+                overdue_announced_at__isnull=True,
+            )
+            .order_by("due_on", "id")
+            .limit(BATCH)
+            .select_for_update(skip_locked=True)
+        )
+        await Task.filter(id__in=[task.id for task in due]).update(overdue_announced_at=now)
+        for task in due:
+            work.announce(
+                TaskOverdue(
+                    task_id=task.id,
+                    project_id=task.project_id,
+                    title=task.title,
+                    assignee_id=task.assignee_id,
+                    due_on=cast(date, task.due_on),  # the query leaves out tasks without one
+                )
+            )
+    return len(due)
+
+
+TASKS = (
+    BackgroundTask(
+        name="announce_overdue",
+        run=announce_overdue,
+        summary="Announce tasks whose due day has passed",
+        every=timedelta(hours=1),
+    ),
+)

@@ -1,0 +1,105 @@
+"""The current tenant: bind it, ask for it, and the one named way across the walls.
+
+A tenant is bound for the length of a request, a job or a command. No value of the binding means "all
+tenants": code that has bound nothing and is not inside `across(reason)` cannot query tenant data at all.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from uuid import UUID
+
+_log = logging.getLogger("tenants.across")
+
+
+class TenantMissing(RuntimeError):  # noqa: N818 - the field's word for it
+    """A tenant-scoped query was built or run with no tenant bound."""
+
+
+class WrongTenant(RuntimeError):  # noqa: N818
+    """A row of one tenant was about to be read, written or linked while another tenant was bound."""
+
+
+class Unscoped(TypeError):  # noqa: N818
+    """A way to reach tenants' rows that no wall can scope was refused; the message names the way that can."""
+
+
+@dataclass(frozen=True, slots=True)
+class Across:
+    """What `across` binds instead of a tenant: leave to read every tenant's rows, with the reason why."""
+
+    reason: str
+
+
+_scope: ContextVar[UUID | Across | None] = ContextVar("tenant", default=None)
+
+
+def scope() -> UUID | Across:
+    """The bound tenant's id, or the `Across` in force.
+
+    Raises:
+        TenantMissing: neither is bound.
+    """
+    bound = _scope.get()
+    if bound is None:
+        raise TenantMissing("no tenant is bound here: wrap the call in tenants.context.bind(tenant_id)")
+    return bound
+
+
+def current() -> UUID:
+    """The bound tenant's id.
+
+    Raises:
+        TenantMissing: no tenant is bound, or `across` is in force.
+    """
+    bound = scope()
+    if isinstance(bound, Across):
+        raise TenantMissing(f"no single tenant is bound inside across({bound.reason!r})")
+    return bound
+
+
+def current_or_none() -> UUID | None:
+    """The bound tenant's id, or None when no tenant is bound or `across` is in force."""
+    bound = _scope.get()
+    return bound if isinstance(bound, UUID) else None
+
+
+def is_across() -> bool:
+    """Whether `across` is in force."""
+    return isinstance(_scope.get(), Across)
+
+
+@contextmanager
+def bind(tenant_id: UUID | None) -> Iterator[None]:
+    """Bind a tenant (None: none) for the block; the earlier binding comes back afterwards."""
+    token = _scope.set(tenant_id)
+    try:
+        yield
+    finally:
+        _scope.reset(token)
+
+
+def enter(tenant_id: UUID | None) -> None:
+    """Bind a tenant from here to the end of the `bind` block that surrounds the caller."""
+    _scope.set(tenant_id)
+
+
+@contextmanager
+def across(reason: str) -> Iterator[None]:
+    """Leave to read every tenant's rows for the block; logged with its reason, absent from `host.sdk`.
+
+    Raises:
+        ValueError: the reason is blank.
+    """
+    if not reason.strip():
+        raise ValueError("across() needs a reason that a reader of the log will understand")
+    _log.info("across tenants: %s", reason)
+    token = _scope.set(Across(reason))
+    try:
+        yield
+    finally:
+        _scope.reset(token)

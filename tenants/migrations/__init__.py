@@ -1,0 +1,1 @@
+"""Tables of tenants, step by step; append-only."""

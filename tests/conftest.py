@@ -1,0 +1,96 @@
+"""What tests of every room share: the databases they run on, each test with one of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from tortoise.utils import generate_schema_for_client
+
+from host.data import walls
+from host.data.database import Database
+from host.data.migrations import Migrations
+
+BACKENDS = ["sqlite", *(["postgres"] if os.environ.get("TEST_DATABASE_URL") else [])]
+APPS: Mapping[str, Sequence[str]] = {
+    "tenants": ("tenants.models",),
+    "host": ("host.identity.models", "host.jobs.models", "host.limits.models", "host.web.models"),
+}
+
+Places = Callable[[], Awaitable[Mapping[str, Any]]]
+MakeDatabase = Callable[..., Awaitable[Database]]
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> str:
+    """sqlite always; postgres where TEST_DATABASE_URL names a login that may make databases and roles."""
+    return str(request.param)
+
+
+async def administer(statement: str) -> None:
+    connection = await asyncpg.connect(os.environ["TEST_DATABASE_URL"])
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+async def new_place(backend: str, tmp_path: Path) -> AsyncIterator[Places]:
+    """Makes empty databases, as keyword arguments of `Database`; they are dropped afterwards."""
+    made: list[str] = []
+
+    async def make() -> Mapping[str, Any]:
+        name = f"tenantry_test_{uuid4().hex[:12]}"
+        if backend == "sqlite":
+            return {"path": tmp_path / f"{name}.sqlite3"}
+        await administer(f'CREATE DATABASE "{name}"')
+        made.append(name)
+        return {"url": urlsplit(os.environ["TEST_DATABASE_URL"])._replace(path=f"/{name}").geturl()}
+
+    yield make
+    for name in made:
+        await administer(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+async def new_database(new_place: Places) -> AsyncIterator[MakeDatabase]:
+    """Makes open databases of the given apps: migrated where migrations are given, else made from the models."""
+    async with AsyncExitStack() as stack:
+
+        async def make(
+            apps: Mapping[str, Sequence[ModuleType | str]] = APPS,
+            migrations: Mapping[str, str] | None = None,
+            **settings: Any,
+        ) -> Database:
+            place = await new_place()
+            database = Database(
+                **place, apps=apps, migrations=migrations, **{"cursor_key": b"test", "timeout": 10.0, **settings}
+            )
+            await database.open()
+            stack.push_async_callback(database.close)
+            if migrations:
+                await Migrations(database).migrate()
+            else:
+                async with database.owner() as client:
+                    await generate_schema_for_client(client, safe=False)
+                await walls.secure(database)
+            return database
+
+        yield make
+
+
+@pytest.fixture
+async def database(new_database: MakeDatabase) -> AsyncIterator[Database]:
+    """The tables of tenants and host, made from the models, and bound."""
+    made = await new_database()
+    with made.bind():
+        yield made

@@ -1,0 +1,145 @@
+"""Fixtures: the services that identity needs, over a real database, and what they were told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from typing import Any, cast
+from uuid import UUID
+
+import pytest
+from pydantic import SecretStr
+
+from host.contracts import Action, Actor, Event, Origin
+from host.data.database import Database
+from host.data.transactions import Transactions
+from host.limits.rates import Bucket
+from host.origin import acting
+from host.services import Services, offering
+from host.settings import IdentitySettings, RatesSettings, Settings
+from tenants.context import bind
+from tenants.models import Membership, Role, Tenant, User
+
+PASSWORD = "a long enough passphrase"
+
+
+@dataclass(slots=True)
+class Taken:
+    """What the counting below answers, as host.limits.rates does."""
+
+    allowed: bool
+    reset_seconds: int = 7
+
+
+@dataclass(slots=True)
+class Counting:
+    """Rates counted in memory; what Redis does with them is tested under limits."""
+
+    used: dict[str, int] = field(default_factory=dict)
+
+    async def take(self, buckets: Sequence[Bucket], version_keys: Sequence[str]) -> Taken:
+        if any(self.used.get(each.key, 0) >= each.limit for each in buckets):
+            return Taken(False)
+        for each in buckets:
+            self.used[each.key] = self.used.get(each.key, 0) + 1
+        return Taken(True)
+
+
+@dataclass(slots=True)
+class House:
+    """The services offered, and what came out of them."""
+
+    settings: Settings
+    database: Database
+    rates: Counting = field(default_factory=Counting)
+    actions: list[Action] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    touched: set[UUID] = field(default_factory=set)
+
+    def offered(self) -> Services:
+        given = dict.fromkeys([each.name for each in fields(Services)])
+        transactions = Transactions(self.database, self._tell, _jobs_for, self._store, self._nothing, self._touch)
+        given |= {"settings": self.settings, "database": self.database, "rates": self.rates}
+        return Services(**cast(Any, given | {"transactions": transactions}))
+
+    @contextmanager
+    def with_identity(self, **changes: object) -> Iterator[None]:
+        """Other identity settings for the block."""
+        before = self.settings
+        self.settings = before.model_copy(update={"identity": before.identity.model_copy(update=changes)})
+        with offering(self.offered()):
+            yield
+        self.settings = before
+
+    def sent(self, kind: type[Event]) -> Any:
+        """The last event of a kind."""
+        return [each for each in self.events if isinstance(each, kind)][-1]
+
+    def token(self, kind: type[Event]) -> str:
+        """The token in the link of the last event of a kind."""
+        return str(self.sent(kind).link).partition("token=")[2]
+
+    def names(self, outcome: str = "succeeded") -> list[str]:
+        return [each.name for each in self.actions if each.outcome == outcome]
+
+    async def _tell(self, action: Action) -> None:
+        self.actions.append(action)
+
+    async def _store(self, drafts: Sequence[Any]) -> None:
+        self.events.extend(drafts)
+
+    async def _touch(self, tenants: set[UUID], users: set[UUID]) -> None:
+        self.touched |= tenants | users
+
+    async def _nothing(self, drafts: object) -> None:
+        return None
+
+
+def _jobs_for(event: Event) -> list[Any]:
+    """The event stands for its jobs: it is stored when they are."""
+    return [event]
+
+
+@pytest.fixture
+def house(database: Database) -> Iterator[House]:
+    settings = Settings(
+        identity=IdentitySettings(secret=SecretStr("s" * 40)), rates=RatesSettings(sign_in="1000/minute")
+    )
+    made = House(settings, database)
+    with offering(made.offered()), acting(Origin("r1", Actor("anonymous"), "192.0.2.1", "Firefox")):
+        yield made
+
+
+@contextmanager
+def coming_from(address: str = "192.0.2.1", user_agent: str = "Firefox") -> Iterator[None]:
+    """Another client for the block."""
+    with acting(Origin("r2", Actor("anonymous"), address, user_agent)):
+        yield
+
+
+@pytest.fixture
+def client() -> Any:
+    return coming_from
+
+
+async def make_tenant(name: str, owner: User) -> Tenant:
+    """A tenant with its owner, as provisioning makes one."""
+    tenant = await Tenant.create(slug=name.lower(), name=name, plan="free")
+    with bind(tenant.id):
+        role = await Role.create(name="owner", all_permission=True)
+        await Membership.create(user_id=owner.id, role=role)
+    return tenant
+
+
+@pytest.fixture
+def tenant_for() -> Any:
+    return make_tenant
+
+
+@pytest.fixture
+async def ada(house: House) -> User:
+    """A person with a password."""
+    from host.identity import passwords
+
+    return await User.create(email="ada@example.com", name="Ada", password_hash=await passwords.hashed(PASSWORD))

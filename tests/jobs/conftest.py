@@ -1,0 +1,133 @@
+"""A Redis of the test's own, which it may stop, freeze and kill."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from host.cache.embedded import EmbeddedRedis
+from host.contracts import Decision, Task
+from host.data.database import Database
+from host.jobs.bell import Bell
+from host.jobs.catalog import JobDraft, TaskCatalog
+from host.jobs.courier import Courier
+from host.jobs.ledger import Ledger
+from host.jobs.models import Job, JobState
+from host.jobs.reconciler import Reconciler
+from host.jobs.runner import Runner
+from tenants.facts import TenantFacts
+from tenants.models import TenantStatus
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[EmbeddedRedis]:
+    embedded = EmbeddedRedis(tmp_path / "redis")
+    await embedded.start()
+    yield embedded
+    await embedded.stop()
+
+
+class Clock:
+    """Real time, moved on by hand."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta(0)
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+
+class Yard:
+    """Everything jobs need, with a gate and a list of tenants that the test holds."""
+
+    def __init__(self, redis_url: str) -> None:
+        self.clock = Clock()
+        self.ledger = Ledger(lease=timedelta(seconds=0.6), now=self.clock)
+        self.bell = Bell(redis_url, timeout=1.0)
+        self.tasks: dict[str, Task] = {}
+        self.ran: list[str] = []
+        self.off: dict[str, str] = {}
+        self.tenants = [UUID(int=number) for number in (1, 2, 3)]
+        self.runners: list[Runner] = []
+        self.reconcilers: list[Reconciler] = []
+
+    def task(self, run: Callable[..., Awaitable[Any]], name: str = "mail.send", **numbers: Any) -> str:
+        """Declare a task."""
+        short = name.partition(".")[2]
+        self.tasks[name] = Task(name=short, run=run, summary="for a test", **{"backoff": 0.0, **numbers})
+        return name
+
+    async def store(self, task: str = "mail.send", **fields: Any) -> UUID:
+        """Accept a job without ringing the bell."""
+        draft = JobDraft(task=task, **{"tenant_id": self.tenants[0], **fields})
+        await self.ledger.store([draft])
+        return draft.id
+
+    async def job(self, job_id: UUID) -> Job:
+        """The job as it is on record."""
+        return await Job.get(id=job_id)
+
+    async def may_run(self, tenant_id: UUID | None, plugin: str) -> Decision:
+        """Yes, unless the test switched the plugin off."""
+        reason = self.off.get(plugin, "")
+        return Decision(allowed=not reason, reason=reason)
+
+    async def facts_of(self, tenant_id: UUID) -> TenantFacts | None:
+        """Facts of the test's tenants."""
+        if tenant_id not in self.tenants:
+            return None
+        return TenantFacts(
+            tenant_id, f"t{tenant_id.int}", "T", "free", TenantStatus.ACTIVE, "", {}, {}, {}, datetime.now(UTC)
+        )
+
+    def runner(self, **numbers: Any) -> Runner:
+        """One more runner."""
+        courier = Courier(self.ledger, self.facts_of)
+        self.runners.append(Runner(self.ledger, courier, self.bell, self.tasks, self.may_run, **numbers))
+        return self.runners[-1]
+
+    def reconciler(self, **numbers: Any) -> Reconciler:
+        """One more reconciler."""
+
+        async def tenants() -> list[UUID]:
+            return self.tenants
+
+        settings = {"every": 0.1, **numbers}
+        made = Reconciler(self.ledger, self.bell, TaskCatalog(self.tasks), self.may_run, tenants, **settings)
+        self.reconcilers.append(made)
+        return made
+
+    async def until(self, done: Callable[[], Awaitable[bool]], seconds: float = 15.0) -> None:
+        """Wait until `done` says so."""
+        async with asyncio.timeout(seconds):
+            while not await done():  # noqa: ASYNC110 - the record is in a database
+                await asyncio.sleep(0.05)
+
+    async def until_state(self, job_id: UUID, state: JobState, seconds: float = 15.0) -> Job:
+        """Wait until a job is in a state."""
+
+        async def there() -> bool:
+            return (await self.job(job_id)).state == state
+
+        await self.until(there, seconds)
+        return await self.job(job_id)
+
+    async def close(self) -> None:
+        for reconciler in self.reconcilers:
+            await reconciler.stop()
+        for runner in self.runners:
+            await runner.stop(grace=0.1)
+        await self.bell.close()
+
+
+@pytest.fixture
+async def yard(database: Database, server: EmbeddedRedis) -> AsyncIterator[Yard]:
+    made = Yard(server.url)
+    yield made
+    await made.close()

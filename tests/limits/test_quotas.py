@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from host.data.database import Database
+from host.errors import QuotaExceeded
+from host.limits.models import QuotaUse
+from host.limits.quotas import Quotas
+from tenants.context import TenantMissing, bind
+from tenants.limits import LimitValue, parse_limit
+
+TENANT = UUID("0192f000-0000-7000-8000-000000000001")
+HUNDRED, MONTHLY, UNLIMITED = parse_limit("100"), parse_limit("5/month"), parse_limit("unlimited")
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.time = datetime(2026, 1, 31, 23, 59, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.time
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def quotas(database: Database, clock: Clock) -> AsyncIterator[Quotas]:
+    with bind(TENANT):
+        yield Quotas(now=clock)
+
+
+async def accepted(quotas: Quotas, value: LimitValue, amount: int = 1, database: Database | None = None) -> bool:
+    try:
+        if database is None:
+            await quotas.spend("projects.projects", amount, value)
+        else:
+            async with database.transaction():
+                await quotas.spend("projects.projects", amount, value)
+                await asyncio.sleep(0)
+    except QuotaExceeded:
+        return False
+    return True
+
+
+async def test_spend_when_200_ask_at_once_with_100_allowed_then_exactly_100_get_it(quotas: Quotas) -> None:
+    ends = await asyncio.gather(*(accepted(quotas, HUNDRED) for _ in range(200)))
+    assert sum(ends) == 100
+    assert await quotas.used("projects.projects", HUNDRED) == 100
+
+
+async def test_spend_when_200_transactions_ask_at_once_then_exactly_100_get_it(
+    quotas: Quotas, database: Database
+) -> None:
+    ends = await asyncio.gather(*(accepted(quotas, HUNDRED, database=database) for _ in range(200)))
+    assert sum(ends) == 100
+    assert await quotas.used("projects.projects", HUNDRED) == 100
+
+
+async def test_spend_when_transaction_rolls_back_then_nothing_was_spent(quotas: Quotas, database: Database) -> None:
+    await quotas.spend("projects.projects", 1, HUNDRED)
+    with pytest.raises(RuntimeError, match="boom"):  # noqa: PT012 - the transaction is what is tested
+        async with database.transaction():
+            await quotas.spend("projects.projects", 50, HUNDRED)
+            assert await quotas.used("projects.projects", HUNDRED) == 51
+            raise RuntimeError("boom")
+    assert await quotas.used("projects.projects", HUNDRED) == 1
+
+
+async def test_spend_when_exceeded_in_a_transaction_then_the_transaction_can_go_on(
+    quotas: Quotas, database: Database
+) -> None:
+    async with database.transaction():
+        assert await quotas.spend("projects.projects", 99, HUNDRED) == 99
+        assert not await accepted(quotas, HUNDRED, 2)
+        assert await quotas.spend("projects.projects", 1, HUNDRED) == 100
+
+
+async def test_spend_when_exceeded_then_details_say_limit_used_and_renewal(quotas: Quotas) -> None:
+    await quotas.spend("mail.messages", 5, MONTHLY)
+    with pytest.raises(QuotaExceeded) as exceeded:
+        await quotas.spend("mail.messages", 1, MONTHLY)
+    assert exceeded.value.details == {
+        "name": "mail.messages",
+        "limit": 5,
+        "used": 5,
+        "resets_at": "2026-02-01T00:00:00Z",
+    }
+
+
+async def test_spend_when_more_than_the_whole_limit_at_once_then_refused(quotas: Quotas) -> None:
+    assert not await accepted(quotas, parse_limit("5"), 6)
+    assert not await accepted(quotas, parse_limit("0"), 1)
+    assert await QuotaUse.all().count() == 0
+
+
+async def test_spend_when_month_turns_then_begins_anew_and_standing_ones_do_not(quotas: Quotas, clock: Clock) -> None:
+    await quotas.spend("mail.messages", 5, MONTHLY)
+    await quotas.spend("projects.projects", 100, HUNDRED)
+    clock.time += timedelta(minutes=1)
+    assert await quotas.spend("mail.messages", 1, MONTHLY) == 1
+    assert not await accepted(quotas, HUNDRED)
+
+
+async def test_spend_when_unlimited_then_counted_all_the_same(quotas: Quotas) -> None:
+    assert await quotas.spend("projects.projects", 101, UNLIMITED) == 101
+    assert await quotas.spend("projects.projects", 1, UNLIMITED) == 102
+    assert not await accepted(quotas, HUNDRED), "a smaller plan begins with the truth"
+
+
+async def test_spend_when_tenant_differs_then_counted_apart(quotas: Quotas) -> None:
+    await quotas.spend("projects.projects", 100, HUNDRED)
+    with bind(uuid4()):
+        assert await quotas.used("projects.projects", HUNDRED) == 0
+        assert await quotas.spend("projects.projects", 100, HUNDRED) == 100
+    assert await quotas.used("projects.projects", HUNDRED) == 100
+
+
+async def test_spend_when_no_tenant_is_bound_then_tenant_missing(quotas: Quotas) -> None:
+    with bind(None), pytest.raises(TenantMissing):
+        await quotas.spend("projects.projects", 1, HUNDRED)
+
+
+async def test_give_back_when_more_than_spent_then_stops_at_zero(quotas: Quotas) -> None:
+    assert await quotas.give_back("projects.projects", 1, HUNDRED) == 0
+    await quotas.spend("projects.projects", 3, HUNDRED)
+    assert await quotas.give_back("projects.projects", 2, HUNDRED) == 1
+    assert await quotas.give_back("projects.projects", 5, HUNDRED) == 0
+    assert await quotas.spend("projects.projects", 100, HUNDRED) == 100
+
+
+async def test_used_of_when_asked_for_several_then_each_has_its_own_window(quotas: Quotas, clock: Clock) -> None:
+    await quotas.spend("mail.messages", 2, MONTHLY)
+    clock.time += timedelta(minutes=1)
+    await quotas.spend("mail.messages", 1, MONTHLY)
+    await quotas.spend("projects.projects", 7, HUNDRED)
+    values = {"mail.messages": MONTHLY, "projects.projects": HUNDRED, "never.used": HUNDRED}
+    assert await quotas.used_of(values) == {"mail.messages": 1, "projects.projects": 7, "never.used": 0}
+
+
+async def test_reconcile_when_count_was_off_then_set_and_says_by_how_much(quotas: Quotas) -> None:
+    await quotas.spend("projects.projects", 10, HUNDRED)
+    assert await quotas.reconcile("projects.projects", HUNDRED, 7) == -3
+    assert await quotas.reconcile("never.used", HUNDRED, 4) == 4
+    assert await quotas.used("projects.projects", HUNDRED) == 7
+    assert await quotas.used("never.used", HUNDRED) == 4
+
+
+async def test_amount_when_negative_then_refused(quotas: Quotas) -> None:
+    with pytest.raises(ValueError, match="give_back"):
+        await quotas.spend("projects.projects", -1, HUNDRED)
+    with pytest.raises(ValueError, match="0 or more"):
+        await quotas.give_back("projects.projects", -1, HUNDRED)

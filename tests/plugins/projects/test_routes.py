@@ -1,0 +1,409 @@
+"""The HTTP resources of projects, from door to database and back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from host.testing import Client, Neighbours
+from plugins.projects import events
+from tenants.context import bind
+from tenants.models import Tenant
+
+TODAY = datetime.now(UTC).date()
+
+
+async def make_project(client: Client, name: str = "Apollo", **fields: Any) -> dict[str, Any]:
+    project: dict[str, Any] = await client.ask("POST", "/projects", 201, json={"name": name, **fields})
+    return project
+
+
+async def make_task(client: Client, project: dict[str, Any], title: str = "Land", **fields: Any) -> dict[str, Any]:
+    path = f"/projects/{project['id']}/tasks"
+    task: dict[str, Any] = await client.ask("POST", path, 201, json={"title": title, **fields})
+    return task
+
+
+async def titles(client: Client, query: str) -> list[str]:
+    return [task["title"] for task in await client.ask("GET", f"/tasks?{query}")]
+
+
+async def recorded(client: Client, resource: dict[str, Any], kind: str = "task") -> list[str]:
+    return [entry["action"] for entry in await client.ask("GET", f"/audit/resources/{kind}/{resource['id']}")]
+
+
+# -- projects --------------------------------------------------------------------------------------------
+
+
+async def test_project_when_created_then_found_led_by_its_creator_recorded_and_announced(
+    acme: Client, heard: list[Any]
+) -> None:
+    answer = await acme.post("/api/v1/projects", json={"name": "  Apollo 11 ", "description": "Moon"})
+    project = answer.json()["data"]
+    assert (answer.status_code, answer.headers["location"]) == (201, f"/api/v1/projects/{project['id']}")
+    assert (project["name"], project["slug"], project["status"]) == ("Apollo 11", "apollo-11", "active")
+    assert project["created_by"] == str(acme.user_id)
+    assert await acme.ask("GET", f"/projects/{project['id']}") == project
+    [lead] = await acme.ask("GET", f"/projects/{project['id']}/members")
+    assert (lead["user_id"], lead["role"]) == (str(acme.user_id), "lead")
+    assert await recorded(acme, project, "project") == ["projects.projects.create"]
+    [created] = [event for event in heard if isinstance(event, events.ProjectCreated)]
+    assert str(created.project_id) == project["id"]
+
+
+async def test_project_slug_when_name_is_taken_then_numbered_and_when_given_twice_then_conflict(acme: Client) -> None:
+    assert [(await make_project(acme, "Übung, 1"))["slug"] for _ in range(3)] == ["ubung-1", "ubung-1-2", "ubung-1-3"]
+    await make_project(acme, "Other", slug="chosen")
+    refused = await acme.ask("POST", "/projects", 409, json={"name": "Again", "slug": "chosen"})
+    assert refused["code"] == "CONFLICT"
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "name"),
+        ({"name": "   "}, "name"),
+        ({"name": "x" * 201}, "name"),
+        ({"name": "x", "slug": "Not A Slug"}, "slug"),
+        ({"name": "x", "owner": "me"}, "owner"),
+        ({"name": None}, "name"),
+    ],
+)
+async def test_project_when_fields_are_wrong_then_422_names_them(
+    acme: Client, body: dict[str, Any], field: str
+) -> None:
+    refused = await acme.ask("POST", "/projects", 422, json=body)
+    assert refused["code"] == "VALIDATION_ERROR"
+    assert field in refused["details"]
+
+
+async def test_project_when_changed_then_only_what_was_sent_changes_and_the_etag_moves(
+    acme: Client, heard: list[Any]
+) -> None:
+    project = await make_project(acme, description="Moon")
+    path = f"/projects/{project['id']}"
+    assert (await acme.get(f"/api/v1{path}")).headers["etag"] == '"1"'
+    changed = await acme.ask("PATCH", path, json={"status": "archived"}, headers={"If-Match": '"1"'})
+    assert (changed["status"], changed["name"], changed["description"]) == ("archived", "Apollo", "Moon")
+    assert changed["version"] == 2
+    await acme.ask("PATCH", path, 412, json={"name": "Late"}, headers={"If-Match": '"1"'})
+    await acme.ask("PATCH", path, 422, json={"name": None})
+    await acme.ask("PATCH", path, 422, json={"slug": "new"})
+    [entry] = [
+        each
+        for each in await acme.ask("GET", f"/audit/resources/project/{project['id']}")
+        if each["action"] == "projects.projects.update"
+    ]
+    assert (entry["before"], entry["after"]) == ({"status": "active"}, {"status": "archived"})
+    assert [event.changed for event in heard if isinstance(event, events.ProjectUpdated)] == [("status",)]
+
+
+async def test_project_when_patched_with_what_it_has_then_nothing_is_recorded(acme: Client) -> None:
+    project = await make_project(acme)
+    same = await acme.ask("PATCH", f"/projects/{project['id']}", json={"name": project["name"]})
+    assert same == project
+    assert await recorded(acme, project, "project") == ["projects.projects.create"]
+
+
+async def test_project_when_deleted_then_its_tasks_go_with_it_each_recorded_and_the_quota_comes_back(
+    acme: Client, heard: list[Any]
+) -> None:
+    project, other = await make_project(acme), await make_project(acme, "Other")
+    gone = [await make_task(acme, project, title) for title in ("one", "two")]
+    kept = await make_task(acme, other, "three")
+    await acme.ask("DELETE", f"/projects/{project['id']}", 412, headers={"If-Match": '"7"'})
+    await acme.ask("DELETE", f"/projects/{project['id']}", 204)
+    await acme.ask("GET", f"/projects/{project['id']}", 404)
+    await acme.ask("GET", f"/projects/{project['id']}/tasks", 404)
+    for task in gone:
+        await acme.ask("GET", f"/tasks/{task['id']}", 404)
+        assert "projects.tasks.delete" in await recorded(acme, task)
+    await acme.ask("GET", f"/tasks/{kept['id']}")
+    [deleted] = [event for event in heard if isinstance(event, events.ProjectDeleted)]
+    assert deleted.tasks == 2
+    usage = {row["name"]: row["used"] for row in await acme.ask("GET", "/usage")}
+    assert usage["projects.projects"] == 1
+
+
+async def test_projects_when_the_plan_is_full_then_402_and_nothing_is_left_behind(neighbours: Neighbours) -> None:
+    acme = neighbours.acme
+    await on_free_plan(neighbours)
+    for number in range(3):
+        await make_project(acme, f"Project {number}")
+    refused = await acme.ask("POST", "/projects", 402, json={"name": "One too many"})
+    assert (refused["code"], refused["details"]["limit"], refused["details"]["used"]) == ("QUOTA_EXCEEDED", 3, 3)
+    listed = await acme.ask("GET", "/projects")
+    assert len(listed) == 3
+    await acme.ask("DELETE", f"/projects/{listed[0]['id']}", 204)
+    await make_project(acme, "Now it fits")
+    await make_project(neighbours.globex, "Not counted there")
+
+
+async def on_free_plan(neighbours: Neighbours) -> None:
+    inner = neighbours.house.inner
+    with inner.bound(), bind(None):
+        tenant = await Tenant.get(slug="acme")
+        await inner.provisioning.set_plan(tenant.id, "free")
+
+
+async def test_projects_when_filtered_searched_and_sorted_then_only_those_in_that_order(acme: Client) -> None:
+    beta, alpha = await make_project(acme, "Beta"), await make_project(acme, "Alpha", description="the 100% first")
+    await acme.ask("PATCH", f"/projects/{beta['id']}", json={"status": "archived"})
+
+    async def names(query: str) -> list[str]:
+        return [project["name"] for project in await acme.ask("GET", f"/projects?{query}")]
+
+    assert await names("sort=name") == ["Alpha", "Beta"]
+    assert await names("sort=-name") == ["Beta", "Alpha"]
+    assert await names("status=archived") == ["Beta"]
+    assert await names(f"slug={alpha['slug']}") == ["Alpha"]
+    assert await names("search=100%25") == ["Alpha"]
+    assert await names("search=1000") == []
+    await acme.ask("GET", "/projects?status=banana", 422)
+    await acme.ask("GET", "/projects?sort=description", 422)
+    await acme.ask("GET", "/projects?colour=red", 422)
+
+
+# -- people ----------------------------------------------------------------------------------------------
+
+
+async def test_project_member_when_put_changed_and_removed_then_each_step_shows(neighbours: Neighbours) -> None:
+    acme, colleague = neighbours.acme, neighbours.acme_member
+    project = await make_project(acme)
+    path = f"/projects/{project['id']}/members/{colleague.user_id}"
+    joined = await acme.ask("PUT", path, 201, json={"role": "viewer"})
+    assert joined["role"] == "viewer"
+    changed = await acme.ask("PUT", path, 200, json={"role": "lead"}, headers={"If-Match": '"1"'})
+    assert (changed["role"], changed["version"]) == ("lead", 2)
+    await acme.ask("PUT", path, 412, json={"role": "viewer"}, headers={"If-Match": '"1"'})
+    assert await acme.ask("GET", path) == changed
+    assert len(await acme.ask("GET", f"/projects/{project['id']}/members?role=lead")) == 2
+    await acme.ask("DELETE", path, 204)
+    await acme.ask("DELETE", path, 404)
+    await acme.ask("GET", path, 404)
+    seen = [entry["action"] for entry in await acme.ask("GET", "/audit/entries?resource_type=project_member")]
+    assert seen == ["projects.members.delete", "projects.members.update", "projects.members.update"]
+
+
+async def test_project_member_when_not_of_the_tenant_then_422_names_the_field(neighbours: Neighbours) -> None:
+    project = await make_project(neighbours.acme)
+    for user_id in (neighbours.globex.user_id, uuid4()):
+        path = f"/projects/{project['id']}/members/{user_id}"
+        refused = await neighbours.acme.ask("PUT", path, 422, json={"role": "member"})
+        assert list(refused["details"]) == ["user_id"]
+
+
+# -- tasks -----------------------------------------------------------------------------------------------
+
+
+async def test_task_when_created_in_full_then_reads_back_and_everybody_is_told(
+    neighbours: Neighbours, heard: list[Any]
+) -> None:
+    acme, colleague = neighbours.acme, neighbours.acme_member
+    project = await make_project(acme)
+    given = {
+        "title": "Land",
+        "description": "softly",
+        "status": "in_progress",
+        "priority": "urgent",
+        "assignee_id": str(colleague.user_id),
+        "due_on": "2030-07-20",
+        "tags": ["moon", "eagle"],
+    }
+    task = await make_task(acme, project, **{**given, "tags": ["moon", "eagle", "moon"]})
+    assert {name: task[name] for name in given} == given
+    assert (task["project_id"], task["created_by"]) == (project["id"], str(acme.user_id))
+    assert "tenant_id" not in task
+    assert "overdue_announced_at" not in task
+    assert await acme.ask("GET", f"/tasks/{task['id']}") == task
+    assert [type(event).__name__ for event in heard][-2:] == ["TaskCreated", "TaskAssigned"]
+    [entry] = await acme.ask("GET", f"/audit/resources/task/{task['id']}")
+    assert entry["after"]["priority"] == "urgent"
+    assert entry["before"] == {}
+
+
+async def test_task_when_assignee_is_no_member_of_the_tenant_then_422_names_the_field(neighbours: Neighbours) -> None:
+    project = await make_project(neighbours.acme)
+    path, stranger = f"/projects/{project['id']}/tasks", str(neighbours.globex.user_id)
+    refused = await neighbours.acme.ask("POST", path, 422, json={"title": "Land", "assignee_id": stranger})
+    assert list(refused["details"]) == ["assignee_id"]
+    task = await make_task(neighbours.acme, project)
+    refused = await neighbours.acme.ask("PATCH", f"/tasks/{task['id']}", 422, json={"assignee_id": stranger})
+    assert list(refused["details"]) == ["assignee_id"]
+
+
+async def test_task_when_project_is_archived_then_409(acme: Client) -> None:
+    project = await make_project(acme)
+    await acme.ask("PATCH", f"/projects/{project['id']}", json={"status": "archived"})
+    await acme.ask("POST", f"/projects/{project['id']}/tasks", 409, json={"title": "Late"})
+
+
+async def test_task_when_changed_then_only_what_was_sent_changes_and_milestones_are_told(
+    neighbours: Neighbours, heard: list[Any]
+) -> None:
+    acme, colleague = neighbours.acme, neighbours.acme_member
+    task = await make_task(acme, await make_project(acme), due_on="2030-01-01", tags=["a"])
+    path = f"/tasks/{task['id']}"
+    changed = await acme.ask("PATCH", path, json={"assignee_id": str(colleague.user_id), "status": "done"})
+    assert (changed["assignee_id"], changed["status"], changed["due_on"], changed["tags"]) == (
+        str(colleague.user_id), "done", "2030-01-01", ["a"],
+    )  # fmt: skip
+    assert [type(event).__name__ for event in heard][-3:] == ["TaskUpdated", "TaskAssigned", "TaskCompleted"]
+    cleared = await acme.ask("PATCH", path, json={"assignee_id": None, "due_on": None, "tags": []})
+    assert (cleared["assignee_id"], cleared["due_on"], cleared["tags"]) == (None, None, [])
+    assert [type(event).__name__ for event in heard][-1:] == ["TaskUpdated"]
+    assert set(heard[-1].changed) == {"assignee_id", "due_on", "tags"}
+    await acme.ask("PATCH", path, 412, json={"title": "Late"}, headers={"If-Match": '"1"'})
+    for wrong in ({"title": None}, {"status": None}, {"priority": "banana"}, {"tags": ["x"] * 21}, {"version": 9}):
+        await acme.ask("PATCH", path, 422, json=wrong)
+
+
+async def test_task_when_deleted_then_gone_and_recorded_as_it_was(acme: Client, heard: list[Any]) -> None:
+    task = await make_task(acme, await make_project(acme))
+    await acme.ask("DELETE", f"/tasks/{task['id']}", 412, headers={"If-Match": '"9"'})
+    await acme.ask("DELETE", f"/tasks/{task['id']}", 204)
+    await acme.ask("DELETE", f"/tasks/{task['id']}", 404)
+    [entry, _] = await acme.ask("GET", f"/audit/resources/task/{task['id']}")
+    assert (entry["action"], entry["before"]["title"], entry["after"]) == ("projects.tasks.delete", "Land", {})
+    assert isinstance(heard[-1], events.TaskDeleted)
+
+
+async def test_tasks_when_filtered_then_only_those_that_fit(neighbours: Neighbours) -> None:
+    acme, colleague = neighbours.acme, neighbours.acme_member
+    project, other = await make_project(acme), await make_project(acme, "Other")
+    await make_task(acme, project, "a", priority="urgent", tags=["red", "blue"], due_on=str(TODAY))
+    await make_task(acme, project, "b", priority="low", tags=["blueish"], due_on=str(TODAY + timedelta(1)))
+    await make_task(acme, other, "c", status="done", assignee_id=str(colleague.user_id), description="100%_x")
+    every: dict[str, list[str]] = {
+        "": ["a", "b", "c"],
+        "status=todo": ["a", "b"],
+        "status=done,cancelled": ["c"],
+        "priority=urgent": ["a"],
+        "priority=low,urgent": ["a", "b"],
+        f"assignee_id={colleague.user_id}": ["c"],
+        f"project_id={other['id']}": ["c"],
+        "tag=blue": ["a"],
+        "tag=gr%22een": [],
+        f"due_before={TODAY + timedelta(1)}": ["a"],
+        f"due_after={TODAY}": ["b"],
+        f"due_after={TODAY - timedelta(1)}&due_before={TODAY + timedelta(2)}": ["a", "b"],
+        "search=100%25_X": ["c"],
+        "search=1000_x": [],
+        "status=todo&priority=low": ["b"],
+    }
+    for query, expected in every.items():
+        assert await titles(acme, f"sort=title&{query}") == expected, query
+    assert [task["title"] for task in await acme.ask("GET", f"/projects/{project['id']}/tasks?sort=title")] == [
+        "a",
+        "b",
+    ]
+    for wrong in ("status=banana", "priority=1", "assignee_id=me", "due_before=tomorrow", "tags=blue", "sort=tags"):
+        await acme.ask("GET", f"/tasks?{wrong}", 422)
+
+
+async def test_tasks_when_sorted_and_paged_then_every_task_comes_once_in_order(acme: Client) -> None:
+    project = await make_project(acme)
+    for title, priority, due in (
+        ("d", "high", None),
+        ("a", "low", TODAY),
+        ("c", "urgent", None),
+        ("b", "normal", TODAY + timedelta(1)),
+        ("e", "high", TODAY),
+    ):
+        await make_task(acme, project, title, priority=priority, due_on=str(due) if due else None)
+    for sort, expected in (
+        ("created_at", "dacbe"),
+        ("-created_at", "ebcad"),
+        ("updated_at", "dacbe"),
+        ("title", "abcde"),
+        ("priority", "abdec"),
+        ("-priority", "cedba"),
+        ("due_on", "aebdc"),
+        ("-due_on", "cdbea"),
+    ):
+        seen, cursor = "", ""
+        while True:
+            answer = (await acme.get(f"/api/v1/tasks?sort={sort}&limit=2{cursor}")).json()
+            seen += "".join(task["title"] for task in answer["data"])
+            if answer["meta"]["next_cursor"] is None:
+                break
+            cursor = f"&cursor={answer['meta']['next_cursor']}"
+        assert seen == expected, sort
+
+
+async def test_bulk_status_when_all_are_known_then_all_change_in_the_order_asked(
+    acme: Client, heard: list[Any]
+) -> None:
+    project = await make_project(acme)
+    tasks = [await make_task(acme, project, title) for title in "abc"]
+    ids = [task["id"] for task in tasks]
+    answer = await acme.ask("POST", "/tasks/bulk-status", json={"ids": [*reversed(ids), ids[0]], "status": "done"})
+    assert [(task["id"], task["status"]) for task in answer["tasks"]] == [(each, "done") for each in reversed(ids)]
+    assert sum(isinstance(event, events.TaskCompleted) for event in heard) == 3
+    assert "projects.tasks.update" in await recorded(acme, tasks[0])
+
+
+async def test_bulk_status_when_one_is_unknown_or_foreign_then_404_and_none_changes(neighbours: Neighbours) -> None:
+    acme, globex = neighbours.acme, neighbours.globex
+    mine = await make_task(acme, await make_project(acme))
+    theirs = await make_task(globex, await make_project(globex))
+    answers = [
+        await acme.ask("POST", "/tasks/bulk-status", 404, json={"ids": [mine["id"], other], "status": "done"})
+        for other in (theirs["id"], str(uuid4()))
+    ]
+    assert {**answers[0], "request_id": ""} == {**answers[1], "request_id": ""}
+    assert (await acme.ask("GET", f"/tasks/{mine['id']}")) == mine
+    assert (await globex.ask("GET", f"/tasks/{theirs['id']}")) == theirs
+
+
+@pytest.mark.parametrize("ids", [[], [str(uuid4()) for _ in range(101)], ["not-an-id"]])
+async def test_bulk_status_when_ids_are_none_too_many_or_no_ids_then_422(acme: Client, ids: list[str]) -> None:
+    await acme.ask("POST", "/tasks/bulk-status", 422, json={"ids": ids, "status": "done"})
+
+
+# -- walls and permissions -------------------------------------------------------------------------------
+
+
+async def test_foreign_ids_when_used_anywhere_then_answered_like_random_ones(neighbours: Neighbours) -> None:
+    acme, globex = neighbours.acme, neighbours.globex
+    project = await make_project(acme)
+    task = await make_task(acme, project)
+    colleague = neighbours.globex_member.user_id
+    doors = [
+        ("GET", "/projects/{}", project, None),
+        ("PATCH", "/projects/{}", project, {"name": "Mine"}),
+        ("DELETE", "/projects/{}", project, None),
+        ("GET", "/projects/{}/members", project, None),
+        ("PUT", f"/projects/{{}}/members/{colleague}", project, {"role": "lead"}),
+        ("DELETE", f"/projects/{{}}/members/{acme.user_id}", project, None),
+        ("GET", "/projects/{}/tasks", project, None),
+        ("POST", "/projects/{}/tasks", project, {"title": "Planted"}),
+        ("GET", "/tasks/{}", task, None),
+        ("PATCH", "/tasks/{}", task, {"title": "Mine"}),
+        ("DELETE", "/tasks/{}", task, None),
+    ]
+    for method, path, resource, body in doors:
+        foreign, random = [
+            await globex.ask(method, path.format(each), 404, json=body) for each in (resource["id"], uuid4())
+        ]
+        assert {**foreign, "request_id": ""} == {**random, "request_id": ""}, (method, path)
+    assert await globex.ask("GET", "/tasks") == []
+    assert await acme.ask("GET", f"/tasks/{task['id']}") == task
+
+
+async def test_roles_when_using_projects_then_each_may_what_its_permissions_say(neighbours: Neighbours) -> None:
+    project = await make_project(neighbours.acme)
+    task = await make_task(neighbours.acme, project)
+    viewer, member, admin = neighbours.acme_viewer, neighbours.acme_member, neighbours.acme_admin
+    await viewer.ask("GET", f"/tasks/{task['id']}")
+    await viewer.ask("GET", f"/projects/{project['id']}/members")
+    refused = await viewer.ask("POST", f"/projects/{project['id']}/tasks", 403, json={"title": "No"})
+    assert refused["details"] == {"permission": "projects.tasks.create"}
+    await viewer.ask("PATCH", f"/tasks/{task['id']}", 403, json={"title": "No"})
+    await member.ask("PATCH", f"/tasks/{task['id']}", json={"title": "Yes"})
+    await member.ask("DELETE", f"/projects/{project['id']}", 403)
+    await neighbours.stranger.ask("GET", "/tasks", 401)
+    await admin.ask("DELETE", f"/projects/{project['id']}", 204)

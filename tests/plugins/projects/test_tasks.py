@@ -1,0 +1,78 @@
+"""The schedule that announces overdue tasks, run as the job it is."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from host.sdk import unit_of_work
+from host.testing import Client, Neighbours, TestHouse
+from plugins.projects import tasks
+from plugins.projects.events import TaskOverdue
+from tenants.context import bind
+
+
+def day(distance: int) -> str:
+    return str(datetime.now(UTC).date() + timedelta(distance))
+
+
+async def make_task(client: Client, title: str, **fields: Any) -> dict[str, Any]:
+    projects = await client.ask("GET", "/projects")
+    project = projects[0] if projects else await client.ask("POST", "/projects", 201, json={"name": "Apollo"})
+    path = f"/projects/{project['id']}/tasks"
+    task: dict[str, Any] = await client.ask("POST", path, 201, json={"title": title, **fields})
+    return task
+
+
+async def look(house: TestHouse, client: Client) -> None:
+    assert client.tenant_id is not None
+    with house.inner.bound(), bind(client.tenant_id):
+        async with unit_of_work() as work:
+            await work.enqueue("projects.announce_overdue")
+    assert await house.run_jobs() >= 1
+
+
+def overdue(heard: list[Any]) -> list[str]:
+    return sorted(event.title for event in heard if isinstance(event, TaskOverdue))
+
+
+async def test_overdue_schedule_when_tasks_are_late_then_each_open_one_is_announced_once(
+    neighbours: Neighbours, heard: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "BATCH", 2)
+    acme, house = neighbours.acme, neighbours.house
+    for title in ("one", "two", "three"):
+        await make_task(acme, title, due_on=day(-1))
+    await make_task(acme, "today", due_on=day(0))
+    await make_task(acme, "some day")
+    await make_task(acme, "closed", due_on=day(-1), status="done")
+    await make_task(neighbours.globex, "foreign", due_on=day(-1))
+    await look(house, acme)
+    assert overdue(heard) == ["one", "three", "two"]
+    await look(house, acme)
+    assert overdue(heard) == ["one", "three", "two"]
+
+
+async def test_overdue_schedule_when_due_date_moves_then_announced_again(
+    neighbours: Neighbours, heard: list[Any]
+) -> None:
+    acme, house = neighbours.acme, neighbours.house
+    task = await make_task(acme, "late", due_on=day(-2))
+    await look(house, acme)
+    await acme.ask("PATCH", f"/tasks/{task['id']}", json={"title": "later", "due_on": day(-1)})
+    await look(house, acme)
+    await acme.ask("PATCH", f"/tasks/{task['id']}", json={"title": "latest", "due_on": day(-1)})
+    await look(house, acme)
+    assert overdue(heard) == ["late", "later"]
+
+
+async def test_overdue_schedule_when_the_tenant_has_switched_it_off_then_silent(
+    neighbours: Neighbours, heard: list[Any]
+) -> None:
+    acme = neighbours.acme
+    await make_task(acme, "late", due_on=day(-1))
+    await acme.ask("PUT", "/tenant/plugins/projects/settings", json={"announce_overdue": False})
+    await look(neighbours.house, acme)
+    assert overdue(heard) == []

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pydantic import BaseModel
+
+from host.contracts import Accepted, Created, Query
+from host.errors import ConfigurationError
+from host.web.routes import Routes
+
+if TYPE_CHECKING:
+    from uuid import UUID as OnlyForTypes
+
+
+class Body(BaseModel):
+    name: str
+
+
+class Asked(BaseModel):
+    deep: bool = False
+
+
+async def create(body: Body) -> Created:
+    raise NotImplementedError
+
+
+async def start(query: Asked) -> Accepted:
+    raise NotImplementedError
+
+
+async def remove() -> None:
+    raise NotImplementedError
+
+
+async def page(query: Query) -> dict[str, Any]:
+    raise NotImplementedError
+
+
+async def unreadable(thing: OnlyForTypes) -> None:
+    raise NotImplementedError
+
+
+def test_route_when_declared_then_types_and_status_come_from_the_handler() -> None:
+    routes = Routes()
+    routes.post("/things", name="things.create", summary="Make", permission="things.things.create")(create)
+    routes.post("/things/start", name="things.start", summary="Start", signed_in=True)(start)
+    routes.delete("/things/<uuid:id>", name="things.delete", summary="Delete", permission="p")(remove)
+    routes.get("/things", name="things.list", summary="List", permission="p")(page)
+    assert [(route.method, route.status) for route in routes] == [
+        ("POST", 201),
+        ("POST", 202),
+        ("DELETE", 204),
+        ("GET", 200),
+    ]
+    assert routes[0].body is Body
+    assert routes[1].query is Asked
+    assert routes[3].query is None
+    assert (len(routes), routes[0].permission, routes[1].signed_in) == (4, "things.things.create", True)
+
+
+def test_route_when_status_is_given_then_it_wins() -> None:
+    routes = Routes()
+    routes.post("/login", name="login", summary="Sign in", public=True, status=200)(create)
+    assert routes[0].status == 200
+
+
+@pytest.mark.parametrize("path", ["things", "/api/v1/things"])
+def test_route_when_path_is_not_below_the_base_then_refused(path: str) -> None:
+    with pytest.raises(ConfigurationError, match="must begin with"):
+        Routes().get(path, name="things.list", summary="List", public=True)(page)
+
+
+def test_route_when_annotation_cannot_be_read_then_error_names_handler_and_remedy() -> None:
+    with pytest.raises(ConfigurationError, match=r"things\.bad.*unreadable.*TYPE_CHECKING"):
+        Routes().get("/things", name="things.bad", summary="Bad", public=True)(unreadable)
