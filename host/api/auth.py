@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
 
 from host.api import refresh_cookie
 from host.api.tenant import shape as tenant_shape
@@ -25,7 +25,7 @@ Name = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")
 ]
 Address = Annotated[str, StringConstraints(max_length=320)]
-Secret = Annotated[str, Field(max_length=1024, repr=False)]
+Secret = Annotated[str, StringConstraints(max_length=1024)]
 
 
 class Registration(BaseModel):

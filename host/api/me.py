@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, JsonValue, RootModel
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, RootModel
 
-from host.api.auth import Address, Name, Secret, person, session_behind
+from host.api.auth import Address, Name, person, session_behind
 from host.api.tenant import list_tenants, owned_by
 from host.contracts import Actor, Row
 from host.errors import ValidationFailed
@@ -26,7 +27,7 @@ class ProfileChanges(BaseModel):
     model_config = ConfigDict(extra="forbid")
     name: Name | None = None
     email: Address | None = None
-    current_password: Secret | None = None
+    current_password: Annotated[str | None, Field(max_length=1024, repr=False)] = None
 
 
 class PersonalSettings(RootModel[dict[str, JsonValue]]):

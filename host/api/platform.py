@@ -26,7 +26,7 @@ async def health() -> Row:
 async def read_version() -> Row:
     """The host's version and the plugins' versions."""
     plugins = provisioning().registry.plugins
-    return {"version": version("tenantry"), "plugins": {each.id: each.manifest.version for each in plugins}}
+    return {"version": version("tenantry"), "plugins": {each.id: str(each.manifest.version) for each in plugins}}
 
 
 @routes.get("/ready", name="platform.ready", summary="Can it do its work?", public=True, needs_tenant=False)

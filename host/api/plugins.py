@@ -38,7 +38,7 @@ async def _rows() -> list[Row]:
             {
                 "id": plugin.id,
                 "name": plugin.manifest.name,
-                "version": plugin.manifest.version,
+                "version": str(plugin.manifest.version),
                 "summary": plugin.manifest.summary,
                 "enabled": plugin.id in registry.gate.switched_on(facts),
                 "effective": decision.allowed,

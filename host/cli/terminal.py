@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from datetime import UTC, datetime
+from typing import Any, NoReturn, TextIO
 
 import click
 import orjson
@@ -16,6 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 Facts = Mapping[str, Any]
+WIDE = 1_000  # columns of a table that goes into a pipe
+UNBROKEN = {"id", "slug", "method", "state", "version"}
 
 
 class Complaint(Exception):  # noqa: N818 - the house's word for it
@@ -38,8 +41,7 @@ class Terminal:
 
     def __init__(self, as_json: bool = False) -> None:
         self.as_json = as_json
-        self.out = Console(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty())
-        self.err = Console(file=sys.stderr, highlight=False, soft_wrap=not sys.stderr.isatty())
+        self.out, self.err = _console(sys.stdout), _console(sys.stderr)
 
     # -- results -----------------------------------------------------------------------------------------
 
@@ -58,7 +60,7 @@ class Terminal:
             return self.done(None, empty)
         table = Table(box=None, pad_edge=False, header_style="bold")
         for column in columns:
-            table.add_column(column.replace("_", " "), overflow="fold")
+            table.add_column(column.replace("_", " "), overflow="fold", no_wrap=column in UNBROKEN)
         for row in rows:
             table.add_row(*(_cell(row.get(column)) for column in columns))
         self.out.print(table)
@@ -131,6 +133,11 @@ class Terminal:
         sys.stdout.flush()
 
 
+def _console(file: TextIO) -> Console:
+    """Folded to the width of a terminal; a pipe gets each line whole."""
+    return Console(file=file, highlight=False, soft_wrap=True, width=None if file.isatty() else WIDE)
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
@@ -144,6 +151,8 @@ def _cell(value: Any) -> str:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
     if isinstance(value, list | tuple | set | frozenset):
         return ", ".join(str(item) for item in value) or "–"
     return str(value)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import click
 import httpx
+from tortoise.fields.relational import ForeignKeyFieldInstance
+from tortoise.models import Model
 
 from host.app import House
 from host.cli.command import asynchronous
@@ -16,9 +18,9 @@ from host.cli.opening import opened, with_database
 from host.cli.terminal import Terminal
 from host.contracts import Route
 from host.data import walls
-from host.data.wall_parts import Link, links
 from tenants.context import TenantMissing, bind
 from tenants.models import Tenant
+from tenants.scoping import TenantModel
 
 Finding = dict[str, str]
 TENANT_KEY = re.compile(rb"^t:([0-9a-f-]{36}):([a-z][a-z0-9_]*):")
@@ -51,8 +53,7 @@ async def isolation(terminal: Terminal) -> None:
                     pass
                 if house.services.database.dialect == "postgres" and await _visible(house, table):
                     findings.append(_finding(f"{table} shows rows to a connection without a tenant", MENDED))
-                for link in links(model):
-                    findings += await _crossing(house, link)
+                findings += await _crossing(house, model)
                 advance(number)
     tables = [model._meta.db_table for model in models]
     terminal.verdict(findings, {"tables": tables}, f"The walls stand around {len(tables)} tables.")
@@ -64,17 +65,26 @@ async def _visible(house: House, table: str) -> int:
     return int(rows[0]["seen"])
 
 
-async def _crossing(house: House, link: Link) -> list[Finding]:
+async def _crossing(house: House, model: type[TenantModel]) -> list[Finding]:
     """Rows that link to another tenant's; looked for as the owner, whom no wall holds back."""
-    sql = (
-        f'SELECT count(*) AS wrong FROM "{link.table}" c JOIN "{link.parent}" p '  # noqa: S608 - our own names
-        f'ON c."{link.column}" = p."{link.parent_column}" WHERE c.tenant_id <> p.tenant_id'
-    )
-    async with house.services.database.owner() as client:
-        wrong = (await client.execute_query_dict(sql))[0]["wrong"]
-    if not wrong:
-        return []
-    return [_finding(f"{wrong} rows of {link.table} link to another tenant's {link.parent}", "delete or relink them")]
+    findings = []
+    for name in sorted(model._meta.fk_fields | model._meta.o2o_fields):
+        link = cast("ForeignKeyFieldInstance[Model]", model._meta.fields_map[name])
+        parent = link.related_model
+        if not issubclass(parent, TenantModel):
+            continue
+        column, key = model._meta.fields_db_projection[str(link.source_field)], parent._meta.db_pk_column
+        child, above = model._meta.db_table, parent._meta.db_table
+        sql = (
+            f'SELECT count(*) AS wrong FROM "{child}" c JOIN "{above}" p '  # noqa: S608 - our own names
+            f'ON c."{column}" = p."{key}" WHERE c.tenant_id <> p.tenant_id'
+        )
+        async with house.services.database.owner() as client:
+            wrong = (await client.execute_query_dict(sql))[0]["wrong"]
+        if wrong:
+            what = f"{wrong} rows of {child} link to another tenant's {above}"
+            findings.append(_finding(what, "delete or relink them"))
+    return findings
 
 
 @verify.command()

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tortoise.migrations.autodetector import MigrationAutodetector
 from tortoise.migrations.executor import MigrationExecutor
 from tortoise.migrations.graph import MigrationKey
 from tortoise.migrations.migration import Migration
 from tortoise.migrations.recorder import MigrationRecorder
 from tortoise.migrations.schema_editor import AsyncpgSchemaEditor, BaseSchemaEditor
-from tortoise.migrations.writer import MigrationWriter, format_migration_name
-from tortoise.models import Model
 
 from host.data import walls, walls_sqlite
 from host.data.database import Client, Database
+from host.data.migration_files import make
 from host.data.postgres import PostgresClient
 from host.data.sqlite import SqliteClient
 from host.data.sqlite_editor import KeepingSchemaEditor
@@ -93,17 +91,7 @@ class Migrations:
         Raises:
             ConfigurationError: the app has no migrations package.
         """
-        if app not in self._database.migrations:
-            raise ConfigurationError(f"app {app!r} has no migrations package: make migrations/__init__.py beside it")
-        with self._database.bind() as database:
-            importlib.invalidate_caches()
-            apps = database.context.apps
-            assert apps is not None
-            detector = MigrationAutodetector(apps, _migrated_apps(database))
-            for writer in await detector.changes():
-                if writer.app_label == app:
-                    return _write(writer, name)
-        return None
+        return await make(self._database, app, name)
 
     @asynccontextmanager
     async def _executor(self) -> AsyncIterator[_Executor]:
@@ -121,12 +109,12 @@ class Migrations:
                     run = await _Executor.load(transaction, self._database)
                     yield run
                     await _check_links(transaction)
-                    await walls.secure_on(transaction, self._database, await run.standing_models())
+                    await walls.secure_on(transaction, self._database, self._database.models())
             else:
                 async with _advisory_lock(client):
                     run = await _Executor.load(client, self._database)
                     yield run
-                    await walls.secure_on(client, self._database, await run.standing_models())
+                    await walls.secure_on(client, self._database, self._database.models())
 
 
 class _Executor(MigrationExecutor):
@@ -222,13 +210,6 @@ class _Executor(MigrationExecutor):
             await migration.apply(await self._project_state(applied), schema_editor=editor)
             await recorder.record_applied(step.app, step.name)
 
-    async def standing_models(self) -> list[type[Model]]:
-        """The models whose tables exist: those of apps without migrations, or with all of them applied."""
-        behind = {step.app for step in self.steps_forward(await self.applied())}
-        apps = self._database.context.apps
-        assert apps is not None
-        return [model for label, models in apps.items() if label not in behind for model in models.values()]
-
 
 @asynccontextmanager
 async def _advisory_lock(client: PostgresClient) -> AsyncIterator[None]:
@@ -253,20 +234,6 @@ async def _check_links(client: SqliteClient) -> None:
 
 def _migrated_apps(database: Database) -> dict[str, dict[str, object]]:
     return {label: config for label, config in database.apps_config().items() if "migrations" in config}
-
-
-def _write(writer: MigrationWriter, name: str) -> Path:
-    number = int(writer.name.partition("_")[0])
-    if not writer.initial:
-        writer.name = format_migration_name(number, name or _summary(writer.operations))
-    path = writer.path()
-    path.write_text(f'"""Tables of {writer.app_label}, step {number}."""\n\n{writer.as_string()}', encoding="utf-8")
-    return path
-
-
-def _summary(operations: Iterable[object]) -> str:
-    first = next(iter(operations))
-    return str(getattr(first, "describe", lambda: "change")())[:40]
 
 
 def _closed(line: str) -> str:

@@ -18,11 +18,11 @@ from tortoise.backends.asyncpg.client import AsyncpgDBClient, TransactionWrapper
 from tortoise.backends.base.client import NestedTransactionContext, TransactionContext
 from tortoise.backends.base_postgres.client import translate_exceptions
 from tortoise.connection import get_connections
-from tortoise.exceptions import TransactionManagementError
+from tortoise.exceptions import OperationalError, TransactionManagementError
 
 from host.data.statement import Statement
 from host.errors import ConfigurationError, Unavailable
-from tenants.context import current_or_none, is_across
+from tenants.context import WrongTenant, current_or_none, is_across
 
 _AWAY = (
     OSError,
@@ -180,10 +180,16 @@ class PostgresClient(AsyncpgDBClient):
     async def _translate_exceptions(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         try:
             return await super()._translate_exceptions(func, *args, **kwargs)
+        except OperationalError as exc:
+            if "violates row-level security" in str(exc):
+                raise WrongTenant(str(exc)) from exc
+            raise
         except _AWAY as exc:
             raise Unavailable(f"The database is away: {exc}") from exc
         except asyncpg.QueryCanceledError as exc:
             raise Unavailable("The database took too long to answer.") from exc
+        except asyncpg.TransactionRollbackError as exc:  # deadlock, serialization
+            raise Unavailable("This collided with another change; try again.") from exc
         except asyncpg.InterfaceError as exc:
             if "is clos" in str(exc):  # "connection is closed", "pool is closing": the class alone says too little
                 raise Unavailable(f"The database is away: {exc}") from exc

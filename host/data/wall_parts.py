@@ -42,12 +42,33 @@ def wall_name(*parts: str) -> str:
     return name if len(name) <= 55 else f"{name[:46]}_{sha256(name.encode()).hexdigest()[:8]}"
 
 
-def tenant_models(models: Sequence[type[Model]]) -> list[type[TenantModel]]:
-    """Those whose rows belong to tenants."""
-    return [model for model in models if issubclass(model, TenantModel)]
+def standing_parts(
+    models: Sequence[type[Model]], columns: set[tuple[str, str]]
+) -> tuple[list[Gap], list[str], list[Link]]:
+    """What of the models stands in a database with these (table, column) pairs.
+
+    Returns:
+        gaps for what does not, the tenant tables, and the links between them that can be walled.
+    """
+    tables = {table for table, _ in columns}
+    found: list[Gap] = []
+    walled: list[str] = []
+    wanted: list[Link] = []
+    for model in models:
+        table = model._meta.db_table
+        if table not in tables:
+            found.append(Gap(f"table {table} does not exist: run the migrations"))
+        elif issubclass(model, TenantModel):
+            walled.append(table)
+            for link in _links(model):
+                if {(table, link.column), (link.parent, link.parent_column)} <= columns:
+                    wanted.append(link)
+                else:
+                    found.append(Gap(f"{table}.{link.column} or what it links to does not exist: run the migrations"))
+    return found, walled, wanted
 
 
-def links(model: type[TenantModel]) -> list[Link]:
+def _links(model: type[TenantModel]) -> list[Link]:
     """The model's foreign keys to tenant tables, its own included."""
     found = []
     for name in sorted(model._meta.fk_fields | model._meta.o2o_fields):

@@ -9,7 +9,7 @@ from typing import Any
 from tortoise.models import Model
 
 from host.data.postgres import PostgresClient
-from host.data.wall_parts import Gap, Link, links, tenant_models, wall_name
+from host.data.wall_parts import Gap, Link, standing_parts, wall_name
 from host.errors import ConfigurationError
 
 Rows = list[dict[str, Any]]
@@ -55,28 +55,25 @@ async def ensure_role(client: PostgresClient, role: str) -> None:
 
 async def gaps(client: PostgresClient, models: Sequence[type[Model]], role: str) -> list[Gap]:
     """Every gap in the walls of these models' tables, for the role that serves."""
-    walled = tenant_models(models)
-    tables = [model._meta.db_table for model in models]
-    tenant_tables = [model._meta.db_table for model in walled]
-    missing = await _missing_tables(client, tables)
-    found = [Gap(f"table {name} does not exist: run the migrations") for name in missing]
-    present = [name for name in tenant_tables if name not in missing]
-    found += await _role_gaps(client, role, [name for name in tables if name not in missing])
-    found += await _security_gaps(client, present)
-    found += await _policy_gaps(client, present, role)
-    wanted = [link for model in walled if model._meta.db_table in present for link in links(model)]
-    found += await _key_gaps(client, [link for link in wanted if link.parent in present])
+    columns = await _read(
+        client,
+        'SELECT relname::text AS "table", attname::text AS name FROM pg_class c JOIN pg_attribute ON attrelid = c.oid '
+        "WHERE relkind IN ('r', 'p') AND relnamespace = current_schema()::regnamespace AND attnum > 0 "
+        "AND NOT attisdropped",
+    )
+    present = {(row["table"], row["name"]) for row in columns}
+    found, walled, wanted = standing_parts(models, present)
+    tables = {table for table, _ in present}
+    found += await _role_gaps(client, role, [name for model in models if (name := model._meta.db_table) in tables])
+    found += await _security_gaps(client, walled)
+    found += await _policy_gaps(client, walled, role)
+    found += await _key_gaps(client, wanted)
     return found
 
 
 async def _read(client: PostgresClient, sql: str, *values: object) -> Rows:
     rows: Rows = await client.execute_query_dict(sql, list(values))
     return rows
-
-
-async def _missing_tables(client: PostgresClient, tables: list[str]) -> list[str]:
-    rows = await _read(client, "SELECT t FROM unnest($1::text[]) t WHERE to_regclass(quote_ident(t)) IS NULL", tables)
-    return [row["t"] for row in rows]
 
 
 async def _role_gaps(client: PostgresClient, role: str, tables: list[str]) -> list[Gap]:

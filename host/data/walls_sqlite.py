@@ -9,28 +9,20 @@ from collections.abc import Sequence
 from tortoise.models import Model
 
 from host.data.sqlite import SqliteClient
-from host.data.wall_parts import Gap, Link, links, tenant_models, wall_name
-from tenants.scoping import TenantModel
+from host.data.wall_parts import Gap, Link, standing_parts, wall_name
 
 
 async def gaps(client: SqliteClient, models: Sequence[type[Model]]) -> list[Gap]:
     """Every trigger that is missing, altered, or left over from a table or column that is gone."""
-    rows = await client.execute_query_dict(
-        "SELECT type, name, sql FROM sqlite_master WHERE type IN ('table', 'trigger')"
+    rows = await client.execute_query_dict("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+    standing = {row["name"]: row["sql"] for row in rows if row["name"].startswith("wall_")}
+    columns = await client.execute_query_dict(
+        "SELECT t.name AS \"table\", c.name FROM sqlite_master t, pragma_table_info(t.name) c WHERE t.type = 'table'"
     )
-    tables = {row["name"] for row in rows if row["type"] == "table"}
-    standing = {row["name"]: row["sql"] for row in rows if row["type"] == "trigger" and row["name"].startswith("wall_")}
-    found = [
-        Gap(f"table {model._meta.db_table} does not exist: run the migrations")
-        for model in models
-        if model._meta.db_table not in tables
-    ]
-    wanted = {
-        name: sql
-        for model in tenant_models(models)
-        if model._meta.db_table in tables
-        for name, sql in _triggers(model).items()
-    }
+    found, walled, wanted_links = standing_parts(models, {(row["table"], row["name"]) for row in columns})
+    wanted = {name: sql for table in walled for name, sql in _fixed_trigger(table).items()}
+    for link in wanted_links:
+        wanted |= _link_triggers(link)
     for name, sql in wanted.items():
         if name not in standing:
             found.append(Gap(f"the trigger {name} is missing", sql))
@@ -48,17 +40,13 @@ async def lower(client: SqliteClient) -> None:
             await client.execute_query(f'DROP TRIGGER "{row["name"]}"')
 
 
-def _triggers(model: type[TenantModel]) -> dict[str, str]:
-    table = model._meta.db_table
-    fixed = wall_name(table, "tenant")
-    wanted = {
-        fixed: f'CREATE TRIGGER "{fixed}" BEFORE UPDATE OF tenant_id ON "{table}" '
+def _fixed_trigger(table: str) -> dict[str, str]:
+    name = wall_name(table, "tenant")
+    return {
+        name: f'CREATE TRIGGER "{name}" BEFORE UPDATE OF tenant_id ON "{table}" '
         "WHEN NEW.tenant_id IS NOT OLD.tenant_id "
         f"BEGIN SELECT RAISE(ABORT, 'wall between tenants: a row of {table} cannot change its tenant'); END"
     }
-    for link in links(model):
-        wanted |= _link_triggers(link)
-    return wanted
 
 
 def _link_triggers(link: Link) -> dict[str, str]:

@@ -51,9 +51,16 @@ class Courier:
         token = _errand.set(_Errand(job, self._ledger))
         try:
             with standing_as(Standing(origin_of(job), facts, NOBODY, job.plugin)):
-                await task.run(**arguments)
+                await _contained(task.run(**arguments))
         finally:
             _errand.reset(token)
+
+
+async def _contained(work: Awaitable[object]) -> None:
+    try:
+        await work
+    except (SystemExit, KeyboardInterrupt) as leaving:  # asyncio would end the whole process with these
+        raise RuntimeError(f"the task raised {leaving!r}") from leaving
 
 
 async def report_progress(fraction: float) -> None:

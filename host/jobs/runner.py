@@ -51,6 +51,7 @@ class Runner:
         self._may_run = may_run
         self._concurrency = concurrency
         self._running: dict[UUID, asyncio.Task[None]] = {}
+        self._busy: set[asyncio.Task[Any]] = set()
         self._lost: set[UUID] = set()
         self._worker: Worker[Any] | None = None
         self._loops: list[asyncio.Task[None]] = []
@@ -71,8 +72,8 @@ class Runner:
     async def stop(self, grace: float = 10.0) -> None:
         """Take no more jobs, give running ones `grace` seconds, then give the rest back to the ledger."""
         self._stopping = True
-        if self._running:
-            await asyncio.wait(list(self._running.values()), timeout=grace)
+        if self._busy:  # until the outcome is written down, not only until the task has returned
+            await asyncio.wait(set(self._busy), timeout=grace)
         if self._worker is not None:
             await self._worker.stop()
             self._worker = None
@@ -83,24 +84,20 @@ class Runner:
 
     async def run_next(self) -> bool:
         """Claim the next due job and run it; whether there was one."""
-        if self._stopping:
+        current = asyncio.current_task()
+        if self._stopping or current is None:
             return False
+        self._busy.add(current)
         try:
             job = await self._ledger.claim(self.name)
-            if job is None:
-                return False
-            task = self._tasks.get(job.task)
-            if task is None:
-                await self._ledger.park(job, f"no plugin loaded here has a task {job.task!r}")
-                return True
-            decision = await self._may_run(job.tenant_id, job.plugin)
-            if not decision.allowed:
-                await self._ledger.park(job, decision.reason)
-                return True
-            await self._run(job, task)
+            if job is not None:
+                await self._take(job)
+            return job is not None
         except Exception:  # the database is away: a claimed job runs again after its lease
             _log.exception("a job could not be taken or closed")
-        return True
+            return False
+        finally:
+            self._busy.discard(current)
 
     async def drain(self) -> int:
         """Run due jobs one after another until none is left; how many there were (for commands and tests)."""
@@ -108,6 +105,17 @@ class Runner:
         while await self.run_next():
             count += 1
         return count
+
+    async def _take(self, job: Job) -> None:
+        task = self._tasks.get(job.task)
+        if task is None:
+            await self._ledger.park(job, f"no plugin loaded here has a task {job.task!r}")
+            return
+        decision = await self._may_run(job.tenant_id, job.plugin)
+        if not decision.allowed:
+            await self._ledger.park(job, decision.reason)
+            return
+        await self._run(job, task)
 
     async def _run(self, job: Job, task: Task) -> None:
         run = asyncio.create_task(self._courier.carry(job, task), name=f"job {job.id} {job.task}")
@@ -120,7 +128,7 @@ class Runner:
             else:
                 await self._close(job, task, run)
         except asyncio.CancelledError:
-            await asyncio.shield(self._give_back(job, run))
+            await asyncio.shield(self._give_back(job, task, run))
             raise
         finally:
             self._running.pop(job.id, None)
@@ -148,9 +156,14 @@ class Runner:
         else:
             await self._ledger.retry_later(job, error, wait_before_retry(task, job.attempts))
 
-    async def _give_back(self, job: Job, run: asyncio.Task[None]) -> None:
-        await _interrupt(run)
-        await self._ledger.release(job, "interrupted: the worker stopped")
+    async def _give_back(self, job: Job, task: Task, run: asyncio.Task[None]) -> None:
+        ended = run.done()
+        if not ended:
+            await _interrupt(run)
+        if ended or (run.done() and not run.cancelled() and run.exception() is None):
+            await self._close(job, task, run)
+        else:
+            await self._ledger.release(job, "interrupted: the worker stopped")
 
     async def _keep_alive(self) -> None:
         while True:

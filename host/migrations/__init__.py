@@ -1,1 +1,1 @@
-"""Tables of host, step by step; append-only."""
+"""Migrations of the host tables; append-only."""

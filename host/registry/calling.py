@@ -74,8 +74,9 @@ class Calling:
         self._running: set[asyncio.Task[Heard]] = set()  # the loop itself keeps no task alive
 
     def implementers(self, hook: str) -> tuple[str, ...]:
-        """The ids of the plugins that implement a hook, in load order."""
-        return tuple(one.plugin for one in self._implementations.get(hook, ()))
+        """The ids of the plugins that implement a hook, in load order, then those not imported that seem to."""
+        closed = (plugin for plugin, hooks in self._closed_hooks.items() if hook in hooks)
+        return (*(one.plugin for one in self._implementations.get(hook, ())), *closed)
 
     async def tell(
         self,
@@ -169,7 +170,7 @@ class Calling:
 
     def _closed(self, hook: str, plugins: Collection[str] | None) -> Iterator[str]:
         """A sentence for each plugin in quarantine that might have said no."""
-        having = {*self.implementers(hook), *(name for name, hooks in self._closed_hooks.items() if hook in hooks)}
+        having = self.implementers(hook)
         for held in self._quarantine:
             if held.plugin in having and (plugins is None or held.plugin in plugins):
                 yield f'plugin "{held.plugin}" may refuse this and is in quarantine: {held.reason}'

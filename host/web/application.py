@@ -63,7 +63,7 @@ class TenantryQuart(Quart):
         # A path is what it says: no redirects for doubled or trailing slashes, which would leave through our own door.
         self.url_map.merge_slashes = False
         self.url_map.converters |= {"int": _Integer, "str": _Text, "string": _Text, "default": _Text}
-        self._views: dict[str, tuple[View, int | None]] = {}
+        self._views: dict[str, tuple[View, int]] = {}
         self._adapter: MapAdapter = self.url_map.bind("")
 
     def add_view(self, method: str, path: str, endpoint: str, view: View, max_body: int | None = None) -> None:
@@ -77,12 +77,14 @@ class TenantryQuart(Quart):
             self.url_map.add(rule)
         except (ValueError, LookupError) as error:
             raise ConfigurationError(f"route {endpoint}: the path {path!r} cannot be read: {error}") from error
-        self._views[endpoint] = (view, max_body)
+        self._views[endpoint] = (view, self.max_body if max_body is None else max_body)
 
     async def answer(self, request: TenantryRequest) -> Reply:
         """The reply to a request: its view's, or the document of whatever error there was."""
         try:
             _ = request.raw_headers  # refused here when they contradict themselves
+            if request.path.startswith("//"):  # werkzeug would take it for one slash
+                raise _nothing_here()
             try:
                 rule, params = self._adapter.match(request.path, request.method, return_rule=True)
             except MethodNotAllowed as refused:
@@ -90,14 +92,17 @@ class TenantryQuart(Quart):
                     return _options(refused)
                 raise
             except HTTPException:
-                raise errors.NotFound("There is nothing at this address.") from None
+                raise _nothing_here() from None
             view, max_body = self._views[rule.endpoint]
-            if max_body is not None:
-                request.max_body = max_body
+            request.max_body = max_body
             return await view(request, params)
         except Exception as error:
             accept = cast("dict[bytes, bytes]", dict(request.scope["headers"])).get(b"accept")
             return problem(error, accept, origin().request_id)
+
+
+def _nothing_here() -> errors.NotFound:
+    return errors.NotFound("There is nothing at this address.")
 
 
 def _options(refused: MethodNotAllowed) -> Reply:

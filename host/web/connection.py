@@ -69,6 +69,8 @@ class TenantryConnection:
             cast("asyncio.Task[Any]", asyncio.current_task()).uncancel()
         finally:
             watch.stop()
+            if request.has_files:
+                await request.close()
 
 
 class _Watch:

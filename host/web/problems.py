@@ -89,6 +89,8 @@ def _of_database(exc: BaseException) -> HouseError | None:
         if isinstance(each, DBConnectionError | ConnectionError | asyncpg.InterfaceError):
             # asyncpg's own DataError is an InterfaceError too: a value that the column's type cannot hold
             return _unstorable() if isinstance(each, ValueError) else errors.Unavailable()
+        if isinstance(each, OSError) and "Connect call failed" in str(each):
+            return errors.Unavailable()  # asyncio's sum of one failure for each address of a name
         state = getattr(each, "sqlstate", None)
         if isinstance(state, str):
             return _of_state(state, each)
@@ -126,7 +128,8 @@ def _of_state(state: str, exc: BaseException) -> HouseError | None:
 def _of_sqlite(text: str) -> HouseError | None:
     if "UNIQUE constraint failed" in text:
         return errors.Conflict("Such a thing exists already.")
-    if "FOREIGN KEY constraint failed" in text:
+    # Another tenant's row, refused by the walls' triggers, is told like one that never existed.
+    if "FOREIGN KEY constraint failed" in text or "wall between tenants" in text:
         return _reference(None)
     if "database is locked" in text or "unable to open database" in text or "disk I/O error" in text:
         return errors.Unavailable()

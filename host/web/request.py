@@ -233,6 +233,11 @@ class TenantryRequest(Request):
         """The body when somebody has asked for it."""
         return cast("RequestBody | None", self.__dict__.get("body"))
 
+    @property
+    def has_files(self) -> bool:
+        """Whether uploaded files were parsed, which are open until the request is closed."""
+        return bool(self._files)
+
     @cached_property
     def _cached_json(self) -> dict[bool, Any]:  # type: ignore[override]
         return {False: Ellipsis, True: Ellipsis}

@@ -125,7 +125,7 @@ class Task(TenantModel):
     due_on = fields.DateField(null=True)
     tags: fields.Field[list[str]] = fields.JSONField(default=list)  # list of strings, each once, in the order given
     created_by = fields.UUIDField(null=True)  # null: made by a job or a command
-    overdue_announced_at = fields.DatetimeField(null=True)  # set once per due date; see tasks.py
+    overdue_announced_for = fields.DateField(null=True)  # the last due date announced as passed; see tasks.py
     version = fields.IntField(default=1)
     created_at = fields.DatetimeField(auto_now_add=True)
     updated_at = fields.DatetimeField(auto_now=True)

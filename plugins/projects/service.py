@@ -313,9 +313,7 @@ async def delete_task(task_id: UUID, *, version: int | None = None) -> None:
 
 
 async def _change(work: UnitOfWork, task_id: UUID, changes: Mapping[str, Any], version: int | None) -> Row:
-    # Another due date makes the task one that may become overdue again.
-    stored = {**changes, "overdue_announced_at": None} if "due_on" in changes else changes
-    change = await TASKS.change(task_id, stored, version=version)
+    change = await TASKS.change(task_id, changes, version=version)
     if change.changed_after:
         before, after = change.changed_before, change.changed_after
         work.record("projects.tasks.update", "task", str(task_id), before=before, after=after)

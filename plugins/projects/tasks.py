@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from typing import cast
 
+from tortoise.expressions import F, Q
+
 from host.sdk import Task as BackgroundTask
 from host.sdk import tenant_settings, unit_of_work
 
@@ -26,19 +28,19 @@ async def announce_overdue() -> int:
 
 
 async def _announce_batch() -> int:
-    now = datetime.now(UTC)
+    today = datetime.now(UTC).date()
     async with unit_of_work() as work:
         due = await (
             Task.filter(
+                Q(overdue_announced_for__isnull=True) | ~Q(overdue_announced_for=F("due_on")),
                 status__in=[TaskStatus.TODO, TaskStatus.IN_PROGRESS],
-                due_on__lt=now.date(),
-                overdue_announced_at__isnull=True,
+                due_on__lt=today,
             )
             .order_by("due_on", "id")
             .limit(BATCH)
             .select_for_update(skip_locked=True)
         )
-        await Task.filter(id__in=[task.id for task in due]).update(overdue_announced_at=now)
+        await Task.filter(id__in=[task.id for task in due]).update(overdue_announced_for=F("due_on"))
         for task in due:
             work.announce(
                 TaskOverdue(

@@ -1,1 +1,1 @@
-"""Tables of tenants, step by step; append-only."""
+"""Migrations of the tenants tables; append-only."""

@@ -169,14 +169,12 @@ async def test_migrate_when_a_plugin_comes_later_then_only_its_tables_are_added(
         assert await walls.check(database) == []
         with database.bind(), bind(tenant):
             await model(database, "Loan").create(book_id=book)
-        with database.bind(), bind(uuid7()), pytest.raises(IntegrityError):
+        other = uuid7()
+        values = [uuid7(), other, book]
+        with bind(other), pytest.raises(IntegrityError):
             await database.execute(
                 f"INSERT INTO {workshop.tag}_loans (id, tenant_id, book_id) VALUES ($1, $2, $3)",
-                *(
-                    [str(uuid7()), str(uuid7()), str(book)]
-                    if database.dialect == "sqlite"
-                    else [uuid7(), uuid7(), book]
-                ),
+                *(map(str, values) if database.dialect == "sqlite" else values),
             )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -63,9 +64,9 @@ class Yard:
         self.tasks[name] = Task(name=short, run=run, summary="for a test", **{"backoff": 0.0, **numbers})
         return name
 
-    async def store(self, task: str = "mail.send", **fields: Any) -> UUID:
+    async def store(self, task: str = "mail.send", **more: Any) -> UUID:
         """Accept a job without ringing the bell."""
-        draft = JobDraft(task=task, **{"tenant_id": self.tenants[0], **fields})
+        draft = JobDraft(task=task, **{"tenant_id": self.tenants[0], **more})
         await self.ledger.store([draft])
         return draft.id
 
@@ -82,9 +83,8 @@ class Yard:
         """Facts of the test's tenants."""
         if tenant_id not in self.tenants:
             return None
-        return TenantFacts(
-            tenant_id, f"t{tenant_id.int}", "T", "free", TenantStatus.ACTIVE, "", {}, {}, {}, datetime.now(UTC)
-        )
+        known = {"id": tenant_id, "slug": f"t{tenant_id.int}", "status": TenantStatus.ACTIVE}
+        return TenantFacts(**{field.name: known.get(field.name, {}) for field in fields(TenantFacts)})
 
     def runner(self, **numbers: Any) -> Runner:
         """One more runner."""

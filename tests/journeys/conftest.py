@@ -53,7 +53,7 @@ class Server:
 
     def start(self) -> None:
         with (self.folder / "server.log").open("ab") as log:
-            command = [sys.executable, "-m", "host.cli", "serve"]
+            command = [str(Path(sys.executable).with_name("tenantry")), "serve"]
             self.process = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=log)
         until = time.monotonic() + 30
         while time.monotonic() < until:

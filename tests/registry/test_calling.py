@@ -272,6 +272,7 @@ async def test_veto_when_plugin_that_may_refuse_could_not_be_imported_then_no():
     calls, quarantine = calling(closed={"bad": {"authorize"}})
     quarantine.put("bad", "ImportError", until_restart=True)
     assert not (await calls.ask_veto("authorize", None, "p", {}, plugins={"bad"})).allowed
+    assert calls.implementers("authorize") == ("bad",)
 
 
 async def test_ask_first_when_one_answers_then_the_first_wins_and_failures_are_silent():

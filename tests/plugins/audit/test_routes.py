@@ -45,7 +45,7 @@ async def test_entries_when_filtered_then_only_those_that_fit_the_newest_first(n
     async def actions(query: str) -> list[str]:
         return [entry["action"] for entry in await acme.ask("GET", f"/audit/entries?{query}")]
 
-    create, update, tenant = "projects.projects.create", "projects.projects.update", "tenant.tenant.update"
+    create, update, tenant = "projects.projects.create", "projects.projects.update", "tenant.profile.update"
     assert (await actions(""))[:4] == [tenant, update, create, create]
     assert await actions("action=projects.*") == [update, create, create]
     assert await actions("action=projects.projects.*") == [update, create, create]

@@ -217,7 +217,7 @@ async def test_task_when_created_in_full_then_reads_back_and_everybody_is_told(
     assert {name: task[name] for name in given} == given
     assert (task["project_id"], task["created_by"]) == (project["id"], str(acme.user_id))
     assert "tenant_id" not in task
-    assert "overdue_announced_at" not in task
+    assert "overdue_announced_for" not in task
     assert await acme.ask("GET", f"/tasks/{task['id']}") == task
     assert [type(event).__name__ for event in heard][-2:] == ["TaskCreated", "TaskAssigned"]
     [entry] = await acme.ask("GET", f"/audit/resources/task/{task['id']}")

@@ -1,0 +1,94 @@
+"""Migration files: written from the models, of one app at a time, and free of what is not the database's business."""
+
+from __future__ import annotations
+
+import importlib
+from copy import copy
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from tortoise import fields
+from tortoise.fields.base import Field
+from tortoise.fields.data import CharEnumFieldInstance, IntEnumFieldInstance
+from tortoise.migrations.autodetector import MigrationAutodetector
+from tortoise.migrations.schema_generator.state import State
+from tortoise.migrations.writer import MigrationWriter, format_migration_name
+
+from host.data.database import Database
+from host.errors import ConfigurationError
+
+_HEAD = '''"""Tables of {app}, step {number}."""
+
+# ruff: noqa - written by `tenantry migrate --make`
+
+'''
+
+
+async def make(database: Database, app: str, name: str = "") -> Path | None:
+    """Write the next migration of one app, comparing its models with the migrations there are.
+
+    Every other app is looked at too, since models link to each other, and left alone. Returns None when nothing has
+    changed.
+
+    Raises:
+        ConfigurationError: the app has no migrations package.
+    """
+    if app not in database.migrations:
+        raise ConfigurationError(
+            f"app {app!r} has no migrations package: make migrations/__init__.py beside its models"
+        )
+    with database.bind():
+        importlib.invalidate_caches()
+        apps = database.context.apps
+        assert apps is not None
+        for writer in await _Detector(apps, database.apps_config()).changes():
+            if writer.app_label == app:
+                return _write(writer, name)
+    return None
+
+
+class _Detector(MigrationAutodetector):
+    """Compares tables only: what a docstring says or an enum allows is the code's business and needs no migration."""
+
+    def _current_state(self) -> State:
+        state = super()._current_state()
+        for model in state.models.values():
+            model.options.pop("table_description", None)
+            model.description = ""
+            model.fields = {name: _plain(field) for name, field in model.fields.items()}
+        return state
+
+
+def _plain(field: Field[Any]) -> Field[Any]:
+    """The field without its description; an enum as what it is stored as, so that no migration imports it."""
+    default = field.default.value if isinstance(field.default, Enum) else field.default
+    options = {
+        "null": field.null,
+        "default": default,
+        "unique": field.unique,
+        "db_index": field.index,
+        "source_field": field.source_field,
+    }
+    if field.has_db_default():
+        options["db_default"] = field.db_default
+    if isinstance(field, CharEnumFieldInstance):
+        plain: Field[Any] = fields.CharField(max_length=field.max_length, **options)
+    elif isinstance(field, IntEnumFieldInstance):
+        plain = fields.SmallIntField(**options)
+    else:
+        plain = copy(field)
+        plain.description = None
+        return plain
+    plain.model_field_name = field.model_field_name
+    return plain
+
+
+def _write(writer: MigrationWriter, name: str) -> Path:
+    number = int(writer.name.partition("_")[0])
+    if not writer.initial:
+        described = writer.operations[0].describe()[:40]
+        writer.name = format_migration_name(number, name or described)
+    path = writer.path()
+    path.write_text(_HEAD.format(app=writer.app_label, number=number) + writer.as_string(), encoding="utf-8")
+    return path

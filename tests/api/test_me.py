@@ -1,0 +1,88 @@
+"""`/me` over HTTP: profile, settings, where I belong, where I am signed in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from host.testing import Client, Neighbours, TestHouse
+
+PASSWORD = "a long enough passphrase"
+ADA = {"email": "ada@example.com", "password": PASSWORD, "name": "Ada"}
+
+
+async def signed_in(client: Client) -> dict[str, Any]:
+    data = await client.ask("POST", "/auth/register", 201, json={**ADA, "tenant_name": "Acme"})
+    client.headers["Authorization"] = f"Bearer {data['access_token']}"
+    return dict(data)
+
+
+async def test_profile_when_changed_then_its_etag_guards_it(visitor: Client) -> None:
+    await signed_in(visitor)
+    read = await visitor.get("/api/v1/me")
+    etag = {"If-Match": read.headers["etag"]}
+
+    changed = await visitor.ask("PATCH", "/me", json={"name": "Ada L."}, headers=etag)
+
+    assert (changed["name"], changed["version"]) == ("Ada L.", read.json()["data"]["version"] + 1)
+    await visitor.ask("PATCH", "/me", 412, json={"name": "Other"}, headers=etag)
+    for body in ({"name": None}, {"name": ""}, {"is_operator": True}, {"email": "new@example.com"}):
+        await visitor.ask("PATCH", "/me", 422, json=body)
+    assert (await visitor.ask("GET", "/me"))["name"] == "Ada L."
+    assert "password_hash" not in read.text
+
+
+async def test_settings_when_put_then_read_back_whole(visitor: Client) -> None:
+    await signed_in(visitor)
+    assert await visitor.ask("GET", "/me/settings") == {}
+    values = {"theme": "dark", "columns": [1, {"wide": True}], "none": None}
+    assert await visitor.ask("PUT", "/me/settings", json=values) == values
+    assert await visitor.ask("GET", "/me/settings") == values
+    await visitor.ask("PUT", "/me/settings", 422, json=[1])
+    await visitor.ask("PUT", "/me/settings", 413, json={"big": "x" * 70_000})
+    assert await visitor.ask("PUT", "/me/settings", json={}) == {}
+
+
+async def test_tenants_when_listed_then_mine_with_my_role(visitor: Client) -> None:
+    await signed_in(visitor)
+    [tenant] = await visitor.ask("GET", "/me/tenants")
+    assert (tenant["slug"], tenant["role"]) == ("acme", "owner")
+
+
+async def test_sessions_when_one_is_ended_then_its_token_stops_and_the_others_go_on(
+    house: TestHouse, visitor: Client
+) -> None:
+    await signed_in(visitor)
+    async with house.client(**{"User-Agent": "Phone"}) as phone:
+        data = await phone.ask("POST", "/auth/login", json={"email": ADA["email"], "password": PASSWORD})
+        phone.headers["Authorization"] = f"Bearer {data['access_token']}"
+        listed = await visitor.ask("GET", "/me/sessions")
+        [other] = [each for each in listed if not each["current"]]
+        assert (len(listed), other["user_agent"], other["address"]) == (2, "Phone", "127.0.0.1")
+
+        assert await visitor.ask("DELETE", f"/me/sessions/{other['id']}", 204) is None
+
+        await phone.ask("GET", "/me", 401)
+        await phone.ask("POST", "/auth/refresh", 401)
+        await visitor.ask("DELETE", f"/me/sessions/{other['id']}", 404)
+    [mine] = await visitor.ask("GET", "/me/sessions")
+    assert mine["current"]
+
+
+async def test_sessions_when_all_others_end_then_this_one_goes_on(house: TestHouse, visitor: Client) -> None:
+    await signed_in(visitor)
+    async with house.client() as phone:
+        data = await phone.ask("POST", "/auth/login", json={"email": ADA["email"], "password": PASSWORD})
+        await visitor.ask("DELETE", "/me/sessions", 204)
+        await phone.ask("GET", "/me", 401, headers={"Authorization": f"Bearer {data['access_token']}"})
+    assert len(await visitor.ask("GET", "/me/sessions")) == 1
+
+
+async def test_session_when_another_persons_then_404_as_if_it_never_was(neighbours: Neighbours) -> None:
+    [theirs] = await neighbours.globex.ask("GET", "/me/sessions")
+    await neighbours.acme.ask("DELETE", f"/me/sessions/{theirs['id']}", 404)
+    await neighbours.globex.ask("GET", "/me")
+
+
+async def test_me_when_a_stranger_asks_then_401(neighbours: Neighbours) -> None:
+    for path in ("/me", "/me/settings", "/me/tenants", "/me/sessions"):
+        await neighbours.stranger.ask("GET", path, 401)
