@@ -29,6 +29,7 @@ from benchmarks import fabricate
 from benchmarks.servers import LOADING_CORE, Server
 
 ROOT = Path(__file__).parents[1]
+TENANTRY = str(Path(sys.executable).with_name("tenantry"))
 DATABASE_URL = os.environ.get("BENCH_DATABASE_URL", "postgres://postgres@127.0.0.1:5432/postgres")
 REDIS_URL = os.environ.get("BENCH_REDIS_URL", "redis://127.0.0.1:6379")
 CONNECTIONS, ROUNDS, SECONDS = 16, 5, 2.5
@@ -93,7 +94,7 @@ class Bench:
             redis.Redis.from_url(self.redis).flushdb()
 
     def house(self, name: str, working: Path = ROOT) -> Server:
-        command = [sys.executable, "-m", "host.cli", "serve"]
+        command = [TENANTRY, "serve", "--no-migrate"]
         return self._server(name, command, "/api/v1/health", working)
 
     def bare(self) -> Server:
@@ -104,7 +105,7 @@ class Bench:
 
     def tenantry(self, *arguments: str, working: Path = ROOT) -> None:
         subprocess.run(
-            [sys.executable, "-m", "host.cli", *arguments],
+            [TENANTRY, *arguments],
             cwd=working,
             env={**os.environ, **self.environment},
             check=True,

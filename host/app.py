@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from host import itself
 from host.cache.embedded import EmbeddedRedis
-from host.cache.versions import Versions, tenant_version_key
+from host.cache.versions import Versions
 from host.cache.wire import Wire
 from host.contracts import Action, Decision
 from host.data.database import Database
@@ -45,7 +45,7 @@ from host.web.checkpoint import Checkpoint
 from host.web.handling import Handling
 from host.web.headers import HeaderRules
 from host.web.openapi import pages
-from host.web.pipeline import Pipeline
+from host.web.pipeline import AsgiApp, Pipeline
 from tenants.context import bind
 from tenants.facts import Facts, TenantFacts
 from tenants.models import Tenant, TenantStatus
@@ -208,7 +208,7 @@ class House:
         rules = HeaderRules(
             settings.cors.origins, settings.cors.max_age, secure=settings.public_url.startswith("https://")
         )
-        return Pipeline(app, rules, self.bound, settings.server.trusted_proxies)
+        return Pipeline(cast(AsgiApp, app), rules, self.bound, settings.server.trusted_proxies)
 
 
 class LazyApp:
@@ -256,8 +256,7 @@ class _Inner:
 
     async def facts_of(self, tenant_id: UUID) -> TenantFacts | None:
         """What is known of a tenant, as fresh as a request would have it."""
-        taken = await self.rates.take([], [tenant_version_key(tenant_id)])
-        return await self._facts.tenant(tenant_id, taken.versions[0])
+        return await self._facts.tenant(tenant_id, await self._versions.of_tenant(tenant_id))
 
     async def may_run(self, tenant_id: UUID | None, plugin: str) -> Decision:
         """Whether jobs of a plugin may run in a tenant now; the host's own always may."""

@@ -64,15 +64,18 @@ class MemberFacts:
     built_in_role: bool = False
 
 
-class _Shelf(Generic[KEY, VALUE]):
+class Shelf(Generic[KEY, VALUE]):
     """Values by key, good as long as their version token stays the same and for 30 seconds at most."""
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, now: Callable[[], float] = monotonic) -> None:
         self._now = now
         self._kept: OrderedDict[KEY, tuple[object, float, VALUE]] = OrderedDict()
 
-    async def get(self, key: KEY, version: object, read: Callable[[], Awaitable[VALUE | None]]) -> VALUE | None:
-        known = self._kept.get(key)
+    async def get(
+        self, key: KEY, version: Hashable, fresh: bool, read: Callable[[], Awaitable[VALUE | None]]
+    ) -> VALUE | None:
+        """The value kept under `version`, or what `read` gives; `fresh`: never the kept one."""
+        known = None if fresh else self._kept.get(key)
         if known is not None and known[0] == version and self._now() - known[1] < _FRESH:
             self._kept.move_to_end(key)
             return known[2]
@@ -86,36 +89,39 @@ class _Shelf(Generic[KEY, VALUE]):
         return value
 
     def clear(self) -> None:
+        """Keep nothing."""
         self._kept.clear()
 
 
 class Facts:
     """Reads facts and keeps them; one for each application.
 
-    A version token is whatever the caller uses to tell that something changed (opaque bytes; None: not known). It
+    A version token is whatever the caller uses to tell that something changed (opaque bytes; None: not known, so that
+    the answer is read afresh). It
     must be fetched before it is passed in here, so that facts are never older than their token. Ask outside of
     transactions: what is read inside one may yet be undone.
     """
 
     def __init__(self, *, now: Callable[[], float] = monotonic) -> None:
-        self._tenants: _Shelf[UUID, TenantFacts] = _Shelf(now)
-        self._people: _Shelf[UUID, MemberFacts] = _Shelf(now)
-        self._members: _Shelf[tuple[UUID, UUID], MemberFacts] = _Shelf(now)
+        self._tenants: Shelf[UUID, TenantFacts] = Shelf(now)
+        self._people: Shelf[UUID, MemberFacts] = Shelf(now)
+        self._members: Shelf[tuple[UUID, UUID], MemberFacts] = Shelf(now)
 
     async def tenant(self, tenant_id: UUID, version: bytes | None) -> TenantFacts | None:
         """The tenant; None when there is none with this id."""
-        return await self._tenants.get(tenant_id, version, lambda: _read_tenant(tenant_id))
+        return await self._tenants.get(tenant_id, version, version is None, lambda: _read_tenant(tenant_id))
 
     async def person(self, user_id: UUID, version: bytes | None) -> MemberFacts | None:
         """The person without any tenant; None when there is none with this id."""
-        return await self._people.get(user_id, version, lambda: _read_person(user_id))
+        return await self._people.get(user_id, version, version is None, lambda: _read_person(user_id))
 
     async def member(
         self, tenant_id: UUID, user_id: UUID, tenant_version: bytes | None, user_version: bytes | None
     ) -> MemberFacts | None:
         """The person and the place in the tenant, `grants` None for a stranger; None when there is no such person."""
         versions = tenant_version, user_version
-        return await self._members.get((tenant_id, user_id), versions, lambda: _read_member(tenant_id, user_id))
+        key, fresh = (tenant_id, user_id), None in versions
+        return await self._members.get(key, versions, fresh, lambda: _read_member(tenant_id, user_id))
 
     def forget_all(self) -> None:
         """Forget everything: the next question goes to the database."""

@@ -67,11 +67,8 @@ class ScopedBulkUpdateQuery(BulkUpdateQuery[MODEL]):
 class ScopedBulkCreateQuery(BulkCreateQuery[MODEL]):
     """INSERT of many rows at once, each of the bound tenant."""
 
-    tenant_id: UUID
-
     async def _execute_many(self, *statements: Any) -> None:
         check_rows(self._objects, current())
-        same_scope(self.tenant_id)
         links = cast(ScopedMeta, self.model._meta).links()
         await check_links({link: [getattr(row, link.key) for row in self._objects] for link in links}, self._db)
         await super()._execute_many(*statements)
@@ -189,15 +186,15 @@ class ScopedQuerySet(QuerySet[MODEL]):
         Raises:
             WrongTenant: an instance is another tenant's, or `on_conflict` could hit another tenant's row.
         """
-        rows, tenant_id = list(objects), self._writing()
-        check_rows(rows, tenant_id)
+        rows = list(objects)
+        check_rows(rows, self._writing())
         target, changed = list(on_conflict or ()), list(update_fields or ())
         refuse_moving(changed)
         if target and TENANT not in target:
             raise WrongTenant(f"on_conflict={target} could overwrite another tenant's row: name {TENANT} in it too")
         if bool(target) != bool(changed) or (ignore_conflicts and changed):
             raise ValueError("on_conflict and update_fields belong together, and exclude ignore_conflicts")
-        query = ScopedBulkCreateQuery(
+        return ScopedBulkCreateQuery(
             db=self._db,
             model=self.model,
             objects=rows,
@@ -206,8 +203,6 @@ class ScopedQuerySet(QuerySet[MODEL]):
             update_fields=changed,
             on_conflict=target,
         )
-        query.tenant_id = tenant_id
-        return query
 
 
 class ScopedManager(Manager):

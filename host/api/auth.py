@@ -57,7 +57,7 @@ class Verification(BaseModel):
     """Either the token that was sent, which proves the address, or the address, to which one is sent again."""
 
     model_config = ConfigDict(extra="forbid")
-    token: Annotated[str | None, Field(max_length=1024, repr=False)] = None
+    token: Secret | None = None
     email: Address | None = None
 
     @model_validator(mode="after")

@@ -84,7 +84,7 @@ async def update_member(user_id: UUID, body: RoleChange, if_match: int | None) -
         refuse_beyond_own(held["permissions"], held["all_permission"])
         if held["all_permission"] and not role["all_permission"]:
             await _refuse_last_owner(user_id)
-        member.role_id, member.version = body.role_id, member.version + 1  # type: ignore[attr-defined]
+        member.role_id, member.version = body.role_id, member.version + 1
         await member.save(update_fields=["role_id", "version"])
         work.record(
             "tenant.members.update", "user", user_id, before={"role": held["name"]}, after={"role": role["name"]}

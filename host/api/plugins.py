@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
 
@@ -12,6 +12,7 @@ from host.provisioning import provisioning
 from host.services import services, tenant_facts, unit_of_work
 from host.web.routes import Routes
 from tenants.context import current
+from tenants.facts import TenantFacts
 from tenants.models import Activation
 
 routes = Routes()
@@ -29,8 +30,8 @@ class PluginSettings(RootModel[dict[str, Any]]):
     """Settings by name; the plugin's own model checks them."""
 
 
-async def _rows() -> list[Row]:
-    registry, facts = provisioning().registry, await tenant_facts()
+def _rows(facts: TenantFacts) -> list[Row]:
+    registry = provisioning().registry
     rows = []
     for plugin in registry.plugins:
         decision = registry.gate.decide(facts, plugin.id)
@@ -53,7 +54,7 @@ async def _rows() -> list[Row]:
 @routes.get("/tenant/plugins", name="plugins.list", summary="Features", permission="tenant.plugins.read")
 async def list_plugins() -> list[Row]:
     """Every plugin of this deployment, whether it is on here, whether it works, and why."""
-    return await _rows()
+    return _rows(await tenant_facts())
 
 
 @routes.put(
@@ -65,7 +66,8 @@ async def list_plugins() -> list[Row]:
 async def switch_plugin(plugin_id: str, body: Switch) -> Row:
     """Switch a feature; its data stays when it goes off and is back when it comes on."""
     await provisioning().switch(plugin_id, body.enabled, cascade=body.cascade)
-    return next(row for row in await _rows() if row["id"] == plugin_id)
+    facts = await services().facts.tenant(current(), None)  # not the request's own, which are from before the switch
+    return next(row for row in _rows(cast(TenantFacts, facts)) if row["id"] == plugin_id)
 
 
 @routes.get(

@@ -21,6 +21,10 @@ def user_version_key(user_id: UUID) -> str:
     return f"v:u:{user_id}"
 
 
+EPOCH_KEY = "v:epoch"
+"""The Redis key that is gone when Redis was emptied: with it, every version that was read before."""
+
+
 class Versions:
     """Replaces tokens; they are read in the same trip as the rates."""
 
@@ -36,3 +40,22 @@ class Versions:
         keys = [*map(tenant_version_key, tenants), *map(user_version_key, users)]
         if keys:
             await self._wire.calls([("SET", key, uuid4().bytes, "EX", _LIFETIME) for key in keys])
+
+    async def begin_epoch(self) -> bytes:
+        """Mark a Redis that holds nothing of ours yet; the mark, whoever of several processes made it.
+
+        Raises:
+            Unavailable: Redis is away.
+        """
+        await self._wire.call("SET", EPOCH_KEY, uuid4().bytes, "NX")
+        found = await self._wire.call("GET", EPOCH_KEY)
+        return bytes(found or b"")
+
+    async def of_tenant(self, tenant_id: UUID) -> bytes:
+        """A tenant's version, as requests know it.
+
+        Raises:
+            Unavailable: Redis is away.
+        """
+        epoch, token = await self._wire.call("MGET", EPOCH_KEY, tenant_version_key(tenant_id))
+        return bytes(epoch or await self.begin_epoch()) + bytes(token or b"")

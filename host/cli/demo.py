@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_type_hints
 
 import click
 import httpx
@@ -20,7 +21,7 @@ from host.identity.accounts import ensure_operator
 from host.identity.sessions import start
 from tenants.models import Tenant, User
 
-TENANTS = ("Acme", "Globex")
+TENANTS = {"demo-acme": "Acme (demo)", "demo-globex": "Globex (demo)"}
 PERSON = "demo@tenantry.local"
 COPIES = 3  # how many of each thing
 WORDS = ("Website relaunch", "Spring fair", "New office", "Annual report", "Customer survey", "Price list")
@@ -46,20 +47,14 @@ async def demo(terminal: Terminal, yes: bool, dry_run: bool) -> None:
         password = secrets.token_urlsafe(12)
         person, old = await _person(password)
         made: dict[str, dict[str, int]] = {}
-        with terminal.progress("filling", len(TENANTS) * len(routes)) as advance:
-            for number, name in enumerate(TENANTS):
-                made[name.lower()] = await _furnish(
-                    house, name, person, routes, lambda done, at=number: advance(at * len(routes) + done)
-                )
+        with terminal.progress("filling", len(TENANTS)) as advance:
+            for number, (slug, name) in enumerate(TENANTS.items(), 1):
+                made[slug] = await _furnish(house, slug, name, person, routes)
+                advance(number)
     shown = None if old else password
-    sentences = [
-        f"{slug}: {', '.join(f'{count} {what}' for what, count in things.items()) or 'empty'}"
-        for slug, things in made.items()
-    ]
-    sign_in = f"Sign in as {PERSON}" + (
-        f" with the password {password}." if shown else ", with the password of last time."
-    )
-    terminal.done({"tenants": made, "email": PERSON, "password": shown}, *sentences, sign_in)
+    told = [f"{slug}: {', '.join(f'{count} {what}' for what, count in made[slug].items()) or 'empty'}" for slug in made]
+    sign_in = f"Sign in as {PERSON}, with the password {shown or 'of the first time'}."
+    terminal.done({"tenants": made, "email": PERSON, "password": shown}, *told, sign_in)
 
 
 def fillable(house: House) -> list[tuple[str, Route]]:
@@ -77,32 +72,31 @@ async def _person(password: str) -> tuple[User, bool]:
     return known or await ensure_operator(PERSON, password), known is not None
 
 
-async def _furnish(
-    house: House, name: str, person: User, routes: list[tuple[str, Route]], advance: Any
-) -> dict[str, int]:
-    tenant = await Tenant.get_or_none(slug=name.lower())
+async def _furnish(house: House, slug: str, name: str, person: User, routes: list[tuple[str, Route]]) -> dict[str, int]:
+    """Call the endpoints as a signed-in owner; how many of each thing there are more now."""
+    tenant = await Tenant.get_or_none(slug=slug)
     if tenant is None:
-        tenant = await house.provisioning.create(
-            name, slug=name.lower(), plan=house.services.plans.ids[-1], owner=person
-        )
+        plan = house.services.plans.ids[-1]
+        tenant = await house.provisioning.create(name, slug=slug, plan=plan, owner=person)
     signed_in = await start(person, method="demo", tenant_id=tenant.id)
     headers = {"Authorization": f"Bearer {signed_in.access_token}", "X-Tenant": tenant.slug}
     transport = httpx.ASGITransport(app=house.asgi())  # type: ignore[arg-type]
-    counts: dict[str, int] = {}
+    counts: Counter[str] = Counter()
     shelf = _Shelf()
     async with httpx.AsyncClient(transport=transport, base_url="http://demo/api/v1", headers=headers) as client:
-        for number, (owner, route) in enumerate(routes, 1):
-            body = _body_of(route)
+        for owner, route in routes:
             for path in shelf.paths(route.path):
                 for copy in range(COPIES):
-                    answer = await client.post(path, json=filled(body, copy) if body else None)
+                    answer = await client.post(path, json=filled(_body_of(route), copy))
                     if answer.is_success:
                         shelf.put(house, route, answer.json()["data"])
-                        counts[f"{owner} {route.name.split('.')[0]}"] = (
-                            counts.get(f"{owner} {route.name.split('.')[0]}", 0) + 1
+                        counts[f"{owner} {route.name.split('.')[0]}"] += 1
+                    elif answer.is_server_error:
+                        error = answer.json()["error"]
+                        raise Complaint(
+                            f"{owner}.{route.name} failed: {error['message']}", f"see {error['request_id']} in the log"
                         )
-            advance(number)
-    return counts
+    return dict(counts)
 
 
 @dataclass
@@ -131,16 +125,17 @@ class _Shelf:
 
 
 def _body_of(route: Route) -> type[BaseModel] | None:
+    """The model of a route's body: declared, or by the handler's annotation."""
     if route.body is not None:
         return route.body
-    hints = getattr(route.handler, "__annotations__", {})
-    body = hints.get("body")
-    found = getattr(route.handler, "__globals__", {}).get(body) if isinstance(body, str) else body
+    found = get_type_hints(route.handler).get("body")
     return found if isinstance(found, type) and issubclass(found, BaseModel) else None
 
 
-def filled(model: type[BaseModel], copy: int) -> dict[str, Any]:
+def filled(model: type[BaseModel] | None, copy: int) -> dict[str, Any]:
     """A body that the model takes: required fields with plausible values, optional ones left out."""
+    if model is None:
+        return {}
     schema = model.model_json_schema()
     required = schema.get("required", [])
     return {name: _value(name, schema["properties"][name], schema, copy) for name in required}

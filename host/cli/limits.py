@@ -95,6 +95,7 @@ async def _change(terminal: Terminal, slug: str, limit: str, value: str | None, 
 
 
 async def _facts(house: House, slug: str) -> TenantFacts:
+    house.services.facts.forget_all()  # what is kept for half a minute would hide the change just made
     found = await house.services.facts.tenant((await tenant(slug)).id, None)
     if found is None:
         raise Complaint(f"the tenant {slug!r} was purged just now", code="NOT_FOUND")

@@ -62,7 +62,7 @@ class Terminal:
         for column in columns:
             table.add_column(column.replace("_", " "), overflow="fold", no_wrap=column in UNBROKEN)
         for row in rows:
-            table.add_row(*(_cell(row.get(column)) for column in columns))
+            table.add_row(*(Text(_cell(row.get(column))) for column in columns))
         self.out.print(table)
 
     def facts(self, facts: Facts) -> None:

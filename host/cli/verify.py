@@ -18,6 +18,7 @@ from host.cli.opening import opened, with_database
 from host.cli.terminal import Terminal
 from host.contracts import Route
 from host.data import walls
+from host.web.pipeline import AsgiApp
 from tenants.context import TenantMissing, bind
 from tenants.models import Tenant
 from tenants.scoping import TenantModel
@@ -93,19 +94,20 @@ async def gates(terminal: Terminal) -> None:
     """Every endpoint that is not public, called by nobody and by a forger: each must refuse."""
     async with opened() as house:
         routes = [(owner, route) for owner, route in house.registry.catalog.routes if not route.public]
+        app = house.asgi()
         findings: list[Finding] = []
         with terminal.progress("knocking", len(routes)) as advance:
             for number, (owner, route) in enumerate(routes, 1):
                 for headers in ({}, {"Authorization": "Bearer forged.token.here"}):
-                    findings += await _knock(house, number, owner, route, headers)
+                    findings += await _knock(app, number, owner, route, headers)
                 advance(number)
     terminal.verdict(findings, {"routes": len(routes)}, f"{len(routes)} endpoints refuse strangers.")
 
 
-async def _knock(house: House, number: int, owner: str, route: Route, headers: dict[str, str]) -> list[Finding]:
+async def _knock(app: AsgiApp, number: int, owner: str, route: Route, headers: dict[str, str]) -> list[Finding]:
     # An address of its own for each endpoint: the rate limit must not be what refuses.
     address = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
-    transport = httpx.ASGITransport(app=house.asgi(), client=(address, 1))  # type: ignore[arg-type]
+    transport = httpx.ASGITransport(app=app, client=(address, 1))  # type: ignore[arg-type]
     path = "/api/v1" + re.sub(r"<(?:(\w+):)?\w+>", _filled, route.path)
     async with httpx.AsyncClient(transport=transport, base_url="http://verify") as client:
         answer = await client.request(route.method, path, headers={**headers, "X-Request-ID": f"verify-{number}"})

@@ -75,7 +75,7 @@ class TenantryQuart(Quart):
         try:
             rule = self.url_rule_class(path, methods=[method], endpoint=endpoint)
             self.url_map.add(rule)
-        except (ValueError, LookupError) as error:
+        except (ValueError, LookupError, SyntaxError) as error:
             raise ConfigurationError(f"route {endpoint}: the path {path!r} cannot be read: {error}") from error
         self._views[endpoint] = (view, self.max_body if max_body is None else max_body)
 

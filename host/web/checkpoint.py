@@ -7,14 +7,13 @@ very next request on every process.
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Collection, Mapping
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID
 
-from host.cache.versions import tenant_version_key, user_version_key
+from host.cache.versions import EPOCH_KEY, Versions, tenant_version_key, user_version_key
 from host.contracts import Actor, Origin, Route
 from host.errors import (
     BadRequest,
@@ -31,7 +30,7 @@ from host.errors import (
 from host.identity.api_keys import KeyFacts, KeyText, api_key, parse_key
 from host.identity.sessions import session_alive
 from host.identity.tokens import AccessTokens, Claims
-from host.limits.rates import Bucket
+from host.limits.rates import Bucket, Taken
 from host.origin import NOBODY, Standing, inside, move_to, standing
 from host.registry.registry import Registry
 from host.services import Services, record_failure
@@ -39,13 +38,10 @@ from host.web.request import TenantryRequest
 from host.web.visit import ANONYMOUS, Visit, visit_of
 from tenants.access import Grants
 from tenants.context import bind
-from tenants.facts import MemberFacts, TenantFacts
+from tenants.facts import MemberFacts, Shelf, TenantFacts
 from tenants.models import TenantStatus
 from tenants.plans import LimitValue, parse_limit
 from tenants.resolver import Hint, choose
-
-REMEMBERED = 10_000
-"""How many sessions and keys are kept in memory, each with the version token it was read under."""
 
 _REFUSALS: Mapping[str, type[HouseError]] = {
     "PLUGIN_DISABLED": PluginDisabled,
@@ -94,8 +90,8 @@ class Checkpoint:
         self._role_permissions = role_permissions
         rates = services.settings.rates
         self._rates = {"public": parse_limit(rates.public), "authenticated": parse_limit(rates.authenticated)}
-        self._alive: OrderedDict[UUID, tuple[bytes | None, bool]] = OrderedDict()
-        self._keys: OrderedDict[UUID, tuple[bytes | None, str, KeyFacts | None]] = OrderedDict()
+        self._sessions: Shelf[UUID, bool] = Shelf()
+        self._keys: Shelf[UUID, KeyFacts] = Shelf()
         self._vouching = bool(registry.calling.implementers("authenticate"))
         self._vetoing = bool(registry.calling.implementers("authorize"))
 
@@ -178,19 +174,19 @@ class Checkpoint:
             raise BadRequest("Say which organisation this is for: send `X-Tenant: <slug>`.")
         return hint
 
-    async def _tenant(self, hint: Hint, tenant_id: UUID | None, versions: list[bytes | None]) -> TenantFacts:
+    async def _tenant(self, hint: Hint, tenant_id: UUID | None, versions: list[bytes]) -> TenantFacts:
         if tenant_id is None:
             tenant_id = await self._services.directory.find(hint)
             if tenant_id is None:
                 raise NotFound
-            versions[0] = (await self._services.rates.take([], [tenant_version_key(tenant_id)])).versions[0]
+            versions[0] = (await self._versions([], [tenant_version_key(tenant_id)]))[1][0]
         facts = await self._services.facts.tenant(tenant_id, versions[0])
         if facts is None:
             raise NotFound
         return facts
 
     async def _person(
-        self, credential: Credential, facts: TenantFacts | None, versions: list[bytes | None]
+        self, credential: Credential, facts: TenantFacts | None, versions: list[bytes]
     ) -> tuple[Actor, Grants]:
         if credential.claims is not None:
             return await self._user(credential.claims, facts, versions)
@@ -200,9 +196,7 @@ class Checkpoint:
         member = await self._member(facts, credential.vouched.user_id, versions)
         return credential.vouched, self._grants(member)
 
-    async def _user(
-        self, claims: Claims, facts: TenantFacts | None, versions: list[bytes | None]
-    ) -> tuple[Actor, Grants]:
+    async def _user(self, claims: Claims, facts: TenantFacts | None, versions: list[bytes]) -> tuple[Actor, Grants]:
         person = await self._services.facts.person(claims.user_id, versions[1])
         if person is None or person.disabled or person.token_version != claims.token_version:
             raise Unauthenticated("This session has ended; sign in again.")
@@ -212,23 +206,19 @@ class Checkpoint:
         actor = Actor("user", claims.user_id, person.email, claims.user_id, claims.session_id, person.is_operator)
         return actor, self._grants(member)
 
-    async def _key(
-        self, shown: KeyText, facts: TenantFacts | None, versions: list[bytes | None]
-    ) -> tuple[Actor, Grants]:
+    async def _key(self, shown: KeyText, facts: TenantFacts | None, versions: list[bytes]) -> tuple[Actor, Grants]:
         if facts is None:
             raise PermissionDenied("An API key belongs to one organisation; sign in as a person for this.")
         key = await self._key_facts(shown, versions[0])
         if key is None:
             raise Unauthenticated("This API key does not exist, has expired or was ended.")
-        member = await self._services.facts.member(facts.id, key.made_by, versions[0], None) if key.made_by else None
+        member = await self._services.facts.member(facts.id, key.made_by, versions[0], b"") if key.made_by else None
         if member is None or member.disabled or member.grants is None:
             raise Unauthenticated("Whoever made this API key does not belong to the organisation any more.")
         actor = Actor("api_key", key.id, key.name, key.made_by)
         return actor, self._grants(member).narrowed(frozenset(key.permissions))
 
-    async def _member(
-        self, facts: TenantFacts | None, user_id: UUID | None, versions: list[bytes | None]
-    ) -> MemberFacts:
+    async def _member(self, facts: TenantFacts | None, user_id: UUID | None, versions: list[bytes]) -> MemberFacts:
         if facts is None or user_id is None:
             raise Unauthenticated
         member = await self._services.facts.member(facts.id, user_id, versions[0], versions[1])
@@ -244,22 +234,16 @@ class Checkpoint:
         given = self._role_permissions.get(held.role) if member.built_in_role else None
         return Grants(held.permissions | given, held.all_permission, held.role) if given else held
 
-    async def _session_alive(self, session_id: UUID, version: bytes | None) -> bool:
-        known = self._alive.get(session_id)
-        if known is not None and known[0] == version:
-            return known[1]
-        alive = await session_alive(session_id)
-        _remember(self._alive, session_id, (version, alive))
-        return alive
+    async def _session_alive(self, session_id: UUID, version: bytes) -> bool:
+        return await self._sessions.get(session_id, version, False, lambda: session_alive(session_id)) or False
 
-    async def _key_facts(self, shown: KeyText, version: bytes | None) -> KeyFacts | None:
-        known = self._keys.get(shown.key_id)
-        if known is not None and known[0] == version and known[1] == shown.secret:
-            found = known[2]
-        else:
+    async def _key_facts(self, shown: KeyText, version: bytes) -> KeyFacts | None:
+        async def read() -> KeyFacts | None:
             with bind(shown.tenant_id):
-                found = await api_key(shown.key_id, shown.secret)
-            _remember(self._keys, shown.key_id, (version, shown.secret, found))
+                return await api_key(shown.key_id, shown.secret)
+
+        shown_as = version + hashlib.sha256(shown.secret.encode()).digest()
+        found = await self._keys.get(shown.key_id, shown_as, False, read)
         if found is None or (found.expires_at is not None and found.expires_at <= datetime.now(UTC)):
             return None
         return found
@@ -268,7 +252,7 @@ class Checkpoint:
 
     async def _throttle(
         self, route: Route, credential: Credential, visit: Visit, tenant_id: UUID | None
-    ) -> list[bytes | None]:
+    ) -> list[bytes]:
         """Count the request; the version tokens of tenant and person come back on the same trip."""
         whose = credential.bucket
         kind = "public" if route.limit_class == "public" or whose is None else "authenticated"
@@ -284,7 +268,7 @@ class Checkpoint:
             tenant_version_key(tenant_id) if tenant_id else "v:-",
             user_version_key(user_id) if user_id else "v:-",
         ]
-        taken = await self._services.rates.take(buckets, keys)
+        taken, versions = await self._versions(buckets, keys)
         if buckets:
             headers = {
                 "RateLimit-Limit": str(value.amount),
@@ -294,7 +278,15 @@ class Checkpoint:
             visit.response_headers += [(name.lower().encode(), text.encode()) for name, text in headers.items()]
         if not taken.allowed:
             raise RateLimited(headers={"Retry-After": str(max(1, taken.reset_seconds))})
-        return taken.versions
+        return versions
+
+    async def _versions(self, buckets: Sequence[Bucket], keys: Sequence[str]) -> tuple[Taken, list[bytes]]:
+        """Count in the buckets, and read what keys hold, each behind the mark that tells an emptied Redis apart."""
+        taken = await self._services.rates.take(buckets, [EPOCH_KEY, *keys])
+        epoch, *found = taken.versions
+        if epoch is None:
+            epoch = await Versions(self._services.wire).begin_epoch()
+        return taken, [epoch + (version or b"") for version in found]
 
     # -- may they ----------------------------------------------------------------------------------------
 
@@ -332,10 +324,3 @@ async def _deny(permission: str, reason: str) -> None:
     with inside("host"):
         await record_failure(permission, reason, outcome="denied")
     raise PermissionDenied(f"You lack the permission {permission}: {reason}.", details={"permission": permission})
-
-
-def _remember(memory: OrderedDict[UUID, Any], key: UUID, value: Any) -> None:
-    memory[key] = value
-    memory.move_to_end(key)
-    if len(memory) > REMEMBERED:
-        memory.popitem(last=False)

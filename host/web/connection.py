@@ -164,6 +164,8 @@ async def _send_stream(reply: Reply, body: AsyncIterator[bytes], send: Send, hea
         if not head:
             async for piece in body:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
+                # A server need not suspend in send, least of all when the client has left: let the watch have a turn.
+                await asyncio.sleep(0)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
     finally:
         if hasattr(body, "aclose"):

@@ -78,12 +78,12 @@ class Pipeline:
 
     def _address(self, scope: Scope) -> str:
         """The client's address: as many steps back through X-Forwarded-For as proxies are believed."""
-        peer = (scope.get("client") or ("",))[0]
+        peer = str((scope.get("client") or ("",))[0])
         if not self._proxies:
-            return str(peer)
+            return peer
         said = dict(scope["headers"]).get(b"x-forwarded-for", b"").decode("latin-1")
-        chain = [part.strip() for part in said.split(",") if part.strip()] + [str(peer)]
-        return chain[max(0, len(chain) - 1 - self._proxies)][:64]
+        chain = [part.strip() for part in said.split(",") if part.strip()] + [peer]
+        return str(chain[max(0, len(chain) - 1 - self._proxies)])[:64]
 
 
 def _write_line(scope: Scope, visit: Visit, seconds: float) -> None:

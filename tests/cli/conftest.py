@@ -36,7 +36,9 @@ class Tenantry:
     def __call__(self, *arguments: str, code: int = 0) -> Any:
         """Call it with --json, check the exit code, and return `data` of a success or `error` of a failure."""
         done = self.run(*arguments, "--json")
-        assert done.exit_code == code, f"{arguments}: {done.exit_code}\n{done.output}\n{done.exception!r}"
+        if done.exception and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        assert done.exit_code == code, f"{arguments}: {done.exit_code}\n{done.output}"
         document = json.loads(done.stdout)
         assert document["success"] is (code == 0)
         return document["data"] if "data" in document else document["error"]

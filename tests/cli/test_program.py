@@ -25,7 +25,15 @@ def commands() -> Iterator[tuple[str, click.Command]]:
 
 
 COMMANDS = dict(commands())
-RISKY = ["tenant suspend", "tenant delete", "plugin disable", "jobs cancel", "jobs retry", "limits reconcile", "migrate"]
+RISKY = [
+    "tenant suspend",
+    "tenant delete",
+    "plugin disable",
+    "jobs cancel",
+    "jobs retry",
+    "limits reconcile",
+    "migrate",
+]
 
 
 def options(command: click.Command) -> set[str]:
@@ -38,12 +46,12 @@ def test_program_when_asked_for_help_then_lists_every_verb_of_the_contract() -> 
     for verb in VERBS:
         assert verb in shown.output
     wanted = {
-        *("serve worker migrate demo doctor routes openapi".split()),
-        *(f"plugin {name}" for name in "list new check enable disable".split()),
-        *(f"tenant {name}" for name in "list create suspend resume plan export delete".split()),
-        *(f"limits {name}" for name in "show set unset reconcile".split()),
-        *(f"jobs {name}" for name in "list show retry cancel".split()),
-        *(f"verify {name}" for name in "isolation gates keys".split()),
+        *(["serve", "worker", "migrate", "demo", "doctor", "routes", "openapi"]),
+        *(f"plugin {name}" for name in ["list", "new", "check", "enable", "disable"]),
+        *(f"tenant {name}" for name in ["list", "create", "suspend", "resume", "plan", "export", "delete"]),
+        *(f"limits {name}" for name in ["show", "set", "unset", "reconcile"]),
+        *(f"jobs {name}" for name in ["list", "show", "retry", "cancel"]),
+        *(f"verify {name}" for name in ["isolation", "gates", "keys"]),
     }
     assert wanted <= set(COMMANDS)
 

@@ -97,6 +97,7 @@ def shop_apps() -> dict[str, list[ModuleType]]:
 
 @pytest.fixture
 async def shop(new_database: Any, shop_apps: Any) -> AsyncIterator[Shop]:
-    database = await new_database(shop_apps)
+    """Open and bound; fewer connections than the tests have tasks."""
+    database = await new_database(shop_apps, pool=4)
     with database.bind():
         yield Shop(database, uuid7(), uuid7())

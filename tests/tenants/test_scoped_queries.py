@@ -257,7 +257,7 @@ WRITES: dict[str, Callable[[Own], Awaitable[Any]]] = {
     "Model.save (created)": lambda own: saved(own.their_instance, force_create=True),
     "Model.update_or_create": lambda own: Project.update_or_create({"name": "stolen"}, id=own.their_project),
     "Model.update_or_create (moved)": lambda own: Project.update_or_create(
-        {"tenant_id": own.their_instance.tenant_id}, name="beta"
+        {"tenant_id": own.their_instance.tenant_id}, name="alpha"
     ),
     "Model.update_from_dict": lambda own: edited(own.task, project_id=own.their_project),
     "QuerySet.bulk_create": lambda own: Project.filter().bulk_create([own.their_instance]),
@@ -266,7 +266,7 @@ WRITES: dict[str, Callable[[Own], Awaitable[Any]]] = {
     "QuerySet.delete (joined)": lambda own: Project.filter(tasks__title__contains="gamma").delete(),
     "QuerySet.update": lambda own: Project.filter(id=own.their_project).update(name="stolen"),
     "QuerySet.update (joined)": lambda own: Project.filter(tasks__title__contains="gamma").update(name="stolen"),
-    "QuerySet.update (moved)": lambda own: Project.filter(name="beta").update(tenant_id=own.their_instance.tenant_id),
+    "QuerySet.update (moved)": lambda own: Project.filter(name="alpha").update(tenant_id=own.their_instance.tenant_id),
     "ReverseRelation.create": lambda own: own.their_instance.tasks.create(title="stolen"),
 }
 
@@ -386,6 +386,42 @@ async def test_write_when_no_single_tenant_is_bound_raises(world, own):
         with across("test"):
             assert await outcome(lambda write=write: write(own)) is TenantMissing, name
     assert await everything(world) == before
+
+
+async def test_bulk_write_when_it_would_cross_raises_on_the_line_that_builds_it(world, own):
+    with bind(world.mine):
+        for build in (
+            lambda: Project.bulk_update([own.their_instance], ["rank"]),
+            lambda: Project.bulk_update([own.project], ["tenant_id"]),
+            lambda: Project.bulk_create([own.their_instance]),
+            lambda: Project.filter(name="alpha").update(tenant_id=world.theirs),
+            lambda: Project.bulk_create(
+                [Project(name="x")], on_conflict=["tenant_id", "name"], update_fields=["tenant_id"]
+            ),
+        ):
+            with pytest.raises(WrongTenant):
+                build()
+
+
+async def test_bulk_write_when_the_tenant_changes_before_it_runs_raises(world, own):
+    with bind(world.mine):
+        queries_built = (Project.bulk_create([Project(name="late")]), Project.bulk_update([own.project], ["rank"]))
+    for query in queries_built:
+        with bind(world.theirs), pytest.raises(WrongTenant):
+            await query
+        with across("test"), pytest.raises((WrongTenant, TenantMissing)):
+            await query
+
+
+async def test_row_when_it_is_another_tenants_is_never_made_into_an_instance(world, database):
+    """The last line: whatever fetched it, a foreign row does not become an object."""
+    _, rows = await database.db().execute_query("SELECT * FROM sample_projects WHERE name = 'gamma'")
+    with bind(world.mine), pytest.raises(WrongTenant):
+        Project._init_from_db(**dict(rows[0]))
+    with pytest.raises(TenantMissing):
+        Project._init_from_db(**dict(rows[0]))
+    with bind(world.theirs):
+        assert Project._init_from_db(**dict(rows[0])).name == "gamma"
 
 
 async def test_way_round_the_wall_is_refused(world, own):

@@ -8,7 +8,7 @@ from tortoise.indexes import Index
 from tortoise.migrations import operations as ops
 from uuid_utils.compat import uuid7
 
-from ..models import Priority, PriorityField, ProjectRole, ProjectStatus, TaskStatus  # noqa: TID252 - the package may be called otherwise
+from ..models import Priority, PriorityField, ProjectRole, ProjectStatus, TaskStatus  # noqa: TID252
 
 
 class Migration(migrations.Migration):

@@ -1,0 +1,94 @@
+"""`tenantry tenant`, from moving in to the last row."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+
+
+def test_tenant_when_created_then_is_listed_with_its_plan(tenantry) -> None:
+    made = tenantry("tenant", "create", "Initech", "--plan", "pro")
+    assert (made["slug"], made["plan"], made["status"]) == ("initech", "pro", "active")
+    assert made["slug"] in [row["slug"] for row in tenantry("tenant", "list", "--plan", "pro")]
+    assert made["slug"] not in [row["slug"] for row in tenantry("tenant", "list", "--plan", "free")]
+    shown = tenantry.run("tenant", "list")
+    assert "initech" in shown.output
+
+
+def test_tenant_when_its_slug_is_taken_or_reserved_then_says_so(tenantry) -> None:
+    tenantry("tenant", "create", "Twice", "--slug", "twice")
+    assert tenantry("tenant", "create", "Twice", "--slug", "twice", code=1)["code"] == "CONFLICT"
+    error = tenantry("tenant", "create", "Admin", "--slug", "admin", code=1)
+    assert error["code"] == "VALIDATION_ERROR"
+    assert "slug" in error["message"]
+
+
+def test_tenant_when_created_dry_then_is_not_there(tenantry) -> None:
+    tenantry("tenant", "create", "Phantom", "--slug", "phantom", "--dry-run")
+    assert "phantom" not in [row["slug"] for row in tenantry("tenant", "list")]
+
+
+def test_tenant_when_its_owner_is_unknown_then_says_what_to_do(tenantry) -> None:
+    error = tenantry("tenant", "create", "Orphan", "--owner", "nobody@example.com", code=1)
+    assert "nobody@example.com" in error["message"]
+    assert "register" in error["fix"]
+
+
+def test_tenant_when_suspended_then_needs_a_yes_and_can_be_resumed(tenantry) -> None:
+    tenantry("tenant", "create", "Late", "--slug", "late")
+    assert tenantry("tenant", "suspend", "late", "--reason", "unpaid", code=1)["code"] == "NOT_CONFIRMED"
+    tenantry("tenant", "suspend", "late", "--reason", "unpaid", "--dry-run")
+    assert tenantry("tenant", "list", "--status", "suspended") == []
+    suspended = tenantry("tenant", "suspend", "late", "--reason", "unpaid", "--yes")
+    assert (suspended["status"], suspended["status_reason"]) == ("suspended", "unpaid")
+    assert tenantry("tenant", "resume", "late")["status"] == "active"
+
+
+def test_tenant_when_its_plan_changes_then_has_it_and_an_unknown_one_is_refused(tenantry) -> None:
+    tenantry("tenant", "create", "Grower", "--slug", "grower")
+    assert tenantry("tenant", "plan", "grower", "pro")["plan"] == "pro"
+    assert "free" in tenantry("tenant", "plan", "grower", "gold", code=1)["fix"]
+
+
+def test_tenant_when_unknown_then_the_complaint_names_the_way_to_the_list(tenantry) -> None:
+    error = tenantry("tenant", "plan", "nowhere", "pro", code=1)
+    assert error["code"] == "NOT_FOUND"
+    assert "tenantry tenant list" in error["fix"]
+
+
+def test_tenant_when_exported_then_the_archive_holds_its_rows_and_no_secret(tenantry, tmp_path: Path) -> None:
+    made = tenantry("tenant", "create", "Mover", "--slug", "mover")
+    tenantry("tenant", "create", "Stayer", "--slug", "stayer")
+    target = tmp_path / "mover.zip"
+    told = tenantry("tenant", "export", "mover", "--to", str(target))
+    with zipfile.ZipFile(target) as archive:
+        summary = json.loads(archive.read("export.json"))
+        roles = [json.loads(line) for line in archive.read("tables/roles.jsonl").splitlines()]
+    assert summary["tenant"]["slug"] == "mover"
+    assert summary["tables"] == told["tables"]
+    assert len(roles) == told["tables"]["roles"] >= 4
+    assert {row["tenant_id"] for row in roles} == {made["id"]}
+    assert not [key for row in roles for key in row if "hash" in key]
+    assert [file.name for file in tmp_path.iterdir()] == ["mover.zip"]
+
+
+def test_tenant_when_deleted_then_waits_out_its_grace_unless_purged(tenantry) -> None:
+    tenantry("tenant", "create", "Leaver", "--slug", "leaver")
+    assert tenantry("tenant", "delete", "leaver", "--dry-run")["rows"]["roles"] >= 4
+    closed = tenantry("tenant", "delete", "leaver", "--yes")
+    assert closed["status"] == "deleting"
+    assert closed["delete_after"]
+    purged = tenantry("tenant", "delete", "leaver", "--purge", "--yes")
+    assert purged["purged"] is True
+    assert "leaver" not in [row["slug"] for row in tenantry("tenant", "list")]
+
+
+@pytest.mark.parametrize("answer", ["n\n", ""])
+def test_tenant_when_nobody_says_yes_then_stays(tenantry, answer: str) -> None:
+    tenantry("tenant", "create", "Keeper")
+    refused = tenantry.run("tenant", "delete", "keeper", typed=answer)
+    assert refused.exit_code == 1
+    assert "keeper" in [row["slug"] for row in tenantry("tenant", "list", "--status", "active")]

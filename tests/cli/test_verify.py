@@ -1,0 +1,84 @@
+"""`tenantry verify`: says that all is well only when it is."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from uuid import uuid4
+
+from host import itself
+from host.cli.opening import opened, with_database
+from host.contracts import Route
+from host.hookspecs import hookimpl
+from host.web.checkpoint import Checkpoint
+from host.web.routes import Routes
+
+
+def found(document) -> list[str]:
+    return [finding["what"] for finding in document["findings"]]
+
+
+async def execute(sql: str) -> None:
+    async with with_database() as house, house.services.database.owner() as client:
+        await client.execute_script(sql)
+
+
+async def redis(*command: str) -> None:
+    async with opened() as house:
+        await house.services.wire.call(*command)
+
+
+def test_isolation_when_the_walls_stand_then_is_proven(tenantry) -> None:
+    assert "roles" in tenantry("verify", "isolation")["tables"]
+
+
+def test_isolation_when_a_wall_is_gone_then_fails_and_migrate_mends_it(tenantry) -> None:
+    with_walls = asyncio.run(triggers())
+    asyncio.run(execute(f'DROP TRIGGER "{with_walls[0]}"'))
+    assert len(found(tenantry("verify", "isolation", code=1))) == 1
+    assert "tenantry migrate" in tenantry("verify", "isolation", code=1)["findings"][0]["fix"]
+    tenantry("migrate")
+    tenantry("verify", "isolation")
+
+
+async def triggers() -> list[str]:
+    async with with_database() as house:
+        rows = await house.services.database.fetch(
+            "SELECT name FROM sqlite_master WHERE type = 'trigger' ORDER BY name"
+        )
+    return [row["name"] for row in rows]
+
+
+def test_gates_when_all_refuse_then_are_proven(tenantry) -> None:
+    assert tenantry("verify", "gates")["routes"] > 20
+
+
+def test_gates_when_one_lets_strangers_in_then_fails(tenantry, monkeypatch) -> None:
+    routes = Routes()
+
+    @routes.get("/open-door", signed_in=True, needs_tenant=False, name="doors.open", summary="An open door")
+    async def open_door() -> dict[str, bool]:
+        return {"open": True}
+
+    registered, admit = itself.register_routes, Checkpoint.admit
+
+    async def careless(self: Checkpoint, route: Route, *rest: Any) -> None:
+        if route.path != "/open-door":
+            await admit(self, route, *rest)
+
+    monkeypatch.setattr(itself, "register_routes", hookimpl(lambda: [*registered(), *routes]))
+    monkeypatch.setattr(Checkpoint, "admit", careless)
+    assert [what for what in found(tenantry("verify", "gates", code=1)) if "/open-door" in what]
+
+
+def test_keys_when_one_is_nobodys_then_fails(tenantry) -> None:
+    tenantry("verify", "keys")
+    stray = f"t:{uuid4()}:host:left"
+    asyncio.run(redis("SET", "stray", "1"))
+    asyncio.run(redis("SET", stray, "1"))
+    whats = found(tenantry("verify", "keys", code=1))
+    assert len(whats) == 2
+    assert any("stray" in what for what in whats)
+    assert any("gone" in what for what in whats)
+    asyncio.run(redis("DEL", "stray", stray))
+    tenantry("verify", "keys")
