@@ -49,18 +49,30 @@ class Place:
 
 @dataclass
 class Measured:
-    """One line of the table: what was measured of the bare handler and of the house, round by round."""
+    """One line of the table: what was measured of the bare handler and of the house, round by round.
+
+    cpu: answers per second of processor time, which a busy machine disturbs less. p99: milliseconds.
+    """
 
     what: str
     bare: list[float] = field(default_factory=list)
     house: list[float] = field(default_factory=list)
     unit: str = "/s"
-    slowest: tuple[float, float] = (0.0, 0.0)  # the median 99th percentile of bare and house, milliseconds
+    cpu: tuple[list[float], list[float]] = field(default_factory=lambda: ([], []))
+    p99: tuple[list[float], list[float]] = field(default_factory=lambda: ([], []))
 
     def line(self) -> str:
+        cpu = f"{_ratio(*self.cpu):6.2f}" if self.cpu[0] else " " * 6
+        tail = " ".join(f"{statistics.median(each):6.1f}" for each in self.p99 if each)
         bare, house = statistics.median(self.bare), statistics.median(self.house)
-        tail = f"{self.slowest[0]:6.1f} {self.slowest[1]:6.1f}" if self.slowest[0] else ""
-        return f"{self.what:<48} {house / bare:6.2f}   {bare:8.1f} {house:8.1f} {self.unit:<4} {tail}"
+        return (
+            f"{self.what:<48} {_ratio(self.bare, self.house):6.2f} {cpu} {bare:9.1f} {house:9.1f} {self.unit:<3} {tail}"
+        )
+
+
+def _ratio(bare: list[float], house: list[float]) -> float:
+    """The median over rounds, each of which had both in the same weather."""
+    return statistics.median(mine / theirs for theirs, mine in zip(bare, house, strict=True))
 
 
 class Bench:
@@ -157,18 +169,15 @@ def compare(prefix: str, bare: Server, house: Server, places: list[Place], token
     """Measure each scenario in alternating rounds, after one unmeasured round of each."""
     for what, to_bare, to_house in scenarios(places, token):
         measured = Measured(prefix + what)
-        tails: tuple[list[float], list[float]] = ([], [])
         load(bare, to_bare)
         load(house, to_house, seconds=max(SECONDS, len(places) / 400))
         for _ in range(ROUNDS):
-            for server, requests, rates, tail in (
-                (bare, to_bare, measured.bare, tails[0]),
-                (house, to_house, measured.house, tails[1]),
-            ):
+            for side, (server, requests) in enumerate(((bare, to_bare), (house, to_house))):
+                used = server.cpu_seconds()
                 answer = load(server, requests)
-                rates.append(answer["answers"] / answer["seconds"])
-                tail.append(answer["p99"])
-        measured.slowest = (statistics.median(tails[0]), statistics.median(tails[1]))
+                (measured.bare, measured.house)[side].append(answer["answers"] / answer["seconds"])
+                measured.cpu[side].append(answer["answers"] / (server.cpu_seconds() - used))
+                measured.p99[side].append(answer["p99"])
         yield measured
 
 
@@ -292,8 +301,9 @@ def main() -> None:
         with bench.bare() as bare, bench.house("crowded", working) as house:
             lines += compare("crowded: ", bare, house, places, token)
             lines.append(Measured("crowded: memory afterwards", [bare.megabytes()], [house.megabytes()], "MB"))
-    print(f"Crowded means {crowded}. Ratio: house / bare, the median of {ROUNDS} rounds of {SECONDS} s.\n")
-    print(f"{'':<48} {'ratio':>6}   {'bare':>8} {'house':>8} {'':<4} {'p99 ms':>6} {'':>6}")
+    print(f"Crowded means {crowded}. Ratio: house / bare, the median of {ROUNDS} rounds of {SECONDS} s in turn;")
+    print("cpu: the same per second of processor time, which other work on the machine disturbs less.\n")
+    print(f"{'':<48} {'ratio':>6} {'cpu':>6} {'bare':>9} {'house':>9}     {'p99 ms':>6} {'house':>6}")
     for line in lines:
         print(line.line())
 

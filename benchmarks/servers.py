@@ -70,6 +70,10 @@ class Server:
         """What the process and its children hold in memory, shared pages split among those who share them."""
         return sum(_proportional(pid) for pid in _family(self._process.pid)) / 1024
 
+    def cpu_seconds(self) -> float:
+        """Processor time that the process and its children have used so far."""
+        return sum(_processor_time(pid) for pid in _family(self._process.pid))
+
     def _answers(self) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         try:
@@ -89,3 +93,8 @@ def _family(pid: int) -> list[int]:
 def _proportional(pid: int) -> int:
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+
+
+def _processor_time(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

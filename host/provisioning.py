@@ -149,7 +149,7 @@ class Provisioning:
             if value is None:
                 await TenantSetting.filter(key=key).delete()
             else:
-                await TenantSetting.update_or_create(defaults={"value": value}, key=key)
+                await TenantSetting.update_or_create(defaults={"value": {"value": value}}, key=key)
             note.update({limit: value})
 
     # -- switching plugins -------------------------------------------------------------------------------

@@ -20,6 +20,9 @@ from host.errors import ValidationFailed
 
 Decode = Callable[[Any], Any]
 
+BY_DATABASE = object()
+"""Instead of a value: the database has a default of its own."""
+
 _RANGES = (  # the widest first: a BigIntField is not an IntField, but a reader should not have to know
     (fields.BigIntField, 2**63),
     (fields.SmallIntField, 2**15),
@@ -77,6 +80,21 @@ class Column:
         elif isinstance(value, int) and not isinstance(value, bool):
             _check_range(field, value)
         return value
+
+    def default(self, now: datetime) -> object:
+        """What a new row holds where no value is given; `BY_DATABASE` where the column is better left out.
+
+        Raises:
+            TypeError: a value must be given.
+        """
+        field = self.field
+        if getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False):
+            return now
+        if field.generated or (field.default is None and field.has_db_default()):
+            return BY_DATABASE
+        if field.default is None and not field.null:
+            raise TypeError(f"{self.name} has no default: give a value")
+        return field.default() if callable(field.default) else field.default
 
     def parse(self, text: str) -> Any:
         """The Python value that a query string means.

@@ -15,7 +15,8 @@ from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.context import TortoiseContext, _current_context
 from tortoise.models import Model
 
-from host.data.postgres import PostgresClient, PostgresTransaction
+from host.data.postgres_pool import PostgresClient
+from host.data.postgres_transactions import PostgresTransaction
 from host.data.sqlite import SqliteClient, SqliteTransaction
 from host.errors import ConfigurationError
 from tenants.scoping import TenantModel

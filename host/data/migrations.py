@@ -17,7 +17,7 @@ from tortoise.migrations.schema_editor import AsyncpgSchemaEditor, BaseSchemaEdi
 from host.data import walls, walls_sqlite
 from host.data.database import Client, Database
 from host.data.migration_files import make
-from host.data.postgres import PostgresClient
+from host.data.postgres_pool import PostgresClient
 from host.data.sqlite import SqliteClient
 from host.data.sqlite_editor import KeepingSchemaEditor
 from host.errors import ConfigurationError

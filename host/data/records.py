@@ -6,28 +6,26 @@ and rules of their own go through the models.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-import orjson
 from tortoise.fields.base import Field
 
 from host.contracts import Page, Query, Row
 from host.data import cursors
-from host.data.columns import Column
+from host.data.columns import BY_DATABASE
+from host.data.conditions import SEARCH, behind, equal, filtered, looked_up
 from host.data.database import Database, bound
-from host.data.shapes import LOOKUPS, After, Condition, Shapes
-from host.errors import BadRequest, NotFound, PreconditionFailed, ValidationFailed
+from host.data.shapes import LOOKUPS, After, Shapes
+from host.errors import NotFound, PreconditionFailed, ValidationFailed
 from tenants.context import current
 from tenants.scoping import TenantModel
 
 DEFAULT_LIMIT, MAX_LIMIT = 20, 100
 _PAGING = ("limit", "cursor", "sort")
-SEARCH = "search"
-"""The query parameter that looks in every field named in `search`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +64,7 @@ class Records:
         self.search = search
         named = filters if isinstance(filters, Mapping) else dict.fromkeys(filters, "exact")
         self.filters = dict(named)
-        self._looked_up = {name: _looked_up(name, text) for name, text in named.items()}
+        self._looked_up = {name: looked_up(name, text) for name, text in named.items()}
         if unknown := sorted({lookup for _, lookup in self._looked_up.values()} - LOOKUPS):
             raise TypeError(f"Records({model.__name__}) has unknown lookups: {', '.join(unknown)}")
         self._fields = fields
@@ -127,7 +125,7 @@ class Records:
         """The first row whose columns equal `where`, or None."""
         database, shapes = self._here()
         try:
-            conditions, values = self._equal(shapes, where)
+            conditions, values = equal(shapes, where)
         except ValidationFailed:
             return None  # what cannot be stored cannot be found
         statement = shapes.select(conditions, limit=0 if "id" in where else 1)
@@ -142,8 +140,8 @@ class Records:
             ValidationFailed: a filter's value is not of its kind.
         """
         database, shapes = self._here()
-        conditions, values = self._equal(shapes, where)
-        more, more_values = self._filtered(shapes, query.filters)
+        conditions, values = equal(shapes, where)
+        more, more_values = filtered(shapes, query.filters, self._looked_up, self.search)
         conditions, values = (*conditions, *more), [*values, *more_values]
         sort = query.sort or self.default_sort
         name = sort.removeprefix("-")
@@ -155,7 +153,7 @@ class Records:
         if query.cursor:
             position = cursors.decode(database.cursor_key, scope, query.cursor)
             after = "null" if position[0] is None else "value"
-            values += self._behind(shapes, name, position)
+            values += behind(shapes, name, position)
         statement = shapes.select(conditions, sort=sort, after=after, limit=limit + 1)
         rows = shapes.rows(await database.client.rows(statement, [_tenant(database), *values]))
         if len(rows) <= limit:
@@ -169,7 +167,7 @@ class Records:
     async def count(self, **where: object) -> int:
         """How many rows have columns equal to `where`."""
         database, shapes = self._here()
-        conditions, values = self._equal(shapes, where)
+        conditions, values = equal(shapes, where)
         rows = await database.client.rows(shapes.count(conditions), [_tenant(database), *values])
         return int(rows[0]["count"])
 
@@ -190,8 +188,8 @@ class Records:
         for name, column in shapes.columns.items():
             if name == "tenant_id":
                 continue
-            value = values[name] if name in values else _default(column, now)
-            if value is not _BY_DATABASE:
+            value = values[name] if name in values else column.default(now)
+            if value is not BY_DATABASE:
                 names.append(name)
                 encoded.append(column.encode(value))
         statement = shapes.insert(tuple(names))
@@ -242,7 +240,7 @@ class Records:
             tortoise.exceptions.IntegrityError: other rows link to it and forbid that.
         """
         database, shapes = self._here()
-        conditions, values = self._equal(shapes, {"id": id, **where}, missing=NotFound)
+        conditions, values = equal(shapes, {"id": id, **where}, missing=NotFound)
         async with database.transaction():
             if version is not None:
                 await self._lock(database, shapes, id, version, where)
@@ -272,7 +270,7 @@ class Records:
     async def _lock(
         self, database: Database, shapes: Shapes, id: UUID | str, version: int | None, where: Mapping[str, object]
     ) -> Row:
-        conditions, values = self._equal(shapes, {"id": id, **where}, missing=NotFound)
+        conditions, values = equal(shapes, {"id": id, **where}, missing=NotFound)
         rows = await database.client.rows(shapes.select(conditions, lock=True), [_tenant(database), *values])
         if not rows:
             raise NotFound
@@ -280,53 +278,6 @@ class Records:
         if version is not None and row.get("version") != version:
             raise PreconditionFailed(details={"version": row.get("version")})
         return row
-
-    def _equal(
-        self, shapes: Shapes, where: Mapping[str, object], missing: type[NotFound] | None = None
-    ) -> tuple[tuple[Condition, ...], list[object]]:
-        conditions, values = [], []
-        for name, value in where.items():
-            if name not in shapes.columns or name == "tenant_id":
-                raise TypeError(f"{self.model.__name__} has no column {name!r} to look for")
-            conditions.append(Condition((name,), "null" if value is None else "exact"))
-            if value is not None:
-                try:
-                    values.append(shapes.columns[name].encode(value))
-                except ValidationFailed:
-                    if missing is not None:
-                        raise missing from None
-                    raise
-        return tuple(conditions), values
-
-    def _filtered(self, shapes: Shapes, filters: Mapping[str, Any]) -> tuple[tuple[Condition, ...], list[object]]:
-        conditions: list[Condition] = []
-        values: list[object] = []
-        for name in sorted(filters):
-            value = filters[name]
-            if name == SEARCH and self.search:
-                conditions.append(Condition(self.search, "contains"))
-                values.append(_pattern(name, value))
-                continue
-            known = self._looked_up.get(name)
-            if known is None:
-                raise ValidationFailed(details={name: "is not something this list can be filtered by"})
-            field, lookup = known
-            conditions.append(Condition((field,), lookup))
-            try:
-                values.append(_filter_value(shapes, field, lookup, value))
-            except ValidationFailed as exc:  # under the name that was asked for
-                raise ValidationFailed(details=dict.fromkeys([name], *exc.details.values())) from exc
-        return tuple(conditions), values
-
-    def _behind(self, shapes: Shapes, name: str, position: Sequence[object]) -> list[object]:
-        names = ["id"] if name == "id" else [name, "id"]
-        if len(position) != len(names):
-            raise BadRequest("The cursor does not belong to this list; begin again without it.")
-        return [
-            shapes.columns[each].encode(shapes.columns[each].parse(value) if isinstance(value, str) else value)
-            for each, value in zip(names, position, strict=True)
-            if value is not None
-        ]
 
     def _scope(self, sort: str, filters: Mapping[str, Any], where: Mapping[str, object]) -> tuple[str, ...]:
         narrowed = sorted((name, str(value)) for name, value in (*filters.items(), *where.items()))
@@ -338,62 +289,9 @@ class Records:
                 raise TypeError(f"{self.model.__name__} has no field {name!r} that can be given here")
 
 
-_BY_DATABASE = object()
-
-
 def _tenant(database: Database) -> UUID | str:
     tenant = current()
     return tenant if database.dialect == "postgres" else str(tenant)
-
-
-def _default(column: Column, now: datetime) -> object:
-    field = column.field
-    if getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False):
-        return now
-    if field.generated or (field.default is None and field.has_db_default()):
-        return _BY_DATABASE
-    if field.default is None and not field.null:
-        raise TypeError(f"{column.name} has no default: give a value")
-    return field.default() if callable(field.default) else field.default
-
-
-def _looked_up(name: str, text: str) -> tuple[str, str]:
-    field, _, lookup = text.rpartition(":")
-    return field or name, lookup
-
-
-def _filter_value(shapes: Shapes, name: str, lookup: str, value: Any) -> object:
-    column = shapes.columns[name]
-    if lookup == "contains":
-        return _pattern(name, value)
-    if lookup == "has":
-        return _plain(name, value)
-    if lookup == "pattern":
-        text = _plain(name, value)
-        return _escaped(text.removesuffix("*")) + "%" if text.endswith(".*") else _escaped(text)
-    if lookup == "in":
-        each = value.split(",") if isinstance(value, str) else list(value)
-        encoded = [_encoded(column, one) for one in each]
-        return encoded if shapes.postgres else orjson.dumps(encoded).decode()
-    return _encoded(column, value)
-
-
-def _encoded(column: Column, value: Any) -> object:
-    return column.encode(column.parse(value) if isinstance(value, str) else value)
-
-
-def _pattern(name: str, text: object) -> str:
-    return f"%{_escaped(_plain(name, text))}%"
-
-
-def _plain(name: str, text: object) -> str:
-    if not isinstance(text, str) or "\x00" in text:
-        raise ValidationFailed(details={name: "must be text"})
-    return text
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 def _text(value: object) -> object:

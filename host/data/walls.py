@@ -12,7 +12,7 @@ from tortoise.models import Model
 
 from host.data import walls_postgres, walls_sqlite
 from host.data.database import Client, Database
-from host.data.postgres import PostgresClient
+from host.data.postgres_pool import PostgresClient
 from host.data.wall_parts import Gap
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from tortoise.models import Model
 
-from host.data.postgres import PostgresClient
+from host.data.postgres_pool import PostgresClient
 from host.data.wall_parts import Gap, Link, standing_parts, wall_name
 from host.errors import ConfigurationError
 

@@ -132,7 +132,9 @@ class Bell:
         if self._ringing is not None:
             self._ringing.cancel()
             await asyncio.gather(self._ringing, return_exceptions=True)
-        await self._queue.disconnect()
+        # not queue.disconnect(): it talks to Redis once more, which may be away
+        await self._client.aclose()
+        await self._client.connection_pool.disconnect()
 
     async def _ring_wanted(self) -> None:
         while self._wanted:

@@ -89,6 +89,23 @@ async def test_refresh_when_the_successor_was_used_then_the_grace_is_over(house:
     assert not await sessions.session_alive(first.session_id)
 
 
+async def test_refresh_when_overtaken_by_two_rotations_then_the_newest_generation_stands(
+    house: Any, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, found = await start(ada), sessions.default_tenant
+
+    async def overtaken(*args: Any) -> Any:
+        monkeypatch.setattr(sessions, "default_tenant", found)
+        second = await sessions.rotate(first.refresh_token)
+        await sessions.rotate(second.refresh_token)
+        return await found(*args)
+
+    monkeypatch.setattr(sessions, "default_tenant", overtaken)
+    with pytest.raises(Unauthenticated):
+        await sessions.rotate(first.refresh_token)
+    assert (await Session.get(id=first.session_id)).generation == 3
+
+
 async def test_refresh_when_another_program_races_then_the_family_ends(house: Any, ada: User, client: Any) -> None:
     first = await start(ada)
     await sessions.rotate(first.refresh_token)

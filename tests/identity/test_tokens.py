@@ -47,7 +47,8 @@ def test_access_token_when_forged_then_refused() -> None:
     good = make(maker)
     header, payload, signature = good.split(".")
     unsigned = "eyJhbGciOiJub25lIiwidHlwIjoiYXQrand0In0"
-    other_use = jwt.encode({"alg": "HS256"}, {"sub": "x"}, OctKey.import_key(tokens.derived(SECRET, "access token")))
+    key = OctKey.import_key(tokens.derived(SECRET, "access token"))
+    other_use = jwt.encode({"alg": "HS256", "typ": "JWT"}, jwt.decode(good, key).claims, key)
     bad = [
         make(AccessTokens("t" * 40, timedelta(minutes=15))),
         f"{unsigned}.{payload}.",

@@ -22,13 +22,13 @@ def test_catalog_when_asked_then_knows_tasks_and_which_are_scheduled() -> None:
 
 @pytest.mark.parametrize("name", ["send", ".send", "mail."])
 def test_catalog_when_name_has_no_plugin_then_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="<plugin>.<name>"):
+    with pytest.raises(ValueError, match=r"<plugin>\.<name>"):
         TaskCatalog({name: Task("send", run, "")})
 
 
 @pytest.mark.parametrize("numbers", [{"tries": 0}, {"timeout": 0}, {"backoff": -1}, {"every": timedelta(0)}])
 def test_catalog_when_numbers_make_no_sense_then_refused_with_the_name(numbers: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="mail.send"):
+    with pytest.raises(ValueError, match=r"mail\.send"):
         TaskCatalog({"mail.send": Task("send", run, "", **numbers)})
 
 

@@ -78,23 +78,32 @@ async def test_facts_when_the_version_stays_are_kept(tenant, owner, statements):
 
 async def test_facts_when_a_version_changes_are_read_again(tenant, owner, statements):
     facts = Facts()
-    versions = [(b"1", b"1"), (b"2", b"1"), (b"2", b"2"), (None, b"2"), (None, b"2")]
+    versions = [(b"1", b"1"), (b"1", b"1"), (b"2", b"1"), (b"2", b"2"), (b"2", b"2")]
     for tenant_version, user_version in versions:
         await facts.member(tenant.id, owner.id, tenant_version, user_version)
-    assert len(statements) == 4
+    assert len(statements) == 3
+
+
+async def test_facts_when_no_version_is_known_are_read_each_time(tenant, owner, statements):
+    facts = Facts()
+    for tenant_version, user_version in ((None, b"1"), (None, b"1"), (b"1", None)):
+        await facts.member(tenant.id, owner.id, tenant_version, user_version)
+    for _ in range(2):
+        await facts.person(owner.id, None)
+    assert len(statements) == 3 + 2
 
 
 async def test_facts_when_old_or_forgotten_are_read_again(owner, statements):
     clock = [0.0]
     facts = Facts(now=lambda: clock[0])
-    await facts.person(owner.id, None)
+    await facts.person(owner.id, b"1")
     clock[0] = 29.0
-    await facts.person(owner.id, None)
+    await facts.person(owner.id, b"1")
     assert len(statements) == 1
     clock[0] = 31.0
-    await facts.person(owner.id, None)
+    await facts.person(owner.id, b"1")
     facts.forget_all()
-    await facts.person(owner.id, None)
+    await facts.person(owner.id, b"1")
     assert len(statements) == 3
 
 
@@ -104,5 +113,5 @@ async def test_facts_when_too_many_drop_the_oldest(owner, monkeypatch, statement
     facts = Facts()
     statements.clear()
     for user in (owner, other, owner):
-        await facts.person(user.id, None)
+        await facts.person(user.id, b"1")
     assert len(statements) == 3

@@ -93,9 +93,7 @@ class Web:
         return await compile(route)(request, params)
 
     @staticmethod
-    def app(
-        routes: Any, *, max_body: int = 1024 * 1024, body_timeout: float = 5.0, pages: Any = None
-    ) -> TenantryQuart:
+    def app(routes: Any, *, max_body: int = 1024 * 1024, body_timeout: float = 5.0, pages: Any = None) -> TenantryQuart:
         """The application with nothing between routing and handlers."""
         pairs = [("things", route) for route in routes]
         binders = {id(route): compile(route) for _, route in pairs}

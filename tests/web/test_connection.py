@@ -159,7 +159,9 @@ async def test_body_when_it_never_comes_then_400_after_the_deadline(address: str
 
 async def test_body_when_nobody_reads_it_then_answered_and_no_task_is_left(address: str, web: Any) -> None:
     before = len(asyncio.all_tasks())
-    said = await web.say(address, head_of("GET", "/nowhere", "Connection: close", "Content-Length: 5000000") + b"x" * 5_000_000)
+    said = await web.say(
+        address, head_of("GET", "/nowhere", "Connection: close", "Content-Length: 5000000") + b"x" * 5_000_000
+    )
     assert document(said)[0] == 404
     await asyncio.sleep(0.1)
     assert len(asyncio.all_tasks()) <= before

@@ -31,7 +31,6 @@ from tenants.models import Membership, Role, Tenant, User
         (WrongTenant("foreign row"), 404, "NOT_FOUND"),
         (DoesNotExist("x"), 404, "NOT_FOUND"),
         (TimeoutError(), 503, "UNAVAILABLE"),
-        (asyncio.TimeoutError(), 503, "UNAVAILABLE"),
         (ConnectionRefusedError(), 503, "UNAVAILABLE"),
         (DBConnectionError("away"), 503, "UNAVAILABLE"),
         (ExceptionGroup("two", [errors.NotFound(), ExceptionGroup("in", [errors.NotFound()])]), 404, "NOT_FOUND"),

@@ -39,7 +39,10 @@ TOKYO = timezone(timedelta(hours=9))
         (NOON, '"2026-01-02T12:00:00Z"'),
         (NOON.replace(tzinfo=None), '"2026-01-02T12:00:00Z"'),
         (NOON.astimezone(TOKYO), '"2026-01-02T12:00:00Z"'),
-        ([{"at": NOON.astimezone(timezone(-timedelta(hours=3))), "n": "12:30"}], '[{"at":"2026-01-02T12:00:00Z","n":"12:30"}]'),
+        (
+            [{"at": NOON.astimezone(timezone(-timedelta(hours=3))), "n": "12:30"}],
+            '[{"at":"2026-01-02T12:00:00Z","n":"12:30"}]',
+        ),
         ("at 12:30:00+09:00", '"at 12:30:00+09:00"'),
         (date(2026, 1, 2), '"2026-01-02"'),
         (UUID(int=1), '"00000000-0000-0000-0000-000000000001"'),

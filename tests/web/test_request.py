@@ -106,7 +106,9 @@ async def test_body_when_it_does_not_come_in_time_then_bad_request(web: Any) -> 
 
 
 async def test_body_when_our_own_reader_is_slow_then_the_client_is_not_blamed(web: Any) -> None:
-    request = web.request("POST", headers={"content-length": "4"}, receive=web.Messages(b"ab", b"cd"), body_timeout=0.05)
+    request = web.request(
+        "POST", headers={"content-length": "4"}, receive=web.Messages(b"ab", b"cd"), body_timeout=0.05
+    )
     seen = []
     async for piece in request.body.chunks():
         await asyncio.sleep(0.1)

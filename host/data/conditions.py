@@ -1,0 +1,120 @@
+"""Conditions on rows with their values: columns that equal, filters of a query string, where a page begins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from host.data.columns import Column
+from host.data.shapes import Condition, Shapes
+from host.errors import BadRequest, NotFound, ValidationFailed
+
+SEARCH = "search"
+"""The filter that looks in every field a list names for it."""
+
+Conditions = tuple[tuple[Condition, ...], list[object]]
+
+
+def equal(shapes: Shapes, where: Mapping[str, object], missing: type[NotFound] | None = None) -> Conditions:
+    """Columns that equal values; None: that are null.
+
+    Raises:
+        TypeError: there is no such column.
+        ValidationFailed: a value is not of its column's kind; with `missing`, that is raised instead.
+    """
+    conditions, values = [], []
+    for name, value in where.items():
+        if name not in shapes.columns or name == "tenant_id":
+            raise TypeError(f"{shapes.table} has no column {name!r} to look for")
+        conditions.append(Condition((name,), "null" if value is None else "exact"))
+        if value is not None:
+            try:
+                values.append(shapes.columns[name].encode(value))
+            except ValidationFailed:
+                if missing is not None:
+                    raise missing from None
+                raise
+    return tuple(conditions), values
+
+
+def looked_up(name: str, text: str) -> tuple[str, str]:
+    """A declared filter as (field, lookup): "lookup", or "field:lookup" where the name is not the field's."""
+    field, _, lookup = text.rpartition(":")
+    return field or name, lookup
+
+
+def filtered(
+    shapes: Shapes, filters: Mapping[str, Any], known: Mapping[str, tuple[str, str]], search: tuple[str, ...]
+) -> Conditions:
+    """What a list is filtered by; `known` says by which field each filter looks, and how.
+
+    Raises:
+        ValidationFailed: a filter is unknown or its value not of its column's kind.
+    """
+    conditions: list[Condition] = []
+    values: list[object] = []
+    for name in sorted(filters):
+        value = filters[name]
+        if name == SEARCH and search:
+            conditions.append(Condition(search, "contains"))
+            values.append(_pattern(name, value))
+            continue
+        if name not in known:
+            raise ValidationFailed(details={name: "is not something this list can be filtered by"})
+        field, lookup = known[name]
+        conditions.append(Condition((field,), lookup))
+        try:
+            values.append(_value(shapes, field, lookup, value))
+        except ValidationFailed as exc:  # under the name that was asked for
+            raise ValidationFailed(details=dict.fromkeys([name], *exc.details.values())) from exc
+    return tuple(conditions), values
+
+
+def behind(shapes: Shapes, name: str, position: Sequence[object]) -> list[object]:
+    """The values of a cursor's position in a list ordered by `name`; a null one is left out.
+
+    Raises:
+        BadRequest: it has another shape.
+    """
+    names = ["id"] if name == "id" else [name, "id"]
+    if len(position) != len(names):
+        raise BadRequest("The cursor does not belong to this list; begin again without it.")
+    return [
+        _encoded(shapes.columns[each], value) for each, value in zip(names, position, strict=True) if value is not None
+    ]
+
+
+def _value(shapes: Shapes, name: str, lookup: str, value: Any) -> object:
+    column = shapes.columns[name]
+    if lookup == "contains":
+        return _pattern(name, value)
+    if lookup == "has":
+        return _plain(name, value)
+    if lookup == "pattern":
+        text = _plain(name, value)
+        return _escaped(text.removesuffix("*")) + "%" if text.endswith(".*") else _escaped(text)
+    if lookup == "in":
+        each = value.split(",") if isinstance(value, str) else list(value)
+        encoded = [_encoded(column, one) for one in each]
+        return encoded if shapes.postgres else orjson.dumps(encoded).decode()
+    return _encoded(column, value)
+
+
+def _encoded(column: Column, value: Any) -> object:
+    return column.encode(column.parse(value) if isinstance(value, str) else value)
+
+
+def _pattern(name: str, text: object) -> str:
+    return f"%{_escaped(_plain(name, text))}%"
+
+
+def _plain(name: str, text: object) -> str:
+    if not isinstance(text, str) or "\x00" in text:
+        raise ValidationFailed(details={name: "must be text"})
+    return text
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

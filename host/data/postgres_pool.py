@@ -1,0 +1,200 @@
+"""The pool of PostgreSQL connections: every statement runs with the bound tenant set for its own transaction only.
+
+With a tenant bound (or `across` in force), a statement outside a transaction gets a small one of its own; with
+nothing bound it runs plain, and row-level security shows it no tenant's rows. `Statement.alone` is the short way:
+one trip that sets the tenant and reads within a single autocommitted statement.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import asyncpg  # type: ignore[import-untyped]
+from tortoise.backends.asyncpg.client import AsyncpgDBClient
+from tortoise.backends.base_postgres.client import translate_exceptions
+from tortoise.exceptions import OperationalError
+
+from host.data.postgres_scope import bound_now, settings
+from host.data.statement import Statement
+from host.errors import ConfigurationError, Unavailable
+from tenants.context import WrongTenant
+
+_AWAY = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+)
+_CONNECT_TIMEOUT = 10.0  # seconds
+
+
+class _Connection(asyncpg.Connection):  # type: ignore[misc]
+    """A pooled connection. Nothing here outlives a transaction, so giving it back costs no trip to the server."""
+
+    def get_reset_query(self) -> str:
+        return ""
+
+
+class _Lease:
+    """One pooled connection for one statement, inside a small transaction where a tenant is bound."""
+
+    __slots__ = ("client", "connection", "opened")
+
+    def __init__(self, client: PostgresClient) -> None:
+        self.client = client
+        self.opened = False
+
+    async def __aenter__(self) -> Any:
+        bound = bound_now()
+        self.connection = await self.client.take()
+        if bound is not None:
+            try:
+                await self.connection.execute("BEGIN" + settings(bound))
+            except BaseException:
+                await self.client.abandon(self.connection)
+                raise
+            self.opened = True
+        return self.connection
+
+    async def __aexit__(self, exc_type: type[BaseException] | None, exc: object, tb: object) -> None:
+        if not self.opened:
+            await self.client.give_back(self.connection, idle=exc_type is None)
+        elif exc_type is not None:
+            await self.client.abandon(self.connection)
+        else:
+            try:
+                await self.connection.execute("COMMIT")
+            except BaseException:
+                await self.client.abandon(self.connection)
+                raise
+            await self.client.give_back(self.connection, idle=True)
+
+
+class PostgresClient(AsyncpgDBClient):
+    """A pool of connections that serve as `role` (or as the login itself, where there are two logins)."""
+
+    def __init__(
+        self, dsn: str, *, connection_name: str, role: str = "", timeout: float = 30.0, maxsize: int = 10
+    ) -> None:
+        """timeout: seconds a statement may take; 0 for no limit."""
+        super().__init__(connection_name=connection_name, maxsize=maxsize)
+        self._dsn = dsn
+        self._role = role
+        self._timeout = timeout
+
+    async def create_connection(self, with_db: bool = True) -> None:
+        """Open the pool.
+
+        Raises:
+            ConfigurationError: the serving role does not exist, or the login may not become it.
+            Unavailable: the server cannot be reached.
+        """
+        settings = {
+            "statement_timeout": str(int(self._timeout * 1000)),
+            "idle_in_transaction_session_timeout": str(int(self._timeout * 2000)),
+            "application_name": "tenantry",
+            "jit": "off",
+        }
+        if self._role:
+            settings["role"] = self._role
+        try:
+            self._pool = await asyncpg.create_pool(
+                self._dsn,
+                min_size=1,
+                max_size=self.pool_maxsize,
+                connection_class=_Connection,
+                max_queries=2**31,  # a connection that works is not replaced for its age
+                statement_cache_size=256,
+                max_cached_statement_lifetime=0,
+                server_settings=settings,
+                timeout=_CONNECT_TIMEOUT,
+            )
+        except (asyncpg.InvalidParameterValueError, asyncpg.InsufficientPrivilegeError) as exc:
+            raise ConfigurationError(
+                f"the database refuses the serving role {self._role!r} ({exc}): run `tenantry migrate`, which creates "
+                "it, or create it by hand and grant it to the login in [database] url"
+            ) from exc
+        except _AWAY as exc:
+            raise Unavailable(f"The database cannot be reached: {exc}") from exc
+        await self._post_connect()
+
+    async def take(self) -> Any:
+        """A connection of the pool, opened first where need be."""
+        if self._pool is None:
+            async with self._pool_init_lock:
+                if self._pool is None:
+                    await self.create_connection()
+        try:
+            return await cast(Any, self._pool).acquire()
+        except _AWAY as exc:
+            raise Unavailable(f"The database is away: {exc}") from exc
+
+    async def give_back(self, connection: Any, *, idle: bool = False) -> None:
+        """Return a connection that is in no transaction; `idle` where its last statement went well.
+
+        asyncpg returns one in a task of its own, lest a cancelled caller stop it half way. With an idle connection
+        there is nothing to wait for, and the task would cost a quarter of a short query.
+        """
+        if self._pool is None:
+            return
+        if idle:
+            await connection._holder.release(None)
+        else:
+            await self._pool.release(connection)
+
+    async def abandon(self, connection: Any) -> None:
+        """Roll back and return a connection, whatever state it is in; finishes even if the caller is cancelled."""
+        await asyncio.shield(self._abandon(connection))
+
+    async def _abandon(self, connection: Any) -> None:
+        try:
+            if not connection.is_closed():
+                await connection.execute("ROLLBACK", timeout=10)
+        except Exception:  # the connection is beyond use: the pool replaces it
+            connection.terminate()
+        await self.give_back(connection)
+
+    def acquire_connection(self) -> Any:
+        return _Lease(self)
+
+    async def _translate_exceptions(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await super()._translate_exceptions(func, *args, **kwargs)
+        except OperationalError as exc:
+            if "violates row-level security" in str(exc):
+                raise WrongTenant(str(exc)) from exc
+            raise
+        except _AWAY as exc:
+            raise Unavailable(f"The database is away: {exc}") from exc
+        except asyncpg.QueryCanceledError as exc:
+            raise Unavailable("The database took too long to answer.") from exc
+        except asyncpg.TransactionRollbackError as exc:  # deadlock, serialization
+            raise Unavailable("This collided with another change; try again.") from exc
+        except asyncpg.InterfaceError as exc:
+            if "is clos" in str(exc):  # "connection is closed", "pool is closing": the class alone says too little
+                raise Unavailable(f"The database is away: {exc}") from exc
+            raise
+
+    @translate_exceptions
+    async def execute_many(self, query: str, values: list[list[Any]]) -> None:
+        async with self.acquire_connection() as connection:
+            await connection.executemany(query, values)  # asyncpg makes it atomic by itself
+
+    @translate_exceptions
+    async def rows(self, statement: Statement, values: Sequence[Any]) -> Sequence[Any]:
+        """Run a statement of the bound tenant; `values[0]` is the tenant's id. One trip where it can be."""
+        if statement.alone is None:
+            async with self.acquire_connection() as connection:
+                return cast(Sequence[Any], await connection.fetch(statement.inside, *values))
+        connection = await self.take()
+        try:
+            rows: Sequence[Any] = await connection.fetch(statement.alone, *values)
+        except BaseException:
+            await self.give_back(connection)
+            raise
+        await self.give_back(connection, idle=True)
+        return rows

@@ -1,0 +1,88 @@
+"""`/operator/tenants`: for operators of the deployment only."""
+
+from __future__ import annotations
+
+import pytest
+
+from host.testing import Client, Neighbours
+from tenants.context import across
+from tenants.models import Tenant, User
+
+
+@pytest.fixture
+async def operator(neighbours: Neighbours) -> Client:
+    with neighbours.house.inner.bound():
+        user = await User.create(email="operator@example.com", name="Op", is_operator=True)
+        return await neighbours.house.sign_in(user, await Tenant.get(slug="acme"))
+
+
+async def test_operator_routes_when_asked_by_anybody_else_then_refused(neighbours: Neighbours) -> None:
+    for method, path in (("GET", ""), ("GET", "/acme"), ("POST", "/acme/purge"), ("DELETE", "/globex")):
+        await neighbours.acme.ask(method, f"/operator/tenants{path}", 403)
+        await neighbours.stranger.ask(method, f"/operator/tenants{path}", 401)
+
+
+async def test_tenants_when_listed_then_page_by_page(neighbours: Neighbours, operator: Client) -> None:
+    first = await operator.get("/api/v1/operator/tenants?limit=1")
+    cursor = first.json()["meta"]["next_cursor"]
+    assert [row["slug"] for row in first.json()["data"]] == ["acme"]
+    assert [row["slug"] for row in await operator.ask("GET", f"/operator/tenants?cursor={cursor}")] == ["globex"]
+    await operator.ask("GET", f"/operator/tenants?cursor={cursor}&plan=free", 400)
+    assert [row["slug"] for row in await operator.ask("GET", "/operator/tenants?q=glo")] == ["globex"]
+
+
+async def test_tenant_when_suspended_then_closed_at_once_with_the_reason(
+    neighbours: Neighbours, operator: Client
+) -> None:
+    await operator.ask("POST", "/operator/tenants/acme/suspend", json={"reason": "unpaid since March"})
+    refused = await neighbours.acme.ask("GET", "/projects", 403)
+    assert refused["code"] == "TENANT_SUSPENDED"
+    assert refused["details"] == {"status": "suspended", "reason": "unpaid since March"}
+    await neighbours.globex.ask("GET", "/projects")
+    await operator.ask("POST", "/operator/tenants/acme/suspend", 409, json={"reason": "again"})
+    await operator.ask("POST", "/operator/tenants/acme/resume")
+    await neighbours.acme.ask("GET", "/projects")
+
+
+async def test_limit_when_overridden_then_the_tenants_own_wins_until_taken_back(
+    neighbours: Neighbours, operator: Client
+) -> None:
+    await operator.ask("PUT", "/operator/tenants/acme/limits/projects.projects", json={"value": "1"})
+    await neighbours.acme.ask("POST", "/projects", 201, json={"name": "One"})
+    refused = await neighbours.acme.ask("POST", "/projects", 402, json={"name": "Two"})
+    assert (refused["details"]["limit"], refused["details"]["used"]) == (1, 1)
+    await neighbours.globex.ask("POST", "/projects", 201, json={"name": "Elsewhere"})
+    await operator.ask("DELETE", "/operator/tenants/acme/limits/projects.projects", 204)
+    await neighbours.acme.ask("POST", "/projects", 201, json={"name": "Two"})
+    await operator.ask("PUT", "/operator/tenants/acme/limits/nothing.here", 404, json={"value": "1"})
+    await operator.ask("PUT", "/operator/tenants/acme/limits/projects.projects", 422, json={"value": "many"})
+
+
+async def test_tenant_when_purged_then_nothing_of_it_is_left_and_the_neighbour_is_whole(
+    neighbours: Neighbours, operator: Client
+) -> None:
+    for client in (neighbours.acme, neighbours.globex):
+        project = await client.ask("POST", "/projects", 201, json={"name": "P"})
+        await client.ask("POST", f"/projects/{project['id']}/tasks", 201, json={"title": "T"})
+    await operator.ask("POST", "/operator/tenants/acme/purge", 409)
+    await operator.ask("DELETE", "/operator/tenants/acme", 204)
+    await operator.ask("POST", "/operator/tenants/acme/purge", 204)
+    await operator.ask("GET", "/operator/tenants/acme", 404)
+    await neighbours.acme.ask("GET", "/projects", 404)
+    assert len(await neighbours.globex.ask("GET", "/projects")) == 1
+    database = neighbours.house.inner.services.database
+    for model in database.tenant_models():
+        with database.bind(), across("a test looks for what a purge left behind"):
+            assert await model.filter(tenant_id=neighbours.acme.tenant_id).count() == 0, model
+
+
+async def test_tenant_when_made_by_an_operator_then_owned_by_whom_they_say(
+    neighbours: Neighbours, operator: Client
+) -> None:
+    body = {"name": "Initech", "plan": "pro", "owner_email": "member@acme.example"}
+    made = await operator.ask("POST", "/operator/tenants", 201, json=body)
+    assert (made["slug"], made["plan"]) == ("initech", "pro")
+    await neighbours.acme_member.ask("PATCH", "/tenant", json={"name": "Mine"}, headers={"X-Tenant": "initech"})
+    await operator.ask("POST", "/operator/tenants", 422, json={"name": "N", "plan": "gold"})
+    await operator.ask("POST", "/operator/tenants", 422, json={"name": "N", "owner_email": "no@body.example"})
+    await operator.ask("PUT", "/operator/tenants/initech/plan", 422, json={"plan": "gold"})

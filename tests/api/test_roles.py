@@ -1,0 +1,55 @@
+"""`/tenant/roles` and `/tenant/permissions`."""
+
+from __future__ import annotations
+
+from host.testing import Neighbours
+
+
+async def test_role_when_made_changed_and_deleted_then_its_holders_feel_it(neighbours: Neighbours) -> None:
+    owner, viewer = neighbours.acme, neighbours.acme_viewer
+    body = {"name": "planner", "permissions": ["projects.projects.create", "projects.projects.read"]}
+    role = await owner.ask("POST", "/tenant/roles", 201, json=body)
+    await owner.ask("PATCH", f"/tenant/members/{viewer.user_id}", json={"role_id": role["id"]})
+    await viewer.ask("POST", "/projects", 201, json={"name": "Planned"})
+    await owner.ask("DELETE", f"/tenant/roles/{role['id']}", 409)
+    await owner.ask("PATCH", f"/tenant/roles/{role['id']}", json={"permissions": ["projects.projects.read"]})
+    await viewer.ask("POST", "/projects", 403, json={"name": "Not any more"})
+    await viewer.ask("GET", "/projects")
+    await owner.ask("DELETE", f"/tenant/members/{viewer.user_id}", 204)
+    await owner.ask("DELETE", f"/tenant/roles/{role['id']}", 204)
+
+
+async def test_role_when_its_name_is_taken_or_a_permission_unknown_then_refused(neighbours: Neighbours) -> None:
+    await neighbours.acme.ask("POST", "/tenant/roles", 409, json={"name": "member"})
+    refused = await neighbours.acme.ask("POST", "/tenant/roles", 422, json={"name": "x", "permissions": ["a.b.c"]})
+    assert "a.b.c" in refused["details"]["permissions"]
+
+
+async def test_roles_when_built_in_then_shown_with_what_plugins_give_and_not_changed(neighbours: Neighbours) -> None:
+    roles = {role["name"]: role for role in await neighbours.acme.ask("GET", "/tenant/roles")}
+    assert roles["owner"]["all_permission"] is True
+    assert "projects.tasks.create" in roles["member"]["permissions"]
+    assert "projects.tasks.create" not in roles["viewer"]["permissions"]
+    await neighbours.acme.ask("PATCH", f"/tenant/roles/{roles['viewer']['id']}", 409, json={"title": "X"})
+    await neighbours.acme.ask("DELETE", f"/tenant/roles/{roles['viewer']['id']}", 409)
+
+
+async def test_admin_when_granting_more_than_held_then_refused_by_name(neighbours: Neighbours) -> None:
+    wanted = {"name": "super", "permissions": ["tenant.profile.delete", "projects.tasks.read"]}
+    refused = await neighbours.acme_admin.ask("POST", "/tenant/roles", 403, json=wanted)
+    assert refused["details"]["lacking"] == ["tenant.profile.delete"]
+    refused = await neighbours.acme_admin.ask("POST", "/tenant/roles", 403, json={"name": "x", "all_permission": True})
+    assert refused["details"]["lacking"] == ["all_permission"]
+    ordinary = {"name": "ordinary", "permissions": ["projects.tasks.read"]}
+    await neighbours.acme_admin.ask("POST", "/tenant/roles", 201, json=ordinary)
+
+
+async def test_permissions_when_listed_then_say_which_are_held(neighbours: Neighbours) -> None:
+    rows = {row["name"]: row for row in await neighbours.acme_viewer.ask("GET", "/tenant/permissions")}
+    assert rows["projects.tasks.read"]["held"] is True
+    assert rows["projects.tasks.create"] | {"summary": ""} == {
+        "name": "projects.tasks.create",
+        "summary": "",
+        "plugin": "projects",
+        "held": False,
+    }

@@ -1,0 +1,47 @@
+"""`/tenants` and `/tenant`."""
+
+from __future__ import annotations
+
+from host.testing import Neighbours
+
+
+async def test_tenants_when_made_by_a_member_then_they_own_it_and_see_both(neighbours: Neighbours) -> None:
+    eve = neighbours.acme_member
+    made = await eve.ask("POST", "/tenants", 201, json={"name": "Eve's own"})
+    assert made["slug"] == "eve-s-own"
+    listed = {row["slug"]: row["role"] for row in await eve.ask("GET", "/tenants")}
+    assert listed == {"acme": "member", "eve-s-own": "owner"}
+    assert (await eve.ask("GET", "/tenant", headers={"X-Tenant": "eve-s-own"}))["plan"] == "free"
+
+
+async def test_tenant_when_its_slug_is_reserved_malformed_or_taken_then_refused(neighbours: Neighbours) -> None:
+    for slug in ("admin", "Acme", "-a", "a b", "x" * 64):
+        refused = await neighbours.acme.ask("POST", "/tenants", 422, json={"name": "N", "slug": slug})
+        assert list(refused["details"]) == ["slug"]
+    assert (await neighbours.acme.ask("POST", "/tenants", 409, json={"name": "N", "slug": "globex"}))[
+        "code"
+    ] == "CONFLICT"
+
+
+async def test_tenant_when_renamed_with_an_old_version_then_precondition_failed(neighbours: Neighbours) -> None:
+    tag = (await neighbours.acme.get("/api/v1/tenant")).headers["etag"]
+    await neighbours.acme.ask("PATCH", "/tenant", json={"name": "Acme Corp"}, headers={"If-Match": tag})
+    refused = await neighbours.acme.ask("PATCH", "/tenant", 412, json={"name": "Again"}, headers={"If-Match": tag})
+    assert refused["code"] == "PRECONDITION_FAILED"
+    assert (await neighbours.acme.ask("GET", "/tenant"))["name"] == "Acme Corp"
+
+
+async def test_tenant_when_fields_are_forged_then_refused_with_their_names(neighbours: Neighbours) -> None:
+    refused = await neighbours.acme.ask("PATCH", "/tenant", 422, json={"name": "A", "plan": "enterprise", "id": "x"})
+    assert set(refused["details"]) == {"plan", "id"}
+
+
+async def test_tenant_when_deleted_then_closed_until_an_operator_brings_it_back(neighbours: Neighbours) -> None:
+    await neighbours.acme_admin.ask("DELETE", "/tenant?confirm=acme", 403)
+    await neighbours.acme.ask("DELETE", "/tenant?confirm=globex", 422)
+    gone = await neighbours.acme.ask("DELETE", "/tenant?confirm=acme", 202)
+    assert gone["status"] == "deleting"
+    assert (await neighbours.acme.ask("GET", "/tenant", 403))["code"] == "TENANT_SUSPENDED"
+    with neighbours.house.inner.bound():
+        await neighbours.house.inner.provisioning.resume(neighbours.acme.tenant_id)
+    assert (await neighbours.acme.ask("GET", "/tenant"))["status"] == "active"

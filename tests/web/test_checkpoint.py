@@ -1,0 +1,86 @@
+"""The checkpoint: who, how often, which tenant, is it on, may they."""
+
+from __future__ import annotations
+
+import asyncio
+
+from host.settings import Settings
+from host.testing import Neighbours, TestHouse
+
+
+async def test_request_when_without_or_with_a_forged_token_then_401(neighbours: Neighbours) -> None:
+    await neighbours.stranger.ask("GET", "/projects", 401, headers={"X-Tenant": "acme"})
+    good = neighbours.acme.headers["Authorization"]
+    for shown in (good[:-2], good.replace("Bearer", "Basic"), "Bearer", "Bearer x.y.z", "Bearer tk_a_b_c", "é" * 3):
+        answer = await neighbours.stranger.get(
+            "/api/v1/projects", headers=[(b"Authorization", shown.encode("latin-1")), (b"X-Tenant", b"acme")]
+        )
+        assert answer.status_code == 401, shown
+        assert answer.json()["error"]["code"] == "UNAUTHENTICATED"
+
+
+async def test_tenant_when_not_ones_own_then_exactly_like_one_that_never_was(neighbours: Neighbours) -> None:
+    answers = [
+        await neighbours.acme.ask("GET", "/projects", 404, headers={"X-Tenant": slug})
+        for slug in ("globex", "nobody", "NOT A SLUG", "a" * 3000)
+    ]
+    assert {(answer["code"], answer["message"], str(answer["details"])) for answer in answers} == {
+        ("NOT_FOUND", "There is no such thing here.", "{}")
+    }
+
+
+async def test_tenant_when_named_by_nothing_but_the_token_then_its_default(neighbours: Neighbours) -> None:
+    del neighbours.acme.headers["X-Tenant"]
+    assert (await neighbours.acme.ask("GET", "/tenant"))["slug"] == "acme"
+
+
+async def test_session_when_ended_elsewhere_then_refused_at_the_next_request(neighbours: Neighbours) -> None:
+    await neighbours.acme.ask("GET", "/projects")
+    (session,) = await neighbours.acme.ask("GET", "/me/sessions")
+    await neighbours.acme.ask("DELETE", f"/me/sessions/{session['id']}", 204)
+    await neighbours.acme.ask("GET", "/projects", 401)
+
+
+async def test_session_when_ended_and_redis_emptied_then_still_refused(neighbours: Neighbours) -> None:
+    await neighbours.acme.ask("GET", "/projects")
+    (session,) = await neighbours.acme.ask("GET", "/me/sessions")
+    await neighbours.acme.ask("DELETE", f"/me/sessions/{session['id']}", 204)
+    await neighbours.house.inner.services.wire.call("FLUSHALL")
+    await neighbours.acme.ask("GET", "/projects", 401)
+
+
+async def test_rate_when_used_up_by_many_at_once_then_exactly_the_limit_is_let_in(house_settings: Settings) -> None:
+    rates = house_settings.rates.model_copy(update={"authenticated": "50/minute"})
+    limited = house_settings.model_copy(update={"rates": rates})
+    async with TestHouse.open(limited) as house, Neighbours.move_in(house) as both:
+        answers = await asyncio.gather(*(both.acme.get("/api/v1/projects") for _ in range(80)))
+        assert sorted(answer.status_code for answer in answers) == [200] * 50 + [429] * 30
+        refused = next(answer for answer in answers if answer.status_code == 429)
+        assert refused.json()["error"]["code"] == "RATE_LIMITED"
+        assert 0 < int(refused.headers["Retry-After"]) <= 60
+        assert refused.headers["RateLimit-Limit"] == "50"
+        await both.globex.ask("GET", "/projects")
+
+
+async def test_plugin_when_in_quarantine_then_503_with_its_name_and_ready_stays_green(neighbours: Neighbours) -> None:
+    neighbours.house.inner.registry.quarantine.put("projects", "it raised")
+    refused = await neighbours.acme.ask("GET", "/projects", 503)
+    assert (refused["code"], refused["details"]) == ("PLUGIN_QUARANTINED", {"plugin": "projects"})
+    ready = await neighbours.stranger.ask("GET", "/ready")
+    assert ready["parts"]["projects"]["ok"] is False
+    await neighbours.acme.ask("GET", "/audit/entries")
+
+
+async def test_denial_when_it_happens_then_it_is_recorded_with_its_reason(neighbours: Neighbours) -> None:
+    await neighbours.acme_viewer.ask("POST", "/projects", 403, json={"name": "No"})
+    (entry,) = await neighbours.acme.ask("GET", "/audit/entries?outcome=denied")
+    assert entry["action"] == "projects.projects.create"
+    assert entry["actor_id"] == str(neighbours.acme_viewer.user_id)
+    assert "viewer" in entry["reason"]
+
+
+async def test_redis_when_away_then_503_with_retry_after(neighbours: Neighbours) -> None:
+    await neighbours.house.inner.services.wire.close()
+    answer = await neighbours.acme.get("/api/v1/projects")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "UNAVAILABLE")
+    assert int(answer.headers["Retry-After"]) >= 1
