@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, cast
-from uuid import UUID
+from typing import cast
 
 from host import itself
 from host.cache.embedded import EmbeddedRedis
 from host.cache.versions import Versions
 from host.cache.wire import Wire
-from host.contracts import Action, Decision
 from host.data.database import Database
 from host.data.migrations import Migrations
 from host.data.transactions import Transactions
-from host.errors import ConfigurationError, Unavailable
+from host.errors import ConfigurationError
 from host.events.announce import Announcer
 from host.identity.accounts import ensure_operator
 from host.identity.sessions import access_tokens
@@ -32,7 +29,7 @@ from host.jobs.runner import Runner
 from host.limits.quotas import Quotas
 from host.limits.rates import Rates
 from host.log import logger
-from host.origin import standing
+from host.ports import Ports, open_tenants
 from host.provisioning import Provisioning, provided_by, read_roles
 from host.registry.registry import Registry
 from host.services import Services, offering
@@ -46,9 +43,7 @@ from host.web.handling import Handling
 from host.web.headers import HeaderRules
 from host.web.openapi import pages
 from host.web.pipeline import AsgiApp, Pipeline
-from tenants.context import bind
-from tenants.facts import Facts, TenantFacts
-from tenants.models import Tenant, TenantStatus
+from tenants.facts import Facts
 from tenants.plans import PlanError, Plans
 from tenants.resolver import Directory
 from tenants.scoping import TenantModel
@@ -90,22 +85,22 @@ class House:
         bell = Bell(redis.url if redis else settings.redis.url, timeout=settings.redis.timeout)
         ledger = Ledger(lease=timedelta(seconds=settings.jobs.lease))
         facts = Facts()
-        inner = _Inner(registry, facts, Rates(wire), Versions(wire))
-        announcer = Announcer(registry.catalog.events, registry.catalog.listeners, inner.hears)
+        ports = Ports(registry, facts, Versions(wire))
+        announcer = Announcer(registry.catalog.events, registry.catalog.listeners, ports.hears)
         tasks = TaskCatalog({**registry.catalog.tasks, **announcer.tasks()})
         services = Services(
             settings=settings,
             database=database,
             transactions=Transactions(
                 database,
-                tell=inner.tell,
+                tell=ports.tell,
                 jobs_for=announcer.jobs_for,
                 store_jobs=ledger.store,
                 push=lambda drafts: bell.ring(len(drafts)),
-                touched=inner.touched,
+                touched=ports.touched,
             ),
             wire=wire,
-            rates=inner.rates,
+            rates=Rates(wire),
             quotas=Quotas(),
             ledger=ledger,
             storage=_storage(settings),
@@ -127,18 +122,18 @@ class House:
             migrations=Migrations(database),
             runner=Runner(
                 ledger,
-                Courier(ledger, inner.facts_of),
+                Courier(ledger, ports.facts_of),
                 bell,
                 tasks,
-                inner.may_run,
+                ports.may_run,
                 concurrency=settings.jobs.concurrency,
             ),
             reconciler=Reconciler(
                 ledger,
                 bell,
                 tasks,
-                inner.may_run,
-                _open_tenants,
+                ports.may_run,
+                open_tenants,
                 every=settings.jobs.reconcile_every,
                 keep=timedelta(days=settings.jobs.keep_days),
             ),
@@ -209,109 +204,6 @@ class House:
             settings.cors.origins, settings.cors.max_age, secure=settings.public_url.startswith("https://")
         )
         return Pipeline(cast(AsgiApp, app), rules, self.bound, settings.server.trusted_proxies)
-
-
-class LazyApp:
-    """The ASGI application that a server imports: made from settings when the server's lifespan starts."""
-
-    def __init__(self) -> None:
-        self._app: Pipeline | None = None
-
-    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        """Serve one ASGI connection.
-
-        Raises:
-            RuntimeError: the server did not run the lifespan first.
-        """
-        if scope["type"] == "lifespan":
-            await self._lifespan(receive, send)
-        elif self._app is None:
-            raise RuntimeError("this server must run the ASGI lifespan before the first request")
-        else:
-            await self._app(scope, receive, send)
-
-    async def _lifespan(self, receive: Any, send: Any) -> None:
-        from host.settings import load
-
-        await receive()
-        async with AsyncExitStack() as stack:
-            try:
-                settings = load(plugin_ids=None)
-                house = await stack.enter_async_context(House.open(settings, jobs=settings.server.run_jobs))
-                self._app = house.asgi()
-            except Exception as error:
-                await send({"type": "lifespan.startup.failed", "message": str(error)})
-                return
-            await send({"type": "lifespan.startup.complete"})
-            await receive()
-        await send({"type": "lifespan.shutdown.complete"})
-
-
-class _Inner:
-    """The questions that services ask of the registry, handed to them as plain callables."""
-
-    def __init__(self, registry: Registry, facts: Facts, rates: Rates, versions: Versions) -> None:
-        self._registry, self._facts, self.rates, self._versions = registry, facts, rates, versions
-        self._retries: set[asyncio.Task[None]] = set()
-
-    async def facts_of(self, tenant_id: UUID) -> TenantFacts | None:
-        """What is known of a tenant, as fresh as a request would have it."""
-        return await self._facts.tenant(tenant_id, await self._versions.of_tenant(tenant_id))
-
-    async def may_run(self, tenant_id: UUID | None, plugin: str) -> Decision:
-        """Whether jobs of a plugin may run in a tenant now; the host's own always may."""
-        if plugin == "host":
-            return Decision(True, "it belongs to the host")
-        if tenant_id is None:
-            loaded = self._registry.plugin(plugin) is not None and plugin not in self._registry.quarantine
-            return Decision(loaded, "it is loaded" if loaded else f"{plugin} is not loaded or in quarantine")
-        facts = await self.facts_of(tenant_id)
-        if facts is None:
-            return Decision(True, "the tenant is gone; the runner closes the job")
-        if facts.status != TenantStatus.ACTIVE:
-            return Decision(False, f"the organisation is {facts.status.value}")
-        return self._registry.gate.decide(facts, plugin)
-
-    def hears(self, tenant_id: UUID | None, plugin: str) -> bool:
-        """Whether a plugin listens in the bound tenant."""
-        facts = standing().facts
-        if tenant_id is None or facts is None or facts.id != tenant_id:
-            return True
-        return plugin in self._registry.gate.active(facts)
-
-    async def tell(self, action: Action) -> None:
-        """Tell the plugins that are on; of a succeeded action inside its transaction, where raising undoes it."""
-        plugins = None
-        if action.tenant_id is not None:
-            facts = standing().facts
-            if facts is None or facts.id != action.tenant_id:
-                facts = await self._facts.tenant(action.tenant_id, None)
-            plugins = self._registry.gate.active(facts) if facts is not None else frozenset()
-        with bind(action.tenant_id):
-            await self._registry.calling.tell("on_action", action, plugins=plugins, raising=True)
-
-    async def touched(self, tenants: Iterable[UUID], users: Iterable[UUID]) -> None:
-        """Facts changed: give them new version tokens; where Redis is away, again until it is back."""
-        tenants, users = list(tenants), list(users)
-        try:
-            await self._versions.touched(tenants, users)
-        except Unavailable:
-            task = asyncio.create_task(self._touch_later(tenants, users))
-            self._retries.add(task)
-            task.add_done_callback(self._retries.discard)
-
-    async def _touch_later(self, tenants: list[UUID], users: list[UUID]) -> None:
-        while True:
-            await asyncio.sleep(0.2)
-            try:
-                return await self._versions.touched(tenants, users)
-            except Unavailable:
-                continue
-
-
-async def _open_tenants() -> list[UUID]:
-    ids: list[Any] = await Tenant.filter(status=TenantStatus.ACTIVE).values_list("id", flat=True)
-    return ids
 
 
 def _plans(settings: Settings) -> Plans:

@@ -1,5 +1,47 @@
 """Door for web servers: `host.asgi:app`, made from settings and plugins when the server starts."""
 
-from host.app import LazyApp
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from typing import Any
+
+from host.app import House
+from host.settings import load
+from host.web.pipeline import Pipeline
+
+
+class LazyApp:
+    """The ASGI application that a server imports: made from settings when the server's lifespan starts."""
+
+    def __init__(self) -> None:
+        self._app: Pipeline | None = None
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        """Serve one ASGI connection.
+
+        Raises:
+            RuntimeError: the server did not run the lifespan first.
+        """
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif self._app is None:
+            raise RuntimeError("this server must run the ASGI lifespan before the first request")
+        else:
+            await self._app(scope, receive, send)
+
+    async def _lifespan(self, receive: Any, send: Any) -> None:
+        await receive()
+        async with AsyncExitStack() as stack:
+            try:
+                settings = load(plugin_ids=None)
+                house = await stack.enter_async_context(House.open(settings, jobs=settings.server.run_jobs))
+                self._app = house.asgi()
+            except Exception as error:
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                return
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
 
 app = LazyApp()

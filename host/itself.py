@@ -37,7 +37,7 @@ async def tenant_created() -> None:
 
 async def finish_switch(plugin_id: str) -> None:
     """Finish a switch that a crash left open."""
-    await provisioning().finish_switch(plugin_id)
+    await provisioning().switching.finish(plugin_id)
 
 
 async def purge() -> None:

@@ -14,23 +14,20 @@ from typing import Any
 from uuid import UUID
 
 from host.cache.window import forget_tenant
-from host.contracts import TenantInfo
-from host.errors import ConfigurationError, Conflict, NotFound, PlanRequired, ValidationFailed
-from host.origin import in_tenant, inside
+from host.errors import ConfigurationError, Conflict, NotFound, ValidationFailed
+from host.origin import in_tenant
 from host.registry.registry import Registry
 from host.services import services, spend, tenant_facts, unit_of_work
+from host.switching import Switching, tell
 from tenants import lifecycle
 from tenants.context import bind, current
 from tenants.facts import TenantFacts
 from tenants.lifecycle import RoleSeed
-from tenants.models import Activation, ActivationState, Tenant, TenantSetting, TenantStatus, User
+from tenants.models import Tenant, TenantSetting, TenantStatus, User
 from tenants.plans import parse_limit
 from tenants.scoping import TenantModel
 
 _ROLE_KEYS = frozenset({"title", "all_permission", "permissions"})
-
-REPAIR_AFTER = timedelta(seconds=30)
-"""How long after a switch or a purge began the durable job looks whether it was finished."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +37,11 @@ class Provisioning:
     registry: Registry
     roles: Sequence[RoleSeed]
     models: Sequence[type[TenantModel]]
+
+    @property
+    def switching(self) -> Switching:
+        """Turns plugins on and off for the bound tenant."""
+        return Switching(self.registry)
 
     @cached_property
     def role_permissions(self) -> Mapping[str, frozenset[str]]:
@@ -115,7 +117,7 @@ class Provisioning:
         if facts.status != "deleting":
             raise Conflict(f"{facts.slug} is {facts.status}; delete it first, then purge it.")
         with in_tenant(facts):
-            await self._tell("on_tenant_deleted", facts, self.registry.ids)
+            await tell(self.registry, "on_tenant_deleted", facts, self.registry.ids)
             await services().storage.purge_prefix(f"t/{tenant_id}/")
             await services().ledger.purge(tenant_id)
             await forget_tenant(services().wire, tenant_id)
@@ -152,59 +154,7 @@ class Provisioning:
                 await TenantSetting.update_or_create(defaults={"value": {"value": value}}, key=key)
             note.update({limit: value})
 
-    # -- switching plugins -------------------------------------------------------------------------------
-
-    async def switch(self, plugin: str, enabled: bool, *, cascade: bool = False) -> list[str]:
-        """Turn a plugin on or off for the bound tenant.
-
-        Returns:
-            the ids switched, in the order they were.
-
-        Raises:
-            NotFound: not loaded here. PlanRequired: not in the plan. Conflict: always on here, a requirement is
-            off, a dependant is on (unless `cascade`), or the plugin refused to be activated.
-        """
-        loaded = self.registry.plugin(plugin)
-        if loaded is None:
-            raise NotFound(f"This deployment has no plugin {plugin!r}.")
-        if loaded.default == "always":
-            if enabled:
-                return []
-            raise Conflict(f"{plugin} is always on in this deployment.")
-        facts = await tenant_facts()
-        if enabled and not services().plans.allows(facts.plan, plugin):
-            raise PlanRequired(f"The plan {facts.plan} does not include {plugin}.", details={"plugin": plugin})
-        order = self._to_switch(facts, plugin, enabled, cascade)
-        for each in order:
-            await self._begin_switch(each, enabled)
-            await self.finish_switch(each)
-        return order
-
-    async def finish_switch(self, plugin: str) -> None:
-        """Tell a plugin about the switch that was begun, and close it; repeated by a job after a crash."""
-        row = await Activation.get_or_none(plugin=plugin)
-        if row is None or row.state not in (ActivationState.TURNING_ON, ActivationState.TURNING_OFF):
-            return
-        facts = await self._facts(row.tenant_id)
-        turning_on = row.state == ActivationState.TURNING_ON
-        outcome = ActivationState.ON if turning_on else ActivationState.OFF
-        problem: Exception | None = None
-        try:
-            await self._tell("on_activated" if turning_on else "on_deactivated", facts, (plugin,))
-        except Exception as error:
-            problem = error
-            outcome = ActivationState.OFF
-        async with unit_of_work() as work:
-            await Activation.filter(plugin=plugin, state=row.state).update(state=outcome)
-            verb = "enable" if outcome == ActivationState.ON else "disable"
-            work.record(f"tenant.plugins.{verb}", "plugin", plugin, after={"state": outcome.value})
-            work.touch(tenant=row.tenant_id)
-        if outcome == ActivationState.ON:
-            await services().ledger.unpark(plugin, row.tenant_id)
-        else:
-            await services().ledger.park_waiting(plugin, row.tenant_id, f"{plugin} is switched off")
-        if problem is not None and turning_on:
-            raise Conflict(f"{plugin} could not be activated: {problem}", details={"plugin": plugin}) from problem
+    # -- what durable jobs call --------------------------------------------------------------------------
 
     async def purge_if_due(self) -> None:
         """Purge the bound tenant if its grace period is over and nobody took the deletion back."""
@@ -216,47 +166,10 @@ class Provisioning:
         """Tell the plugins that are on for the bound, new tenant; at least once."""
         facts = await tenant_facts()
         active = [plugin for plugin in self.registry.ids if plugin in self.registry.gate.active(facts)]
-        await self._tell("on_tenant_created", facts, active)
-        await self._tell("on_activated", facts, active)
+        await tell(self.registry, "on_tenant_created", facts, active)
+        await tell(self.registry, "on_activated", facts, active)
 
     # -- steps -------------------------------------------------------------------------------------------
-
-    def _to_switch(self, facts: TenantFacts, plugin: str, enabled: bool, cascade: bool) -> list[str]:
-        active = self.registry.gate.active(facts)
-        loaded = self.registry.plugin(plugin)
-        assert loaded is not None  # switch() has looked
-        if enabled:
-            missing = [each for each in loaded.requires if each not in active]
-            if missing:
-                raise Conflict(f"{plugin} needs {', '.join(missing)} switched on first.", details={"requires": missing})
-            return [plugin]
-        dependants = [each.id for each in self.registry.plugins if plugin in each.requires and each.id in active]
-        if dependants and not cascade:
-            raise Conflict(
-                f"{', '.join(dependants)} needs {plugin}; switch that off first, or send cascade: true.",
-                details={"required_by": dependants},
-            )
-        order: list[str] = []
-        for dependant in dependants:
-            order += [each for each in self._to_switch(facts, dependant, False, True) if each not in order]
-        return [*order, plugin]
-
-    async def _begin_switch(self, plugin: str, enabled: bool) -> None:
-        state = ActivationState.TURNING_ON if enabled else ActivationState.TURNING_OFF
-        async with unit_of_work() as work:
-            row, _ = await Activation.get_or_create(plugin=plugin)
-            row.state = state
-            await row.save(update_fields=["state", "updated_at"])
-            due = datetime.now(UTC) + REPAIR_AFTER
-            await work.enqueue("host.finish_switch", run_at=due, plugin_id=plugin)
-            work.touch(tenant=row.tenant_id)
-
-    async def _tell(self, hook: str, facts: TenantFacts, plugins: Sequence[str]) -> None:
-        info = TenantInfo(id=facts.id, slug=facts.slug, name=facts.name, plan=facts.plan)
-        with in_tenant(facts):
-            for plugin in plugins:
-                with inside(plugin):
-                    await self.registry.calling.tell(hook, info, plugins=(plugin,), raising=True)
 
     async def _facts(self, tenant_id: UUID) -> TenantFacts:
         facts = await services().facts.tenant(tenant_id, None)

@@ -65,7 +65,7 @@ async def list_plugins() -> list[Row]:
 )
 async def switch_plugin(plugin_id: str, body: Switch) -> Row:
     """Switch a feature; its data stays when it goes off and is back when it comes on."""
-    await provisioning().switch(plugin_id, body.enabled, cascade=body.cascade)
+    await provisioning().switching.switch(plugin_id, body.enabled, cascade=body.cascade)
     facts = await services().facts.tenant(current(), None)  # not the request's own, which are from before the switch
     return next(row for row in _rows(cast(TenantFacts, facts)) if row["id"] == plugin_id)
 

@@ -232,6 +232,7 @@ def draw(sketch: Sketch, root: Path) -> Mapping[Path, str]:
             folder / "models.py": MODELS,
             folder / "service.py": SERVICE,
             folder / "routes.py": ROUTES,
+            folder / "migrations" / "__init__.py": '"""The migrations of $id, numbered and append-only."""\n',
         }
     else:
         files[folder / "plugin.py"] = SMALL_PLUGIN

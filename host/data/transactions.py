@@ -149,6 +149,8 @@ class Transactions:
             yield outer
             return
         with self._database.bind():
+            if self._database.in_transaction:  # it could not tell anybody after the commit: that is not its own
+                raise TransactionManagementError("begin the unit of work outside, not within a bare transaction")
             work = UnitOfWork(self._jobs_for)
             async with self._database.transaction():
                 token = _current.set(work)

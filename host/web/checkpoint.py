@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -27,13 +26,14 @@ from host.errors import (
     TenantSuspended,
     Unauthenticated,
 )
-from host.identity.api_keys import KeyFacts, KeyText, api_key, parse_key
+from host.identity.api_keys import KeyFacts, KeyText, api_key
 from host.identity.sessions import session_alive
 from host.identity.tokens import AccessTokens, Claims
 from host.limits.rates import Bucket, Taken
 from host.origin import NOBODY, Standing, inside, move_to, standing
 from host.registry.registry import Registry
 from host.services import Services, record_failure
+from host.web.credentials import Credential, Credentials
 from host.web.request import TenantryRequest
 from host.web.visit import ANONYMOUS, Visit, visit_of
 from tenants.access import Grants
@@ -48,25 +48,6 @@ _REFUSALS: Mapping[str, type[HouseError]] = {
     "PLAN_REQUIRED": PlanRequired,
     "PLUGIN_QUARANTINED": PluginQuarantined,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Credential:
-    """What the request showed: an access token's claims, an API key, a plugin's word, or nothing."""
-
-    claims: Claims | None = None
-    key: KeyText | None = None
-    vouched: Actor | None = None
-    refusal: Unauthenticated | None = None
-
-    @property
-    def bucket(self) -> str | None:
-        """Whose rate it counts against; None: the address's."""
-        if self.claims is not None:
-            return f"user:{self.claims.user_id}"
-        if self.key is not None:
-            return f"key:{self.key.key_id}"
-        return f"actor:{self.vouched.id}" if self.vouched is not None else None
 
 
 async def _nothing() -> None:
@@ -86,13 +67,13 @@ class Checkpoint:
         tokens: AccessTokens,
         role_permissions: Mapping[str, frozenset[str]],
     ) -> None:
-        self._services, self._registry, self._tokens = services, registry, tokens
+        self._services, self._registry = services, registry
+        self._credentials = Credentials(tokens, registry.calling)
         self._role_permissions = role_permissions
         rates = services.settings.rates
         self._rates = {"public": parse_limit(rates.public), "authenticated": parse_limit(rates.authenticated)}
         self._sessions: Shelf[UUID, bool] = Shelf()
         self._keys: Shelf[UUID, KeyFacts] = Shelf()
-        self._vouching = bool(registry.calling.implementers("authenticate"))
         self._vetoing = bool(registry.calling.implementers("authorize"))
 
     async def admit(self, route: Route, plugin: str, visit: Visit, path: Mapping[str, object]) -> None:
@@ -102,7 +83,7 @@ class Checkpoint:
             HouseError: the first "no": 401, 429, 404, 403, 402 or 503.
         """
         visit.plugin, visit.operation = plugin, f"{plugin}.{route.name}"
-        credential = await self._identify(visit)
+        credential = await self._credentials.of(visit)
         if credential.refusal is not None and not route.public:
             raise credential.refusal
         known = credential.bucket is not None
@@ -135,30 +116,6 @@ class Checkpoint:
         return self._registry.gate.active(facts) if facts is not None else None
 
     # -- who ---------------------------------------------------------------------------------------------
-
-    async def _identify(self, visit: Visit) -> Credential:
-        shown = visit.header(b"authorization")
-        scheme, _, text = shown.partition(" ")
-        if scheme.lower() == "bearer" and text:
-            try:
-                key = parse_key(text)
-                return Credential(key=key) if key is not None else Credential(claims=self._tokens.read(text))
-            except Unauthenticated as error:
-                return await self._vouched(visit) or Credential(refusal=error)
-        if shown or self._vouching:
-            found = await self._vouched(visit)
-            if found is not None:
-                return found
-            if shown:
-                return Credential(refusal=Unauthenticated("Send `Authorization: Bearer <token or key>`."))
-        return Credential()
-
-    async def _vouched(self, visit: Visit) -> Credential | None:
-        if not self._vouching:
-            return None
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in visit.headers.items()}
-        heard = await self._registry.calling.ask_first("authenticate", headers)
-        return Credential(vouched=heard[1]) if heard is not None and isinstance(heard[1], Actor) else None
 
     def _hint(self, credential: Credential, visit: Visit) -> Hint:
         base = self._services.settings.house.base_domain
@@ -261,12 +218,9 @@ class Checkpoint:
         if value.amount is not None and value.seconds is not None:
             key = f"{kind}:{whose or visit.address}"
             buckets.append(Bucket(key, value.amount, value.seconds))
-        user_id = credential.claims.user_id if credential.claims else None
-        if user_id is None and credential.vouched is not None:
-            user_id = credential.vouched.user_id
         keys = [
             tenant_version_key(tenant_id) if tenant_id else "v:-",
-            user_version_key(user_id) if user_id else "v:-",
+            user_version_key(credential.user_id) if credential.user_id else "v:-",
         ]
         taken, versions = await self._versions(buckets, keys)
         if buckets:

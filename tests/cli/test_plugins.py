@@ -96,7 +96,9 @@ def test_plugin_when_it_goes_in_by_a_window_then_the_check_says_so(tree: Path) -
     run(tree, "plugin", "new", "letters", "--json")
     body = tree / "plugins" / "letters" / "plugin.py"
     other = BUNDLED[-1]
-    body.write_text(f"from tenants.context import across\nfrom plugins.{other} import models\n" + body.read_text())
+    future = "from __future__ import annotations\n"
+    windows = f"{future}from tenants.context import across\nfrom plugins.{other} import models\n"
+    body.write_text(windows + body.read_text().split(future)[1])
     manifest = tree / "plugins" / "letters" / "manifest.toml"
     manifest.write_text(manifest.read_text().replace('"letters.hello.read"', '"letters.hello.write"'))
     findings = [finding["what"] for finding in run(tree, "plugin", "check", "letters", "--json", code=1)["findings"]]

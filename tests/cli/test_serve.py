@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,10 +50,10 @@ def project(tmp_path: Path) -> Project:
 
 
 @pytest.fixture
-def port() -> Iterator[int]:
+def port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         found = int(probe.getsockname()[1])
-    yield found
+    return found
 
 
 def greeting(process: subprocess.Popen[bytes]) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import importlib
 import os
-import subprocess
 import sys
 import textwrap
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -384,12 +383,11 @@ async def test_migrate_when_two_processes_begin_at_once_then_one_waits_and_both_
         asyncio.run(main())
     """)
     environment = os.environ | {"PYTHONPATH": f"{Path.cwd()}:{workshop.folder}"}
+    pipe = asyncio.subprocess.PIPE
     running = [
-        subprocess.Popen(
-            [sys.executable, "-c", script], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
+        await asyncio.create_subprocess_exec(sys.executable, "-c", script, env=environment, stdout=pipe, stderr=pipe)
         for _ in range(3)
     ]
-    ended = [await asyncio.to_thread(process.communicate, timeout=60) for process in running]
+    ended = [await asyncio.wait_for(process.communicate(), 60) for process in running]
     assert [process.returncode for process in running] == [0, 0, 0], ended
     assert sorted(out.strip() for out, _ in ended) == [b"0", b"0", b"1"]

@@ -86,7 +86,7 @@ async def test_link_when_asked_for_by_anybody_then_equal_time_and_one_message(ho
         await recovery.send_reset(email)
         times.append(time.perf_counter() - began)
     assert abs(times[0] - times[1]) < 0.1
-    assert min(times) >= SECONDS
+    assert min(times) > SECONDS - 0.01
     assert len(house.events) == 1
 
 

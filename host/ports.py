@@ -1,0 +1,83 @@
+"""What services are given of the registry, as plain callables, so that they never see a plugin."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from uuid import UUID
+
+from host.cache.versions import Versions
+from host.contracts import Action, Decision
+from host.errors import Unavailable
+from host.origin import standing
+from host.registry.registry import Registry
+from tenants.context import bind
+from tenants.facts import Facts, TenantFacts
+from tenants.models import Tenant, TenantStatus
+
+
+class Ports:
+    """The questions that transactions, jobs and events ask."""
+
+    def __init__(self, registry: Registry, facts: Facts, versions: Versions) -> None:
+        self._registry, self._facts, self._versions = registry, facts, versions
+        self._retries: set[asyncio.Task[None]] = set()
+
+    async def facts_of(self, tenant_id: UUID) -> TenantFacts | None:
+        """What is known of a tenant, as fresh as a request would have it."""
+        return await self._facts.tenant(tenant_id, await self._versions.of_tenant(tenant_id))
+
+    async def may_run(self, tenant_id: UUID | None, plugin: str) -> Decision:
+        """Whether jobs of a plugin may run in a tenant now; the host's own always may."""
+        if plugin == "host":
+            return Decision(True, "it belongs to the host")
+        if tenant_id is None:
+            loaded = self._registry.plugin(plugin) is not None and plugin not in self._registry.quarantine
+            return Decision(loaded, "it is loaded" if loaded else f"{plugin} is not loaded or in quarantine")
+        facts = await self.facts_of(tenant_id)
+        if facts is None:
+            return Decision(True, "the tenant is gone; the runner closes the job")
+        if facts.status != TenantStatus.ACTIVE:
+            return Decision(False, f"the organisation is {facts.status.value}")
+        return self._registry.gate.decide(facts, plugin)
+
+    def hears(self, tenant_id: UUID | None, plugin: str) -> bool:
+        """Whether a plugin listens in the bound tenant."""
+        facts = standing().facts
+        if tenant_id is None or facts is None or facts.id != tenant_id:
+            return True
+        return plugin in self._registry.gate.active(facts)
+
+    async def tell(self, action: Action) -> None:
+        """Tell the plugins that are on; of a succeeded action inside its transaction, where raising undoes it."""
+        plugins = None
+        if action.tenant_id is not None:
+            facts = standing().facts
+            if facts is None or facts.id != action.tenant_id:
+                facts = await self._facts.tenant(action.tenant_id, None)
+            plugins = self._registry.gate.active(facts) if facts is not None else frozenset()
+        with bind(action.tenant_id):
+            await self._registry.calling.tell("on_action", action, plugins=plugins, raising=True)
+
+    async def touched(self, tenants: Iterable[UUID], users: Iterable[UUID]) -> None:
+        """Facts changed: give them new version tokens; where Redis is away, again until it is back."""
+        tenants, users = list(tenants), list(users)
+        try:
+            await self._versions.touched(tenants, users)
+        except Unavailable:
+            task = asyncio.create_task(self._touch_later(tenants, users))
+            self._retries.add(task)
+            task.add_done_callback(self._retries.discard)
+
+    async def _touch_later(self, tenants: list[UUID], users: list[UUID]) -> None:
+        while True:
+            await asyncio.sleep(0.2)
+            try:
+                return await self._versions.touched(tenants, users)
+            except Unavailable:
+                continue
+
+
+async def open_tenants() -> list[UUID]:
+    """The ids of the tenants that schedules run in."""
+    return [tenant_id async for (tenant_id,) in Tenant.filter(status=TenantStatus.ACTIVE).values_list("id")]

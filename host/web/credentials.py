@@ -1,0 +1,72 @@
+"""Credentials: what a request shows of who sends it, read without asking the database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from host.contracts import Actor
+from host.errors import Unauthenticated
+from host.identity.api_keys import KeyText, parse_key
+from host.identity.tokens import AccessTokens, Claims
+from host.registry.calling import Calling
+from host.web.visit import Visit
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What the request showed: an access token's claims, an API key, a plugin's word, or nothing."""
+
+    claims: Claims | None = None
+    key: KeyText | None = None
+    vouched: Actor | None = None
+    refusal: Unauthenticated | None = None
+
+    @property
+    def bucket(self) -> str | None:
+        """Whose rate it counts against; None: the address's."""
+        if self.claims is not None:
+            return f"user:{self.claims.user_id}"
+        if self.key is not None:
+            return f"key:{self.key.key_id}"
+        return f"actor:{self.vouched.id}" if self.vouched is not None else None
+
+    @property
+    def user_id(self) -> UUID | None:
+        """The person, where it is one."""
+        if self.claims is not None:
+            return self.claims.user_id
+        return self.vouched.user_id if self.vouched is not None else None
+
+
+class Credentials:
+    """Reads them: bearer token, API key, or what a plugin's `authenticate` says."""
+
+    def __init__(self, tokens: AccessTokens, calling: Calling) -> None:
+        self._tokens, self._calling = tokens, calling
+        self._vouching = bool(calling.implementers("authenticate"))
+
+    async def of(self, visit: Visit) -> Credential:
+        """What a request shows; a refusal instead of an exception, as a public route does not mind."""
+        shown = visit.header(b"authorization")
+        scheme, _, text = shown.partition(" ")
+        if scheme.lower() == "bearer" and text:
+            try:
+                key = parse_key(text)
+                return Credential(key=key) if key is not None else Credential(claims=self._tokens.read(text))
+            except Unauthenticated as error:
+                return await self._vouched(visit) or Credential(refusal=error)
+        if shown or self._vouching:
+            found = await self._vouched(visit)
+            if found is not None:
+                return found
+            if shown:
+                return Credential(refusal=Unauthenticated("Send `Authorization: Bearer <token or key>`."))
+        return Credential()
+
+    async def _vouched(self, visit: Visit) -> Credential | None:
+        if not self._vouching:
+            return None
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in visit.headers.items()}
+        heard = await self._calling.ask_first("authenticate", headers)
+        return Credential(vouched=heard[1]) if heard is not None and isinstance(heard[1], Actor) else None

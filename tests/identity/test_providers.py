@@ -1,0 +1,108 @@
+"""Other places to sign in with: whose word about whom is taken."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import httpx2
+import pytest
+from joserfc import jwt
+from joserfc.jwk import KeySet, OctKey, RSAKey
+from pydantic import SecretStr
+
+from host.errors import BadRequest, ConfigurationError, Unavailable
+from host.identity.providers import Provider, person, provider, verified
+from host.services import offering
+from host.settings import OAuthProvider
+
+KEY = RSAKey.generate_key(2048, {"kid": "one"})
+KEYS: dict[str, Any] = dict(KeySet([KEY]).as_dict(private=False))
+OURS = Provider(
+    "ours", "tenantry", "s", ("openid",), "https://id.example/a", "https://id.example/t", "", "https://id.example"
+)
+GITHUB = OAuthProvider(
+    client_id="tenantry",
+    client_secret=SecretStr("s"),
+    authorize_url="https://github.com/login/oauth/authorize",
+    token_url="https://github.com/login/oauth/access_token",
+    userinfo_url="https://api.github.com/user",
+)
+
+
+def id_token(key: Any = KEY, algorithm: str = "RS256", **changes: Any) -> str:
+    said = {"iss": "https://id.example", "aud": "tenantry", "sub": "7", "nonce": "n", "exp": time.time() + 60}
+    claims = {name: value for name, value in (said | changes).items() if value is not None}
+    return jwt.encode({"alg": algorithm, "kid": "one"}, claims, key, algorithms=[algorithm])
+
+
+def test_id_token_when_right_then_its_claims() -> None:
+    assert verified(id_token(), KEYS, OURS, "n")["sub"] == "7"
+    assert verified(id_token(aud=["tenantry", "other"], azp="tenantry"), KEYS, OURS, "n")["sub"] == "7"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"iss": "https://elsewhere.example"},
+        {"aud": "other"},
+        {"aud": ["tenantry", "other"]},
+        {"exp": 1},
+        {"exp": None},
+        {"nonce": "another"},
+        {"nonce": None},
+        {"sub": ""},
+    ],
+)
+def test_id_token_when_a_claim_is_wrong_then_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(BadRequest):
+        verified(id_token(**changes), KEYS, OURS, "n")
+
+
+def test_id_token_when_signed_by_somebody_else_then_refused() -> None:
+    stranger = RSAKey.generate_key(2048, {"kid": "one"})
+    public = OctKey.import_key(KEY.as_pem(private=False))
+    for forged in (id_token(stranger), id_token(public, "HS256"), "", "a.b.c"):
+        with pytest.raises(BadRequest):
+            verified(forged, KEYS, OURS, "n")
+
+
+async def github(house: Any, addresses: list[dict[str, Any]]) -> Any:
+    """What is found about a person at GitHub, whose answers are recorded ones."""
+    house.settings = house.settings.model_copy(update={"oauth": {"github": GITHUB}})
+    answers = {
+        "https://api.github.com/user": {"id": 583231, "login": "octocat", "name": None, "email": "public@example.com"},
+        "https://api.github.com/user/emails": addresses,
+    }
+    recorded = httpx2.MockTransport(lambda request: httpx2.Response(200, json=answers[str(request.url)]))
+    with offering(house.offered()):
+        found = await provider("github")
+        assert found.scopes == ("read:user", "user:email")
+        async with httpx2.AsyncClient(transport=recorded) as session:
+            return await person(found, {"access_token": "t"}, "n", session)
+
+
+async def test_github_when_an_address_is_primary_and_verified_then_that_one_and_the_number_as_subject(
+    house: Any,
+) -> None:
+    who = await github(
+        house,
+        [
+            {"email": "old@example.com", "primary": False, "verified": True},
+            {"email": "octo@example.com", "primary": True, "verified": True},
+        ],
+    )
+    assert (who.subject, who.email, who.email_verified, who.name) == ("583231", "octo@example.com", True, "octocat")
+
+
+async def test_github_when_no_primary_address_is_verified_then_the_public_one_is_not_believed(house: Any) -> None:
+    who = await github(house, [{"email": "octo@example.com", "primary": True, "verified": False}])
+    assert (who.email, who.email_verified) == ("", False)
+
+
+async def test_provider_when_not_https_or_away_then_refused(house: Any) -> None:
+    for issuer, error in (("http://id.example", ConfigurationError), ("http://127.0.0.1:1", Unavailable)):
+        known = OAuthProvider(issuer=issuer, client_id="x")
+        house.settings = house.settings.model_copy(update={"oauth": {"x": known}})
+        with offering(house.offered()), pytest.raises(error):
+            await provider("x")
