@@ -35,7 +35,6 @@ from host.registry.registry import Registry
 from host.services import Services, offering
 from host.settings import Settings, secrets
 from host.storage.local import LocalStorage
-from host.storage.s3 import S3Storage
 from host.storage.window import Storage
 from host.web.application import build_quart
 from host.web.checkpoint import Checkpoint
@@ -223,6 +222,8 @@ def _storage(settings: Settings) -> Storage:
     config = settings.storage
     if config.kind == "local":
         return LocalStorage(settings.data.dir / "files")
+    from host.storage.s3 import S3Storage  # a deployment without S3 saves its 15 MB and half a second
+
     return S3Storage(
         config.bucket,
         endpoint=config.endpoint,

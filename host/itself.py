@@ -11,12 +11,13 @@ from host.api import api_keys, auth, me, members, operator, plan, platform, plug
 from host.api.permissions import PERMISSIONS
 from host.contracts import EventType, Limit, Permission, Route, Task
 from host.hookspecs import hookimpl
+from host.identity import expired
 from host.identity import models as identity
 from host.identity.events import EVENTS
 from host.jobs.models import Job
 from host.limits.models import QuotaUse
 from host.provisioning import provisioning
-from host.web.idempotency import forget_expired
+from host.web import idempotency
 from host.web.models import IdempotencyRecord, PersonalIdempotencyRecord
 from tenants import models as tenants
 from tenants.context import bind
@@ -47,9 +48,10 @@ async def purge() -> None:
 
 async def sweep() -> None:
     """Forget what has expired: of the bound tenant, and of nobody's in particular."""
-    await forget_expired()
+    await idempotency.forget_expired()
     with bind(None):
-        await forget_expired()
+        await idempotency.forget_expired()
+        await expired.forget_expired()
 
 
 @hookimpl
@@ -91,7 +93,7 @@ def register_tasks() -> Sequence[Task]:
     return (
         Task("tenant_created", tenant_created, "Tell plugins of a new tenant", tries=10),
         Task("finish_switch", finish_switch, "Finish a switch that a crash left open", tries=10),
-        Task("sweep", sweep, "Forget idempotency keys that have expired", every=timedelta(days=1)),
+        Task("sweep", sweep, "Forget idempotency keys, sessions and tokens that have expired", every=timedelta(days=1)),
         Task("purge", purge, "Purge a tenant whose grace period is over", timeout=3600, tries=10, backoff=60),
     )
 

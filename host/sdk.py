@@ -42,6 +42,8 @@ from host.errors import (
     ValidationFailed,
 )
 from host.hookspecs import hookimpl
+from host.jobs.courier import report_progress
+from host.jobs.outcomes import GiveUp, Postpone
 from host.origin import actor
 from host.services import (
     allow,
@@ -72,6 +74,7 @@ __all__ = [
     "Decision",
     "Event",
     "EventType",
+    "GiveUp",
     "HealthCheck",
     "HouseError",
     "Limit",
@@ -83,6 +86,7 @@ __all__ = [
     "Permission",
     "PermissionDenied",
     "PlanRequired",
+    "Postpone",
     "PreconditionFailed",
     "Query",
     "QuotaExceeded",
@@ -110,6 +114,7 @@ __all__ = [
     "give_back",
     "hookimpl",
     "is_member",
+    "report_progress",
     "settings",
     "spend",
     "storage",

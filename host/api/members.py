@@ -16,6 +16,7 @@ from host.api.tenant import owned_by
 from host.contracts import Actor, Created, Page, Query, Row
 from host.data.records import Records
 from host.errors import Conflict, NotFound, PermissionDenied, PreconditionFailed, ValidationFailed
+from host.identity.addresses import normalise
 from host.identity.events import InvitationCreated
 from host.origin import actor as acting
 from host.services import give_back, services, spend, unit_of_work
@@ -134,7 +135,7 @@ async def list_invitations(query: Query) -> Page:
 )
 async def create_invitation(body: NewInvitation) -> Created:
     """Ask somebody to join; the token leaves in a message, or in the answer while no plugin sends messages."""
-    email, config = body.email.lower(), services().settings.identity
+    email, config = normalise(body.email), services().settings.identity
     token = f"{b32encode(current().bytes).decode().rstrip('=').lower()}.{secrets.token_urlsafe(32)}"
     async with unit_of_work() as work:
         role = await _role_to_give(body.role_id, "role_id")

@@ -11,6 +11,7 @@ from host.api.tenant import Name, shape
 from host.contracts import Created, Page, Row
 from host.data import cursors
 from host.errors import NotFound, ValidationFailed
+from host.identity.addresses import normalise
 from host.origin import in_tenant
 from host.provisioning import provisioning
 from host.services import limit_value, services
@@ -88,7 +89,7 @@ async def create_tenant(body: NewTenant) -> Created:
     """Make an organisation, with or without an owner."""
     owner = None
     if body.owner_email is not None:
-        owner = await User.get_or_none(email=body.owner_email.lower())
+        owner = await User.get_or_none(email=normalise(body.owner_email))
         if owner is None:
             raise ValidationFailed(details={"owner_email": "nobody has an account with this address"})
     tenant = await provisioning().create(body.name, slug=body.slug, plan=body.plan or "", owner=owner)

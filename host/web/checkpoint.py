@@ -93,7 +93,13 @@ class Checkpoint:
         tenant_id = self._services.directory.remembered(hint)
         versions = await self._throttle(route, credential, visit, tenant_id)
         facts = await self._tenant(hint, tenant_id, versions) if route.needs_tenant else None
-        actor, grants = await self._person(credential, facts, versions) if known else (ANONYMOUS, NOBODY)
+        actor, grants = ANONYMOUS, NOBODY
+        if known:
+            try:
+                actor, grants = await self._person(credential, facts, versions)
+            except HouseError:
+                if not route.public:  # what is open to strangers is open to those with an old token too
+                    raise
         visit.actor, visit.tenant_id = actor, facts.id if facts else None
         origin = Origin(visit.request_id, actor, visit.address, visit.header(b"user-agent")[:300])
         move_to(Standing(origin, facts, grants, plugin))

@@ -38,8 +38,8 @@ async def write(action: Action) -> None:
         at=action.at,
         actor_kind=origin.actor.kind,
         actor_id=origin.actor.id,
-        before=to_jsonable_python(action.before),
-        after=to_jsonable_python(action.after),
+        before=to_jsonable_python(action.before, fallback=str),
+        after=to_jsonable_python(action.after, fallback=str),
         **{
             name: text[: _LENGTHS[name]]  # whatever a client sends must not undo what it did
             for name, text in {

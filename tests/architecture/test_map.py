@@ -46,7 +46,7 @@ def test_readme_map_when_compared_then_equals_the_modules_first_lines() -> None:
 
 
 def test_every_module_of_ours_when_read_then_says_in_its_first_line_what_it_is() -> None:
-    ours = [*modules(), *sorted((ROOT / "tests").rglob("*.py")), *sorted((ROOT / "benchmarks").rglob("*.py"))]
+    ours = [*modules(), *sorted((ROOT / "benchmarks").rglob("*.py"))]
     silent = [str(file.relative_to(ROOT)) for file in ours if not first_line(file).rstrip().endswith((".", "?"))]
     assert silent == [], f"give these modules a first docstring line that is one sentence: {silent}"
 

@@ -88,7 +88,7 @@ def test_plugin_when_new_then_works_at_once(tree: Path, model: bool) -> None:
     if model:
         assert run(tree, "migrate", "--make", "letters", "--json")["file"].endswith("0001_initial.py")
     assert run(tree, "plugin", "check", "letters", "--json")["findings"] == []
-    tested = run(tree, "-q", "-p", "host.testing", "tests/plugins/letters", module="pytest")
+    tested = run(tree, "-q", "tests/plugins/letters", module="pytest")
     assert "2 passed" in tested
 
 

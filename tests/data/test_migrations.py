@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import importlib
 import os
 import sys
@@ -20,7 +21,7 @@ from uuid_utils.compat import uuid7
 
 from host.data import walls
 from host.data.database import Database
-from host.data.migrations import Migrations
+from host.data.migrations import Migrations, _advisory_lock
 from host.errors import ConfigurationError
 from tenants.context import bind
 
@@ -363,6 +364,21 @@ async def test_migrate_when_the_package_is_missing_then_it_is_named(workshop: Wo
     await database.close()
 
 
+async def test_migrate_when_another_process_is_at_it_then_waits(workshop: Workshop) -> None:
+    a = workshop.write("a", SHELVES)
+    await workshop.make(a=a)
+    async with workshop.open(a=a) as (database, migrations), database.owner() as other:
+        if database.dialect == "postgres":
+            held: Any = _advisory_lock(other)
+        else:
+            held = other._in_transaction()
+        async with held:
+            waiting = asyncio.create_task(migrations.migrate(), context=contextvars.Context())
+            await asyncio.sleep(0.7)
+            assert not waiting.done()
+        assert len(await waiting) == 1
+
+
 async def test_migrate_when_two_processes_begin_at_once_then_one_waits_and_both_succeed(workshop: Workshop) -> None:
     a = workshop.write("a", SHELVES)
     await workshop.make(a=a)
@@ -373,7 +389,7 @@ async def test_migrate_when_two_processes_begin_at_once_then_one_waits_and_both_
         import asyncio, sys
         from pathlib import Path
         from host.data.database import Database
-        from host.data.migrations import Migrations
+        from host.data.migrations import Migrations, _advisory_lock
         async def main():
             label = "{workshop.tag}a"
             database = Database({place}, apps={{label: ["{a}"]}}, migrations={{label: label + ".migrations"}})

@@ -99,6 +99,16 @@ async def empty() -> Stream:
     return Stream(pieces(), "text/plain")
 
 
+@routes.get("/many", name="many", summary="Many", public=True, returns=Stream)
+async def many() -> Stream:
+    async def pieces() -> AsyncIterator[bytes]:
+        for number in range(100_000):
+            happened["pieces"] = number
+            yield b"x"
+
+    return Stream(pieces(), "text/plain")
+
+
 @pytest.fixture
 async def address(web: Any) -> AsyncIterator[str]:
     happened.clear()
@@ -269,3 +279,15 @@ async def test_request_when_answered_directly_then_two_messages_and_no_task(web:
     await app(web.request("GET", "/api/v1/names").scope, receive, send)
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
     assert (receive.taken, len(asyncio.all_tasks())) == (0, before)
+
+
+async def test_stream_when_the_server_never_suspends_then_leaving_is_still_seen(web: Any) -> None:
+    async def send(message: Any) -> None:
+        """As a server does once its client has gone."""
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(0.01)
+        return {"type": "http.disconnect"}
+
+    await web.app(routes)(web.request("GET", "/api/v1/many").scope, receive, send)
+    assert happened["pieces"] < 99_999

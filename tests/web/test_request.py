@@ -105,15 +105,33 @@ async def test_body_when_it_does_not_come_in_time_then_bad_request(web: Any) -> 
         await request.body.read()
 
 
+def dripping(*pieces: bytes, every: float) -> Any:
+    """A `receive` of a client that lets so many seconds pass before each piece."""
+    waiting = list(pieces)
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(every)
+        piece = waiting.pop(0)
+        return {"type": "http.request", "body": piece, "more_body": bool(waiting)}
+
+    return receive
+
+
+async def test_body_when_it_drips_in_then_its_pieces_share_one_deadline(web: Any) -> None:
+    receive = dripping(*[b"x"] * 20, every=0.02)
+    request = web.request("POST", headers={"content-length": "20"}, receive=receive, body_timeout=0.1)
+    with pytest.raises(BadRequest, match="in time"):
+        await request.body.read()
+
+
 async def test_body_when_our_own_reader_is_slow_then_the_client_is_not_blamed(web: Any) -> None:
-    request = web.request(
-        "POST", headers={"content-length": "4"}, receive=web.Messages(b"ab", b"cd"), body_timeout=0.05
-    )
+    receive = dripping(b"ab", b"cd", b"ef", every=0.01)
+    request = web.request("POST", headers={"content-length": "6"}, receive=receive, body_timeout=0.1)
     seen = []
     async for piece in request.body.chunks():
         await asyncio.sleep(0.1)
         seen.append(piece)
-    assert seen == [b"ab", b"cd"]
+    assert seen == [b"ab", b"cd", b"ef"]
 
 
 async def test_body_when_client_leaves_then_bad_request(web: Any) -> None:
