@@ -31,6 +31,7 @@ from host.limits.rates import Rates
 from host.log import logger
 from host.ports import Ports, open_tenants
 from host.provisioning import Provisioning, provided_by, read_roles
+from host.registry.complaints import nearest, refuse
 from host.registry.registry import Registry
 from host.services import Services, offering
 from host.settings import Settings, secrets
@@ -43,6 +44,7 @@ from host.web.headers import HeaderRules
 from host.web.openapi import pages
 from host.web.pipeline import AsgiApp, Pipeline
 from tenants.facts import Facts
+from tenants.lifecycle import RoleSeed
 from tenants.plans import PlanError, Plans
 from tenants.resolver import Directory
 from tenants.scoping import TenantModel
@@ -59,6 +61,7 @@ class House:
     services: Services
     provisioning: Provisioning
     migrations: Migrations
+    ports: Ports
     runner: Runner
     reconciler: Reconciler
     bell: Bell
@@ -117,8 +120,9 @@ class House:
             settings=settings,
             registry=registry,
             services=services,
-            provisioning=Provisioning(registry, read_roles(settings.roles_file), models),
+            provisioning=Provisioning(registry, _roles(settings, registry), models),
             migrations=Migrations(database),
+            ports=ports,
             runner=Runner(
                 ledger,
                 Courier(ledger, ports.facts_of),
@@ -198,6 +202,7 @@ class House:
             max_body=settings.server.max_body,
             body_timeout=settings.server.body_timeout,
             pages=pages(self.registry, checkpoint.active_for),
+            missing=self.ports.missing,
         )
         rules = HeaderRules(
             settings.cors.origins, settings.cors.max_age, secure=settings.public_url.startswith("https://")
@@ -216,6 +221,21 @@ def _plans(settings: Settings) -> Plans:
             f"write one of {', '.join(plans.ids)}"
         )
     return plans
+
+
+def _roles(settings: Settings, registry: Registry) -> tuple[RoleSeed, ...]:
+    roles = read_roles(settings.roles_file)
+    known = {role.name for role in roles}
+    refuse(
+        [
+            f'permission "{permission.name}" is given to the role "{role}", which {settings.roles_file} does not name'
+            f"{nearest(role, known)}"
+            for permission in registry.catalog.permissions.values()
+            for role in permission.roles
+            if role not in known
+        ]
+    )
+    return roles
 
 
 def _storage(settings: Settings) -> Storage:

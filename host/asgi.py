@@ -8,6 +8,7 @@ from typing import Any
 from host.app import House
 from host.settings import load
 from host.web.pipeline import Pipeline
+from host.web.server_errors import tell_server_errors
 
 
 class LazyApp:
@@ -44,4 +45,5 @@ class LazyApp:
         await send({"type": "lifespan.shutdown.complete"})
 
 
+tell_server_errors()
 app = LazyApp()

@@ -136,7 +136,7 @@ class HookSpecs:
 
     @hookspec
     async def on_tenant_deleted(self, tenant: TenantInfo) -> None:
-        """A tenant is about to be purged for ever; bound. Rows of TenantModels and stored files go without your help."""
+        """A tenant is about to be purged for ever; bound. Rows and stored files go without your help."""
         raise NotImplementedError
 
     @hookspec
@@ -151,5 +151,5 @@ class HookSpecs:
 
     @hookspec
     async def on_action(self, action: Action) -> None:
-        """Something was done, denied or failed. Inside the action's transaction when it succeeded: raising undoes it."""
+        """Something was done, denied or failed. If done, inside its transaction: raising undoes it."""
         raise NotImplementedError

@@ -7,11 +7,10 @@ from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 
-from tenants.access import Grants
-from tenants.facts import TenantFacts
-
 from host.contracts import Actor, Origin
 from tenants import context
+from tenants.access import Grants
+from tenants.facts import TenantFacts
 
 
 @dataclass(frozen=True, slots=True)

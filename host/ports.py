@@ -8,9 +8,10 @@ from uuid import UUID
 
 from host.cache.versions import Versions
 from host.contracts import Action, Decision
-from host.errors import Unavailable
+from host.errors import HouseError, NotFound, PluginQuarantined, Unavailable
 from host.origin import standing
 from host.registry.registry import Registry
+from host.web.routes import API_BASE
 from tenants.context import bind
 from tenants.facts import Facts, TenantFacts
 from tenants.models import Tenant, TenantStatus
@@ -47,6 +48,14 @@ class Ports:
         if tenant_id is None or facts is None or facts.id != tenant_id:
             return True
         return plugin in self._registry.gate.active(facts)
+
+    def missing(self, path: str) -> HouseError:
+        """What a path without a route is answered with: a plugin that could not be loaded took its routes along."""
+        area = path.removeprefix(f"{API_BASE}/").partition("/")[0]
+        reason = self._registry.quarantine.reason(area)
+        if reason is None:
+            return NotFound("There is nothing at this address.")
+        return PluginQuarantined(f"{area} is in quarantine: {reason}", details={"plugin": area})
 
     async def tell(self, action: Action) -> None:
         """Tell the plugins that are on; of a succeeded action inside its transaction, where raising undoes it."""

@@ -17,6 +17,7 @@ from host.cache.window import forget_tenant
 from host.errors import ConfigurationError, Conflict, NotFound, ValidationFailed
 from host.origin import in_tenant
 from host.registry.registry import Registry
+from host.registry.strangers import limit_complaint
 from host.services import services, spend, tenant_facts, unit_of_work
 from host.switching import Switching, tell
 from tenants import lifecycle
@@ -24,7 +25,6 @@ from tenants.context import bind, current
 from tenants.facts import TenantFacts
 from tenants.lifecycle import RoleSeed
 from tenants.models import Tenant, TenantSetting, TenantStatus, User
-from tenants.plans import parse_limit
 from tenants.scoping import TenantModel
 
 _ROLE_KEYS = frozenset({"title", "all_permission", "permissions"})
@@ -141,11 +141,8 @@ class Provisioning:
         """Give a tenant its own value of a limit; None takes it back."""
         if limit not in services().limits:
             raise NotFound(f"No loaded plugin declares a limit {limit!r}.")
-        if value is not None:
-            try:
-                parse_limit(value)
-            except ValueError as error:
-                raise ValidationFailed(details={"value": str(error)}) from error
+        if value is not None and (wrong := limit_complaint(services().limits[limit], value)):
+            raise ValidationFailed(details={"value": wrong})
         key = f"limit:{limit}"
         async with _changing(tenant_id, "tenant.limits.update") as (_, note):
             if value is None:

@@ -16,15 +16,15 @@ from uuid import UUID
 _log = logging.getLogger("tenants.across")
 
 
-class TenantMissing(RuntimeError):  # noqa: N818 - the field's word for it
+class TenantMissing(RuntimeError):
     """A tenant-scoped query was built or run with no tenant bound."""
 
 
-class WrongTenant(RuntimeError):  # noqa: N818
+class WrongTenant(RuntimeError):
     """A row of one tenant was about to be read, written or linked while another tenant was bound."""
 
 
-class Unscoped(TypeError):  # noqa: N818
+class Unscoped(TypeError):
     """A way to reach tenants' rows that no wall can scope was refused; the message names the way that can."""
 
 

@@ -28,15 +28,15 @@ from tenants.scoping import TenantModel
 _TRIES = 100  # slugs tried for one name before the id is appended
 
 
-class SlugInvalid(ValueError):  # noqa: N818
+class SlugInvalid(ValueError):
     """The slug is no DNS label in lower case, or it is reserved."""
 
 
-class SlugTaken(ValueError):  # noqa: N818
+class SlugTaken(ValueError):
     """Another tenant has this slug."""
 
 
-class StatusConflict(ValueError):  # noqa: N818
+class StatusConflict(ValueError):
     """The tenant's status does not allow this step."""
 
 

@@ -101,6 +101,7 @@ class Membership(TenantModel):
     class Meta:
         table = "memberships"
         unique_together = (("tenant_id", "user_id"),)
+        indexes = (("user_id",),)  # a person's own memberships, across tenants
 
 
 class Invitation(TenantModel):

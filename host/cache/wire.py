@@ -23,7 +23,7 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.05, 1.0
 _MOST_IN_FLIGHT = 10_000
 
 
-class Refused(Exception):  # noqa: N818 - what the server did
+class Refused(Exception):
     """The server understood the command and said no; `code` is the first word of its answer."""
 
     def __init__(self, message: str) -> None:

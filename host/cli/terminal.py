@@ -21,7 +21,7 @@ WIDE = 1_000  # columns of a table that goes into a pipe
 UNBROKEN = {"id", "slug", "method", "state", "version"}
 
 
-class Complaint(Exception):  # noqa: N818 - the house's word for it
+class Complaint(Exception):
     """Something a person can put right: what is wrong, and the fix."""
 
     def __init__(self, message: str, fix: str = "", *, code: str = "FAILED", details: Facts | None = None) -> None:

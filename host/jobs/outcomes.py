@@ -11,11 +11,11 @@ from host.contracts import Task
 _LONGEST_WAIT = 3600.0
 
 
-class GiveUp(Exception):  # noqa: N818 - what the task says
+class GiveUp(Exception):
     """Raised by a task: trying again cannot help. The job fails now, with this reason."""
 
 
-class Postpone(Exception):  # noqa: N818
+class Postpone(Exception):
     """Raised by a task: not now; run me again after `wait`. Does not count as a try."""
 
     def __init__(self, wait: timedelta, reason: str = "") -> None:

@@ -30,7 +30,7 @@ HANGS_ALLOWED = 3
 _log = logging.getLogger("host.registry.calling")
 
 
-class HookFailed(RuntimeError):  # noqa: N818 - what happened, as in the log
+class HookFailed(RuntimeError):
     """One plugin's hook did not do its work; the message names plugin, hook and reason."""
 
     def __init__(self, plugin: str, hook: str, reason: str) -> None:

@@ -24,6 +24,7 @@ Caller = Callable[[Route, str, TenantryRequest, Mapping[str, Any]], Awaitable[Re
 """`await caller(route, plugin_id, request, path_params)`: everything between routing and the answer."""
 
 View = Callable[[TenantryRequest, Mapping[str, Any]], Awaitable[Reply]]
+Missing = Callable[[str], errors.HouseError]
 
 
 class _Integer(IntegerConverter):
@@ -48,16 +49,18 @@ class TenantryQuart(Quart):
     Attributes:
         max_body: bytes a request body may have, unless its route says otherwise.
         body_timeout: seconds a client may take to send a body; big ones get more, see `host.web.request.SLOWEST`.
+        missing: what a path that no route has is answered with.
     """
 
     asgi_http_class = cast(Any, TenantryConnection)
     asgi_websocket_class = cast(Any, RefusedWebsocket)
     request_class = cast(Any, TenantryRequest)
 
-    def __init__(self, max_body: int, body_timeout: float) -> None:
+    def __init__(self, max_body: int, body_timeout: float, missing: Missing) -> None:
         super().__init__("host.web", static_folder=None, template_folder=None)
         self.max_body = max_body
         self.body_timeout = body_timeout
+        self.missing = missing
         self.config["MAX_CONTENT_LENGTH"] = max_body
         self.config["BODY_TIMEOUT"] = body_timeout
         # A path is what it says: no redirects for doubled or trailing slashes, which would leave through our own door.
@@ -117,16 +120,17 @@ def build_quart(
     max_body: int,
     body_timeout: float,
     pages: Mapping[str, View] | None = None,
+    missing: Missing = lambda path: errors.NotFound("There is nothing at this address."),
 ) -> TenantryQuart:
     """The application that serves `routes`, pairs of plugin id and route, each through `caller`.
 
     max_body: bytes. body_timeout: seconds. pages: GET views by absolute path, such as the documentation page, that
-    answer without `caller`.
+    answer without `caller`. missing: what a path that no route has is answered with.
 
     Raises:
         ConfigurationError: a path cannot be read.
     """
-    app = TenantryQuart(max_body, body_timeout)
+    app = TenantryQuart(max_body, body_timeout, missing)
     for plugin_id, route in routes:
         view: View = partial(caller, route, plugin_id)
         app.add_view(route.method, API_BASE + route.path, f"{plugin_id}.{route.name}", view, route.max_body)

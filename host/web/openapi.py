@@ -114,12 +114,16 @@ def document(
         "security": [{"bearer": []}],
         "tags": [{"name": plugin, "description": known.get(plugin, "")} for plugin in shown],
         "paths": paths,
-        "components": {
-            "securitySchemes": {"bearer": _BEARER},
-            "parameters": dict(_PARAMETERS),
-            "responses": error_responses(),
-            "schemas": {"Error": _ERROR, "Problem": _PROBLEM, "PageMeta": _PAGE_META, **components.schemas},
-        },
+        "components": _components(components),
+    }
+
+
+def _components(filled: Components) -> dict[str, Any]:
+    return {
+        "securitySchemes": {"bearer": _BEARER},
+        "parameters": dict(_PARAMETERS),
+        "responses": error_responses(),
+        "schemas": {"Error": _ERROR, "Problem": _PROBLEM, "PageMeta": _PAGE_META, **filled.schemas},
     }
 
 

@@ -9,6 +9,7 @@ from tortoise.fields.base import OnDelete
 from tortoise.fields.data import JSON_DUMPS
 from uuid_utils.compat import uuid7
 from tortoise import fields
+from tortoise.indexes import Index
 
 
 class Migration(migrations.Migration):
@@ -186,6 +187,7 @@ class Migration(migrations.Migration):
                 "table": "memberships",
                 "app": "tenants",
                 "unique_together": (("tenant_id", "user_id"),),
+                "indexes": [Index(fields=["user_id"])],
                 "pk_attr": "id",
             },
             bases=["TenantModel"],

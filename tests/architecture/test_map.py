@@ -28,12 +28,16 @@ def entry(file: Path) -> tuple[str, str]:
     return shown, first_line(file)
 
 
+def is_shown(file: Path) -> bool:
+    """The map goes two floors deep: packages, and the modules that stand beside them."""
+    parts = file.relative_to(ROOT).parts
+    if parts[0] == "plugins":
+        return file.name == "__init__.py" and len(parts) <= 3
+    return len(parts) == 2 or (file.name == "__init__.py" and len(parts) == 3)
+
+
 def house_map() -> str:
-    entries = [entry(file) for file in modules() if "plugins" not in file.parts[len(ROOT.parts) :][:1]]
-    plugins = [
-        entry(file) for file in modules() if file.name == "__init__.py" and file.parent.parent == ROOT / "plugins"
-    ]
-    entries = sorted(entries) + sorted([entry(ROOT / "plugins" / "__init__.py"), *plugins])
+    entries = sorted((shown, line) for shown, line in map(entry, filter(is_shown, modules())))
     width = max(len(shown) for shown, _ in entries) + 2
     return "".join(f"{shown:<{width}}{line}\n" for shown, line in entries)
 

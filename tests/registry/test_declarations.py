@@ -116,3 +116,11 @@ def test_load_when_everything_is_declared_then_catalog_holds_it_with_owners(tree
     assert [(owner, item.name) for owner, item in catalog.commands] == [("notes", "count")]
     assert [item.name for _, item in catalog.health_checks] == ["disk"]
     assert [item.name for _, item in catalog.metrics] == ["notes_kept"]
+
+
+def test_load_when_several_plugins_hear_an_event_then_all_are_kept_in_load_order(tree):
+    listening = "@hookimpl\ndef register_listeners(): return [Subscription('absent.Thing', handler)]"
+    tree.add("tags", listening, requires={"notes": "*"})
+    tree.add("notes", listening)
+    heard = tree.load().catalog.listeners["absent.Thing"]
+    assert [owner for owner, _ in heard] == ["notes", "tags"]

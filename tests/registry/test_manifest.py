@@ -87,7 +87,7 @@ def test_id_when_well_formed_then_no_complaint(plugin_id):
     assert id_complaint(plugin_id) is None
 
 
-@pytest.mark.parametrize("plugin_id", ["a", "x" * 32, "a_", "_a", "a-b", "1a", "ä1", "a\n"])
+@pytest.mark.parametrize("plugin_id", ["a", "x" * 32, "a_", "_a", "a-b", "1a", "ä1", "a\n", "notes-two", "notes\n"])
 def test_id_when_ill_formed_then_complaint(plugin_id):
     assert id_complaint(plugin_id)
 

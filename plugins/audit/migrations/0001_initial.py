@@ -1,11 +1,14 @@
 """Tables of audit, step 1."""
 
-from orjson import loads
-from tortoise import fields, migrations
-from tortoise.fields.data import JSON_DUMPS
-from tortoise.indexes import Index
+# ruff: noqa - written by `tenantry migrate --make`
+
+from tortoise import migrations
 from tortoise.migrations import operations as ops
+from orjson import loads
+from tortoise.fields.data import JSON_DUMPS
 from uuid_utils.compat import uuid7
+from tortoise import fields
+from tortoise.indexes import Index
 
 
 class Migration(migrations.Migration):
@@ -42,7 +45,6 @@ class Migration(migrations.Migration):
                     Index(fields=["tenant_id", "resource_type", "resource_id", "at", "id"]),
                 ],
                 "pk_attr": "id",
-                "table_description": "One thing done, denied or failed in a tenant. Never changed after it is written.",
             },
             bases=["TenantModel"],
         ),

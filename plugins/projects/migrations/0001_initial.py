@@ -1,14 +1,16 @@
 """Tables of projects, step 1."""
 
+# ruff: noqa - written by `tenantry migrate --make`
+
+from tortoise import migrations
+from tortoise.migrations import operations as ops
 from orjson import loads
-from tortoise import fields, migrations
+from plugins.projects.models import Priority, PriorityField
 from tortoise.fields.base import OnDelete
 from tortoise.fields.data import JSON_DUMPS
-from tortoise.indexes import Index
-from tortoise.migrations import operations as ops
 from uuid_utils.compat import uuid7
-
-from ..models import Priority, PriorityField, ProjectRole, ProjectStatus, TaskStatus  # noqa: TID252
+from tortoise import fields
+from tortoise.indexes import Index
 
 
 class Migration(migrations.Migration):
@@ -23,15 +25,7 @@ class Migration(migrations.Migration):
                 ("name", fields.CharField(max_length=200)),
                 ("slug", fields.CharField(max_length=63)),
                 ("description", fields.TextField(default="", unique=False)),
-                (
-                    "status",
-                    fields.CharEnumField(
-                        default=ProjectStatus.ACTIVE,
-                        description="ACTIVE: active\nARCHIVED: archived",
-                        enum_type=ProjectStatus,
-                        max_length=20,
-                    ),
-                ),
+                ("status", fields.CharField(default="active", max_length=20)),
                 ("created_by", fields.UUIDField(null=True)),
                 ("version", fields.IntField(default=1)),
                 ("created_at", fields.DatetimeField(auto_now=False, auto_now_add=True)),
@@ -48,7 +42,6 @@ class Migration(migrations.Migration):
                     Index(fields=["tenant_id", "status", "created_at", "id"]),
                 ],
                 "pk_attr": "id",
-                "table_description": "A piece of work with people and tasks; `slug` never changes.",
             },
             bases=["TenantModel"],
         ),
@@ -69,15 +62,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("user_id", fields.UUIDField()),
-                (
-                    "role",
-                    fields.CharEnumField(
-                        default=ProjectRole.MEMBER,
-                        description="LEAD: lead\nMEMBER: member\nVIEWER: viewer",
-                        enum_type=ProjectRole,
-                        max_length=20,
-                    ),
-                ),
+                ("role", fields.CharField(default="member", max_length=20)),
                 ("version", fields.IntField(default=1)),
                 ("created_at", fields.DatetimeField(auto_now=False, auto_now_add=True)),
                 ("updated_at", fields.DatetimeField(auto_now=True, auto_now_add=False)),
@@ -91,7 +76,6 @@ class Migration(migrations.Migration):
                     Index(fields=["tenant_id", "user_id", "created_at", "id"]),
                 ],
                 "pk_attr": "id",
-                "table_description": "A person's place in a project.",
             },
             bases=["TenantModel"],
         ),
@@ -113,15 +97,7 @@ class Migration(migrations.Migration):
                 ),
                 ("title", fields.CharField(max_length=200)),
                 ("description", fields.TextField(default="", unique=False)),
-                (
-                    "status",
-                    fields.CharEnumField(
-                        default=TaskStatus.TODO,
-                        description="TODO: todo\nIN_PROGRESS: in_progress\nDONE: done\nCANCELLED: cancelled",
-                        enum_type=TaskStatus,
-                        max_length=20,
-                    ),
-                ),
+                ("status", fields.CharField(default="todo", max_length=20)),
                 ("priority", PriorityField(default=Priority.NORMAL, generated=False, null=False, unique=False)),
                 ("assignee_id", fields.UUIDField(null=True)),
                 ("due_on", fields.DateField(null=True)),
@@ -147,7 +123,6 @@ class Migration(migrations.Migration):
                     Index(fields=["tenant_id", "status", "due_on", "id"]),
                 ],
                 "pk_attr": "id",
-                "table_description": "A thing to be done in a project, perhaps by someone, perhaps by a day.",
             },
             bases=["TenantModel"],
         ),
