@@ -90,5 +90,8 @@ def _write(writer: MigrationWriter, name: str) -> Path:
         described = writer.operations[0].describe()[:40]
         writer.name = format_migration_name(number, name or described)
     path = writer.path()
-    path.write_text(_HEAD.format(app=writer.app_label, number=number) + writer.as_string(), encoding="utf-8")
+    text = _HEAD.format(app=writer.app_label, number=number) + writer.as_string()
+    # Relative, so that a plugin takes its migrations along when it moves into a wheel.
+    package = writer.migrations_module.rpartition(".")[0]
+    path.write_text(text.replace(f"from {package}.", "from .."), encoding="utf-8")
     return path

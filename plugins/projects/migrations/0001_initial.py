@@ -5,7 +5,7 @@
 from tortoise import migrations
 from tortoise.migrations import operations as ops
 from orjson import loads
-from plugins.projects.models import Priority, PriorityField
+from ..models import Priority, PriorityField
 from tortoise.fields.base import OnDelete
 from tortoise.fields.data import JSON_DUMPS
 from uuid_utils.compat import uuid7
