@@ -38,23 +38,32 @@ async def export_tenant(
         `archive` (its path), `rows` and `files` (how many), `tables` (rows of each).
     """
     aside = target.with_name(f".{target.name}.partial")
-    done, tables, stored = 0, {}, 0
-    with bind(tenant.id), zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as archive:
-        for model in house.services.database.tenant_models():
-            tables[_table(model)] = await _write_table(archive, model, advance, done)
-            done += tables[_table(model)]
-        await _write_people(archive)
-        if files:
-            stored = await _write_files(archive, house, tenant.id)
-        summary = {
-            "tenant": {"id": str(tenant.id), "slug": tenant.slug, "name": tenant.name, "plan": tenant.plan},
-            "exported_at": datetime.now(UTC),
-            "tables": tables,
-            "files": stored,
-        }
-        archive.writestr("export.json", orjson.dumps(summary, option=orjson.OPT_INDENT_2))
-    aside.replace(target)
-    return {"archive": str(target), "rows": done, "files": stored, "tables": tables}
+    try:
+        with bind(tenant.id), zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as archive:
+            summary = await _write(archive, house, tenant, files, advance)
+        aside.replace(target)
+    finally:
+        aside.unlink(missing_ok=True)
+    tables = summary["tables"]
+    return {"archive": str(target), "rows": sum(tables.values()), "files": summary["files"], "tables": tables}
+
+
+async def _write(
+    archive: zipfile.ZipFile, house: House, tenant: Tenant, files: bool, advance: Progress
+) -> dict[str, Any]:
+    done, tables = 0, {}
+    for model in house.services.database.tenant_models():
+        tables[_table(model)] = await _write_table(archive, model, advance, done)
+        done += tables[_table(model)]
+    await _write_people(archive)
+    summary = {
+        "tenant": {"id": str(tenant.id), "slug": tenant.slug, "name": tenant.name, "plan": tenant.plan},
+        "exported_at": datetime.now(UTC),
+        "tables": tables,
+        "files": await _write_files(archive, house, tenant.id) if files else 0,
+    }
+    archive.writestr("export.json", orjson.dumps(summary, option=orjson.OPT_INDENT_2))
+    return summary
 
 
 async def _write_table(archive: zipfile.ZipFile, model: type[TenantModel], advance: Progress, done: int) -> int:
@@ -78,7 +87,7 @@ async def _write_people(archive: zipfile.ZipFile) -> None:
     """Name and address of each member: users belong to the deployment, so their rows are in no tenant table."""
     ids = await Membership.all().values_list("user_id", flat=True)
     people = await User.filter(id__in=ids).order_by("id").values("id", "email", "name", "created_at")
-    archive.writestr("people.jsonl", b"".join(orjson.dumps(person) + b"\n" for person in people))
+    archive.writestr("people.jsonl", b"".join(orjson.dumps(person, default=str) + b"\n" for person in people))
 
 
 async def _write_files(archive: zipfile.ZipFile, house: House, tenant_id: UUID) -> int:

@@ -8,10 +8,14 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
 
+import asyncpg
 import pytest
 import structlog
 from click.testing import CliRunner, Result
@@ -20,6 +24,7 @@ from host.cache.embedded import EmbeddedRedis
 from host.cli.program import tenantry as program
 
 ROOT = Path(__file__).parents[2]
+BACKENDS = ["sqlite", *(["postgres"] if os.environ.get("TEST_DATABASE_URL") else [])]
 
 
 @dataclass
@@ -28,6 +33,16 @@ class Tenantry:
 
     folder: Path
     data: Path
+    database_url: str = ""
+
+    def enter(self, patch: pytest.MonkeyPatch) -> None:
+        """Go into the folder, with no setting in the environment but the database."""
+        for name in os.environ:
+            if name.startswith("TENANTRY_") or name in ("PORT", "DATABASE_URL", "REDIS_URL"):
+                patch.delenv(name)
+        if self.database_url:
+            patch.setenv("DATABASE_URL", self.database_url)
+        patch.chdir(self.folder)
 
     def run(self, *arguments: str, typed: str | None = None) -> Result:
         """Call it as a person does."""
@@ -64,54 +79,57 @@ def make_project(folder: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tenantry]:
+@pytest.fixture(scope="module", params=BACKENDS)
+def deployment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tenantry]:
     """A migrated house, one for all tests of a module; its Redis stays up between commands."""
     folder = make_project(tmp_path_factory.mktemp("project"))
     made = Tenantry(folder, folder / ".tenantry")
     redis = EmbeddedRedis(made.data / "redis")
     asyncio.run(_started(redis))
-    with _Inside(folder):
+    with pytest.MonkeyPatch.context() as patch, _database(request.param) as url:
+        made.database_url = url
+        made.enter(patch)
         made("migrate")
-    yield made
+        yield made
     asyncio.run(redis.stop())
 
 
 @pytest.fixture
 def tenantry(deployment: Tenantry, monkeypatch: pytest.MonkeyPatch) -> Tenantry:
-    """`tenantry`, called inside the deployment's folder with no setting in the environment."""
-    _bare(monkeypatch)
-    monkeypatch.chdir(deployment.folder)
+    """`tenantry`, called inside the deployment's folder with no setting in the environment but its database."""
+    deployment.enter(monkeypatch)
     return deployment
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tenantry:
     """A project folder in which nothing was ever started."""
-    _bare(monkeypatch)
-    folder = make_project(tmp_path / "project")
-    monkeypatch.chdir(folder)
-    return Tenantry(folder, folder / ".tenantry")
+    made = Tenantry(make_project(tmp_path / "project"), tmp_path / "project" / ".tenantry")
+    made.enter(monkeypatch)
+    return made
+
+
+@contextmanager
+def _database(backend: str) -> Iterator[str]:
+    """The URL of an empty database, dropped afterwards; "" stands for the embedded one."""
+    if backend == "sqlite":
+        yield ""
+        return
+    name = f"tenantry_test_{uuid4().hex[:12]}"
+    asyncio.run(_administer(f'CREATE DATABASE "{name}"'))
+    try:
+        yield urlsplit(os.environ["TEST_DATABASE_URL"])._replace(path=f"/{name}").geturl()
+    finally:
+        asyncio.run(_administer(f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+
+async def _administer(statement: str) -> None:
+    connection = await asyncpg.connect(os.environ["TEST_DATABASE_URL"])
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
 
 
 async def _started(redis: EmbeddedRedis) -> None:
     await redis.start()
-
-
-def _bare(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in os.environ:
-        if name.startswith("TENANTRY_") or name in ("PORT", "DATABASE_URL", "REDIS_URL"):
-            monkeypatch.delenv(name)
-
-
-class _Inside:
-    """The working directory for a block; module fixtures cannot have monkeypatch."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.before = folder, Path.cwd()
-
-    def __enter__(self) -> None:
-        os.chdir(self.folder)
-
-    def __exit__(self, *_: object) -> None:
-        os.chdir(self.before)

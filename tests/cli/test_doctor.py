@@ -54,5 +54,6 @@ def test_doctor_when_production_is_half_done_then_says_what_is_missing(
     assert "TENANTRY_IDENTITY__SECRET" in whats(tenantry("doctor", code=1))
     monkeypatch.setenv("TENANTRY_IDENTITY__SECRET", "k" * 40)
     told = whats(tenantry("doctor", code=1))
-    assert "database is the embedded one" in told
+    assert ("database is the embedded one" in told) is (tenantry.database_url == "")
+    assert "Redis is the embedded one" in told
     assert "https" in told
