@@ -47,7 +47,7 @@ class Ports:
         facts = standing().facts
         if tenant_id is None or facts is None or facts.id != tenant_id:
             return True
-        return plugin in self._registry.gate.active(facts)
+        return self._registry.gate.decide(facts, plugin).allowed
 
     def missing(self, path: str) -> HouseError:
         """What a path without a route is answered with: a plugin that could not be loaded took its routes along."""
@@ -64,7 +64,8 @@ class Ports:
             facts = standing().facts
             if facts is None or facts.id != action.tenant_id:
                 facts = await self._facts.tenant(action.tenant_id, None)
-            plugins = self._registry.gate.active(facts) if facts is not None else frozenset()
+            listening = self._registry.calling.implementers("on_action")
+            plugins = self._registry.gate.active(facts, listening) if facts is not None else frozenset()
         with bind(action.tenant_id):
             await self._registry.calling.tell("on_action", action, plugins=plugins, raising=True)
 

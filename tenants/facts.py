@@ -18,7 +18,7 @@ from tenants.models import Activation, ActivationState, Membership, Tenant, Tena
 LIMIT_PREFIX = "limit:"
 """What the key of a TenantSetting begins with when it holds a limit of its own for the tenant."""
 
-_FRESH = 30.0  # seconds, for the case that a version token got lost on its way
+_FRESH = 300.0  # seconds, for the case that a version token got lost on its way
 _KEEP = 10_000  # tenants, people and memberships each
 
 KEY = TypeVar("KEY", bound=Hashable)
@@ -65,7 +65,7 @@ class MemberFacts:
 
 
 class Shelf(Generic[KEY, VALUE]):
-    """Values by key, good as long as their version token stays the same and for 30 seconds at most."""
+    """Values by key, good as long as their version token stays the same and for 5 minutes at most."""
 
     def __init__(self, now: Callable[[], float] = monotonic) -> None:
         self._now = now

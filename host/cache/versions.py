@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 from host.cache.wire import Wire
 
-# Facts are kept for 30 seconds without a token; a token only has to outlive that by far.
+# Facts are kept for 5 minutes at most; a token only has to outlive that by far.
 _LIFETIME = 3600
 
 

@@ -92,6 +92,6 @@ def _write(writer: MigrationWriter, name: str) -> Path:
     path = writer.path()
     text = _HEAD.format(app=writer.app_label, number=number) + writer.as_string()
     # Relative, so that a plugin takes its migrations along when it moves into a wheel.
-    package = writer.migrations_module.rpartition(".")[0]
+    package = str(writer.migrations_module).rpartition(".")[0]
     path.write_text(text.replace(f"from {package}.", "from .."), encoding="utf-8")
     return path

@@ -102,17 +102,19 @@ class Shapes:
         inside = f"{self._head(self._mark(1))}{where}{tail}"
         if not self.postgres:
             return Statement(inside)
-        # The tenant is set first and the rows are looked up by what that returns, so the order cannot be another.
-        looked_up = f"{self._head('bound.tenant')}{where}{tail} OFFSET 0"
+        # What is looked up depends on what setting the tenant returned, so the order cannot be another; the tenant is a
+        # parameter besides, so that the planner knows whose rows they are.
+        looked_up = f"{self._head('$1')} AND bound.tenant IS NOT NULL{where}{tail}{'' if limit else ' OFFSET 0'}"
         outer = f" ORDER BY {self._order(sort, outer=True)}" if sort else ""
-        return Statement(inside, f"SELECT p.* FROM {_BOUND} CROSS JOIN LATERAL ({looked_up}) p{outer}")
+        return Statement(inside, f"{_BOUND} SELECT p.* FROM bound CROSS JOIN LATERAL ({looked_up}) p{outer}")
 
     def _count(self, conditions: tuple[Condition, ...]) -> Statement:
         head = f"SELECT count(*) AS count FROM {self.table} WHERE tenant_id = "
         where = self._where(conditions)
         if not self.postgres:
             return Statement(f"{head}{self._mark(1)}{where}")
-        alone = f"SELECT p.* FROM {_BOUND} CROSS JOIN LATERAL ({head}bound.tenant{where} OFFSET 0) p"
+        looked_up = f"{head}$1 AND bound.tenant IS NOT NULL{where} OFFSET 0"
+        alone = f"{_BOUND} SELECT p.* FROM bound CROSS JOIN LATERAL ({looked_up}) p"
         return Statement(f"{head}$1{where}", alone)
 
     def _insert(self, names: tuple[str, ...]) -> Statement:
@@ -122,9 +124,7 @@ class Shapes:
         inside = f"{head} VALUES ({self._mark(1)}, {marks}) {tail}"
         if not self.postgres:
             return Statement(inside)
-        return Statement(
-            inside, f"WITH bound AS MATERIALIZED ({_SET}) {head} SELECT bound.tenant, {marks} FROM bound {tail}"
-        )
+        return Statement(inside, f"{_BOUND} {head} SELECT bound.tenant, {marks} FROM bound {tail}")
 
     def _update(self, names: tuple[str, ...]) -> Statement:
         sets = ", ".join(f"{self._quoted(name)} = {self._mark(number)}" for number, name in enumerate(names, 3))
@@ -208,5 +208,4 @@ class Shapes:
         return f"{quoted[0]} {_COMPARISONS[condition.lookup]} {mark}"
 
 
-_SET = "SELECT set_config('app.tenant_id', $1::uuid::text, true)::uuid AS tenant"
-_BOUND = f"({_SET} OFFSET 0) bound"
+_BOUND = "WITH bound AS MATERIALIZED (SELECT set_config('app.tenant_id', $1::uuid::text, true)::uuid AS tenant)"

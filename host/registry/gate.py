@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from host.contracts import Decision
@@ -15,26 +15,24 @@ from tenants.facts import TenantFacts
 from tenants.models import ActivationState
 from tenants.plans import Plans
 
-_KEPT = 1_000
+_KEPT = 10_000
 _HOST_DECISION = Decision(True, "it belongs to the host", ("it belongs to the host",))
 
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """The answers for one facts object; it is held so that its id() cannot be another's."""
+    """The answers given for one facts object; it is held so that its id() cannot be another's."""
 
     facts: TenantFacts
     changes: int
-    decisions: Mapping[str, Decision]
-    active: frozenset[str]
-    switched_on: frozenset[str]
+    decisions: dict[str, Decision]
 
 
 class Gate:
     """Decides in this order: loaded, plan allows, switched on, requirements on, not in quarantine.
 
-    A plugin that the deployment has "always" on passes plan and switch. Answers are kept per facts object and made
-    anew when a plugin goes into quarantine or comes back.
+    A plugin that the deployment has "always" on passes plan and switch. Each answer is made when it is first asked for,
+    kept with the facts object, and made anew when a plugin goes into quarantine or comes back.
     """
 
     def __init__(self, plugins: Sequence[LoadedPlugin], plans: Plans, quarantine: Quarantine) -> None:
@@ -48,37 +46,37 @@ class Gate:
 
         A refusal's code is NOT_FOUND, PLAN_REQUIRED, PLUGIN_DISABLED or PLUGIN_QUARANTINED.
         """
-        decision = self._answers(facts).decisions.get(plugin_id)
-        if decision is not None:
-            return decision
-        reason = f'no plugin "{plugin_id}" is loaded{nearest(plugin_id, self._plugins)}'
-        return Decision(False, reason, (reason,), "NOT_FOUND")
+        decisions = self._decisions(facts)
+        decision = decisions.get(plugin_id)
+        if decision is None:
+            plugin = self._plugins.get(plugin_id)
+            if plugin is None:
+                reason = f'no plugin "{plugin_id}" is loaded{nearest(plugin_id, self._plugins)}'
+                return Decision(False, reason, (reason,), "NOT_FOUND")
+            decision = decisions[plugin_id] = self._decide(facts, plugin)
+        return decision
 
-    def active(self, facts: TenantFacts) -> frozenset[str]:
-        """The ids that work for a tenant, "host" among them."""
-        return self._answers(facts).active
+    def active(self, facts: TenantFacts, among: Iterable[str] | None = None) -> frozenset[str]:
+        """The ids that work for a tenant, "host" among them. among: ask for these only."""
+        ids = (HOST, *self._plugins) if among is None else among
+        return frozenset(plugin_id for plugin_id in ids if self.decide(facts, plugin_id).allowed)
 
     def switched_on(self, facts: TenantFacts) -> frozenset[str]:
         """As `active`, but with the plugins that only quarantine keeps from working: whom `ask_veto` must ask."""
-        return self._answers(facts).switched_on
+        decided = ((plugin_id, self.decide(facts, plugin_id)) for plugin_id in (HOST, *self._plugins))
+        return frozenset(
+            plugin_id for plugin_id, decision in decided if decision.allowed or decision.code == "PLUGIN_QUARANTINED"
+        )
 
-    def _answers(self, facts: TenantFacts) -> _Kept:
+    def _decisions(self, facts: TenantFacts) -> dict[str, Decision]:
         kept = self._kept.get(id(facts))
         if kept is None or kept.changes != self._quarantine.changes:
-            kept = self._kept[id(facts)] = self._decide_all(facts)
+            kept = self._kept[id(facts)] = _Kept(facts, self._quarantine.changes, {HOST: _HOST_DECISION})
             if len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
-        return kept
+        return kept.decisions
 
-    def _decide_all(self, facts: TenantFacts) -> _Kept:
-        decisions = {HOST: _HOST_DECISION}
-        for plugin in self._plugins.values():  # in load order: what it requires is decided before it
-            decisions[plugin.id] = self._decide(facts, plugin, decisions)
-        active = frozenset(name for name, decision in decisions.items() if decision.allowed)
-        held = {name for name, decision in decisions.items() if decision.code == "PLUGIN_QUARANTINED"}
-        return _Kept(facts, self._quarantine.changes, decisions, active, active | held)
-
-    def _decide(self, facts: TenantFacts, plugin: LoadedPlugin, decisions: Mapping[str, Decision]) -> Decision:
+    def _decide(self, facts: TenantFacts, plugin: LoadedPlugin) -> Decision:
         steps = [f'plugin "{plugin.id}" {plugin.manifest.version} is loaded']
 
         def no(code: str, reason: str) -> Decision:
@@ -95,8 +93,8 @@ class Gate:
                 return no("PLUGIN_DISABLED", why)
             steps.append(why)
         for required in plugin.requires:
-            if not decisions[required].allowed:
-                needed = decisions[required]
+            needed = self.decide(facts, required)
+            if not needed.allowed:
                 return no(needed.code, f'it requires "{required}", and there: {needed.reason}')
             steps.append(f'"{required}", which it requires, is on')
         if reason := self._quarantine.reason(plugin.id):

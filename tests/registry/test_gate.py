@@ -101,7 +101,8 @@ def test_decide_when_asked_twice_with_the_same_facts_then_worked_out_once(regist
     assert registry.gate.decide(facts, "notes") is registry.gate.decide(facts, "notes")
 
 
-def test_decide_when_many_tenants_ask_then_answers_kept_stay_bounded_and_right(registry, facts_of):
+def test_decide_when_many_tenants_ask_then_answers_kept_stay_bounded_and_right(registry, facts_of, monkeypatch):
+    monkeypatch.setattr("host.registry.gate._KEPT", 1_000)
     for number in range(1_200):
         state = ActivationState.ON if number % 2 else ActivationState.OFF
         assert registry.gate.decide(facts_of(notes=state), "notes").allowed is bool(number % 2)

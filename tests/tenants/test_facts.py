@@ -97,10 +97,10 @@ async def test_facts_when_old_or_forgotten_are_read_again(owner, statements):
     clock = [0.0]
     facts = Facts(now=lambda: clock[0])
     await facts.person(owner.id, b"1")
-    clock[0] = 29.0
+    clock[0] = 299.0
     await facts.person(owner.id, b"1")
     assert len(statements) == 1
-    clock[0] = 31.0
+    clock[0] = 301.0
     await facts.person(owner.id, b"1")
     facts.forget_all()
     await facts.person(owner.id, b"1")
