@@ -47,6 +47,11 @@ class Column:
     dialect: str
     decode: Decode | None
 
+    @property
+    def comes_back_as_given(self) -> bool:
+        """Whether the database returns exactly what it was given, without rounding or padding it."""
+        return not isinstance(self.field, fields.DecimalField | fields.TimeDeltaField | fields.TimeField)
+
     def encode(self, value: Any) -> Any:
         """The value as the driver takes it.
 

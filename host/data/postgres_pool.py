@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, cast
 
 import asyncpg  # type: ignore[import-untyped]
@@ -17,7 +18,7 @@ from tortoise.backends.base_postgres.client import translate_exceptions
 from tortoise.exceptions import OperationalError
 
 from host.data.postgres_scope import bound_now, settings
-from host.data.statement import Statement
+from host.data.statement import Insert, Statement, together
 from host.errors import ConfigurationError, Unavailable
 from tenants.context import WrongTenant
 
@@ -198,3 +199,29 @@ class PostgresClient(AsyncpgDBClient):
             raise
         await self.give_back(connection, idle=True)
         return rows
+
+    async def insert_later(self, insert: Insert) -> bool:
+        """Whether a row was taken to be written later; never outside a transaction."""
+        return False
+
+    @translate_exceptions
+    async def insert_together(self, inserts: Sequence[Insert]) -> None:
+        """Write rows of one tenant, all or none, in one trip and outside any transaction."""
+        connection = await self.take()
+        try:
+            await fetch_together(connection, inserts)
+        except BaseException:
+            await self.give_back(connection)
+            raise
+        await self.give_back(connection, idle=True)
+
+
+async def fetch_together(connection: Any, inserts: Sequence[Insert]) -> None:
+    """Write rows of one tenant with one statement."""
+    statements = tuple(insert.statement for insert in inserts)
+    widths = tuple(len(insert.values) for insert in inserts)
+    values = [value for insert in inserts for value in insert.values[1:]]
+    await connection.fetch(_together(statements, widths), inserts[0].values[0], *values)
+
+
+_together = lru_cache(maxsize=1000)(together)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from itertools import count
+from collections.abc import Iterator, Sequence
+from itertools import count, groupby
 from typing import Any, cast
+from uuid import UUID
 
 from tortoise.backends.asyncpg.client import TransactionWrapper
 from tortoise.backends.base.client import NestedTransactionContext, TransactionContext
@@ -13,22 +14,63 @@ from tortoise.backends.base_postgres.client import translate_exceptions
 from tortoise.connection import get_connections
 from tortoise.exceptions import TransactionManagementError
 
-from host.data.postgres_pool import PostgresClient
+from host.data.postgres_pool import PostgresClient, fetch_together
 from host.data.postgres_scope import Bound, bound_now, settings, switch
-from host.data.statement import Statement
+from host.data.statement import Insert, Statement
 
 _savepoints = count(1)
+_TOGETHER = 100  # rows written with one statement; PostgreSQL takes 65,535 parameters
 
 
 class _Root:
-    """What a transaction and its savepoints share: whom the database was told of, and whether it is over."""
+    """What a transaction and its savepoints share: the connection it has taken, and the rows still to be written.
 
-    __slots__ = ("bound", "finished", "lock")
+    A connection is taken, and BEGIN said, with the first statement that needs it. Until then reads go alone, which at
+    READ COMMITTED is the same; rows to insert wait for the next statement or the end, and where nothing but they were
+    written, one statement writes them all and no transaction is opened.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("bound", "connection", "finished", "later", "lock", "pool")
+
+    def __init__(self, pool: PostgresClient) -> None:
+        self.pool = pool
+        self.connection: Any = None
         self.bound: Bound = None
         self.finished = False
+        self.later: list[Insert] = []
         self.lock = asyncio.Lock()
+
+    async def begin(self) -> None:
+        """Take a connection and say BEGIN, unless that was done."""
+        if self.connection is None:
+            connection = await self.pool.take()
+            bound = bound_now()
+            try:
+                await connection.execute("BEGIN" + settings(bound))
+            except BaseException:
+                await self.pool.abandon(connection)
+                raise
+            self.connection, self.bound = connection, bound
+
+    async def tell(self, bound: Bound) -> None:
+        """Tell the database who is bound, if it was told of another."""
+        if bound != self.bound:
+            await self.connection.execute(switch(bound))
+            self.bound = bound
+
+    async def write(self) -> None:
+        """Write the rows that wait, in the open transaction."""
+        inserts, self.later = self.later, []
+        for each in _of_one_tenant(inserts):
+            await self.tell(cast(UUID, each[0].values[0]))
+            await fetch_together(self.connection, each)
+
+
+def _of_one_tenant(inserts: Sequence[Insert]) -> Iterator[list[Insert]]:
+    for _, run in groupby(inserts, key=lambda insert: insert.values[0]):
+        rows = list(run)
+        for start in range(0, len(rows), _TOGETHER):
+            yield rows[start : start + _TOGETHER]
 
 
 class _Turn:
@@ -47,14 +89,13 @@ class _Turn:
                 raise TransactionManagementError(
                     "this transaction is over: a task that outlives it must be started in a context of its own"
                 )
-            bound = bound_now()
-            if bound != root.bound:
-                await self.client._connection.execute(switch(bound))
-                root.bound = bound
+            await root.begin()
+            await root.write()
+            await root.tell(bound_now())
         except BaseException:
             root.lock.release()
             raise
-        return self.client._connection
+        return root.connection
 
     async def __aexit__(self, exc_type: object, exc: object, tb: object) -> None:
         self.client.root.lock.release()
@@ -63,32 +104,44 @@ class _Turn:
 class PostgresTransaction(TransactionWrapper, PostgresClient):
     """One open transaction, or a savepoint within it."""
 
-    def __init__(self, parent: PostgresClient, connection: Any = None, root: _Root | None = None) -> None:
+    def __init__(self, parent: PostgresClient, root: _Root | None = None) -> None:
         super().__init__(parent)
-        self._connection = connection
-        self.root = root or _Root()
+        self.root = root or _Root(parent)
         self._savepoint = ""
 
     def acquire_connection(self) -> Any:
         return _Turn(self)
 
     def _in_transaction(self) -> TransactionContext:
-        return NestedTransactionContext(PostgresTransaction(self, self._connection, self.root))
+        return NestedTransactionContext(PostgresTransaction(self, self.root))
 
     @translate_exceptions
     async def begin(self) -> None:
-        self.root.bound = bound_now()
-        await self._connection.execute("BEGIN" + settings(self.root.bound))
+        await self.root.begin()
 
     @translate_exceptions
     async def commit(self) -> None:
-        self._end()
-        await self._connection.execute("COMMIT")
+        """Write what waits and commit; one trip where nothing else was written."""
+        root = self.root
+        async with root.lock:
+            alone = root.connection is None
+            if alone and len(runs := list(_of_one_tenant(root.later))) > 1:
+                await root.begin()
+                alone = False
+            if not alone:
+                await root.write()
+            self._end()
+            if not alone:
+                await root.connection.execute("COMMIT")
+            elif runs:
+                await root.pool.insert_together(runs[0])
 
     @translate_exceptions
     async def rollback(self) -> None:
         self._end()
-        await self._connection.execute("ROLLBACK")
+        self.root.later.clear()
+        if self.root.connection is not None:
+            await self.root.connection.execute("ROLLBACK")
 
     def _end(self) -> None:
         if self.root.finished:
@@ -107,46 +160,59 @@ class PostgresTransaction(TransactionWrapper, PostgresClient):
         # Not through _Turn: in a failed transaction no statement but this one is allowed, and the rollback also
         # takes back who was set after the savepoint, so the next statement has to say it again.
         async with self.root.lock:
-            await self._connection.execute(f"ROLLBACK TO SAVEPOINT {self._savepoint}")
+            self.root.later.clear()  # `savepoint` wrote what was there before it
+            await self.root.connection.execute(f"ROLLBACK TO SAVEPOINT {self._savepoint}")
             self.root.bound = "unknown"
         self._finalized = True
 
     @translate_exceptions
     async def rows(self, statement: Statement, values: Sequence[Any]) -> Sequence[Any]:
+        root = self.root
+        if statement.reads and root.connection is None and not root.later and not root.finished:
+            return cast(Sequence[Any], await root.pool.rows(statement, values))
         async with self.acquire_connection() as connection:
             return cast(Sequence[Any], await connection.fetch(statement.inside, *values))
 
+    async def insert_later(self, insert: Insert) -> bool:
+        """Take a row to be written with the next statement, or at the end."""
+        if self.root.finished:
+            return False
+        self.root.later.append(insert)
+        return True
+
 
 class Transaction(TransactionContext):
-    """Opens a transaction and makes it the connection of the current task; leak-free under cancellation."""
+    """Makes a transaction the connection of the current task; leak-free under cancellation."""
 
     def __init__(self, parent: PostgresClient) -> None:
         self._parent = parent
 
     async def __aenter__(self) -> PostgresTransaction:
-        connection = await self._parent.take()
-        self.client: PostgresTransaction = PostgresTransaction(self._parent, connection)
-        try:
-            await self.client.begin()
-        except BaseException:
-            await self._parent.abandon(connection)
-            raise
+        self.client: PostgresTransaction = PostgresTransaction(self._parent)
         self._token = get_connections().set(self._parent.connection_name, self.client)
         return self.client
 
     async def __aexit__(self, exc_type: type[BaseException] | None, exc: object, tb: object) -> None:
         get_connections().reset(self._token)
-        client, connection = self.client, self.client._connection
-        if client.root.finished:  # ended by hand
-            await self._parent.give_back(connection)
-            return
-        if exc_type is not None:
-            client._end()
-            await self._parent.abandon(connection)
+        root = self.client.root
+        if root.finished:  # ended by hand
+            if root.connection is not None:
+                await self._parent.give_back(root.connection)
             return
         try:
-            await client.commit()
+            if exc_type is not None:
+                self.client._end()
+            else:
+                await self.client.commit()
         except BaseException:
-            await self._parent.abandon(connection)
+            await self._leave(root, failed=True)
             raise
-        await self._parent.give_back(connection, idle=True)
+        await self._leave(root, failed=exc_type is not None)
+
+    async def _leave(self, root: _Root, *, failed: bool) -> None:
+        if root.connection is None:
+            return
+        if failed:
+            await self._parent.abandon(root.connection)
+        else:
+            await self._parent.give_back(root.connection, idle=True)

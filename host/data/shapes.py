@@ -13,7 +13,7 @@ from tortoise.models import Model
 
 from host.contracts import Row
 from host.data.columns import columns
-from host.data.statement import Statement
+from host.data.statement import BOUND, Statement
 
 _COMPARISONS = {"exact": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 _KEPT = 2000  # shapes; a list's filters, orders and limits combine to far fewer
@@ -41,6 +41,7 @@ class Shapes:
         self.postgres = dialect == "postgres"
         self.table = f'"{model._meta.db_table}"'
         self._decoders = [(name, decode) for name in self.names if (decode := self.columns[name].decode)]
+        self._exact = all(column.comes_back_as_given for column in self.columns.values())
         self._kept: dict[object, Statement] = {}
 
     def rows(self, records: Sequence[object]) -> list[Row]:
@@ -51,6 +52,15 @@ class Shapes:
                 if row[name] is not None:
                     row[name] = decode(row[name])
         return rows
+
+    def decides_itself(self, names: Sequence[str]) -> bool:
+        """Whether a row inserted with values for `names` is known without asking the database for it."""
+        return self._exact and self.columns.keys() <= {"tenant_id", *names}
+
+    def row(self, names: Sequence[str], encoded: Sequence[object]) -> Row:
+        """The row that an INSERT of these values makes, where no value is the database's to decide."""
+        given = dict(zip(names, encoded, strict=True))
+        return self.rows([{name: given[name] for name in self.names}])[0]
 
     def select(
         self,
@@ -106,7 +116,7 @@ class Shapes:
         # parameter besides, so that the planner knows whose rows they are.
         looked_up = f"{self._head('$1')} AND bound.tenant IS NOT NULL{where}{tail}{'' if limit else ' OFFSET 0'}"
         outer = f" ORDER BY {self._order(sort, outer=True)}" if sort else ""
-        return Statement(inside, f"{_BOUND} SELECT p.* FROM bound CROSS JOIN LATERAL ({looked_up}) p{outer}")
+        return Statement(inside, f"{BOUND} SELECT p.* FROM bound CROSS JOIN LATERAL ({looked_up}) p{outer}", reads=True)
 
     def _count(self, conditions: tuple[Condition, ...]) -> Statement:
         head = f"SELECT count(*) AS count FROM {self.table} WHERE tenant_id = "
@@ -114,8 +124,8 @@ class Shapes:
         if not self.postgres:
             return Statement(f"{head}{self._mark(1)}{where}")
         looked_up = f"{head}$1 AND bound.tenant IS NOT NULL{where} OFFSET 0"
-        alone = f"{_BOUND} SELECT p.* FROM bound CROSS JOIN LATERAL ({looked_up}) p"
-        return Statement(f"{head}$1{where}", alone)
+        alone = f"{BOUND} SELECT p.* FROM bound CROSS JOIN LATERAL ({looked_up}) p"
+        return Statement(f"{head}$1{where}", alone, reads=True)
 
     def _insert(self, names: tuple[str, ...]) -> Statement:
         into = ", ".join(self._quoted(name) for name in ("tenant_id", *names))
@@ -124,7 +134,7 @@ class Shapes:
         inside = f"{head} VALUES ({self._mark(1)}, {marks}) {tail}"
         if not self.postgres:
             return Statement(inside)
-        return Statement(inside, f"{_BOUND} {head} SELECT bound.tenant, {marks} FROM bound {tail}")
+        return Statement(inside, f"{BOUND} {head} SELECT bound.tenant, {marks} FROM bound {tail}", into=head)
 
     def _update(self, names: tuple[str, ...]) -> Statement:
         sets = ", ".join(f"{self._quoted(name)} = {self._mark(number)}" for number, name in enumerate(names, 3))
@@ -206,6 +216,3 @@ class Shapes:
                 else f"{quoted[0]} IN (SELECT value FROM json_each({mark}))"
             )
         return f"{quoted[0]} {_COMPARISONS[condition.lookup]} {mark}"
-
-
-_BOUND = "WITH bound AS MATERIALIZED (SELECT set_config('app.tenant_id', $1::uuid::text, true)::uuid AS tenant)"

@@ -13,7 +13,7 @@ from tortoise.backends.sqlite.client import SqliteTransactionWrapper, translate_
 from tortoise.connection import get_connections
 from tortoise.exceptions import IntegrityError, TransactionManagementError
 
-from host.data.statement import Statement
+from host.data.statement import Insert, Statement
 from host.errors import Unavailable
 
 
@@ -56,6 +56,10 @@ class SqliteClient(TortoiseClient):
         """Run a statement of the bound tenant; `values[0]` is the tenant's id as text."""
         async with self.acquire_connection() as connection:
             return cast(Sequence[Any], await connection.execute_fetchall(statement.inside, values))
+
+    async def insert_later(self, insert: Insert) -> bool:
+        """Whether a row was taken to be written later; never here, where a trip costs nothing."""
+        return False
 
 
 class SqliteTransaction(SqliteTransactionWrapper, SqliteClient):
