@@ -1,9 +1,9 @@
-"""What tests of every room share: the databases they run on, each test with one of its own."""
+"""What tests of every room share: the databases they run on, each test with one of its own; a house on each."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import ModuleType
@@ -15,10 +15,15 @@ import asyncpg
 import pytest
 from tortoise.utils import generate_schema_for_client
 
+from host.contracts import Event
 from host.data import walls
 from host.data.database import Database
 from host.data.migrations import Migrations
+from host.jobs.catalog import JobDraft
+from host.settings import Settings, load
+from host.testing import TestHouse
 
+ROOT = Path(__file__).parents[1]
 BACKENDS = ["sqlite", *(["postgres"] if os.environ.get("TEST_DATABASE_URL") else [])]
 APPS: Mapping[str, Sequence[str]] = {
     "tenants": ("tenants.models",),
@@ -103,3 +108,33 @@ async def database(new_database: MakeDatabase) -> AsyncIterator[Database]:
     made = await new_database()
     with made.bind():
         yield made
+
+
+@pytest.fixture
+async def house_settings(new_place: Places, tmp_path: Path) -> Settings:
+    """The settings of the `house` fixture, on each database; rates that no test means to meet are wide."""
+    place = await new_place()
+    environment = {
+        "TENANTRY_DATA__DIR": str(tmp_path / "data"),
+        "DATABASE_URL": place.get("url", ""),
+        "TENANTRY_RATES__SIGN_IN": "20/minute",
+        "TENANTRY_RATES__PUBLIC": "100000/minute",
+        "TENANTRY_RATES__AUTHENTICATED": "100000/minute",
+    }
+    return load(ROOT / "config" / "settings.toml", environment, plugin_ids=None)
+
+
+@pytest.fixture
+def heard(house: TestHouse) -> Iterator[list[Event]]:
+    """The events that were announced."""
+    events: list[Event] = []
+    transactions = house.inner.services.transactions
+    jobs_for = transactions._jobs_for
+
+    def listening(event: Event) -> Sequence[JobDraft]:
+        events.append(event)
+        return jobs_for(event)
+
+    transactions._jobs_for = listening
+    yield events
+    transactions._jobs_for = jobs_for

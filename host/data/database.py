@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
 from tortoise.backends.base.client import BaseDBAsyncClient
@@ -151,14 +151,12 @@ class Database:
         """Whether the current task is in a transaction."""
         return isinstance(self.client, PostgresTransaction | SqliteTransaction)
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[None]:
+    def transaction(self) -> AbstractAsyncContextManager[object]:
         """Run the block in the open transaction, or in a new one. Never wait for an outside service in it."""
-        if self.in_transaction:
-            yield
-            return
-        async with self.client._in_transaction():
-            yield
+        client = self.client
+        if isinstance(client, PostgresTransaction | SqliteTransaction):
+            return nullcontext()
+        return cast(AbstractAsyncContextManager[object], client._in_transaction())
 
     def models(self) -> tuple[type[Model], ...]:
         """Every registered model, in the order of the apps."""
@@ -221,7 +219,10 @@ class Database:
         }
 
     def _client_of(self, context: TortoiseContext) -> Client:
-        client: BaseDBAsyncClient = context.connections.get(self.dialect)
+        # Straight from the ORM's storage: its own `get` looks each time whether the event loop is still the same.
+        client: BaseDBAsyncClient | None = context.connections._get_storage().get(self.dialect)
+        if client is None:
+            client = context.connections.get(self.dialect)
         assert isinstance(client, PostgresClient | SqliteClient)
         return client
 

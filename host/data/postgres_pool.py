@@ -204,17 +204,6 @@ class PostgresClient(AsyncpgDBClient):
         """Whether a row was taken to be written later; never outside a transaction."""
         return False
 
-    @translate_exceptions
-    async def insert_together(self, inserts: Sequence[Insert]) -> None:
-        """Write rows of one tenant, all or none, in one trip and outside any transaction."""
-        connection = await self.take()
-        try:
-            await fetch_together(connection, inserts)
-        except BaseException:
-            await self.give_back(connection)
-            raise
-        await self.give_back(connection, idle=True)
-
 
 async def fetch_together(connection: Any, inserts: Sequence[Insert]) -> None:
     """Write rows of one tenant with one statement."""

@@ -30,27 +30,29 @@ class _Root:
     written, one statement writes them all and no transaction is opened.
     """
 
-    __slots__ = ("bound", "connection", "finished", "later", "lock", "pool")
+    __slots__ = ("begun", "bound", "connection", "finished", "later", "lock", "pool")
 
     def __init__(self, pool: PostgresClient) -> None:
         self.pool = pool
         self.connection: Any = None
+        self.begun = False
         self.bound: Bound = None
         self.finished = False
         self.later: list[Insert] = []
         self.lock = asyncio.Lock()
 
-    async def begin(self) -> None:
-        """Take a connection and say BEGIN, unless that was done."""
+    async def taken(self) -> Any:
+        """The connection, taken from the pool when it is first needed and kept to the end."""
         if self.connection is None:
-            connection = await self.pool.take()
+            self.connection = await self.pool.take()
+        return self.connection
+
+    async def begin(self) -> None:
+        """Say BEGIN, unless that was done."""
+        if not self.begun:
             bound = bound_now()
-            try:
-                await connection.execute("BEGIN" + settings(bound))
-            except BaseException:
-                await self.pool.abandon(connection)
-                raise
-            self.connection, self.bound = connection, bound
+            await (await self.taken()).execute("BEGIN" + settings(bound))
+            self.begun, self.bound = True, bound
 
     async def tell(self, bound: Bound) -> None:
         """Tell the database who is bound, if it was told of another."""
@@ -124,23 +126,22 @@ class PostgresTransaction(TransactionWrapper, PostgresClient):
         """Write what waits and commit; one trip where nothing else was written."""
         root = self.root
         async with root.lock:
-            alone = root.connection is None
-            if alone and len(runs := list(_of_one_tenant(root.later))) > 1:
+            if not root.begun and len(runs := list(_of_one_tenant(root.later))) > 1:
                 await root.begin()
-                alone = False
-            if not alone:
+            if root.begun:
                 await root.write()
-            self._end()
-            if not alone:
+                self._end()
                 await root.connection.execute("COMMIT")
-            elif runs:
-                await root.pool.insert_together(runs[0])
+            else:
+                self._end()
+                if runs:
+                    await fetch_together(await root.taken(), runs[0])
 
     @translate_exceptions
     async def rollback(self) -> None:
         self._end()
         self.root.later.clear()
-        if self.root.connection is not None:
+        if self.root.begun:
             await self.root.connection.execute("ROLLBACK")
 
     def _end(self) -> None:
@@ -168,8 +169,10 @@ class PostgresTransaction(TransactionWrapper, PostgresClient):
     @translate_exceptions
     async def rows(self, statement: Statement, values: Sequence[Any]) -> Sequence[Any]:
         root = self.root
-        if statement.reads and root.connection is None and not root.later and not root.finished:
-            return cast(Sequence[Any], await root.pool.rows(statement, values))
+        if statement.reads and not (root.begun or root.later or root.finished):
+            async with root.lock:
+                if not root.begun:
+                    return cast(Sequence[Any], await (await root.taken()).fetch(statement.alone, *values))
         async with self.acquire_connection() as connection:
             return cast(Sequence[Any], await connection.fetch(statement.inside, *values))
 

@@ -11,7 +11,7 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from host.contracts import Origin
-from host.log import logger
+from host.log import request_line
 from host.origin import NOBODY, Standing, standing_as
 from host.web.headers import HeaderRules, request_id_of
 from host.web.visit import ANONYMOUS, KEY, Visit
@@ -21,8 +21,6 @@ Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-_log = logger("host.web")
 
 
 class Pipeline:
@@ -97,4 +95,4 @@ def _write_line(scope: Scope, visit: Visit, seconds: float) -> None:
         facts["tenant"] = visit.tenant_id
     if visit.actor.id is not None:
         facts[visit.actor.kind] = visit.actor.id
-    _log.info("%s %s", scope["method"], scope["path"][:500], **facts)
+    request_line(f"{scope['method']} {scope['path'][:500]}", facts)

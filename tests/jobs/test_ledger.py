@@ -52,7 +52,7 @@ async def test_claim_when_taken_then_record_says_by_whom_and_until_when(yard: Ya
 
 
 async def test_store_when_transaction_rolls_back_then_no_job(yard: Yard, database: Database) -> None:
-    with pytest.raises(RuntimeError, match="boom"):  # noqa: PT012
+    with pytest.raises(RuntimeError, match="boom"):
         async with database.transaction():
             await yard.store()
             raise RuntimeError("boom")
