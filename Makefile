@@ -15,7 +15,7 @@ run: $(VENV)/.run
 
 ## test: the whole test suite on the embedded default, and on PostgreSQL and Redis where TEST_*_URL name them
 test: $(VENV)/.dev
-	$(PYTEST) $(ARGS)
+	$(PYTEST) -n auto --dist loadfile $(ARGS)
 
 ## check: style, types and the rules of the house
 check: $(VENV)/.dev
@@ -40,11 +40,11 @@ bench: $(VENV)/.dev
 
 ## fuzz: every operation of the OpenAPI document, with input nobody thought of
 fuzz: $(VENV)/.dev
-	$(PYTEST) -m fuzz --timeout 1200 tests/fuzz $(ARGS)
+	$(PYTEST) -m fuzz --timeout 1200 tests/journeys $(ARGS)
 
 ## torture: kill -9, lost servers and races, for minutes
 torture: $(VENV)/.dev
-	$(PYTEST) -m torture --timeout 1800 tests/torture $(ARGS)
+	$(PYTEST) -m torture --timeout 1800 tests/journeys $(ARGS)
 
 ## lock: pin the newest versions that fit together, for every Python and platform supported
 lock: $(VENV)/.dev

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from host.app import House
+from host.log import configure
 from host.settings import load
 from host.web.pipeline import Pipeline
 from host.web.server_errors import tell_server_errors
@@ -35,6 +36,7 @@ class LazyApp:
         async with AsyncExitStack() as stack:
             try:
                 settings = load(plugin_ids=None)
+                configure(settings.log.level, settings.log.format)
                 house = await stack.enter_async_context(House.open(settings, jobs=settings.server.run_jobs))
                 self._app = house.asgi()
             except Exception as error:

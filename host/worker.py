@@ -6,7 +6,7 @@ import asyncio
 import signal
 
 from host.app import House
-from host.log import logger
+from host.log import configure, logger
 from host.settings import Settings
 
 _log = logger("host.worker")
@@ -14,6 +14,7 @@ _log = logger("host.worker")
 
 async def run(settings: Settings) -> None:
     """Run jobs until SIGTERM or SIGINT; what is running is given time to finish, the rest is taken up elsewhere."""
+    configure(settings.log.level, settings.log.format)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for each in (signal.SIGTERM, signal.SIGINT):

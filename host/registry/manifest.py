@@ -24,7 +24,21 @@ HOST_AREAS = frozenset({HOST, "tenant", "operator"})
 """First words of the host's own permissions and limits."""
 
 _SETTINGS_SECTIONS = frozenset(
-    {"house", "server", "cors", "data", "database", "redis", "storage", "identity", "rates", "jobs", "tenants", "log"}
+    {
+        "house",
+        "server",
+        "cors",
+        "data",
+        "database",
+        "redis",
+        "storage",
+        "identity",
+        "rates",
+        "jobs",
+        "tenants",
+        "log",
+        "oauth",
+    }
 )
 _COMMANDS = frozenset(
     {"serve", "worker", "migrate", "demo", "doctor", "routes", "openapi", "plugin", "verify", "limits"}

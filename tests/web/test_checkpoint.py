@@ -49,6 +49,23 @@ async def test_session_when_ended_and_redis_emptied_then_still_refused(neighbour
     await neighbours.acme.ask("GET", "/projects", 401)
 
 
+async def test_revocation_when_on_another_process_then_felt_at_the_next_request(
+    neighbours: Neighbours, house_settings: Settings
+) -> None:
+    async with TestHouse.open(house_settings) as elsewhere:
+        async with elsewhere.client(**dict(neighbours.acme_member.headers)) as member:
+            await member.ask("POST", "/projects", 201, json={"name": "Mine"})
+            (session,) = await neighbours.acme_member.ask("GET", "/me/sessions")
+            await neighbours.acme_member.ask("DELETE", f"/me/sessions/{session['id']}", 204)
+            await member.ask("GET", "/projects", 401)
+        async with elsewhere.client(**dict(neighbours.acme_viewer.headers)) as viewer:
+            await viewer.ask("GET", "/projects")
+            await neighbours.acme.ask("PUT", "/tenant/plugins/projects", json={"enabled": False})
+            assert (await viewer.ask("GET", "/projects", 404))["code"] == "PLUGIN_DISABLED"
+            await neighbours.acme.ask("DELETE", f"/tenant/members/{neighbours.acme_viewer.user_id}", 204)
+            assert (await viewer.ask("GET", "/projects", 404))["code"] == "NOT_FOUND"
+
+
 async def test_rate_when_used_up_by_many_at_once_then_exactly_the_limit_is_let_in(house_settings: Settings) -> None:
     rates = house_settings.rates.model_copy(update={"authenticated": "50/minute"})
     limited = house_settings.model_copy(update={"rates": rates})
