@@ -40,6 +40,7 @@ class Server:
             "TENANTRY_OPERATOR__EMAIL": OPERATOR[0],
             "TENANTRY_OPERATOR__PASSWORD": OPERATOR[1],
             "TENANTRY_RATES__SIGN_IN": "100/minute",
+            "TENANTRY_RATES__AUTHENTICATED": "1000000/minute",
         }  # fmt: skip
         self.process: subprocess.Popen[bytes] | None = None
 
