@@ -88,6 +88,10 @@ class Shelf(Generic[KEY, VALUE]):
                 self._kept.popitem(last=False)
         return value
 
+    def __contains__(self, key: object) -> bool:
+        """Whether something is kept for the key, good still or not."""
+        return key in self._kept
+
     def clear(self) -> None:
         """Keep nothing."""
         self._kept.clear()

@@ -7,7 +7,6 @@ very next request on every process.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
@@ -26,7 +25,7 @@ from host.errors import (
     TenantSuspended,
     Unauthenticated,
 )
-from host.identity.api_keys import KeyFacts, KeyText, api_key
+from host.identity.api_keys import KeyFacts, api_key
 from host.identity.sessions import session_alive
 from host.identity.tokens import AccessTokens, Claims
 from host.limits.rates import Bucket, Taken
@@ -73,7 +72,7 @@ class Checkpoint:
         rates = services.settings.rates
         self._rates = {"public": parse_limit(rates.public), "authenticated": parse_limit(rates.authenticated)}
         self._sessions: Shelf[UUID, bool] = Shelf()
-        self._keys: Shelf[UUID, KeyFacts] = Shelf()
+        self._keys: Shelf[tuple[UUID, str], KeyFacts] = Shelf()
         self._vetoing = bool(registry.calling.implementers("authorize"))
 
     async def admit(self, route: Route, plugin: str, visit: Visit, path: Mapping[str, object]) -> None:
@@ -154,7 +153,7 @@ class Checkpoint:
         if credential.claims is not None:
             return await self._user(credential.claims, facts, versions)
         if credential.key is not None:
-            return await self._key(credential.key, facts, versions)
+            return await self._key(credential, facts, versions)
         assert credential.vouched is not None  # the only other way to be known
         member = await self._member(facts, credential.vouched.user_id, versions)
         return credential.vouched, self._grants(member)
@@ -169,10 +168,12 @@ class Checkpoint:
         actor = Actor("user", claims.user_id, person.email, claims.user_id, claims.session_id, person.is_operator)
         return actor, self._grants(member)
 
-    async def _key(self, shown: KeyText, facts: TenantFacts | None, versions: list[bytes]) -> tuple[Actor, Grants]:
+    async def _key(
+        self, credential: Credential, facts: TenantFacts | None, versions: list[bytes]
+    ) -> tuple[Actor, Grants]:
         if facts is None:
             raise PermissionDenied("An API key belongs to one organisation; sign in as a person for this.")
-        key = await self._key_facts(shown, versions[0])
+        key = await self._key_facts(credential, versions[0])
         if key is None:
             raise Unauthenticated("This API key does not exist, has expired or was ended.")
         member = await self._services.facts.member(facts.id, key.made_by, versions[0], b"") if key.made_by else None
@@ -200,13 +201,15 @@ class Checkpoint:
     async def _session_alive(self, session_id: UUID, version: bytes) -> bool:
         return await self._sessions.get(session_id, version, False, lambda: session_alive(session_id)) or False
 
-    async def _key_facts(self, shown: KeyText, version: bytes) -> KeyFacts | None:
+    async def _key_facts(self, credential: Credential, version: bytes) -> KeyFacts | None:
+        shown = credential.key
+        assert shown is not None  # _person has looked
+
         async def read() -> KeyFacts | None:
             with bind(shown.tenant_id):
                 return await api_key(shown.key_id, shown.secret)
 
-        shown_as = version + hashlib.sha256(shown.secret.encode()).digest()
-        found = await self._keys.get(shown.key_id, shown_as, False, read)
+        found = await self._keys.get((shown.key_id, credential.secret_digest), version, False, read)
         if found is None or (found.expires_at is not None and found.expires_at <= datetime.now(UTC)):
             return None
         return found
@@ -220,10 +223,9 @@ class Checkpoint:
         whose = credential.bucket
         kind = "public" if route.limit_class == "public" or whose is None else "authenticated"
         value: LimitValue = self._rates[kind]
-        buckets = []
-        if value.amount is not None and value.seconds is not None:
-            key = f"{kind}:{whose or visit.address}"
-            buckets.append(Bucket(key, value.amount, value.seconds))
+        buckets = _bucket(value, f"{kind}:{whose or visit.address}")
+        if credential.key is not None and (credential.key.key_id, credential.secret_digest) not in self._keys:
+            buckets += _bucket(self._rates["public"], f"public:{visit.address}")  # perhaps somebody guesses
         keys = [
             tenant_version_key(tenant_id) if tenant_id else "v:-",
             user_version_key(credential.user_id) if credential.user_id else "v:-",
@@ -278,6 +280,12 @@ class Checkpoint:
             veto = await self._registry.calling.ask_veto("authorize", actor, route.permission, resource, plugins=asked)
             if not veto.allowed:
                 await _deny(route.permission, veto.reason)
+
+
+def _bucket(value: LimitValue, key: str) -> list[Bucket]:
+    if value.amount is None or value.seconds is None:
+        return []
+    return [Bucket(key, value.amount, value.seconds)]
 
 
 async def _deny(permission: str, reason: str) -> None:

@@ -8,7 +8,7 @@ from uuid import UUID
 from host.contracts import Actor
 from host.errors import Unauthenticated
 from host.identity.api_keys import KeyText, parse_key
-from host.identity.tokens import AccessTokens, Claims
+from host.identity.tokens import AccessTokens, Claims, digest
 from host.registry.calling import Calling
 from host.web.visit import Visit
 
@@ -28,8 +28,13 @@ class Credential:
         if self.claims is not None:
             return f"user:{self.claims.user_id}"
         if self.key is not None:
-            return f"key:{self.key.key_id}"
+            return f"key:{self.key.key_id}:{self.secret_digest}"  # a guesser uses up nobody else's rate
         return f"actor:{self.vouched.id}" if self.vouched is not None else None
+
+    @property
+    def secret_digest(self) -> str:
+        """What the API key's secret is told apart by; empty where none was shown."""
+        return digest(self.key.secret) if self.key is not None else ""
 
     @property
     def user_id(self) -> UUID | None:

@@ -101,3 +101,21 @@ async def test_redis_when_away_then_503_with_retry_after(neighbours: Neighbours)
     answer = await neighbours.acme.get("/api/v1/projects")
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "UNAVAILABLE")
     assert int(answer.headers["Retry-After"]) >= 1
+
+
+async def test_api_keys_when_guessed_then_the_guesser_runs_into_the_rate_of_strangers(
+    house_settings: Settings,
+) -> None:
+    rates = house_settings.rates.model_copy(update={"public": "5/minute"})
+    limited = house_settings.model_copy(update={"rates": rates})
+    async with TestHouse.open(limited) as house, Neighbours.move_in(house) as both:
+        made = await both.acme.ask(
+            "POST", "/tenant/api-keys", 201, json={"name": "CI", "permissions": ["projects.projects.read"]}
+        )
+        good = {"Authorization": f"Bearer {made['key']}", "X-Tenant": ""}
+        bad = {"Authorization": f"Bearer {made['key'][:-4]}aaaa"}
+        statuses = [
+            (await both.stranger.get("/api/v1/tenant", headers=headers)).status_code for headers in (good, *[bad] * 6)
+        ]
+        assert statuses == [200, 401, 401, 401, 401, 429, 429]
+        assert (await both.stranger.get("/api/v1/tenant", headers=good)).status_code == 200
