@@ -17,7 +17,8 @@ from itertools import cycle
 class Client(asyncio.Protocol):
     """One keep-alive connection: sends the next request when the last one is answered."""
 
-    def __init__(self, requests: Iterator[bytes]) -> None:
+    def __init__(self, port: int, requests: Iterator[bytes]) -> None:
+        self.port = port
         self.requests = requests
         self.times: list[float] = []
         self.wrong: list[str] = []
@@ -25,6 +26,7 @@ class Client(asyncio.Protocol):
         self._buffer = b""
         self._sent = 0.0
         self._ending = False
+        self._again: asyncio.Task[object] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport: asyncio.Transport = transport  # type: ignore[assignment]
@@ -44,10 +46,16 @@ class Client(asyncio.Protocol):
         self._buffer = b""
         if self._ending:
             self.transport.close()
+        elif b"connection: close" in head.lower():  # Hypercorn takes a thousand requests a connection
+            connecting = asyncio.get_running_loop().create_connection(lambda: self, "127.0.0.1", self.port)
+            self._again = asyncio.ensure_future(connecting)
         else:
             self._send()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._again is not None:
+            self._again = None
+            return
         if not self._ending:
             self.wrong.append(f"connection lost: {exc}")
         if not self.closed.done():
@@ -67,7 +75,9 @@ async def drive(port: int, connections: int, seconds: float, requests: list[str]
     loop = asyncio.get_running_loop()
     queue = cycle([request.encode() for request in requests])
     begun = time.perf_counter()
-    clients = [(await loop.create_connection(lambda: Client(queue), "127.0.0.1", port))[1] for _ in range(connections)]
+    clients = [Client(port, queue) for _ in range(connections)]
+    for client in clients:
+        await loop.create_connection(lambda client=client: client, "127.0.0.1", port)  # type: ignore[misc]
     await asyncio.sleep(seconds)
     for client in clients:
         client.end()
