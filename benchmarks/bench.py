@@ -88,7 +88,6 @@ class Bench:
             "REDIS_URL": self.redis,
             "TENANTRY_DATA__DIR": str(folder / "data"),
             "TENANTRY_IDENTITY__ACCESS_TOKEN_MINUTES": "600",
-            "TENANTRY_LOG__LEVEL": "warning",
             "TENANTRY_RATES__AUTHENTICATED": NO_LIMIT,
             "TENANTRY_RATES__PUBLIC": NO_LIMIT,
             "TENANTRY_SERVER__RUN_JOBS": "false",
