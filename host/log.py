@@ -59,6 +59,8 @@ def configure(
     root.setLevel(level.upper())
     for name in (*_NOISY, *_NOISY_TOO):
         logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
+    # It warns at every stop of the loops that wait for messages, which is how they always end.
+    logging.getLogger("saq").setLevel(logging.DEBUG if level == "debug" else logging.ERROR)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
