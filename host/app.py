@@ -77,69 +77,26 @@ class House:
         settings = secrets(given)
         plans = _plans(settings)
         registry = Registry.load(settings.plugins_file, plans=plans, host_plugin=itself, strict=settings.house.strict)
-        database = _database(settings, registry)
         redis = None if settings.redis.url else EmbeddedRedis(settings.data.dir / "redis")
-        wire = Wire(
-            redis.url if redis else settings.redis.url,
-            timeout=settings.redis.timeout,
-            revive=redis.start if redis else None,
-        )
-        bell = Bell(redis.url if redis else settings.redis.url, timeout=settings.redis.timeout)
+        url, timeout = redis.url if redis else settings.redis.url, settings.redis.timeout
+        wire, bell = Wire(url, timeout=timeout, revive=redis.start if redis else None), Bell(url, timeout=timeout)
         ledger = Ledger(lease=timedelta(seconds=settings.jobs.lease))
-        facts = Facts()
-        ports = Ports(registry, facts, Versions(wire))
+        ports = Ports(registry, Facts(), Versions(wire))
         announcer = Announcer(registry.catalog.events, registry.catalog.listeners, ports.hears)
         tasks = TaskCatalog({**registry.catalog.tasks, **announcer.tasks()})
-        services = Services(
-            settings=settings,
-            database=database,
-            transactions=Transactions(
-                database,
-                tell=ports.tell,
-                jobs_for=announcer.jobs_for,
-                store_jobs=ledger.store,
-                push=lambda drafts: bell.ring(len(drafts)),
-                touched=ports.touched,
-            ),
-            wire=wire,
-            rates=Rates(wire),
-            quotas=Quotas(),
-            ledger=ledger,
-            storage=_storage(settings),
-            plans=plans,
-            facts=facts,
-            directory=Directory(),
-            limits=registry.catalog.limits,
-            plugin_settings=registry.settings,
-            tenant_settings=registry.catalog.tenant_settings,
-        )
-        models = [
-            model for owned in registry.catalog.models.values() for model in owned if issubclass(model, TenantModel)
-        ]
+        services = _services(settings, plans, registry, ports, announcer, ledger, wire, bell)
+        models = [each for owned in registry.catalog.models.values() for each in owned if issubclass(each, TenantModel)]
+        carry, jobs = Courier(ledger, ports.facts_of), settings.jobs
+        every, keep = jobs.reconcile_every, timedelta(days=jobs.keep_days)
         return cls(
             settings=settings,
             registry=registry,
             services=services,
             provisioning=Provisioning(registry, _roles(settings, registry), models),
-            migrations=Migrations(database),
+            migrations=Migrations(services.database),
             ports=ports,
-            runner=Runner(
-                ledger,
-                Courier(ledger, ports.facts_of),
-                bell,
-                tasks,
-                ports.may_run,
-                concurrency=settings.jobs.concurrency,
-            ),
-            reconciler=Reconciler(
-                ledger,
-                bell,
-                tasks,
-                ports.may_run,
-                open_tenants,
-                every=settings.jobs.reconcile_every,
-                keep=timedelta(days=settings.jobs.keep_days),
-            ),
+            runner=Runner(ledger, carry, bell, tasks, ports.may_run, concurrency=jobs.concurrency),
+            reconciler=Reconciler(ledger, bell, tasks, ports.may_run, open_tenants, every=every, keep=keep),
             bell=bell,
             redis=redis,
         )
@@ -208,6 +165,43 @@ class House:
             settings.cors.origins, settings.cors.max_age, secure=settings.public_url.startswith("https://")
         )
         return Pipeline(cast(AsgiApp, app), rules, self.bound, settings.server.trusted_proxies)
+
+
+def _services(  # noqa: PLR0917 - the parts of one list, each named at the one place that gives them
+    settings: Settings,
+    plans: Plans,
+    registry: Registry,
+    ports: Ports,
+    announcer: Announcer,
+    ledger: Ledger,
+    wire: Wire,
+    bell: Bell,
+) -> Services:
+    database = _database(settings, registry)
+    transactions = Transactions(
+        database,
+        tell=ports.tell,
+        jobs_for=announcer.jobs_for,
+        store_jobs=ledger.store,
+        push=lambda drafts: bell.ring(len(drafts)),
+        touched=ports.touched,
+    )
+    return Services(
+        settings=settings,
+        database=database,
+        transactions=transactions,
+        wire=wire,
+        rates=Rates(wire),
+        quotas=Quotas(),
+        ledger=ledger,
+        storage=_storage(settings),
+        plans=plans,
+        facts=ports.facts,
+        directory=Directory(),
+        limits=registry.catalog.limits,
+        plugin_settings=registry.settings,
+        tenant_settings=registry.catalog.tenant_settings,
+    )
 
 
 def _plans(settings: Settings) -> Plans:

@@ -21,12 +21,12 @@ class Ports:
     """The questions that transactions, jobs and events ask."""
 
     def __init__(self, registry: Registry, facts: Facts, versions: Versions) -> None:
-        self._registry, self._facts, self._versions = registry, facts, versions
+        self._registry, self.facts, self._versions = registry, facts, versions
         self._retries: set[asyncio.Task[None]] = set()
 
     async def facts_of(self, tenant_id: UUID) -> TenantFacts | None:
         """What is known of a tenant, as fresh as a request would have it."""
-        return await self._facts.tenant(tenant_id, await self._versions.of_tenant(tenant_id))
+        return await self.facts.tenant(tenant_id, await self._versions.of_tenant(tenant_id))
 
     async def may_run(self, tenant_id: UUID | None, plugin: str) -> Decision:
         """Whether jobs of a plugin may run in a tenant now; the host's own always may."""
@@ -63,7 +63,7 @@ class Ports:
         if action.tenant_id is not None:
             facts = standing().facts
             if facts is None or facts.id != action.tenant_id:
-                facts = await self._facts.tenant(action.tenant_id, None)
+                facts = await self.facts.tenant(action.tenant_id, None)
             listening = self._registry.calling.implementers("on_action")
             plugins = self._registry.gate.active(facts, listening) if facts is not None else frozenset()
         with bind(action.tenant_id):
