@@ -7,7 +7,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST := $(BIN)/python -m pytest
 SOURCES := host tenants plugins tests $(wildcard benchmarks)
 
-.PHONY: run test check format map bench fuzz torture lock clean
+.PHONY: run test check format map bench bench-audit fuzz torture lock clean
 
 ## run: set up and start the house on the embedded defaults
 run: $(VENV)/.run
@@ -34,9 +34,14 @@ format: $(VENV)/.dev
 map: $(VENV)/.dev
 	$(BIN)/python tests/architecture/test_map.py
 
-## bench: requests per second against a bare handler
+## bench: requests per second against a bare handler, mail against SAQ alone
 bench: $(VENV)/.dev
-	$(BIN)/python -m benchmarks.bench $(ARGS)
+	$(BIN)/python -m benchmarks.bench
+	$(BIN)/python -m benchmarks.mail
+
+## bench-audit: the audit log: cost of an entry, sealing, verifying, searching a million, exporting them
+bench-audit: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.audit $(ARGS)
 
 ## fuzz: every operation of the OpenAPI document, with input nobody thought of
 fuzz: $(VENV)/.dev
@@ -44,7 +49,7 @@ fuzz: $(VENV)/.dev
 
 ## torture: kill -9, lost servers and races, for minutes
 torture: $(VENV)/.dev
-	$(PYTEST) -m torture --timeout 1800 tests/journeys $(ARGS)
+	$(PYTEST) -m torture --timeout 1800 tests/journeys tests/plugins $(ARGS)
 
 ## lock: pin the newest versions that fit together, for every Python and platform supported
 lock: $(VENV)/.dev

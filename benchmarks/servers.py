@@ -68,7 +68,7 @@ class Server:
 
     def megabytes(self) -> float:
         """What the process and its children hold in memory, shared pages split among those who share them."""
-        return sum(_proportional(pid) for pid in _family(self._process.pid)) / 1024
+        return sum(proportional(pid) for pid in _family(self._process.pid)) / 1024
 
     def cpu_seconds(self) -> float:
         """Processor time that the process and its children have used so far."""
@@ -90,7 +90,8 @@ def _family(pid: int) -> list[int]:
     return [pid, *(member for child in children for member in _family(int(child)))]
 
 
-def _proportional(pid: int) -> int:
+def proportional(pid: int) -> int:
+    """Kilobytes a process holds, shared pages split among those who share them."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
 

@@ -19,16 +19,20 @@ from host.errors import ConfigurationError
 from host.events.announce import Announcer
 from host.identity.accounts import ensure_operator
 from host.identity.sessions import access_tokens
-from host.identity.tokens import derived
+from host.incidents import Incidents, reported
+from host.instruments import Meter
 from host.jobs.bell import Bell
 from host.jobs.catalog import TaskCatalog
 from host.jobs.courier import Courier
 from host.jobs.ledger import Ledger
+from host.jobs.pauses import Pauses
 from host.jobs.reconciler import Reconciler
 from host.jobs.runner import Runner
+from host.keys import Passes, Seals, derived
 from host.limits.quotas import Quotas
 from host.limits.rates import Rates
 from host.log import logger
+from host.metering.metering import Metering
 from host.ports import Ports, open_tenants
 from host.provisioning import Provisioning, provided_by, read_roles
 from host.registry.complaints import nearest, refuse
@@ -37,6 +41,7 @@ from host.services import Services, offering
 from host.settings import Settings, secrets
 from host.storage.local import LocalStorage
 from host.storage.window import Storage
+from host.tracing import Tracing, traced
 from host.web.application import build_quart
 from host.web.checkpoint import Checkpoint
 from host.web.handling import Handling
@@ -66,6 +71,8 @@ class House:
     reconciler: Reconciler
     bell: Bell
     redis: EmbeddedRedis | None
+    tracing: Tracing | None
+    incidents: Incidents | None
 
     @classmethod
     def build(cls, given: Settings) -> House:
@@ -81,10 +88,10 @@ class House:
         url, timeout = redis.url if redis else settings.redis.url, settings.redis.timeout
         wire, bell = Wire(url, timeout=timeout, revive=redis.start if redis else None), Bell(url, timeout=timeout)
         ledger = Ledger(lease=timedelta(seconds=settings.jobs.lease))
-        ports = Ports(registry, Facts(), Versions(wire))
+        ports = Ports(registry, Facts(), Versions(wire), Pauses())
         announcer = Announcer(registry.catalog.events, registry.catalog.listeners, ports.hears)
         tasks = TaskCatalog({**registry.catalog.tasks, **announcer.tasks()})
-        services = _services(settings, plans, registry, ports, announcer, ledger, wire, bell)
+        services = _services(settings, plans, registry, ports, announcer, tasks, ledger, wire, bell)
         models = [each for owned in registry.catalog.models.values() for each in owned if issubclass(each, TenantModel)]
         carry, jobs = Courier(ledger, ports.facts_of), settings.jobs
         every, keep = jobs.reconcile_every, timedelta(days=jobs.keep_days)
@@ -95,16 +102,20 @@ class House:
             provisioning=Provisioning(registry, _roles(settings, registry), models),
             migrations=Migrations(services.database),
             ports=ports,
-            runner=Runner(ledger, carry, bell, tasks, ports.may_run, concurrency=jobs.concurrency),
+            runner=Runner(
+                ledger, carry, bell, tasks, ports.may_run, concurrency=jobs.concurrency, failed=ports.job_failed
+            ),
             reconciler=Reconciler(ledger, bell, tasks, ports.may_run, open_tenants, every=every, keep=keep),
             bell=bell,
             redis=redis,
+            tracing=Tracing(settings.tracing) if settings.tracing.exporter != "off" else None,
+            incidents=Incidents(settings) if settings.sentry.dsn.get_secret_value() else None,
         )
 
     @contextmanager
     def bound(self) -> Iterator[None]:
         """Bind this application's services for the block."""
-        with offering(self.services), provided_by(self.provisioning):
+        with offering(self.services), provided_by(self.provisioning), traced(self.tracing), reported(self.incidents):
             yield
 
     @classmethod
@@ -119,6 +130,7 @@ class House:
         """
         house = cls.build(settings)
         async with AsyncExitStack() as stack:
+            house._telling(stack)
             if house.redis is not None:
                 await house.redis.start()
                 stack.push_async_callback(house.redis.stop)
@@ -131,6 +143,8 @@ class House:
             operator = settings.operator
             if operator.email and operator.password.get_secret_value():
                 await ensure_operator(operator.email, operator.password.get_secret_value())
+            await house.services.metering.start()
+            stack.push_async_callback(house.services.metering.stop)
             await house.registry.start()
             stack.push_async_callback(house.registry.stop)
             if jobs:
@@ -139,6 +153,14 @@ class House:
                 await house.reconciler.start()
                 stack.push_async_callback(house.reconciler.stop)
             yield house
+
+    def _telling(self, stack: AsyncExitStack) -> None:
+        """Traces and incidents, from before the first part starts until after the last has stopped."""
+        if self.tracing is not None:
+            stack.push_async_callback(self.tracing.close)
+        if self.incidents is not None:
+            stack.push_async_callback(self.incidents.close_client)
+            stack.enter_context(self.incidents.listening())
 
     async def _tables(self, migrate: bool) -> None:
         if migrate:
@@ -164,7 +186,7 @@ class House:
         rules = HeaderRules(
             settings.cors.origins, settings.cors.max_age, secure=settings.public_url.startswith("https://")
         )
-        return Pipeline(cast(AsgiApp, app), rules, self.bound, settings.server.trusted_proxies)
+        return Pipeline(cast(AsgiApp, app), rules, self.bound, settings.server.trusted_proxies, self.tracing)
 
 
 def _services(  # noqa: PLR0917 - the parts of one list, each named at the one place that gives them
@@ -173,19 +195,24 @@ def _services(  # noqa: PLR0917 - the parts of one list, each named at the one p
     registry: Registry,
     ports: Ports,
     announcer: Announcer,
+    tasks: TaskCatalog,
     ledger: Ledger,
     wire: Wire,
     bell: Bell,
 ) -> Services:
     database = _database(settings, registry)
+    secret = settings.identity.secret.get_secret_value()
     transactions = Transactions(
         database,
         tell=ports.tell,
         jobs_for=announcer.jobs_for,
         store_jobs=ledger.store,
-        push=lambda drafts: bell.ring(len(drafts)),
+        push=bell.push,
         touched=ports.touched,
+        announced=announcer.announced,
     )
+    metrics = registry.catalog.metrics
+    owners = {metric.name: owner for owner, metric in metrics}
     return Services(
         settings=settings,
         database=database,
@@ -194,13 +221,19 @@ def _services(  # noqa: PLR0917 - the parts of one list, each named at the one p
         rates=Rates(wire),
         quotas=Quotas(),
         ledger=ledger,
+        pauses=ports.pauses,
+        tasks=tasks,
         storage=_storage(settings),
+        metering=Metering(wire, Meter([metric for _, metric in metrics]), owners),
         plans=plans,
         facts=ports.facts,
         directory=Directory(),
         limits=registry.catalog.limits,
         plugin_settings=registry.settings,
         tenant_settings=registry.catalog.tenant_settings,
+        passes=Passes(secret),
+        seals=Seals(secret),
+        enter=ports.enter,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
@@ -13,6 +13,10 @@ from pydantic import BaseModel
 
 Row = dict[str, Any]
 """One row as an API answer shows it: column name -> Python value."""
+
+
+API_BASE = "/api/v1"
+"""Every route's path is below this one."""
 
 
 # -- who is acting ---------------------------------------------------------------------------------------
@@ -126,6 +130,11 @@ class Task:
 
     timeout: seconds one try may take. tries: how often it is tried in all. backoff: seconds before the second
     try, doubled each time, with jitter. every: run it in each tenant where the plugin is on, this often.
+
+    together: so many due jobs of one tenant may run as one call, where each alone would cost too much: `run` then takes
+    one positional argument, a sequence with each job's arguments as stored (a dict of JSON values), and returns one
+    outcome per job in that order: None for done, else the exception that job alone would have raised, `GiveUp` and
+    `Postpone` included. What it raises itself counts for every one of them.
     """
 
     name: str
@@ -135,6 +144,7 @@ class Task:
     tries: int = 3
     backoff: float = 5.0
     every: timedelta | None = None
+    together: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,14 +155,80 @@ class HealthCheck:
     check: Callable[[], Awaitable[str | None]]
 
 
+Readings = Sequence[tuple[tuple[str, ...], float]]
+"""What a gauge is read as: (label values in the order declared, number) for each series."""
+
+DURATIONS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Upper bounds in seconds, for what people or requests wait for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A gauge read at scrape time; `read` yields (label values, number)."""
+    """Something measured, named `tenantry_<plugin>_<what>_<unit>` (https://prometheus.io/docs/practices/naming/).
+
+    kind: `counter` only rises and its name ends in `_total`; `histogram` sorts what is observed into `buckets` (upper
+    bounds, rising); `gauge` goes up and down and is what `read` says. labels: every one there may be; never one that
+    holds ids or what strangers write. The label `tenant` is not given but filled in with the bound tenant's slug, and
+    is `other` for all but the most active tenants.
+    read: asked when metrics are shown, with no tenant bound; 2 seconds at most, and its answer is kept for `keep`
+    seconds. each_process: asked in every process instead, and the sum is shown.
+    most: how many series there may be; what would be one more is counted as `other`.
+    """
 
     name: str
+    kind: Literal["counter", "gauge", "histogram"]
     summary: str
+    labels: tuple[str, ...] = ()
+    read: Callable[[], Awaitable[Readings]] | None = None
+    buckets: tuple[float, ...] = DURATIONS
+    each_process: bool = False
+    keep: float = 10.0
+    most: int = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One series of a metric: its label values in the order declared, and its number.
+
+    Of a histogram, `value` is the sum of what it has seen, and `counts` says how many values are in each bucket, the
+    last one above every bound; not added up.
+    """
+
     labels: tuple[str, ...]
-    read: Callable[[], Awaitable[Sequence[tuple[tuple[str, ...], float]]]]
+    value: float
+    counts: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A metric with what all processes together have measured."""
+
+    metric: Metric
+    series: tuple[Series, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DayOfUse:
+    """What a tenant's requests of one day (UTC) came to.
+
+    Answered with 2xx or 3xx, 4xx, 5xx. seconds: how long all of them took together. counts: how many took how long,
+    by the bounds in `DURATIONS`, the last one longer than any.
+    """
+
+    day: date
+    succeeded: int
+    refused: int
+    failed: int
+    seconds: float
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TakenUse:
+    """Use by day, as one batch: who gets the same `batch` again has been interrupted, and must not count it twice."""
+
+    batch: str
+    days: tuple[DayOfUse, ...]
 
 
 Command = click.Command
@@ -187,7 +263,7 @@ class Route:
     listing: Any = None
     returns: Any = None
     status: int = 200
-    limit_class: Literal["public", "authenticated", "sign_in"] | None = None  # None: by who is calling
+    limit_class: Literal["public", "authenticated", "signed"] | None = None  # None: by who is calling
     limits: tuple[str, ...] = ()
     max_body: int | None = None  # bytes; None: the deployment's limit
 

@@ -96,7 +96,7 @@ class HookSpecs:
 
     @hookspec
     def register_metrics(self) -> Sequence[Metric]:
-        """Gauges read when metrics are scraped."""
+        """What is measured: counters and histograms fed with `count` and `observe`, and gauges, which are read."""
         raise NotImplementedError
 
     # -- ask: the plugin decides, once per request -------------------------------------------------------

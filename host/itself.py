@@ -7,15 +7,16 @@ from datetime import timedelta
 
 from tortoise.models import Model
 
-from host.api import api_keys, auth, me, members, operator, plan, platform, plugins, roles, tenant
+from host.api import api_keys, auth, jobs, me, members, operator, operator_jobs, plan, platform, plugins, roles, tenant
 from host.api.permissions import PERMISSIONS
-from host.contracts import EventType, Limit, Permission, Route, Task
+from host.contracts import EventType, Limit, Metric, Permission, Route, Task
 from host.hookspecs import hookimpl
 from host.identity import expired
 from host.identity import models as identity
 from host.identity.events import EVENTS
-from host.jobs.models import Job
+from host.jobs.models import Job, PausedTask
 from host.limits.models import QuotaUse
+from host.measured import METRICS
 from host.provisioning import provisioning
 from host.web import idempotency
 from host.web.models import IdempotencyRecord, PersonalIdempotencyRecord
@@ -57,7 +58,7 @@ async def sweep() -> None:
 @hookimpl
 def register_routes() -> Sequence[Route]:
     """The host's own resources, one module each."""
-    modules = (auth, me, tenant, members, roles, plugins, plan, api_keys, operator, platform)
+    modules = (auth, me, tenant, members, roles, plugins, plan, api_keys, jobs, operator, operator_jobs, platform)
     return [route for module in modules for route in module.routes]
 
 
@@ -68,7 +69,7 @@ def register_models() -> Sequence[type[Model]]:
         *(tenants.Tenant, tenants.Domain, tenants.User, tenants.Role, tenants.Membership, tenants.Invitation),
         *(tenants.Activation, tenants.TenantSetting),
         *(identity.Session, identity.ApiKey, identity.OneTimeToken, identity.OAuthAccount, identity.OAuthState),
-        *(Job, QuotaUse, IdempotencyRecord, PersonalIdempotencyRecord),
+        *(Job, PausedTask, QuotaUse, IdempotencyRecord, PersonalIdempotencyRecord),
     )
 
 
@@ -102,3 +103,9 @@ def register_tasks() -> Sequence[Task]:
 def register_events() -> Sequence[EventType]:
     """What happens to people and invitations."""
     return EVENTS
+
+
+@hookimpl
+def register_metrics() -> Sequence[Metric]:
+    """How the house is doing."""
+    return METRICS

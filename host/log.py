@@ -13,14 +13,18 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from host.origin import origin
+from host.contracts import Actor
+from host.origin import NOWHERE, standing
+from host.redaction import HIDDEN, is_secret
+from host.tracing import trace_id
 from tenants.context import current_or_none
 
 REQUESTS = "host.web.requests"
 """The logger of the one line that each request writes."""
 
-HIDDEN = "•••"
-_SECRETS = ("password", "secret", "token", "authorization", "cookie", "api_key", "credential")
+RUNS = "host.jobs.runs"
+"""The logger of the one line that each run of a job writes."""
+
 _NOISY = ("asyncio", "botocore", "aiobotocore", "hypercorn.access", "uvicorn.access", "granian.access", "saq", "httpx")
 _NOISY_TOO = ("httpcore", "tortoise", "urllib3", "aiosqlite")
 
@@ -51,9 +55,10 @@ def configure(
             ],
         )
     )
-    requests = logging.getLogger(REQUESTS)
-    requests.propagate = console  # a line for people goes the common way
-    requests.handlers[:] = [] if console else [_lean(out)]
+    for name in (REQUESTS, RUNS):
+        lean = logging.getLogger(name)
+        lean.propagate = console  # a line for people goes the common way
+        lean.handlers[:] = [] if console else [_lean(out)]
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
@@ -74,7 +79,18 @@ def configure(
 
 def request_line(event: str, facts: dict[str, Any]) -> None:
     """The one line of a request; as JSON it skips what other lines go through, which costs as much as a query."""
-    log = logging.getLogger(REQUESTS)
+    _one_line(REQUESTS, event, facts)
+
+
+def run_line(event: str, facts: dict[str, Any]) -> None:
+    """The one line of a job's run; as JSON it is as lean as a request's. facts: what `who_and_where` does not say."""
+    log = logging.getLogger(RUNS)
+    if log.isEnabledFor(logging.INFO):
+        _one_line(RUNS, event, {**who_and_where(), **facts})
+
+
+def _one_line(name: str, event: str, facts: dict[str, Any]) -> None:
+    log = logging.getLogger(name)
     if log.isEnabledFor(logging.INFO):
         log.info(event, extra={"facts": facts} if log.handlers else facts)
 
@@ -116,22 +132,40 @@ def _shared() -> list[Processor]:
     ]
 
 
-def _who_and_where(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
-    """Request, tenant and user, where they are bound; ids only, so that no address of a person is kept in logs."""
-    here = origin()
-    if here.request_id:
-        line.setdefault("request", here.request_id)
-    if here.actor.id is not None:
-        line.setdefault("user" if here.actor.kind == "user" else here.actor.kind, str(here.actor.id))
+def who(actor: Actor) -> dict[str, str]:
+    """Who acts: `user` (the person asking, or who made the key or started the job), `key` or `job`; ids only."""
+    found: dict[str, str] = {}
+    if actor.id is not None:
+        found["key" if actor.kind == "api_key" else actor.kind] = str(actor.id)  # api_key would be taken for a secret
+    if actor.user_id is not None:
+        found["user"] = str(actor.user_id)
+    return found
+
+
+def who_and_where() -> dict[str, str]:
+    """Request, trace, tenant, plugin and people, where they are bound; ids only: no log keeps a person's address."""
+    here = standing()
+    if here is NOWHERE:
+        found = {}
+    else:
+        found = {"request": here.origin.request_id, "plugin": here.plugin, **who(here.origin.actor)}
     tenant = current_or_none()
     if tenant is not None:
-        line.setdefault("tenant", str(tenant))
+        found["tenant"] = str(tenant)
+    if trace := trace_id():
+        found["trace"] = trace
+    return {name: value for name, value in found.items() if value}
+
+
+def _who_and_where(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+    for name, value in who_and_where().items():
+        line.setdefault(name, value)
     return line
 
 
 def _hide_secrets(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
     for key in line:
-        if any(word in key.lower() for word in _SECRETS):
+        if is_secret(key):
             line[key] = HIDDEN
     return line
 

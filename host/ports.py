@@ -7,11 +7,14 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from host.cache.versions import Versions
-from host.contracts import Action, Decision
+from host.contracts import API_BASE, Action, Decision
 from host.errors import HouseError, NotFound, PluginQuarantined, Unavailable
-from host.origin import standing
+from host.jobs.ledger import origin_of
+from host.jobs.models import Job
+from host.jobs.pauses import Pauses
+from host.origin import NOBODY, Standing, standing, standing_as
 from host.registry.registry import Registry
-from host.web.routes import API_BASE
+from host.services import record_failure
 from tenants.context import bind
 from tenants.facts import Facts, TenantFacts
 from tenants.models import Tenant, TenantStatus
@@ -20,16 +23,19 @@ from tenants.models import Tenant, TenantStatus
 class Ports:
     """The questions that transactions, jobs and events ask."""
 
-    def __init__(self, registry: Registry, facts: Facts, versions: Versions) -> None:
-        self._registry, self.facts, self._versions = registry, facts, versions
+    def __init__(self, registry: Registry, facts: Facts, versions: Versions, pauses: Pauses) -> None:
+        self._registry, self.facts, self._versions, self.pauses = registry, facts, versions, pauses
         self._retries: set[asyncio.Task[None]] = set()
 
     async def facts_of(self, tenant_id: UUID) -> TenantFacts | None:
         """What is known of a tenant, as fresh as a request would have it."""
         return await self.facts.tenant(tenant_id, await self._versions.of_tenant(tenant_id))
 
-    async def may_run(self, tenant_id: UUID | None, plugin: str) -> Decision:
-        """Whether jobs of a plugin may run in a tenant now; the host's own always may."""
+    async def may_run(self, tenant_id: UUID | None, task: str) -> Decision:
+        """Whether jobs of a task may run in a tenant now; the host's own may unless an operator has paused them."""
+        if reason := await self.pauses.reason(task):
+            return Decision(False, reason)
+        plugin = task.partition(".")[0]
         if plugin == "host":
             return Decision(True, "it belongs to the host")
         if tenant_id is None:
@@ -41,6 +47,11 @@ class Ports:
         if facts.status != TenantStatus.ACTIVE:
             return Decision(False, f"the organisation is {facts.status.value}")
         return self._registry.gate.decide(facts, plugin)
+
+    async def enter(self, tenant_id: UUID, plugin: str) -> TenantFacts | None:
+        """What is known of a tenant that a plugin may act in now; None where it may not."""
+        allowed = (await self.may_run(tenant_id, plugin)).allowed
+        return await self.facts_of(tenant_id) if allowed else None
 
     def hears(self, tenant_id: UUID | None, plugin: str) -> bool:
         """Whether a plugin listens in the bound tenant."""
@@ -68,6 +79,13 @@ class Ports:
             plugins = self._registry.gate.active(facts, listening) if facts is not None else frozenset()
         with bind(action.tenant_id):
             await self._registry.calling.tell("on_action", action, plugins=plugins, raising=True)
+
+    async def job_failed(self, job: Job, error: str) -> None:
+        """Tell plugins that a job failed for good, in its tenant and as an action of the job itself."""
+        facts = await self.facts_of(job.tenant_id) if job.tenant_id is not None else None
+        if job.tenant_id is None or facts is not None:  # else nobody is left to hear it
+            with standing_as(Standing(origin_of(job), facts, NOBODY, job.plugin)):
+                await record_failure(job.task, error, resource_type="job", resource_id=str(job.id))
 
     async def touched(self, tenants: Iterable[UUID], users: Iterable[UUID]) -> None:
         """Facts changed: give them new version tokens; where Redis is away, again until it is back."""

@@ -123,6 +123,8 @@ class Provisioning:
             await forget_tenant(services().wire, tenant_id)
             async with unit_of_work() as work:
                 await lifecycle.purge(tenant_id, self.models)
+                with bind(None):  # nothing of the tenant's own is left to record it in
+                    work.record("tenant.tenant.purge", "tenant", tenant_id, before={"slug": facts.slug})
                 work.touch(tenant=tenant_id)
         services().directory.forget(tenant_id)
 

@@ -2,35 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, contextmanager
+import hmac
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Literal, TypeVar
+from functools import lru_cache
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Literal, TypeVar, cast
 from uuid import UUID
 
 from pydantic import BaseModel
 
 from host.cache.window import CacheWindow
 from host.cache.wire import Wire
-from host.contracts import Action, Limit, TenantInfo
+from host.contracts import API_BASE, Action, Limit, Measured, TakenUse, Task, TenantInfo
 from host.data.database import Database
 from host.data.transactions import Transactions, UnitOfWork
-from host.errors import RateLimited
+from host.errors import NotFound, PermissionDenied, RateLimited
+from host.instruments import measuring, tally
 from host.jobs.ledger import Ledger
+from host.jobs.pauses import Pauses
+from host.keys import Passes, Seals
 from host.limits.quotas import Quotas
 from host.limits.rates import Bucket, Rates
-from host.origin import origin, plugin, standing
+from host.metering import use
+from host.metering.metering import Metering
+from host.origin import NOBODY, actor, in_tenant, origin, plugin, standing, standing_as
 from host.settings import Settings
 from host.storage.window import Storage, StorageWindow
 from tenants import context
 from tenants.facts import Facts, TenantFacts
-from tenants.models import Membership
+from tenants.models import Membership, Tenant
 from tenants.plans import LimitValue, Plans, effective_limit
 from tenants.resolver import Directory
 
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
+Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +54,20 @@ class Services:
     rates: Rates
     quotas: Quotas
     ledger: Ledger
+    pauses: Pauses
+    tasks: Mapping[str, Task]
     storage: Storage
+    metering: Metering
     plans: Plans
     facts: Facts
     directory: Directory
     limits: Mapping[str, Limit]
     plugin_settings: Mapping[str, BaseModel]
     tenant_settings: Mapping[str, type[BaseModel]]
+    passes: Passes
+    seals: Seals
+    enter: Callable[[UUID, str], Awaitable[TenantFacts | None]]
+    kept: dict[Callable[[], Any], Any] = field(default_factory=dict)
 
 
 _services: ContextVar[Services] = ContextVar("services")
@@ -71,7 +88,7 @@ def offering(offered: Services) -> Iterator[None]:
     """Bind the services, and the database with them, for the block."""
     token = _services.set(offered)
     try:
-        with offered.database.bind():
+        with offered.database.bind(), measuring(offered.metering.meter):
             yield
     finally:
         _services.reset(token)
@@ -166,6 +183,7 @@ async def allow(limit: str) -> None:
     bucket = Bucket(f"limit:{context.current()}:{limit}", value.amount, value.seconds)
     taken = await services().rates.take([bucket], [])
     if not taken.allowed:
+        tally("tenantry_rate_refusals_total", limit)
         raise RateLimited(
             f"This organisation's plan allows {value} ({limit}).",
             details={"limit": limit, "value": str(value)},
@@ -183,6 +201,49 @@ def storage() -> StorageWindow:
     return StorageWindow(services().storage, context.current(), plugin())
 
 
+def make_pass(purpose: str, **claims: str) -> str:
+    """A signed note of this plugin in the bound tenant, for links that work without a sign-in; see `entering`.
+
+    It hides nothing and does not end by itself: put in it what its holder may know, and what makes it end.
+    """
+    return services().passes.make(context.current(), plugin(), purpose, claims)
+
+
+@asynccontextmanager
+async def entering(token: str, purpose: str) -> AsyncIterator[Mapping[str, str]]:
+    """Stand in the tenant that a pass was made in, in nobody's name, for the block; yields the pass's claims.
+
+    Raises:
+        NotFound: the pass was not made by this plugin for this purpose, or the tenant is not active, or has the
+            plugin switched off; nobody can tell which.
+    """
+    read = services().passes.read(token, plugin(), purpose)
+    facts = await services().enter(read[0], plugin()) if read else None
+    if read is None or facts is None:
+        raise NotFound
+    with standing_as(replace(standing(), facts=facts, grants=NOBODY)):
+        yield read[1]
+
+
+def seal(text: str) -> str:
+    """A secret of the bound tenant, encrypted for this plugin to keep; `unseal` opens it."""
+    return services().seals.seal(text, context.current(), plugin())
+
+
+def unseal(sealed: str) -> str:
+    """What `seal` encrypted.
+
+    Raises:
+        ValueError: it was sealed elsewhere, or the deployment's secret has changed.
+    """
+    return services().seals.unseal(sealed, context.current(), plugin())
+
+
+def absolute_url(path: str) -> str:
+    """The whole address of a path of the API, for links in messages: "/mail/…" -> "https://host/api/v1/mail/…"."""
+    return f"{services().settings.public_url}{API_BASE}{path}"
+
+
 def settings(model: type[AnyModel]) -> AnyModel:
     """This deployment's settings of the plugin that registered `model`.
 
@@ -190,7 +251,7 @@ def settings(model: type[AnyModel]) -> AnyModel:
         LookupError: no loaded plugin registered it.
     """
     for value in services().plugin_settings.values():
-        if isinstance(value, model):
+        if type(value) is model or isinstance(value, model):  # the second costs pydantic's own look
             return value
     raise LookupError(f"no loaded plugin returned {model.__name__} from register_settings()")
 
@@ -203,6 +264,104 @@ async def tenant_settings(model: type[AnyModel]) -> AnyModel:
     raise LookupError(f"no loaded plugin returned {model.__name__} from register_tenant_settings()")
 
 
+def kept(make: Callable[[], Kept]) -> Kept:
+    """What `make` returned when this application asked for it first: connections and caches that live as long as it.
+
+    Close what must be closed in `on_stop`.
+    """
+    known = services().kept
+    if make not in known:
+        known[make] = make()
+    made: Kept = known[make]
+    return made
+
+
+def data_folder() -> Path:
+    """The running plugin's own folder in the house's data folder, made when it is missing; on this machine only."""
+    folder = services().settings.data.dir / "plugins" / plugin()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+async def measured() -> Sequence[Measured]:
+    """What is measured in the whole house: every metric that the host or a plugin declares, over all processes.
+
+    Raises:
+        Unavailable: Redis is away.
+    """
+    return await services().metering.measured()
+
+
+def taken_use() -> AbstractAsyncContextManager[TakenUse]:
+    """What the bound tenant's requests came to since it was last taken, to be kept; forgotten when the block ends well.
+
+    At least once: after a crash in the block the same batch comes again, with the same name. Raises `Unavailable` when
+    Redis is away.
+    """
+    return use.taken(services().wire, context.current())
+
+
 async def is_member(user_id: UUID) -> bool:
     """Whether a person belongs to the bound tenant."""
     return await Membership.filter(user_id=user_id).exists()
+
+
+async def member_by_email(email: str) -> UUID | None:
+    """The person of the bound tenant who has this address; None when nobody there does."""
+    found = await Membership.filter(user__email=email.lower()).limit(1).values_list("user_id", flat=True)
+    return cast(UUID, found[0]) if found else None
+
+
+def signature(data: bytes, *, secret: str = "") -> bytes:
+    """A signature that only this plugin can make, and only in the bound tenant: keyed BLAKE2b (RFC 7693), 32 bytes.
+
+    secret: another secret than the deployment's own, such as the one it had when something was signed.
+    """
+    deployment = secret or services().settings.identity.secret.get_secret_value()
+    purpose = f"tenantry signature {plugin()} {context.current()}"
+    return blake2b(data, key=_signing_key(deployment, purpose), digest_size=32).digest()
+
+
+@lru_cache(maxsize=10_000)
+def _signing_key(secret: str, purpose: str) -> bytes:
+    return hmac.digest(secret.encode(), purpose.encode() + b"\x01", "sha256")  # HKDF-Expand, RFC 5869
+
+
+# -- from one tenant to another --------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def visiting(slug: str, reason: str) -> AsyncIterator[TenantInfo]:
+    """Let the operator who asks look into a tenant for the block; that they did, and why, is on record there first.
+
+    Raises:
+        PermissionDenied: whoever asks is no operator. NotFound: there is no such tenant.
+    """
+    if not actor().is_operator:
+        raise PermissionDenied("Only operators of this deployment look into other organisations.")
+    found = await Tenant.get_or_none(slug=slug)
+    facts = await services().facts.tenant(found.id, None) if found is not None else None
+    if facts is None:
+        raise NotFound("There is no such tenant.")
+    with in_tenant(facts):
+        async with unit_of_work() as work:
+            work.record(f"operator.{plugin()}.read", "tenant", facts.id, after={"reason": reason})
+        yield TenantInfo(id=facts.id, slug=facts.slug, name=facts.name, plan=facts.plan)
+
+
+async def in_each_tenant(work: Callable[[TenantInfo], Awaitable[None]], slug: str = "") -> None:
+    """For commands: await `work` in each tenant in turn, by slug, with the tenant bound; slug: in that one only.
+
+    Raises:
+        PermissionDenied: it is a request or a job that asks. NotFound: there is no tenant of that name.
+    """
+    if actor().kind != "system" or context.current_or_none() is not None:
+        raise PermissionDenied("Only whoever sits at the deployment's command line goes through all organisations.")
+    found = await (Tenant.filter(slug=slug) if slug else Tenant.all()).order_by("slug")
+    if slug and not found:
+        raise NotFound(f"There is no tenant {slug!r}.")
+    for each in found:
+        facts = await services().facts.tenant(each.id, None)
+        if facts is not None:
+            with in_tenant(facts):
+                await work(TenantInfo(id=facts.id, slug=facts.slug, name=facts.name, plan=facts.plan))

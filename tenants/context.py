@@ -35,6 +35,9 @@ class Across:
     reason: str
 
 
+HOUSE = UUID(int=0)
+"""Instead of a tenant's id: rows of tenants' tables that belong to no tenant, such as the record of a sign-in."""
+
 _scope: ContextVar[UUID | Across | None] = ContextVar("tenant", default=None)
 
 
@@ -86,6 +89,19 @@ def bind(tenant_id: UUID | None) -> Iterator[None]:
 def enter(tenant_id: UUID | None) -> None:
     """Bind a tenant from here to the end of the `bind` block that surrounds the caller."""
     _scope.set(tenant_id)
+
+
+@contextmanager
+def in_house() -> Iterator[None]:
+    """Bind `HOUSE` for the block, as if the house itself were a tenant.
+
+    Raises:
+        WrongTenant: a tenant is bound: this is no way out of it.
+    """
+    if _scope.get() not in (None, HOUSE):
+        raise WrongTenant("what belongs to no tenant is out of reach while a tenant is bound")
+    with bind(HOUSE):
+        yield
 
 
 @contextmanager

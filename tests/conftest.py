@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -31,7 +33,7 @@ APPS: Mapping[str, Sequence[str]] = {
 }
 
 Administer = Callable[[str], Awaitable[None]]
-Places = Callable[[], Awaitable[Mapping[str, Any]]]
+Places = Callable[..., Awaitable[Mapping[str, Any]]]
 MakeDatabase = Callable[..., Awaitable[Database]]
 
 
@@ -47,14 +49,19 @@ def backend(request: pytest.FixtureRequest) -> str:
 def administer() -> Administer:
     """Runs a statement as the login of TEST_DATABASE_URL, outside every test's own database."""
 
-    async def run(statement: str) -> None:
-        connection = await asyncpg.connect(os.environ["TEST_DATABASE_URL"])
-        try:
-            await connection.execute(statement)
-        finally:
-            await connection.close()
+    return _administer
 
-    return run
+
+async def _administer(statement: str) -> None:
+    connection = await asyncpg.connect(os.environ["TEST_DATABASE_URL"])
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+def _url_of(name: str) -> str:
+    return urlsplit(os.environ["TEST_DATABASE_URL"])._replace(path=f"/{name}").geturl()
 
 
 @pytest.fixture
@@ -62,13 +69,13 @@ async def new_place(backend: str, tmp_path: Path, administer: Administer) -> Asy
     """Makes empty databases, as keyword arguments of `Database`; they are dropped afterwards."""
     made: list[str] = []
 
-    async def make() -> Mapping[str, Any]:
+    async def make(template: str = "template1") -> Mapping[str, Any]:
         name = f"tenantry_test_{uuid4().hex[:12]}"
         if backend == "sqlite":
             return {"path": tmp_path / f"{name}.sqlite3"}
-        await administer(f'CREATE DATABASE "{name}"')
+        await administer(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         made.append(name)
-        return {"url": urlsplit(os.environ["TEST_DATABASE_URL"])._replace(path=f"/{name}").geturl()}
+        return {"url": _url_of(name)}
 
     yield make
     for name in made:
@@ -110,13 +117,43 @@ async def database(new_database: MakeDatabase) -> AsyncIterator[Database]:
         yield made
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Awaitable[Any]]]:
+    """The migrated tables of a house, made once and copied for each test: a file for SQLite, else a database's name."""
+    known: dict[str, Any] = {}
+
+    async def on(backend: str) -> Any:
+        if backend not in known:
+            name, folder = f"tenantry_template_{uuid4().hex[:12]}", tmp_path_factory.mktemp("migrated")
+            known[backend] = folder / "tenantry.sqlite3" if backend == "sqlite" else name
+            url = ""
+            if backend == "postgres":
+                await _administer(f'CREATE DATABASE "{name}"')
+                url = _url_of(name)
+            environment = {"TENANTRY_DATA__DIR": str(folder), "DATABASE_URL": url}
+            async with TestHouse.open(load(ROOT / "config" / "settings.toml", environment, plugin_ids=None)):
+                pass
+        return known[backend]
+
+    yield on
+    if "postgres" in known:
+        asyncio.run(_administer(f'DROP DATABASE "{known["postgres"]}" WITH (FORCE)'))
+
+
 @pytest.fixture
-async def house_settings(new_place: Places, tmp_path: Path) -> Settings:
+async def house_settings(
+    backend: str, migrated: Callable[[str], Awaitable[Any]], new_place: Places, tmp_path: Path
+) -> Settings:
     """The settings of the `house` fixture, on each database; rates that no test means to meet are wide."""
-    place = await new_place()
+    template, url = await migrated(backend), ""
+    (tmp_path / "data").mkdir()
+    if backend == "sqlite":
+        shutil.copy(template, tmp_path / "data" / "tenantry.sqlite3")
+    else:
+        url = (await new_place(template))["url"]
     environment = {
         "TENANTRY_DATA__DIR": str(tmp_path / "data"),
-        "DATABASE_URL": place.get("url", ""),
+        "DATABASE_URL": url,
         "TENANTRY_RATES__SIGN_IN": "20/minute",
         "TENANTRY_RATES__PUBLIC": "100000/minute",
         "TENANTRY_RATES__AUTHENTICATED": "100000/minute",

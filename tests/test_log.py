@@ -6,31 +6,45 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
 import pytest
 import structlog
 
-from host.contracts import Actor, Origin
-from host.log import about, configure, logger
-from host.origin import acting
+from host.contracts import Actor, Origin, Task
+from host.log import REQUESTS, RUNS, about, configure, logger
+from host.origin import acting, inside
+from host.services import unit_of_work
+from host.testing import Neighbours, TestHouse
 from tenants.context import bind
 
 ACME = UUID(int=1)
 ANNA = UUID(int=2)
 
 
-@pytest.fixture
-def lines() -> Iterator[io.StringIO]:
+@contextmanager
+def configured(out: io.StringIO) -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
-    out = io.StringIO()
     configure("info", "json", out)
-    yield out
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        for name in (REQUESTS, RUNS):
+            logging.getLogger(name).handlers.clear()
+            logging.getLogger(name).propagate = True
+        structlog.reset_defaults()
+
+
+@pytest.fixture
+def lines() -> Iterator[io.StringIO]:
+    out = io.StringIO()
+    with configured(out):
+        yield out
 
 
 def last(out: io.StringIO) -> dict[str, Any]:
@@ -46,6 +60,61 @@ def test_line_when_a_request_is_bound_then_names_request_tenant_user_and_plugin(
     assert (line["request"], line["tenant"], line["user"]) == ("r1", str(ACME), str(ANNA))
     assert (line["plugin"], line["event"], line["letter"], line["level"]) == ("letters", "letter sent", 7, "info")
     assert "anna@example.com" not in lines.getvalue()
+
+
+def test_line_when_a_key_or_a_job_acts_then_names_it_and_the_person_behind(lines: io.StringIO) -> None:
+    for kind, name in (("api_key", "key"), ("job", "job")):
+        here = Origin(request_id="r1", actor=Actor(kind=kind, id=ACME, label="x", user_id=ANNA))
+        with acting(here), inside("letters"):
+            logger("host.x").info("letter sent")
+        line = last(lines)
+        assert (line[name], line["user"], line["plugin"], line["request"]) == (str(ACME), str(ANNA), "letters", "r1")
+
+
+async def test_lines_when_a_request_and_its_job_run_then_each_names_request_tenant_person_and_plugin(
+    house: TestHouse,
+) -> None:
+    async with Neighbours.move_in(house) as both:
+        out = io.StringIO()
+        with configured(out):
+            headers = {"X-Request-ID": "the-request"}
+            made = await both.acme.ask("POST", "/projects", 201, json={"name": "Apollo"}, headers=headers)
+            await both.acme.ask("POST", "/tenants", 201, json={"name": "Initech"}, headers=headers)
+            await house.run_jobs()
+    assert made["name"] == "Apollo"
+    found = [json.loads(line) for line in out.getvalue().splitlines()]
+    request = next(line for line in found if line.get("operation") == "projects.projects.create")
+    assert (request["request"], request["plugin"]) == ("the-request", "projects")
+    assert (request["tenant"], request["user"]) == (str(both.acme.tenant_id), str(both.acme.user_id))
+    run = next(line for line in found if line["logger"] == "host.jobs.runs")
+    assert (run["event"], run["task"]) == ("host.tenant_created done", "host.tenant_created")
+    assert (run["request"], run["user"], run["plugin"]) == ("the-request", str(both.acme.user_id), "host")
+    assert {"tenant", "job", "attempt", "ms", "timestamp", "level"} <= run.keys()
+    assert "owner@acme.example" not in out.getvalue()
+
+
+async def test_lines_when_a_job_fails_then_the_runners_own_names_it_too(
+    house: TestHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Neighbours.move_in(house) as both:
+
+        async def broken() -> None:
+            logging.getLogger("plugins.x").warning("about to")
+            raise LookupError("gone")
+
+        inner, out = house.inner, io.StringIO()
+        tasks = {**inner.runner._tasks, "host.broken": Task("broken", broken, "for a test")}
+        monkeypatch.setattr(inner.runner, "_tasks", tasks)
+        with inner.bound(), bind(both.acme.tenant_id):
+            async with unit_of_work() as work:
+                job_id = await work.enqueue("host.broken")
+        with configured(out):
+            await house.run_jobs()
+    for line in map(json.loads, out.getvalue().splitlines()):
+        assert (line["job"], line["tenant"], line["plugin"]) == (str(job_id), str(both.acme.tenant_id), "host"), line
+    events = [json.loads(line)["event"] for line in out.getvalue().splitlines()]
+    assert events[:2] == ["about to", "host.broken failed"]
+    assert events[2].endswith("failed at try 1")
 
 
 def test_line_when_nothing_is_bound_then_says_nothing_of_it(lines: io.StringIO) -> None:

@@ -24,5 +24,7 @@ PERMISSIONS = (
     Permission("tenant.api_keys.read", "See API keys"),
     Permission("tenant.api_keys.create", "Make API keys"),
     Permission("tenant.api_keys.delete", "End API keys"),
+    Permission("tenant.jobs.read", "See background jobs and what became of them"),
+    Permission("tenant.jobs.update", "Run failed jobs again and call jobs off"),
     Permission("tenant.explanations.read", "Ask why something is allowed or refused"),
 )

@@ -52,6 +52,14 @@ async def read_plan() -> Row:
 @routes.get("/usage", name="usage.read", summary="Usage", permission="tenant.usage.read")
 async def read_usage() -> list[Row]:
     """Every limit of the plan with what is used of it and when it renews."""
+    return await usage()
+
+
+async def usage() -> list[Row]:
+    """Every limit of the bound tenant's plan: name, summary, kind, unit, limit, value, source, used, resets_at.
+
+    `used` is None for what is not counted; `limit` None for what is unlimited.
+    """
     return [await _limit_row(name) for name in services().limits]
 
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, TypeVar
 
 import hiredis
 
 from host.cache.address import Address, parse
 from host.cache.connection import Connection, Reply
 from host.errors import Unavailable
+from host.instruments import tally, timed
 
 __all__ = ["Refused", "Reply", "Wire"]
 
 Argument = str | bytes | int | float
+T = TypeVar("T")
 
 _log = logging.getLogger("host.cache")
 _PASSING = frozenset({"LOADING", "READONLY", "MASTERDOWN", "OOM", "BUSY", "CLUSTERDOWN", "MISCONF", "TRYAGAIN"})
@@ -67,20 +69,11 @@ class Wire:
             Unavailable: no connection, or no answer in time.
             Refused: the server answered with an error.
         """
-        connection = self._connection
-        if connection is None or not connection.alive:
-            connection = await self._connected()
-        if len(connection.waiting) >= _MOST_IN_FLIGHT:
-            raise Unavailable("Redis answers too slowly: too many commands are waiting.")
-        return _unwrap(await connection.send(_pack(command)))
+        return await _watched(str(command[0]), self._call(command))
 
     async def calls(self, commands: Sequence[Sequence[Argument]]) -> list[Reply]:
         """Send several commands in one trip and return their answers in order; raises the first error found."""
-        connection = self._connection
-        if connection is None or not connection.alive:
-            connection = await self._connected()
-        futures = [connection.send(_pack(command)) for command in commands]
-        return [_unwrap(answer) for answer in await asyncio.gather(*futures)]
+        return await _watched(str(commands[0][0]), self._calls(commands))
 
     async def ping(self) -> None:
         """Ask for a sign of life.
@@ -98,6 +91,21 @@ class Wire:
             await asyncio.gather(self._connecting, return_exceptions=True)
         if self._connection is not None:
             await self._connection.close()
+
+    async def _call(self, command: Sequence[Argument]) -> Reply:
+        connection = self._connection
+        if connection is None or not connection.alive:
+            connection = await self._connected()
+        if len(connection.waiting) >= _MOST_IN_FLIGHT:
+            raise Unavailable("Redis answers too slowly: too many commands are waiting.")
+        return _unwrap(await connection.send(_pack(command)))
+
+    async def _calls(self, commands: Sequence[Sequence[Argument]]) -> list[Reply]:
+        connection = self._connection
+        if connection is None or not connection.alive:
+            connection = await self._connected()
+        futures = [connection.send(_pack(command)) for command in commands]
+        return [_unwrap(answer) for answer in await asyncio.gather(*futures)]
 
     async def _connected(self) -> Connection:
         if self._closed:
@@ -142,6 +150,18 @@ class Wire:
                 connection.abort(Unavailable())
                 raise
         return connection
+
+
+async def _watched(name: str, work: Coroutine[Any, Any, T]) -> T:
+    """Await the answer to a command, the first of several; how long it took, and what went wrong, is measured."""
+    try:
+        return await timed("tenantry_redis_duration_seconds", (name,), work)
+    except Unavailable:
+        tally("tenantry_redis_errors_total", "unavailable")
+        raise
+    except Refused as refused:
+        tally("tenantry_redis_errors_total", refused.code)
+        raise
 
 
 def _greeting(address: Address) -> list[tuple[Argument, ...]]:

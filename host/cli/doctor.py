@@ -14,6 +14,7 @@ from host.cli.command import as_complaint, asynchronous, sentences
 from host.cli.opening import read_settings
 from host.cli.terminal import Terminal
 from host.data import walls
+from host.jobs.ledger import WAITING
 from host.jobs.models import Job, JobState
 from tenants.models import User
 
@@ -105,7 +106,7 @@ async def _operator(house: House) -> list[Finding]:
 async def _jobs(house: House) -> list[Finding]:
     now, findings = datetime.now(UTC), []
     with house.bound():
-        late = await Job.filter(state=JobState.QUEUED, run_at__lt=now - PATIENCE).count()
+        late = await Job.filter(state__in=WAITING, run_at__lt=now - PATIENCE).count()
         failed = await Job.filter(state=JobState.FAILED).count()
     if late:
         fix = "start `tenantry worker`, or more of them; `tenantry jobs list --state queued` shows what waits"

@@ -1,16 +1,25 @@
-"""`tenantry jobs`: list, show, retry, cancel."""
+"""`tenantry jobs`: list, show, retry, cancel; tasks, and holding them back."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
 import click
 
+from host.api.jobs import again as run_again
+from host.api.jobs import called_off
 from host.cli.command import asynchronous, dry_run_option, yes_option
 from host.cli.opening import opened, tenant
 from host.cli.terminal import Complaint, Terminal
+from host.errors import Conflict
+from host.jobs.ledger import WAITING
 from host.jobs.models import Job, JobState
+from host.jobs.pauses import counts_by_task
+from host.origin import actor
+from host.redaction import redacted, redacted_text
+from host.services import unit_of_work
 
 COLUMNS = ("id", "task", "state", "attempts", "run_at", "error")
 FAILED = (JobState.FAILED, JobState.CANCELLED)
@@ -18,14 +27,16 @@ FAILED = (JobState.FAILED, JobState.CANCELLED)
 
 @click.group()
 def jobs() -> None:
-    """List, show, retry and cancel background jobs."""
+    """List, show, retry and cancel background jobs; pause and resume tasks."""
 
 
 def facts(job: Job) -> dict[str, Any]:
-    """What is shown of a job; its arguments too, as they are ids and plain values."""
+    """What is shown of a job; its arguments and its error as `host.redaction` says."""
     shown = ("id", "task", "tenant_id", "arguments", "origin", "priority", "key", "run_at", "attempts", "progress")
     times = ("worker", "lease_until", "created_at", "started_at", "finished_at", "error")
-    return {"state": job.state.value, **{name: getattr(job, name) for name in (*shown, *times)}}
+    known = {name: getattr(job, name) for name in (*shown, *times)}
+    told = {"arguments": redacted(job.arguments), "error": redacted_text(job.error, 4000)}
+    return {"state": job.state.value, **known, **told}
 
 
 @jobs.command("list")
@@ -67,7 +78,7 @@ async def retry(terminal: Terminal, job_ids: tuple[UUID, ...], all_failed: bool,
     """Run failed or cancelled jobs again, with all their tries."""
     if bool(job_ids) == all_failed:
         raise Complaint("which jobs?", "name their ids, or say --all-failed")
-    async with opened() as house:
+    async with opened():
         if all_failed:
             failed = await Job.filter(state=JobState.FAILED).only("id")
             job_ids = tuple(job.id for job in failed)
@@ -80,7 +91,7 @@ async def retry(terminal: Terminal, job_ids: tuple[UUID, ...], all_failed: bool,
         with terminal.progress("retrying", len(job_ids)) as advance:
             again = []
             for number, job_id in enumerate(job_ids, 1):
-                again += [job_id] if await house.services.ledger.retry(job_id) else []
+                again += await _each(job_id, run_again)
                 advance(number)
     terminal.done({"retried": again}, f"{len(again)} of {len(job_ids)} jobs are queued again.")
 
@@ -92,13 +103,66 @@ async def retry(terminal: Terminal, job_ids: tuple[UUID, ...], all_failed: bool,
 @asynchronous
 async def cancel(terminal: Terminal, job_ids: tuple[UUID, ...], yes: bool, dry_run: bool) -> None:
     """Call jobs off; a running one is interrupted at its next sign of life."""
-    async with opened() as house:
-        await _must_be(job_ids, (JobState.QUEUED, JobState.RUNNING, JobState.PARKED), "cancelled")
+    async with opened():
+        await _must_be(job_ids, (*WAITING, JobState.RUNNING, JobState.PARKED), "cancelled")
         if dry_run:
             return terminal.done({"would_cancel": list(job_ids)}, f"Would cancel {len(job_ids)} jobs.")
         terminal.confirm(f"Cancel {len(job_ids)} jobs?", yes)
-        off = [job_id for job_id in job_ids if await house.services.ledger.cancel(job_id)]
+        off = [done for job_id in job_ids for done in await _each(job_id, called_off)]
     terminal.done({"cancelled": off}, f"{len(off)} of {len(job_ids)} jobs are cancelled.")
+
+
+@jobs.command()
+@asynchronous
+async def tasks(terminal: Terminal) -> None:
+    """Every task with its jobs by state, and whether it is held back."""
+    async with opened() as house:
+        counts, paused, known = await counts_by_task(), await house.services.pauses.all(), house.services.tasks
+    rows = [
+        {
+            "task": name,
+            "jobs": ", ".join(f"{count} {state}" for state, count in sorted(counts.get(name, {}).items())),
+            "paused": paused[name].reason if name in paused else "",
+        }
+        for name in sorted({*known, *counts, *paused})
+    ]
+    terminal.rows(rows, ("task", "jobs", "paused"), empty="No tasks.")
+
+
+@jobs.command()
+@click.argument("task")
+@click.option("--reason", required=True, help="Why; it is shown with every job that waits.")
+@asynchronous
+async def pause(terminal: Terminal, task: str, reason: str) -> None:
+    """Hold a task back everywhere, within seconds, until it is resumed; running jobs may finish."""
+    async with opened() as house:
+        if task not in house.services.tasks:
+            raise Complaint(f"there is no task {task!r}", "`tenantry jobs tasks` lists them", code="NOT_FOUND")
+        async with unit_of_work() as work:
+            parked = await house.services.pauses.pause(task, reason, actor().label)
+            work.record("operator.tasks.pause", "task", task, after={"reason": reason, "parked": parked})
+    terminal.done({"paused": task, "parked": parked}, f"{task} is paused; {parked} waiting jobs are parked.")
+
+
+@jobs.command()
+@click.argument("task")
+@asynchronous
+async def resume(terminal: Terminal, task: str) -> None:
+    """Let a paused task run again, and what was parked meanwhile."""
+    async with opened() as house, unit_of_work() as work:
+        queued = await house.services.pauses.resume(task)
+        if queued is None:
+            raise Complaint(f"{task!r} is not paused", "`tenantry jobs tasks` shows what is", code="CONFLICT")
+        work.record("operator.tasks.resume", "task", task, after={"queued": queued})
+    terminal.done({"resumed": task, "queued": queued}, f"{task} runs again; {queued} parked jobs are queued.")
+
+
+async def _each(job_id: UUID, change: Callable[[Job], Awaitable[Job]]) -> list[UUID]:
+    """The job's id if it could be changed, recorded in its tenant as over HTTP; nothing if its state moved on."""
+    try:
+        return [(await change(await _job(job_id))).id]
+    except Conflict:
+        return []
 
 
 async def _must_be(job_ids: tuple[UUID, ...], states: tuple[JobState, ...], verb: str) -> None:

@@ -6,18 +6,24 @@ import asyncio
 import copy
 import functools
 import inspect
+import os
 from collections.abc import Callable
 from typing import Any
 
 import click
 
-from host.cli.command import command
-from host.cli.opening import opened, read_settings, registry
+from host.app import House
+from host.cli.command import as_complaint, command
+from host.cli.opening import opened, read_settings, registry, tenant
 from host.cli.terminal import Complaint, Terminal
 from host.contracts import Command
 from host.errors import ConfigurationError
-from host.origin import inside
+from host.origin import in_tenant, inside
 from host.registry.discovery import read
+from tenants.context import TenantMissing
+from tenants.facts import TenantFacts
+
+_SLUG = "tenantry_slug"
 
 
 def group(plugin_id: str) -> click.Group | None:
@@ -51,6 +57,8 @@ def _housed(brought: Command, plugin_id: str) -> click.Command:
     body = brought.callback
     if body is not None:
         made.callback = _run(body, plugin_id)
+    if inspect.iscoroutinefunction(body) and not any("--tenant" in each.opts for each in brought.params):
+        made.params = [*brought.params, click.Option(["--tenant", _SLUG], help="Act in this organisation.")]
     return made
 
 
@@ -63,7 +71,12 @@ def _run(body: Callable[..., Any], plugin_id: str) -> Callable[..., Any]:
                 with inside(plugin_id):
                     return body(*args, **options)
             return asyncio.run(_in_the_house(body, plugin_id, args, options))
-        except Complaint as complaint:
+        except (click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
+        except Exception as error:
+            complaint = as_complaint(error)
+            if complaint is None or os.environ.get("TENANTRY_TRACEBACK"):
+                raise
             terminal.fail(complaint)
 
     return run
@@ -72,9 +85,24 @@ def _run(body: Callable[..., Any], plugin_id: str) -> Callable[..., Any]:
 async def _in_the_house(
     body: Callable[..., Any], plugin_id: str, args: tuple[Any, ...], options: dict[str, Any]
 ) -> Any:
-    async with opened():
-        with inside(plugin_id):
-            return await body(*args, **options)
+    slug = options.pop(_SLUG, None)
+    async with opened() as house:
+        facts = await _entered(house, slug, plugin_id) if slug else None
+        try:
+            with in_tenant(facts), inside(plugin_id):
+                return await body(*args, **options)
+        except TenantMissing as error:
+            if facts is not None:
+                raise
+            raise Complaint("this command is for one organisation", "say which: --tenant SLUG") from error
+
+
+async def _entered(house: House, slug: str, plugin_id: str) -> TenantFacts | None:
+    owner = await tenant(slug)
+    decision = await house.ports.may_run(owner.id, plugin_id)
+    if not decision.allowed:
+        raise Complaint(f"{plugin_id} may not run in {slug!r}: {decision.reason}", code="PLUGIN_DISABLED")
+    return await house.ports.facts_of(owner.id)
 
 
 __all__ = ["command", "group"]

@@ -23,7 +23,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "plugin": ("host.cli.plugins", "List, write, check, enable and disable plugins."),
     "tenant": ("host.cli.tenants", "List, create, suspend, resume, export and delete tenants."),
     "limits": ("host.cli.limits", "Show, set and recount a tenant's limits."),
-    "jobs": ("host.cli.jobs", "List, show, retry and cancel background jobs."),
+    "jobs": ("host.cli.jobs", "List, show, retry and cancel background jobs; pause and resume tasks."),
     "verify": ("host.cli.verify", "Prove that the walls, the gates and the keys hold."),
 }
 """Verb -> its module and one line of help; help is here so that `--help` need not import the whole house."""

@@ -15,25 +15,36 @@ from tortoise.models import Model
 from host.app import House
 from host.cli.command import asynchronous
 from host.cli.opening import opened, with_database
+from host.cli.plugin_commands import group as plugin_commands
 from host.cli.terminal import Terminal
 from host.contracts import Route
 from host.data import walls
 from host.web.pipeline import AsgiApp
-from tenants.context import TenantMissing, bind
+from tenants.context import HOUSE, TenantMissing, bind
 from tenants.models import Tenant
 from tenants.scoping import TenantModel
 
 Finding = dict[str, str]
 TENANT_KEY = re.compile(rb"^t:([0-9a-f-]{36}):([a-z][a-z0-9_]*):")
-HOUSE_KEYS = (b"rate:", b"v:", b"saq:")
-"""How the house's own keys in Redis begin: counters, version tokens, the job bell."""
+HOUSE_KEYS = (b"rate:", b"v:", b"saq:", b"m:")
+"""How the house's own keys in Redis begin: counters, version tokens, the job bell, what is measured."""
 
 MENDED = "`tenantry migrate` puts the walls up again"
 
 
-@click.group()
+class Proofs(click.Group):
+    """The house's own proofs, and of each plugin that has a command `verify` that one, under the plugin's id."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The proof of that name."""
+        own = super().get_command(ctx, cmd_name)
+        brought = None if own else plugin_commands(cmd_name)
+        return own or (brought.get_command(ctx, "verify") if brought else None)
+
+
+@click.group(cls=Proofs)
 def verify() -> None:
-    """Prove that the walls, the gates and the keys hold."""
+    """Prove that the walls, the gates and the keys hold; and what a plugin's own command `verify` proves."""
 
 
 @verify.command()
@@ -127,7 +138,7 @@ def _filled(parameter: re.Match[str]) -> str:
 async def keys(terminal: Terminal) -> None:
     """Every key in Redis and every stored file: each must say whose it is, and that tenant must live."""
     async with opened() as house:
-        alive = {str(tenant_id) for tenant_id in await Tenant.all().values_list("id", flat=True)}
+        alive = {str(tenant_id) for tenant_id in (HOUSE, *await Tenant.all().values_list("id", flat=True))}
         known = {"host", *house.registry.ids}
         findings: list[Finding] = []
         count = 0

@@ -15,6 +15,7 @@ from tortoise import fields
 from tortoise.exceptions import ValidationError
 from tortoise.fields.base import Field
 from tortoise.models import Model
+from tortoise.validators import MaxLengthValidator
 
 from host.errors import ValidationFailed
 
@@ -46,6 +47,7 @@ class Column:
     field: Field[Any]
     dialect: str
     decode: Decode | None
+    plain: int = -1  # of text that is checked for nothing but its length: the most characters; -1 for other columns
 
     @property
     def comes_back_as_given(self) -> bool:
@@ -60,6 +62,8 @@ class Column:
         """
         if value is None:
             return None
+        if type(value) is str and len(value) <= self.plain and value.isascii() and "\x00" not in value:
+            return value
         try:
             return self._encode(value)
         except (ValidationError, ValueError, TypeError, ArithmeticError) as exc:
@@ -117,9 +121,15 @@ def columns(model: type[Model], dialect: str) -> Mapping[str, Column]:
     """Every stored field of a model, by the field's name."""
     meta = model._meta
     return {
-        name: Column(name, column, meta.fields_map[name], dialect, _decoder(meta.fields_map[name], dialect))
+        name: Column(name, column, field, dialect, _decoder(field, dialect), _plain(field))
         for name, column in meta.fields_db_projection.items()
+        for field in (meta.fields_map[name],)
     }
+
+
+def _plain(field: Field[Any]) -> int:
+    only_length = type(field) is fields.CharField and [type(each) for each in field.validators] == [MaxLengthValidator]
+    return field.max_length if only_length and isinstance(field, fields.CharField) else -1
 
 
 def _decoder(field: Field[Any], dialect: str) -> Decode | None:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
 from host.data.columns import Column
-from host.data.shapes import Condition, Shapes
+from host.data.shapes import LONGEST_WORD, Condition, Shapes, tenant_word
 from host.errors import BadRequest, NotFound, ValidationFailed
+from tenants.context import current
 
 SEARCH = "search"
 """The filter that looks in every field a list names for it."""
+
+FULL_TEXT = "q"
+"""The filter that looks for words, where a list has an index of them."""
+
+_WORD = re.compile(r"[^\W_]+")
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_MOST_WORDS = 20
 
 Conditions = tuple[tuple[Condition, ...], list[object]]
 
@@ -46,7 +55,11 @@ def looked_up(name: str, text: str) -> tuple[str, str]:
 
 
 def filtered(
-    shapes: Shapes, filters: Mapping[str, Any], known: Mapping[str, tuple[str, str]], search: tuple[str, ...]
+    shapes: Shapes,
+    filters: Mapping[str, Any],
+    known: Mapping[str, tuple[str, str]],
+    search: tuple[str, ...],
+    full_text: bool = False,
 ) -> Conditions:
     """What a list is filtered by; `known` says by which field each filter looks, and how.
 
@@ -61,9 +74,15 @@ def filtered(
             conditions.append(Condition(search, "contains"))
             values.append(_pattern(name, value))
             continue
+        if name == FULL_TEXT and full_text:
+            conditions.append(Condition((), "words"))
+            values.append(_words(shapes, name, value))
+            continue
         if name not in known:
             raise ValidationFailed(details={name: "is not something this list can be filtered by"})
         field, lookup = known[name]
+        if lookup == "pattern" and not str(value).endswith(".*"):
+            lookup = "exact"  # which an index answers, in the list's order
         conditions.append(Condition((field,), lookup))
         try:
             values.append(_value(shapes, field, lookup, value))
@@ -93,8 +112,7 @@ def _value(shapes: Shapes, name: str, lookup: str, value: Any) -> object:
     if lookup == "has":
         return _plain(name, value)
     if lookup == "pattern":
-        text = _plain(name, value)
-        return _escaped(text.removesuffix("*")) + "%" if text.endswith(".*") else _escaped(text)
+        return _escaped(_plain(name, value).removesuffix("*")) + "%"
     if lookup == "in":
         each = value.split(",") if isinstance(value, str) else list(value)
         encoded = [_encoded(column, one) for one in each]
@@ -108,6 +126,17 @@ def _encoded(column: Column, value: Any) -> object:
 
 def _pattern(name: str, text: object) -> str:
     return f"%{_escaped(_plain(name, text))}%"
+
+
+def _words(shapes: Shapes, name: str, text: object) -> str:
+    """Words that must all be there, as the database's search wants them: letters and digits only."""
+    asked = _plain(name, text)
+    words = _WORD.findall(_UUID.sub(lambda found: found[0].replace("-", ""), asked) if shapes.postgres else asked)
+    if not 1 <= len(words) <= _MOST_WORDS:
+        raise ValidationFailed(details={name: f"Give 1 to {_MOST_WORDS} words to look for."})
+    if shapes.postgres:
+        return " ".join((tenant_word(current()), *(word.lower()[:LONGEST_WORD] for word in words)))
+    return " ".join(f'"{word}"' for word in words)
 
 
 def _plain(name: str, text: object) -> str:

@@ -13,6 +13,7 @@ from tortoise.migrations.graph import MigrationKey
 from tortoise.migrations.migration import Migration
 from tortoise.migrations.recorder import MigrationRecorder
 from tortoise.migrations.schema_editor import AsyncpgSchemaEditor, BaseSchemaEditor
+from tortoise.migrations.schema_generator.state import State
 
 from host.data import walls, walls_sqlite
 from host.data.database import Client, Database
@@ -175,18 +176,20 @@ class _Executor(MigrationExecutor):
     async def run(self, steps: Sequence[Step], progress: Progress | None) -> None:
         """Run the steps; each with its record in one transaction, unless the migration says `atomic = False`."""
         await self.recorder.ensure_schema(self._schema_editor(atomic=False))
-        applied = await self.applied()
+        applied, state = await self.applied(), None
         for number, step in enumerate(steps, 1):
             if progress is not None:
                 progress(str(step), number, len(steps))
             key = MigrationKey(step.app, step.name)
             migration = self.loader.graph.nodes[key]
             assert migration is not None
+            if not step.backward:  # made once: each migration carries it on, and to make it anew applies all before
+                state = state or await self._project_state(applied)
             if migration.atomic:
                 async with self.connection._in_transaction() as transaction:
-                    await self._step(migration, step, applied, self._on(transaction))
+                    await self._step(migration, step, applied, state, self._on(transaction))
             else:
-                await self._step(migration, step, applied, self._on(self.connection))
+                await self._step(migration, step, applied, state, self._on(self.connection))
             applied = applied - {key} if step.backward else applied | {key}
 
     def _on(self, client: object) -> tuple[BaseSchemaEditor, MigrationRecorder]:
@@ -199,15 +202,16 @@ class _Executor(MigrationExecutor):
         migration: Migration,
         step: Step,
         applied: set[MigrationKey],
+        state: State | None,
         on: tuple[BaseSchemaEditor, MigrationRecorder],
     ) -> None:
         editor, recorder = on
-        if step.backward:
+        if state is None:
             state = (await self._project_state_cache(applied))[MigrationKey(step.app, step.name)]
             await migration.unapply(state, schema_editor=editor)
             await recorder.record_unapplied(step.app, step.name)
         else:
-            await migration.apply(await self._project_state(applied), schema_editor=editor)
+            await migration.apply(state, schema_editor=editor)
             await recorder.record_applied(step.app, step.name)
 
 

@@ -8,7 +8,7 @@ one trip that sets the tenant and reads within a single autocommitted statement.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import lru_cache
 from typing import Any, cast
 
@@ -18,8 +18,10 @@ from tortoise.backends.base_postgres.client import translate_exceptions
 from tortoise.exceptions import OperationalError
 
 from host.data.postgres_scope import bound_now, settings
+from host.data.seen import seen
 from host.data.statement import Insert, Statement, together
 from host.errors import ConfigurationError, Unavailable
+from host.instruments import timed
 from tenants.context import WrongTenant
 
 _AWAY = (
@@ -38,6 +40,18 @@ class _Connection(asyncpg.Connection):  # type: ignore[misc]
 
     def get_reset_query(self) -> str:
         return ""
+
+    def fetch(self, query: str, *values: Any, **options: Any) -> Coroutine[Any, Any, Any]:
+        return seen(query, "postgresql", super().fetch(query, *values, **options))
+
+    def fetchrow(self, query: str, *values: Any, **options: Any) -> Coroutine[Any, Any, Any]:
+        return seen(query, "postgresql", super().fetchrow(query, *values, **options))
+
+    def execute(self, query: str, *values: Any, **options: Any) -> Coroutine[Any, Any, Any]:
+        return seen(query, "postgresql", super().execute(query, *values, **options))
+
+    def executemany(self, query: str, values: Any, **options: Any) -> Coroutine[Any, Any, Any]:
+        return seen(query, "postgresql", super().executemany(query, values, **options))
 
 
 class _Lease:
@@ -123,6 +137,11 @@ class PostgresClient(AsyncpgDBClient):
             raise Unavailable(f"The database cannot be reached: {exc}") from exc
         await self._post_connect()
 
+    def connections(self) -> tuple[int, int]:
+        """How many connections are open, and how many of them idle."""
+        pool = self._pool
+        return (pool.get_size(), pool.get_idle_size()) if pool is not None else (0, 0)
+
     async def take(self) -> Any:
         """A connection of the pool, opened first where need be."""
         if self._pool is None:
@@ -130,9 +149,12 @@ class PostgresClient(AsyncpgDBClient):
                 if self._pool is None:
                     await self.create_connection()
         try:
-            return await cast(Any, self._pool).acquire()
+            return await timed("tenantry_database_pool_wait_seconds", (), self._acquired())
         except _AWAY as exc:
             raise Unavailable(f"The database is away: {exc}") from exc
+
+    async def _acquired(self) -> Any:
+        return await cast(Any, self._pool).acquire()
 
     async def give_back(self, connection: Any, *, idle: bool = False) -> None:
         """Return a connection that is in no transaction; `idle` where its last statement went well.

@@ -6,7 +6,7 @@ and rules of their own go through the models.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +17,7 @@ from tortoise.fields.base import Field
 from host.contracts import Page, Query, Row
 from host.data import cursors
 from host.data.columns import BY_DATABASE
-from host.data.conditions import SEARCH, behind, equal, filtered, looked_up
+from host.data.conditions import FULL_TEXT, SEARCH, behind, equal, filtered, looked_up
 from host.data.database import Database, bound
 from host.data.shapes import LOOKUPS, After, Shapes
 from host.data.statement import Insert
@@ -46,7 +46,7 @@ class Records:
     filters: names, or name -> lookup: exact, in (comma list), gt, gte, lt, lte, contains (text within), has (a JSON
     list with that text in it), pattern (exact, or all that begin so where it ends in ".*"); "field:lookup" where the
     name in the query string is not the field's. sorts: fields a list may be ordered by. search: fields that
-    `?search=` looks in, letter case aside.
+    `?search=` looks in, letter case aside. full_text: `?q=` looks for words where `SEARCH_SUFFIX` says.
     """
 
     def __init__(
@@ -58,11 +58,13 @@ class Records:
         sorts: tuple[str, ...] = ("created_at",),
         default_sort: str = "-created_at",
         search: tuple[str, ...] = (),
+        full_text: bool = False,
     ) -> None:
         self.model = model
         self.sorts = sorts
         self.default_sort = default_sort
         self.search = search
+        self.full_text = full_text
         named = filters if isinstance(filters, Mapping) else dict.fromkeys(filters, "exact")
         self.filters = dict(named)
         self._looked_up = {name: looked_up(name, text) for name, text in named.items()}
@@ -94,7 +96,7 @@ class Records:
             ValidationFailed: a parameter is not one of this list's, or `limit` or `sort` is wrong.
         """
         filters = {name: text for name, text in arguments.items() if name not in _PAGING}
-        known = (*self.filters, SEARCH) if self.search else tuple(self.filters)
+        known = (*self.filters, *((SEARCH,) if self.search else ()), *((FULL_TEXT,) if self.full_text else ()))
         wrong = {
             name: "There is no such field here; there are " + ", ".join((*_PAGING, *known))
             for name in filters
@@ -133,6 +135,13 @@ class Records:
         rows = shapes.rows(await database.client.rows(statement, [_tenant(database), *values]))
         return rows[0] if rows else None
 
+    async def some(self, limit: int, **where: object) -> list[Row]:
+        """So many of the rows whose columns equal `where`, in no order: for what takes all of them in the end."""
+        database, shapes = self._here()
+        conditions, values = equal(shapes, where)
+        statement = shapes.select(conditions, limit=limit)
+        return shapes.rows(await database.client.rows(statement, [_tenant(database), *values]))
+
     async def page(self, query: Query, **where: object) -> Page:
         """One page of the rows whose columns equal `where`, filtered and ordered as `query` says.
 
@@ -140,30 +149,65 @@ class Records:
             BadRequest: the cursor is not of this list.
             ValidationFailed: a filter's value is not of its kind.
         """
-        database, shapes = self._here()
-        conditions, values = equal(shapes, where)
-        more, more_values = filtered(shapes, query.filters, self._looked_up, self.search)
-        conditions, values = (*conditions, *more), [*values, *more_values]
-        sort = query.sort or self.default_sort
-        name = sort.removeprefix("-")
-        if name not in self.sorts and sort != self.default_sort:
-            raise ValidationFailed(details={"sort": f"{name!r} is not an order of this list"})
+        database = bound()
+        sort = self._sort(query)
         limit = min(max(query.limit, 1), MAX_LIMIT)
         scope = self._scope(sort, query.filters, where) if query.cursor else ()
-        after: After = ""
-        if query.cursor:
-            position = cursors.decode(database.cursor_key, scope, query.cursor)
-            after = "null" if position[0] is None else "value"
-            values += behind(shapes, name, position)
-        statement = shapes.select(conditions, sort=sort, after=after, limit=limit + 1)
-        rows = shapes.rows(await database.client.rows(statement, [_tenant(database), *values]))
+        position = cursors.decode(database.cursor_key, scope, query.cursor) if query.cursor else ()
+        rows = await self._behind(query, sort, position, limit + 1, where)
         if len(rows) <= limit:
             return Page(rows, limit)
         del rows[limit:]
-        last = rows[-1]
-        ends = [last["id"]] if name == "id" else [last[name], last["id"]]
         scope = scope or self._scope(sort, query.filters, where)
-        return Page(rows, limit, cursors.encode(database.cursor_key, scope, [_text(value) for value in ends]))
+        return Page(rows, limit, cursors.encode(database.cursor_key, scope, _end(rows[-1], sort)))
+
+    async def chunks(self, query: Query, size: int = 1000, **where: object) -> AsyncIterator[list[Row]]:
+        """Every row that `page` would show, in order, `size` at a time: for what reads all of a long list.
+
+        Each chunk is a query of its own, so that nothing is held in between; raises what `page` raises.
+        """
+        sort, position = self._sort(query), list[object]()
+        while True:
+            rows = await self._behind(query, sort, position, size, where)
+            if rows:
+                yield rows
+            if len(rows) < size:
+                return
+            position = _end(rows[-1], sort)
+
+    def _sort(self, query: Query) -> str:
+        sort = query.sort or self.default_sort
+        if sort.removeprefix("-") not in self.sorts and sort != self.default_sort:
+            raise ValidationFailed(details={"sort": f"{sort.removeprefix('-')!r} is not an order of this list"})
+        return sort
+
+    async def _behind(
+        self, query: Query, sort: str, position: Sequence[object], limit: int, where: Mapping[str, object]
+    ) -> list[Row]:
+        """The next rows behind a position, from the first where it is empty."""
+        database, shapes = self._here()
+        conditions, values = equal(shapes, where)
+        more, more_values = filtered(shapes, query.filters, self._looked_up, self.search, self.full_text)
+        conditions, values = (*conditions, *more), [*values, *more_values]
+        after: After = ""
+        if position:
+            after = "null" if position[0] is None else "value"
+            values += behind(shapes, sort.removeprefix("-"), position)
+        values = [_tenant(database), *values]
+        whole = shapes.select(conditions, sort=sort, after=after, limit=limit)
+        if not (self.full_text and FULL_TEXT in query.filters) or database.dialect == "sqlite":
+            return shapes.rows(await database.client.rows(whole, values))
+        async with database.transaction():
+            client = database.client
+            await client.execute_script("SET LOCAL plan_cache_mode = force_custom_plan")
+            found = await client.rows(shapes.select_in_window(conditions, sort, after, limit), values)
+            if len(found) < limit:
+                await client.execute_script("SET LOCAL enable_indexscan = off; SET LOCAL enable_seqscan = off")
+                older = await client.rows(whole, values)
+                await client.execute_script("SET LOCAL enable_indexscan = on; SET LOCAL enable_seqscan = on")
+                new = {row["id"] for row in found}  # some of them perhaps too new for the index
+                found = [*found, *(row for row in older if row["id"] not in new)][:limit]
+            return shapes.rows(found)
 
     async def count(self, **where: object) -> int:
         """How many rows have columns equal to `where`."""
@@ -235,6 +279,22 @@ class Records:
         shown = [name for name in changed if name in before]
         return Change(before, after, {name: before[name] for name in shown}, {name: after[name] for name in shown})
 
+    async def change_each(self, names: tuple[str, ...], rows: Sequence[tuple[object, ...]]) -> None:
+        """Set the columns `names` of many rows, each given as (id, *values); a row that is not there is passed over.
+
+        Neither versions nor what they were before are looked at: for what only the code that calls it may write.
+
+        Raises:
+            ValidationFailed: a value is not of its field's kind.
+            TypeError: a field is unknown.
+        """
+        database, shapes = self._here()
+        self._refuse_unknown(shapes, dict.fromkeys(names), fixed=("id",))
+        columns = [shapes.columns[name] for name in ("id", *names)]
+        tenant = _tenant(database)
+        values = [[tenant, *(column.encode(v) for column, v in zip(columns, row, strict=True))] for row in rows]
+        await database.client.execute_many(shapes.update_each(names).inside, values)
+
     async def remove(self, id: UUID | str, *, version: int | None = None, **where: object) -> Row:
         """Delete a row; returns it as it was.
 
@@ -296,6 +356,12 @@ class Records:
 def _tenant(database: Database) -> UUID | str:
     tenant = current()
     return tenant if database.dialect == "postgres" else str(tenant)
+
+
+def _end(row: Row, sort: str) -> list[object]:
+    """Where a list goes on behind this row."""
+    name = sort.removeprefix("-")
+    return [_text(row[each]) for each in (("id",) if name == "id" else (name, "id"))]
 
 
 def _text(value: object) -> object:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
+from uuid import UUID
 
 from tortoise.models import Model
 
@@ -18,10 +19,28 @@ from host.data.statement import BOUND, Statement
 _COMPARISONS = {"exact": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 _KEPT = 2000  # shapes; a list's filters, orders and limits combine to far fewer
 
+SEARCH_SUFFIX = "_search"
+"""Where the words of a table's rows are: `<table>_search`, made by the migrations of a plugin that wants full text.
+
+PostgreSQL: a view of the table with the wall as its condition and two more columns. `words` is an indexed tsvector:
+lower-case words of letters and digits, cut at `LONGEST_WORD`, UUIDs without dashes as one, and `tenant_word`.
+`unindexed` is the text of a row too new to have words, else null. SQLite: an FTS5 table with the same rowids."""
+
+LONGEST_WORD = 200
+
+WINDOW = 5_000
+"""How many rows are looked through in a list's order before the index of words is asked: common words are found there,
+and rare ones by the index; which is which the planner cannot know."""
+
 After = Literal["", "value", "null"]
 
 LOOKUPS = frozenset({*_COMPARISONS, "in", "contains", "has", "pattern"})
-"""What a filter may do; conditions also know "null", which takes no parameter."""
+"""What a filter may do; conditions also know "null", which takes no parameter, and "words" of no single column."""
+
+
+def tenant_word(tenant: UUID) -> str:
+    """The word that a tenant's rows have in common: with it, the index of words finds that tenant's rows only."""
+    return f"t{tenant.hex}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +59,7 @@ class Shapes:
         self.names = tuple(names) if names is not None else tuple(name for name in self.columns if name != "tenant_id")
         self.postgres = dialect == "postgres"
         self.table = f'"{model._meta.db_table}"'
+        self._search = f'"{model._meta.db_table}{SEARCH_SUFFIX}"'
         self._decoders = [(name, decode) for name in self.names if (decode := self.columns[name].decode)]
         self._exact = all(column.comes_back_as_given for column in self.columns.values())
         self._kept: dict[object, Statement] = {}
@@ -80,6 +100,11 @@ class Shapes:
         key = (conditions, sort, after, limit, lock)
         return self._keep(key, partial(self._select, conditions, sort, after, limit, lock))
 
+    def select_in_window(self, conditions: tuple[Condition, ...], sort: str, after: After, limit: int) -> Statement:
+        """As `select`, but of the first `WINDOW` rows in the list's order only; PostgreSQL's, for words."""
+        key = ("window", conditions, sort, after, limit)
+        return self._keep(key, partial(self._select_in_window, conditions, sort, after, limit))
+
     def count(self, conditions: tuple[Condition, ...]) -> Statement:
         return self._keep(("count", conditions), partial(self._count, conditions))
 
@@ -89,6 +114,10 @@ class Shapes:
     def update(self, names: tuple[str, ...]) -> Statement:
         """Parameters: tenant, id, then the values."""
         return self._keep(("update", names), partial(self._update, names))
+
+    def update_each(self, names: tuple[str, ...]) -> Statement:
+        """The same for many rows, of which nothing comes back."""
+        return self._keep(("update each", names), partial(self._update, names, returning=False))
 
     def delete(self, conditions: tuple[Condition, ...]) -> Statement:
         return self._keep(("delete", conditions), partial(self._delete, conditions))
@@ -109,14 +138,27 @@ class Shapes:
             where += self._behind(sort, after, 2 + sum(each.lookup != "null" for each in conditions))
         if lock and self.postgres:
             return Statement(f"{self._head('$1')}{where}{tail} FOR UPDATE")
-        inside = f"{self._head(self._mark(1))}{where}{tail}"
-        if not self.postgres:
+        searching = any(condition.lookup == "words" for condition in conditions)
+        inside = f"{self._head(self._mark(1), searching)}{where}{tail}"
+        if searching or not self.postgres:
             return Statement(inside)
         # What is looked up depends on what setting the tenant returned, so the order cannot be another; the tenant is a
         # parameter besides, so that the planner knows whose rows they are.
         looked_up = f"{self._head('$1')} AND bound.tenant IS NOT NULL{where}{tail}{'' if limit else ' OFFSET 0'}"
         outer = f" ORDER BY {self._order(sort, outer=True)}" if sort else ""
         return Statement(inside, f"{BOUND} SELECT p.* FROM bound CROSS JOIN LATERAL ({looked_up}) p{outer}", reads=True)
+
+    def _select_in_window(self, conditions: tuple[Condition, ...], sort: str, after: After, limit: int) -> Statement:
+        numbered = self._numbered(conditions)
+        ordering = (sort.removeprefix("-"),)
+        inner = "".join(text for condition, text in numbered if condition.names == ordering)
+        outer = "".join(self._or_new(condition, text) for condition, text in numbered if condition.names != ordering)
+        if after:
+            inner += self._behind(sort, after, 2 + sum(each.lookup != "null" for each in conditions))
+        window = f"SELECT * FROM {self._search} WHERE tenant_id = $1{inner} ORDER BY {self._order(sort)} LIMIT {WINDOW}"
+        return Statement(
+            f"SELECT {self._listed()} FROM ({window}) w WHERE true{outer} ORDER BY {self._order(sort)} LIMIT {limit}"
+        )
 
     def _count(self, conditions: tuple[Condition, ...]) -> Statement:
         head = f"SELECT count(*) AS count FROM {self.table} WHERE tenant_id = "
@@ -136,11 +178,11 @@ class Shapes:
             return Statement(inside)
         return Statement(inside, f"{BOUND} {head} SELECT bound.tenant, {marks} FROM bound {tail}", into=head)
 
-    def _update(self, names: tuple[str, ...]) -> Statement:
+    def _update(self, names: tuple[str, ...], returning: bool = True) -> Statement:
         sets = ", ".join(f"{self._quoted(name)} = {self._mark(number)}" for number, name in enumerate(names, 3))
         return Statement(
             f"UPDATE {self.table} SET {sets} WHERE tenant_id = {self._mark(1)} "
-            f"AND {self._quoted('id')} = {self._mark(2)} RETURNING {self._listed()}"
+            f"AND {self._quoted('id')} = {self._mark(2)}" + (f" RETURNING {self._listed()}" if returning else "")
         )
 
     def _delete(self, conditions: tuple[Condition, ...]) -> Statement:
@@ -149,8 +191,10 @@ class Shapes:
             f"{self._where(conditions)} RETURNING {self._listed()}"
         )
 
-    def _head(self, tenant: str) -> str:
-        return f"SELECT {self._listed()} FROM {self.table} WHERE tenant_id = {tenant}"
+    def _head(self, tenant: str, searching: bool = False) -> str:
+        # Row-level security keeps an index of words from being used: the view has the wall as a condition of its own.
+        source = self._search if searching and self.postgres else self.table
+        return f"SELECT {self._listed()} FROM {source} WHERE tenant_id = {tenant}"
 
     def _listed(self) -> str:
         return ", ".join(
@@ -186,18 +230,37 @@ class Shapes:
         return f" AND ({row} OR {column} IS NULL)" if nulls_follow else f" AND {row}"
 
     def _where(self, conditions: tuple[Condition, ...]) -> str:
+        return "".join(text for _, text in self._numbered(conditions))
+
+    def _numbered(self, conditions: tuple[Condition, ...]) -> list[tuple[Condition, str]]:
         """Each condition but `null` takes one parameter, from the second on."""
-        text, number = "", 2
+        texts, number = [], 2
         for condition in conditions:
-            text += f" AND {self._compare(condition, number)}"
+            texts.append((condition, f" AND {self._compare(condition, number)}"))
             number += condition.lookup != "null"
-        return text
+        return texts
+
+    def _or_new(self, condition: Condition, text: str) -> str:
+        """The condition; words, all but the tenant's, may also be in the text of a row too new for the index."""
+        if condition.lookup != "words":
+            return text
+        mark = text[text.index("$") : text.index(",")]
+        return (
+            f" AND ({text.removeprefix(' AND ')} OR unindexed IS NOT NULL AND NOT EXISTS (SELECT FROM "
+            f"unnest((string_to_array({mark}, ' '))[2:]) word WHERE unindexed !~* ('\\m' || word || '\\M')))"
+        )
 
     def _compare(self, condition: Condition, number: int) -> str:
         mark = self._mark(number)
         quoted = [self._quoted(name) for name in condition.names]
         if condition.lookup == "null":
             return f"{quoted[0]} IS NULL"
+        if condition.lookup == "words":
+            return (
+                f"words @@ replace({mark}, ' ', ' & ')::tsquery"
+                if self.postgres
+                else f"rowid IN (SELECT rowid FROM {self._search} WHERE {self._search} MATCH {mark})"
+            )
         if condition.lookup == "contains":
             like = "ILIKE" if self.postgres else "LIKE"
             return "(" + " OR ".join(f"{name} {like} {mark} ESCAPE '\\'" for name in quoted) + ")"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any, cast
 
 from tortoise.backends.base.client import NestedTransactionContext, TransactionContext
@@ -13,8 +13,10 @@ from tortoise.backends.sqlite.client import SqliteTransactionWrapper, translate_
 from tortoise.connection import get_connections
 from tortoise.exceptions import IntegrityError, TransactionManagementError
 
+from host.data.seen import seen
 from host.data.statement import Insert, Statement
 from host.errors import Unavailable
+from host.instruments import timed
 
 
 class SqliteClient(TortoiseClient):
@@ -51,9 +53,28 @@ class SqliteClient(TortoiseClient):
     def _in_transaction(self) -> TransactionContext:
         return _Transaction(self)
 
-    @translate_exceptions
-    async def rows(self, statement: Statement, values: Sequence[Any]) -> Sequence[Any]:
+    def execute_insert(self, query: str, values: list[Any]) -> Coroutine[Any, Any, Any]:
+        return seen(query, "sqlite", super().execute_insert(query, values))
+
+    def execute_many(self, query: str, values: list[list[Any]]) -> Coroutine[Any, Any, None]:
+        return seen(query, "sqlite", super().execute_many(query, values))
+
+    def execute_query(
+        self, query: str, values: list[Any] | None = None
+    ) -> Coroutine[Any, Any, tuple[int, Sequence[Any]]]:
+        return seen(query, "sqlite", super().execute_query(query, values))
+
+    def execute_query_dict(
+        self, query: str, values: list[Any] | None = None
+    ) -> Coroutine[Any, Any, list[dict[str, Any]]]:
+        return seen(query, "sqlite", super().execute_query_dict(query, values))
+
+    def rows(self, statement: Statement, values: Sequence[Any]) -> Coroutine[Any, Any, Sequence[Any]]:
         """Run a statement of the bound tenant; `values[0]` is the tenant's id as text."""
+        return seen(statement.inside, "sqlite", self._rows(statement, values))
+
+    @translate_exceptions
+    async def _rows(self, statement: Statement, values: Sequence[Any]) -> Sequence[Any]:
         async with self.acquire_connection() as connection:
             return cast(Sequence[Any], await connection.execute_fetchall(statement.inside, values))
 
@@ -67,6 +88,9 @@ class SqliteTransaction(SqliteTransactionWrapper, SqliteClient):
 
     def _in_transaction(self) -> TransactionContext:
         return NestedTransactionContext(SqliteTransaction(self))
+
+    def execute_many(self, query: str, values: list[list[Any]]) -> Coroutine[Any, Any, None]:
+        return seen(query, "sqlite", SqliteTransactionWrapper.execute_many(self, query, values))
 
     def acquire_connection(self) -> Any:
         if self._finalized:
@@ -100,7 +124,7 @@ class _Transaction(TransactionContext):
         self._parent = parent
 
     async def __aenter__(self) -> SqliteTransaction:
-        await self._parent._lock.acquire()
+        await timed("tenantry_database_pool_wait_seconds", (), self._parent._lock.acquire())
         try:
             if not self._parent._connection:
                 await self._parent.create_connection()

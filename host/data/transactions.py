@@ -36,6 +36,7 @@ class UnitOfWork:
         self._open = True
         self.actions: list[Action] = []
         self.jobs: list[JobDraft] = []
+        self.events: list[Event] = []
         self.tenants: set[UUID] = set()
         self.users: set[UUID] = set()
         self.callbacks: list[AfterCommit] = []
@@ -71,6 +72,7 @@ class UnitOfWork:
         """Let listeners hear of an event, each in a durable job of the bound tenant, once this is committed."""
         self._check_open()
         self.jobs.extend(self._jobs_for(event))
+        self.events.append(event)
 
     async def enqueue(
         self, task: str, *, run_at: datetime | None = None, key: str | None = None, priority: int = 0, **arguments: Any
@@ -117,7 +119,7 @@ class Transactions:
 
     tell: plugins hear of an action, inside the transaction; raising undoes it. jobs_for: an event's jobs. store_jobs:
     writes jobs, inside the transaction. push: hands stored jobs to the queue, after it. touched: (tenants, users)
-    whose facts changed, after it.
+    whose facts changed, after it. announced: what was announced, after it.
     """
 
     def __init__(  # noqa: PLR0917 - five ports of one kind, named at the one place that gives them
@@ -128,6 +130,7 @@ class Transactions:
         store_jobs: Callable[[Sequence[JobDraft]], Awaitable[None]],
         push: Callable[[Sequence[JobDraft]], Awaitable[None]],
         touched: Callable[[set[UUID], set[UUID]], Awaitable[None]],
+        announced: Callable[[Sequence[Event]], None] = lambda events: None,
     ) -> None:
         self._database = database
         self._tell = tell
@@ -135,6 +138,7 @@ class Transactions:
         self._store_jobs = store_jobs
         self._push = push
         self._touched = touched
+        self._announced = announced
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[UnitOfWork]:
@@ -160,6 +164,8 @@ class Transactions:
                 finally:
                     work._close()
                     _current.reset(token)
+            if work.events:
+                self._announced(work.events)
             if work.tenants or work.users or work.jobs or work.callbacks:
                 await asyncio.shield(self._after(work))
 

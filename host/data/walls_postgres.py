@@ -9,6 +9,7 @@ from typing import Any
 from tortoise.models import Model
 
 from host.data.postgres_pool import PostgresClient
+from host.data.shapes import SEARCH_SUFFIX
 from host.data.wall_parts import Gap, Link, standing_parts, wall_name
 from host.errors import ConfigurationError
 
@@ -24,6 +25,7 @@ _POLICIES = {
 }
 _PRIVILEGES = ("SELECT", "INSERT", "UPDATE", "DELETE")
 _NOISE = re.compile(r"[()\s]|::text")
+_WALLED_VIEW = re.compile(r"WHERE(?:\w+\.)?tenant_id=NULLIFcurrent_setting'app\.tenant_id',true,''::uuid;?$")
 
 
 async def ensure_role(client: PostgresClient, role: str) -> None:
@@ -69,6 +71,7 @@ async def gaps(client: PostgresClient, models: Sequence[type[Model]], role: str)
     found += await _role_gaps(client, role, [name for model in models if (name := model._meta.db_table) in tables])
     found += await _security_gaps(client, walled)
     found += await _policy_gaps(client, walled, role)
+    found += await _view_gaps(client, walled, role)
     found += await _key_gaps(client, wanted)
     return found
 
@@ -161,6 +164,32 @@ async def _policy_gaps(client: PostgresClient, tables: list[str], role: str) -> 
         for (table, name), row in standing.items()
         if row["permissive"] == "PERMISSIVE"
     ]
+    return found
+
+
+async def _view_gaps(client: PostgresClient, tables: list[str], role: str) -> list[Gap]:
+    """Views that plugins search in: row-level security does not hold them back, so each must have the wall itself."""
+    rows = await _read(
+        client,
+        "SELECT viewname::text AS name, definition, "
+        "has_table_privilege($2, quote_ident(viewname), 'SELECT') AS readable, "
+        "has_table_privilege($2, quote_ident(viewname), 'INSERT, UPDATE, DELETE') AS writable "
+        "FROM pg_views WHERE schemaname = current_schema() AND viewname = ANY ($1::text[])",
+        [f"{table}{SEARCH_SUFFIX}" for table in tables],
+        role,
+    )
+    found = []
+    for row in rows:
+        name = row["name"]
+        if not _WALLED_VIEW.search(_bare(row["definition"])):
+            found.append(Gap(f"the view {name} shows rows of every tenant: its condition must be {_SAME_TENANT}"))
+        elif not row["readable"]:
+            found.append(
+                Gap(f"the serving role {role} lacks SELECT on {name}", f'GRANT SELECT ON "{name}" TO "{role}"')
+            )
+        if row["writable"]:
+            remedy = f'REVOKE INSERT, UPDATE, DELETE ON "{name}" FROM "{role}"'
+            found.append(Gap(f"the serving role {role} may write through {name}", remedy))
     return found
 
 

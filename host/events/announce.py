@@ -10,6 +10,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from host.contracts import Event, EventType, Listener, Task
+from host.instruments import tally
 from host.jobs.catalog import JobDraft
 from host.jobs.outcomes import GiveUp
 from tenants.context import current_or_none
@@ -22,6 +23,7 @@ _TRIES, _BACKOFF, _TIMEOUT = 8, 5.0, 60.0  # the last two in seconds
 
 @dataclass(frozen=True, slots=True)
 class _Hearing:
+    event: str
     plugin: str
     task: str
     listener: Listener
@@ -86,6 +88,11 @@ class Announcer:
             if self._is_on(tenant_id, hearing.plugin)
         ]
 
+    def announced(self, events: Sequence[Event]) -> None:
+        """Count events whose transaction is committed."""
+        for event in events:
+            tally("tenantry_events_announced_total", self._names[type(event)])
+
 
 def _hearings(event: str, model: type[Event], listeners: Iterable[tuple[str, Listener]]) -> Iterable[_Hearing]:
     known: set[str] = set()
@@ -97,7 +104,7 @@ def _hearings(event: str, model: type[Event], listeners: Iterable[tuple[str, Lis
                 f"plugin {plugin!r} has two listeners for {event!r} of one name: {task.rpartition('.')[2]}"
             )
         known.add(task)
-        yield _Hearing(plugin, task, listener, model)
+        yield _Hearing(event, plugin, task, listener, model)
 
 
 def _delivery(hearing: _Hearing) -> Callable[..., Awaitable[Any]]:
@@ -107,5 +114,6 @@ def _delivery(hearing: _Hearing) -> Callable[..., Awaitable[Any]]:
         except ValidationError as error:
             raise GiveUp(f"the stored event does not fit {hearing.model.__name__}: {error}") from error
         await hearing.listener(heard)
+        tally("tenantry_events_delivered_total", hearing.event, hearing.plugin)
 
     return deliver

@@ -16,6 +16,7 @@ from host.identity.events import RegistrationRepeated, UserRegistered
 from host.identity.guard import allow_attempt
 from host.identity.recovery import ask_for_verification
 from host.identity.sessions import SignedIn
+from host.instruments import tally
 from host.services import record_failure, services, unit_of_work
 from tenants.models import Tenant, User
 
@@ -177,6 +178,7 @@ async def _refuse_wrong_password(user_id: UUID, password: str | None) -> None:
 async def _record_refused(reason: str, user: User | None) -> None:
     """The address typed is left out: people type their password there."""
     who = str(user.id) if user else ""
+    tally("tenantry_sign_ins_total", "password", reason)
     await record_failure("auth.session.create", reason, resource_type="user", resource_id=who)
 
 

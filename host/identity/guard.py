@@ -9,6 +9,7 @@ from typing import Literal
 
 from host.errors import RateLimited
 from host.identity.tokens import digest
+from host.instruments import tally
 from host.limits.rates import Bucket
 from host.origin import origin
 from host.services import services
@@ -40,6 +41,7 @@ async def allow_attempt(kind: Literal["sign_in", "register", "message", "passwor
     ]
     taken = await services().rates.take(buckets, [])
     if not taken.allowed:
+        tally("tenantry_rate_refusals_total", kind)
         raise RateLimited(
             "Too many attempts; wait as long as Retry-After says.",
             headers={"Retry-After": str(max(1, taken.reset_seconds))},

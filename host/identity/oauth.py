@@ -18,6 +18,7 @@ from host.identity.providers import Person, Provider, client, person, provider
 from host.identity.recovery import ask_for_verification
 from host.identity.sessions import SignedIn
 from host.identity.tokens import digest, random_token
+from host.instruments import tally
 from host.services import record_failure, services, unit_of_work
 from tenants.models import User
 
@@ -107,10 +108,10 @@ async def _account(chosen: Provider, who: Person) -> User:
     except IntegrityError as error:
         raise Conflict("This sign-in was finished twice at once; begin again.") from error
     if user.disabled_at is not None:
-        await _refused("account disabled", user)
+        await _refused(chosen.name, "account disabled", user)
         raise Unauthenticated("This account is disabled.")
     if services().settings.identity.require_verified_email and user.email_verified_at is None:
-        await _refused("address not verified", user)
+        await _refused(chosen.name, "address not verified", user)
         raise PermissionDenied("Verify your e-mail address first.", details={"email": "unverified"})
     return user
 
@@ -154,7 +155,8 @@ async def _register(work: UnitOfWork, name: str, address: str, who: Person) -> U
     return user
 
 
-async def _refused(reason: str, user: User) -> None:
+async def _refused(name: str, reason: str, user: User) -> None:
+    tally("tenantry_sign_ins_total", name, reason)
     await record_failure("auth.session.create", reason, resource_type="user", resource_id=str(user.id))
 
 

@@ -10,6 +10,7 @@ from uuid import UUID
 from host.errors import NotFound, Unauthenticated
 from host.identity.models import Session
 from host.identity.tokens import AccessTokens, RefreshToken, parse_refresh_token, random_token, refresh_token
+from host.instruments import tally
 from host.origin import origin
 from host.services import record_failure, services, unit_of_work
 from tenants.context import across, current_or_none
@@ -60,6 +61,7 @@ async def start(user: User, *, method: str, tenant_id: UUID | None) -> SignedIn:
         )
         after = {"user_id": str(user.id), "method": method}
         work.record("auth.session.create", "session", str(session.id), after=after)
+    tally("tenantry_sign_ins_total", method, "succeeded")
     return _signed_in(user, session)
 
 

@@ -19,6 +19,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
 
 from host.errors import TokenExpired, Unauthenticated
+from host.keys import derived
 
 _REFRESH = struct.Struct("!16sI32s")  # session id, generation, MAC
 
@@ -158,8 +159,3 @@ def random_token() -> str:
 def digest(token: str) -> str:
     """What is stored of a random token: SHA-256 in hexadecimal; enough, since nothing random can be guessed."""
     return hashlib.sha256(token.encode()).hexdigest()
-
-
-def derived(secret: str, purpose: str) -> bytes:
-    """A key of its own for each purpose, 32 bytes, from the deployment's one secret (HKDF-Expand, RFC 5869)."""
-    return hmac.digest(secret.encode(), f"tenantry {purpose}".encode() + b"\x01", "sha256")

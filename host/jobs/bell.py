@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import redis.asyncio as redis_client
@@ -19,12 +20,14 @@ from saq.utils import millis, now
 from saq.worker import Worker
 
 from host.errors import Unavailable
+from host.jobs.catalog import JobDraft
 
 _log = logging.getLogger("host.jobs")
 _FUNCTION = "due"
 _WAIT_FOR_BELL = 2.0
 _REST_WHEN_AWAY = 1.0
-_MOST_AT_ONCE = 1000
+MESSAGES = 64
+"""So many at once wake every worker there is; each then runs jobs until none is due."""
 
 
 class _Queue(RedisQueue):
@@ -81,14 +84,14 @@ class Bell:
         self._ringing: asyncio.Task[None] | None = None
 
     async def ring(self, times: int = 1) -> None:
-        """Send messages for so many due jobs.
+        """Send messages for so many due jobs, or for as many as wake everybody.
 
         Raises:
             Unavailable: Redis is away.
         """
         try:
             async with asyncio.timeout(self._timeout + times * 0.01):
-                await asyncio.gather(*(self._send() for _ in range(min(times, _MOST_AT_ONCE))))
+                await asyncio.gather(*(self._send() for _ in range(min(times, MESSAGES))))
         except (RedisError, OSError) as error:
             raise Unavailable("Redis is away: background work begins when it is back.") from error
 
@@ -97,6 +100,11 @@ class Bell:
         self._wanted += times
         if times and (self._ringing is None or self._ringing.done()):
             self._ringing = asyncio.create_task(self._ring_wanted())
+
+    async def push(self, drafts: Sequence[JobDraft]) -> None:
+        """Ring for those of the stored jobs that are due."""
+        now = datetime.now(UTC)
+        self.ring_soon(sum(draft.run_at <= now for draft in drafts))
 
     async def waiting(self) -> int:
         """How many messages no worker has taken yet.
@@ -128,9 +136,8 @@ class Bell:
         return worker
 
     async def close(self) -> None:
-        """Hang up."""
+        """Send what is to be sent, and hang up."""
         if self._ringing is not None:
-            self._ringing.cancel()
             await asyncio.gather(self._ringing, return_exceptions=True)
         # not queue.disconnect(): it talks to Redis once more, which may be away
         await self._client.aclose()
@@ -138,11 +145,10 @@ class Bell:
 
     async def _ring_wanted(self) -> None:
         while self._wanted:
-            times, self._wanted = min(self._wanted, _MOST_AT_ONCE), max(0, self._wanted - _MOST_AT_ONCE)
+            times, self._wanted = self._wanted, 0
             try:
                 await self.ring(times)
             except Unavailable as error:
-                self._wanted = 0
                 _log.warning("the bell does not ring: %s", error)
 
     async def _send(self) -> None:

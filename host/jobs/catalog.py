@@ -12,6 +12,7 @@ from uuid_utils.compat import uuid7
 
 from host.contracts import Origin, Task
 from host.origin import origin as current_origin
+from host.tracing import traceparent
 
 
 def _now() -> datetime:
@@ -24,6 +25,7 @@ class JobDraft:
 
     task: "<plugin>.<name>". arguments: JSON-able plain values. run_at: not before this time (UTC). key: at most one
     job per tenant, task and key on record; a second one is dropped in silence. priority: lower runs first.
+    traceparent: the span that asks for it, as W3C Trace Context writes it; empty where nothing is traced.
     """
 
     task: str
@@ -34,6 +36,7 @@ class JobDraft:
     priority: int = 0
     origin: Origin = field(default_factory=current_origin)
     id: UUID = field(default_factory=uuid7)
+    traceparent: str = field(default_factory=traceparent)
 
     @property
     def plugin(self) -> str:
@@ -74,5 +77,7 @@ def _check(name: str, task: Task) -> None:
         raise ValueError(f"task {name!r}: a task is known as <plugin>.<name>")
     if task.tries < 1 or task.timeout <= 0 or task.backoff < 0:
         raise ValueError(f"task {name!r}: tries must be at least 1, timeout above 0 and backoff not negative")
+    if task.together < 1:
+        raise ValueError(f"task {name!r}: together must be at least 1")
     if task.every is not None and task.every.total_seconds() < 1:
         raise ValueError(f"task {name!r}: every must be at least one second")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from uuid import UUID
 
-from host.contracts import Task
+from host.contracts import Actor, Origin, Task
 from host.jobs.arguments import typed
 from host.jobs.ledger import Ledger, origin_of
 from host.jobs.models import Job
 from host.jobs.outcomes import GiveUp
+from host.jobs.watching import watched
 from host.origin import NOBODY, Standing, standing_as
 from tenants.facts import TenantFacts
 
@@ -35,36 +36,52 @@ class Courier:
         self._ledger = ledger
         self._facts_of = facts_of
 
-    async def carry(self, job: Job, task: Task) -> None:
-        """Run the task.
+    async def carry(self, jobs: Sequence[Job], task: Task) -> Sequence[BaseException | None]:
+        """Run a task for jobs of one tenant; one outcome for each, None for done. Several only if it takes several.
 
         Raises:
             GiveUp: the tenant is gone, or the stored arguments do not fit the task.
             Exception: whatever the task raises.
         """
-        facts = None
+        job, facts = jobs[0], None
         if job.tenant_id is not None:
             facts = await self._facts_of(job.tenant_id)
             if facts is None:
                 raise GiveUp(f"the tenant {job.tenant_id} does not exist any more")
+        if task.together > 1:
+            origin = Origin("", Actor("job", label=job.task))  # in the name of nobody: each may be another person's
+            with standing_as(Standing(origin, facts, NOBODY, job.plugin)), watched(jobs) as seen:
+                outcomes = await _contained(task.run([each.arguments for each in jobs]))
+                if not isinstance(outcomes, Sequence) or len(outcomes) != len(jobs):
+                    raise TypeError(f"task {job.task} was given {len(jobs)} jobs and must return an outcome for each")
+                seen.extend(outcomes)
+            return outcomes
         arguments = typed(task.run, job.arguments)
         token = _errand.set(_Errand(job, self._ledger))
         try:
-            with standing_as(Standing(origin_of(job), facts, NOBODY, job.plugin)):
+            with standing_as(Standing(origin_of(job), facts, NOBODY, job.plugin)), watched(jobs) as seen:
                 await _contained(task.run(**arguments))
+                seen.append(None)
         finally:
             _errand.reset(token)
+        return [None]
 
 
-async def _contained(work: Awaitable[object]) -> None:
+async def _contained(work: Awaitable[object]) -> object:
     try:
-        await work
+        return await work
     except (SystemExit, KeyboardInterrupt) as leaving:  # asyncio would end the whole process with these
         raise RuntimeError(f"the task raised {leaving!r}") from leaving
 
 
+def job_id() -> UUID | None:
+    """The id of the running job, the same at every try; None outside a job, and where several run together."""
+    errand = _errand.get()
+    return errand.job.id if errand is not None else None
+
+
 async def report_progress(fraction: float) -> None:
-    """Note how far the running job is, 0..1; does nothing outside a job."""
+    """Note how far the running job is, 0..1; does nothing outside a job, and where several run together."""
     errand = _errand.get()
     if errand is not None:
         await errand.ledger.report(errand.job, fraction)

@@ -4,39 +4,41 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from itertools import groupby
 from uuid import UUID
 
 import orjson
 from tortoise.expressions import F, Q
+from tortoise.functions import Count, Min
 from tortoise.queryset import QuerySet
 
 from host.contracts import Actor, Origin
 from host.jobs.catalog import JobDraft
+from host.jobs.claims import NOBODY, take_alike, take_next
 from host.jobs.models import Job, JobState
 
 _log = logging.getLogger("host.jobs")
 _BATCH = 500
 _LONGEST_ERROR = 4000
+WAITING = (JobState.SCHEDULED, JobState.QUEUED)
+_CENSUS_KEPT = timedelta(seconds=5)
 FINAL = (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
-
-_CLAIM = """
-UPDATE "jobs" SET "state" = 'running', "worker" = $1, "lease_until" = $2, "started_at" = $3, "attempts" = "attempts" + 1
-WHERE "id" = (
-    SELECT "id" FROM "jobs" WHERE "state" = 'queued' AND "run_at" <= $3
-    ORDER BY "priority", "run_at", "id" LIMIT 1 {lock}
-) AND "state" = 'queued' RETURNING *
-"""
-# SQLite has one writer at a time: nothing to lock.
-_CLAIM_IN = {
-    "postgres": _CLAIM.format(lock="FOR UPDATE SKIP LOCKED"),
-    "sqlite": _CLAIM.format(lock="").replace("$", "?"),
-}
 
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """How many jobs of a task are in a state, and when the first of them was due."""
+
+    task: str
+    state: str
+    number: int
+    oldest: datetime
 
 
 class Ledger:
@@ -50,27 +52,46 @@ class Ledger:
         """lease: how long a running job may be silent before it is taken for abandoned."""
         self.lease = lease
         self.now = now
+        self._turn = NOBODY  # the tenant served last
+        self._census: tuple[datetime, list[Census]] | None = None
 
     # -- accepting -----------------------------------------------------------------------------------------
 
     async def store(self, drafts: Sequence[JobDraft]) -> None:
         """Accept jobs; those whose key is on record already are dropped."""
         for start in range(0, len(drafts), _BATCH):
-            rows = [_row(draft) for draft in drafts[start : start + _BATCH]]
+            now = self.now()
+            rows = [_row(draft, now) for draft in drafts[start : start + _BATCH]]
             await Job.bulk_create(rows, ignore_conflicts=True)
 
     # -- running -------------------------------------------------------------------------------------------
 
     async def claim(self, worker: str) -> Job | None:
-        """Take the next due job for `worker`, or None: of many that ask at once, each gets another one."""
-        database = Job._meta.db
+        """Take the next due job for `worker`, or None: of many that ask at once, each gets another one.
+
+        The best priority first, in which the tenants take turns: many jobs of one do not hold up one job of another.
+        """
         now = self.now()
-        values: list[Any] = [worker, now + self.lease, now]
-        dialect = database.capabilities.dialect
-        if dialect == "sqlite":
-            values[1:] = [moment.isoformat(" ") for moment in values[1:]]
-        rows = await database.execute_query_dict(_CLAIM_IN[dialect], values)
-        return Job._init_from_db(**rows[0]) if rows else None
+        rows = await take_next(Job._meta.db, worker, now + self.lease, now, self._turn)
+        if not rows:
+            return None
+        job = Job._init_from_db(**rows[0])
+        self._turn = job.tenant_id or NOBODY
+        return job
+
+    async def claim_alike(self, job: Job, most: int) -> list[Job]:
+        """Take for a claimed job's worker up to `most` due jobs more of the same task, tenant and priority."""
+        if job.tenant_id is None or most < 1:
+            return []
+        now, worker = self.now(), job.worker or ""
+        mine = (job.priority, job.tenant_id, job.task)
+        rows = await take_alike(Job._meta.db, worker, now + self.lease, now, *mine, most)
+        return [Job._init_from_db(**row) for row in rows]
+
+    async def wake(self) -> int:
+        """Queue the jobs whose time has come; how many they were."""
+        due = Job.filter(state=JobState.SCHEDULED, run_at__lte=self.now())
+        return await due.update(state=JobState.QUEUED)
 
     async def beat(self, worker: str, held: Collection[UUID]) -> set[UUID]:
         """Give a sign of life for the jobs a worker holds; returns those that it holds no longer."""
@@ -87,7 +108,16 @@ class Ledger:
 
     async def finish(self, job: Job) -> bool:
         """It is done."""
-        return await self._close(job, JobState.DONE, "")
+        return await self.finish_all([job]) == 1
+
+    async def finish_all(self, jobs: Sequence[Job]) -> int:
+        """They are done; of how many that was still this worker's to say."""
+        done = {"state": JobState.DONE, "error": "", "finished_at": self.now(), "lease_until": None, "progress": 1.0}
+        count = 0
+        for (worker, attempts), alike in groupby(sorted(jobs, key=_holding), key=_holding):
+            held = Job.filter(id__in=[job.id for job in alike], state=JobState.RUNNING)
+            count += await held.filter(worker=worker, attempts=attempts).update(**done)
+        return count
 
     async def fail(self, job: Job, error: str) -> bool:
         """It failed for good; kept with its reason."""
@@ -99,7 +129,8 @@ class Ledger:
 
     async def retry_later(self, job: Job, error: str, wait: timedelta, *, counts: bool = True) -> bool:
         """Run it again after `wait`; `counts`: whether this was one of its tries."""
-        return await self._give_back(job, JobState.QUEUED, error, run_at=self.now() + wait, counts=counts)
+        state = JobState.SCHEDULED if wait > timedelta(0) else JobState.QUEUED
+        return await self._give_back(job, state, error, run_at=self.now() + wait, counts=counts)
 
     async def release(self, job: Job, reason: str) -> bool:
         """Give it back as if it had not been taken: this worker stops."""
@@ -113,7 +144,7 @@ class Ledger:
 
     async def park_waiting(self, plugin: str, tenant_id: UUID, reason: str) -> int:
         """Park what waits for a plugin in a tenant; how many jobs that were."""
-        waiting = Job.filter(plugin=plugin, tenant_id=tenant_id, state=JobState.QUEUED)
+        waiting = Job.filter(plugin=plugin, tenant_id=tenant_id, state__in=WAITING)
         return await waiting.update(state=JobState.PARKED, error=_legible(reason))
 
     async def unpark(self, plugin: str, tenant_id: UUID | None, tasks: Collection[str] | None = None) -> int:
@@ -125,7 +156,9 @@ class Ledger:
         parked = parked.filter(tenant_id__isnull=True) if tenant_id is None else parked.filter(tenant_id=tenant_id)
         if tasks is not None:
             parked = parked.filter(task__in=list(tasks))
-        return await parked.update(state=JobState.QUEUED, error="")
+        count = await parked.update(state=JobState.SCHEDULED, error="")
+        await self.wake()
+        return count
 
     async def parked(self, limit: int = 1000) -> list[tuple[UUID | None, str, str]]:
         """(tenant, plugin, task) of what is parked, each once."""
@@ -138,7 +171,7 @@ class Ledger:
 
     async def due(self) -> int:
         """How many jobs could run now."""
-        return await Job.filter(state=JobState.QUEUED, run_at__lte=self.now()).count()
+        return await Job.filter(state=JobState.QUEUED).count()
 
     async def abandoned(self, limit: int = 500) -> list[Job]:
         """Running jobs whose worker has been silent for longer than the lease."""
@@ -175,6 +208,21 @@ class Ledger:
         """How many jobs are in each state."""
         return {state.value: await Job.filter(state=state).count() for state in JobState}
 
+    async def census(self) -> list[Census]:
+        """How many jobs of each task are in each state, those that ended well or were called off left out.
+
+        Kept a moment, as it looks at every waiting job.
+        """
+        if self._census is None or self.now() - self._census[0] > _CENSUS_KEPT:
+            living = Job.exclude(state__in=[JobState.DONE, JobState.CANCELLED])
+            rows = (
+                await living.annotate(number=Count("id"), oldest=Min("run_at"))
+                .group_by("task", "state")
+                .values("task", "state", "number", "oldest")
+            )
+            self._census = self.now(), [Census(**row) for row in rows]
+        return self._census[1]
+
     async def cancel(self, job_id: UUID) -> bool:
         """Call a job off, a running one too (it is interrupted at its next sign of life); whether there was one."""
         open_job = Job.filter(id=job_id).exclude(state__in=FINAL)
@@ -199,10 +247,7 @@ class Ledger:
         return Job.filter(id=job.id, state=JobState.RUNNING, worker=job.worker, attempts=job.attempts)
 
     async def _close(self, job: Job, state: JobState, error: str) -> bool:
-        progress = {"progress": 1.0} if state is JobState.DONE else {}
-        closed = self._held(job).update(
-            state=state, error=_legible(error), finished_at=self.now(), lease_until=None, **progress
-        )
+        closed = self._held(job).update(state=state, error=_legible(error), finished_at=self.now(), lease_until=None)
         return await closed == 1
 
     async def _give_back(self, job: Job, state: JobState, error: str, *, run_at: datetime, counts: bool) -> bool:
@@ -215,6 +260,10 @@ class Ledger:
             attempts=F("attempts") - (0 if counts else 1),
         )
         return await back == 1
+
+
+def _holding(job: Job) -> tuple[str, int]:
+    return job.worker or "", job.attempts
 
 
 SCHEDULED = "schedule:"
@@ -233,7 +282,7 @@ def origin_of(job: Job) -> Origin:
     )
 
 
-def _row(draft: JobDraft) -> Job:
+def _row(draft: JobDraft, now: datetime) -> Job:
     origin = draft.origin
     return Job(
         id=draft.id,
@@ -247,10 +296,12 @@ def _row(draft: JobDraft) -> Job:
             "by": origin.actor.label,
             "address": origin.address,
             "user_agent": origin.user_agent,
+            **({"traceparent": draft.traceparent} if draft.traceparent else {}),
         },
         priority=draft.priority,
         key=_stored_key(draft),
         run_at=draft.run_at,
+        state=JobState.SCHEDULED if draft.run_at > now else JobState.QUEUED,
     )
 
 

@@ -1,4 +1,4 @@
-"""Job: the durable record of one piece of background work."""
+"""Job: the durable record of one piece of background work. PausedTask: what operators hold back."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from uuid_utils.compat import uuid7
 
 
 class JobState(StrEnum):
-    """queued: waits for its time. running: leased by a worker. parked: may not run now, with the reason in `error`.
+    """scheduled: waits for its time. queued: due. running: leased by a worker. parked: may not run now, see `error`.
 
     done, failed and cancelled are final, until an operator retries.
     """
 
+    SCHEDULED = "scheduled"
     QUEUED = "queued"
     RUNNING = "running"
     DONE = "done"
@@ -54,8 +55,21 @@ class Job(Model):
     class Meta:
         table = "jobs"
         indexes = (
-            Index(fields=("state", "priority", "run_at"), name="jobs_due"),
+            Index(fields=("state", "priority", "tenant_id", "run_at"), name="jobs_turn"),  # who is next
+            Index(fields=("state", "run_at"), name="jobs_time"),
             Index(fields=("state", "lease_until"), name="jobs_lease"),
             Index(fields=("state", "finished_at"), name="jobs_finished"),
             Index(fields=("tenant_id", "plugin", "state"), name="jobs_owner"),
         )
+
+
+class PausedTask(Model):
+    """A task whose runs an operator holds back everywhere: its jobs are parked until it is resumed."""
+
+    task = fields.CharField(max_length=200, primary_key=True)  # "<plugin>.<name>"
+    reason = fields.TextField()
+    paused_by = fields.CharField(max_length=320)  # for people: an operator's address, or the command line's user
+    paused_at = fields.DatetimeField(auto_now_add=True)
+
+    class Meta:
+        table = "paused_tasks"

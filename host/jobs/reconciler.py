@@ -11,7 +11,7 @@ from uuid import UUID
 
 from host.contracts import Origin, Task
 from host.errors import Unavailable
-from host.jobs.bell import Bell
+from host.jobs.bell import MESSAGES, Bell
 from host.jobs.catalog import JobDraft, TaskCatalog
 from host.jobs.ledger import SCHEDULED, Ledger
 from host.jobs.runner import MayRun
@@ -65,7 +65,7 @@ class Reconciler:
 
     async def look(self) -> None:
         """Do every step once; one that fails does not keep the others from being done."""
-        steps: list[Callable[[], Awaitable[object]]] = [self.take_up_abandoned, self.fan_out]
+        steps: list[Callable[[], Awaitable[object]]] = [self._ledger.wake, self.take_up_abandoned, self.fan_out]
         if self._is_time("parked", _LOOK_AT_PARKED):
             steps.append(self.unpark)
         if self._is_time("old", _LOOK_AT_OLD):
@@ -80,7 +80,7 @@ class Reconciler:
 
     async def ring(self) -> int:
         """Send as many messages as there are due jobs without one: never pushed, or lost with a Redis; how many."""
-        due = await self._ledger.due()
+        due = min(await self._ledger.due(), MESSAGES)
         missing = due - await self._bell.waiting() if due else 0
         if missing > 0:
             await self._bell.ring(missing)
@@ -104,7 +104,7 @@ class Reconciler:
         """Let parked jobs run whose plugin may run again; how many."""
         count = 0
         for tenant_id, plugin, task in await self._ledger.parked():
-            if task in self._catalog and (await self._may_run(tenant_id, plugin)).allowed:
+            if task in self._catalog and (await self._may_run(tenant_id, task)).allowed:
                 count += await self._ledger.unpark(plugin, tenant_id, [task])
         return count
 
@@ -114,7 +114,7 @@ class Reconciler:
         fresh: list[tuple[str, Task, int]] = []
         for name, task in self._catalog.scheduled().items():
             slot = slot_of(task, now)
-            if self._slots.get(name) != slot:
+            if self._slots.get(name) != slot and (await self._may_run(None, name)).allowed:
                 fresh.append((name, task, slot))
         if not fresh:
             return 0
@@ -139,8 +139,7 @@ class Reconciler:
             await asyncio.sleep(self._every * (0.75 + 0.5 * random.random()))  # noqa: S311 - spreads processes
 
     async def _willing(self, name: str, tenants: Sequence[UUID]) -> list[UUID]:
-        plugin = name.partition(".")[0]
-        return [tenant_id for tenant_id in tenants if (await self._may_run(tenant_id, plugin)).allowed]
+        return [tenant_id for tenant_id in tenants if (await self._may_run(tenant_id, name)).allowed]
 
     def _scheduled(self, name: str, tenant_id: UUID, slot: int, now: datetime) -> JobDraft:
         return JobDraft(

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -20,13 +20,19 @@ from host.jobs.courier import Courier
 from host.jobs.ledger import Ledger
 from host.jobs.models import Job
 from host.jobs.outcomes import GiveUp, Postpone, wait_before_retry
+from host.jobs.watching import about_job
 from tenants.context import current_or_none
 
 MayRun = Callable[[UUID | None, str], Awaitable[Decision]]
-"""May jobs of this plugin run in this tenant now?"""
+"""May jobs of this task, "<plugin>.<name>", run in this tenant now?"""
+
+Failed = Callable[[Job, str], Awaitable[None]]
 
 _log = logging.getLogger("host.jobs")
 _HEED_CANCELLING = 5.0  # seconds a task has to end after it was cancelled
+_LONGEST_ANSWER = 30.0  # seconds
+
+_Run = asyncio.Task[Sequence[BaseException | None]]
 
 
 class Runner:
@@ -41,8 +47,9 @@ class Runner:
         may_run: MayRun,
         *,
         concurrency: int = 10,
+        failed: Failed | None = None,
     ) -> None:
-        """concurrency: jobs at once."""
+        """concurrency: jobs at once. failed: told of a job that failed for good, with the reason."""
         self.name = f"{socket.gethostname()[:24]}-{os.getpid()}-{uuid7().hex[-8:]}"
         self._ledger = ledger
         self._courier = courier
@@ -50,7 +57,8 @@ class Runner:
         self._tasks = tasks
         self._may_run = may_run
         self._concurrency = concurrency
-        self._running: dict[UUID, asyncio.Task[None]] = {}
+        self._failed = failed
+        self._running: dict[UUID, _Run] = {}
         self._busy: set[asyncio.Task[Any]] = set()
         self._lost: set[UUID] = set()
         self._worker: Worker[Any] | None = None
@@ -66,7 +74,7 @@ class Runner:
         if current_or_none() is not None:
             raise RuntimeError("a runner is started outside every tenant")
         self._stopping = False
-        self._worker = self._bell.worker(self.run_next, concurrency=self._concurrency, name=self.name)
+        self._worker = self._bell.worker(self.answer, concurrency=self._concurrency, name=self.name)
         self._loops = [asyncio.create_task(self._worker.start()), asyncio.create_task(self._keep_alive())]
 
     async def stop(self, grace: float = 10.0) -> None:
@@ -82,88 +90,116 @@ class Runner:
         await asyncio.gather(*self._loops, return_exceptions=True)
         self._loops = []
 
-    async def run_next(self) -> bool:
-        """Claim the next due job and run it; whether there was one."""
+    async def answer(self) -> None:
+        """Answer the bell: run jobs until none is due; after a while, ring for another and let go."""
+        until = asyncio.get_running_loop().time() + _LONGEST_ANSWER
+        while await self.run_next():
+            if asyncio.get_running_loop().time() > until:
+                return self._bell.ring_soon()
+
+    async def run_next(self) -> int:
+        """Claim the next due job, with those it may run together with, and run it; how many they were."""
         current = asyncio.current_task()
         if self._stopping or current is None:
-            return False
+            return 0
         self._busy.add(current)
         try:
             job = await self._ledger.claim(self.name)
-            if job is not None:
-                await self._take(job)
-            return job is not None
+            if job is None:
+                return 0
+            with about_job(job):
+                return await self._take(job)
         except Exception:  # the database is away: a claimed job runs again after its lease
             _log.exception("a job could not be taken or closed")
-            return False
+            return 0
         finally:
             self._busy.discard(current)
 
     async def drain(self) -> int:
         """Run due jobs one after another until none is left; how many there were (for commands and tests)."""
         count = 0
-        while await self.run_next():
-            count += 1
+        await self._ledger.wake()
+        while ran := await self.run_next():
+            count += ran
+            await self._ledger.wake()
         return count
 
-    async def _take(self, job: Job) -> None:
+    async def _take(self, job: Job) -> int:
         task = self._tasks.get(job.task)
         if task is None:
             await self._ledger.park(job, f"no plugin loaded here has a task {job.task!r}")
-            return
-        decision = await self._may_run(job.tenant_id, job.plugin)
+            return 1
+        decision = await self._may_run(job.tenant_id, job.task)
         if not decision.allowed:
             await self._ledger.park(job, decision.reason)
-            return
-        await self._run(job, task)
+            return 1
+        jobs = [job, *(await self._ledger.claim_alike(job, task.together - 1))]
+        await self._run(jobs, task)
+        return len(jobs)
 
-    async def _run(self, job: Job, task: Task) -> None:
-        run = asyncio.create_task(self._courier.carry(job, task), name=f"job {job.id} {job.task}")
-        self._running[job.id] = run
+    async def _run(self, jobs: Sequence[Job], task: Task) -> None:
+        run = asyncio.create_task(self._courier.carry(jobs, task), name=f"job {jobs[0].id} {jobs[0].task}")
+        self._running.update((job.id, run) for job in jobs)
         try:
             done, _ = await asyncio.wait({run}, timeout=task.timeout)
             if not done:
                 await _interrupt(run)
-                await self._tried(job, task, f"took longer than {task.timeout:g} seconds")
+                for job in jobs:
+                    await self._tried(job, task, f"took longer than {task.timeout:g} seconds")
             else:
-                await self._close(job, task, run)
+                await self._close(jobs, task, run)
         except asyncio.CancelledError:
-            await asyncio.shield(self._give_back(job, task, run))
+            await asyncio.shield(self._give_back(jobs, task, run))
             raise
         finally:
-            self._running.pop(job.id, None)
-            self._lost.discard(job.id)
+            for job in jobs:
+                self._running.pop(job.id, None)
+                self._lost.discard(job.id)
 
-    async def _close(self, job: Job, task: Task, run: asyncio.Task[None]) -> None:
-        if job.id in self._lost:
-            _log.warning("job %s (%s) was taken from this worker or cancelled", job.id, job.task)
-            return
-        error = asyncio.CancelledError() if run.cancelled() else run.exception()
-        match error:
-            case None:
-                await self._ledger.finish(job)
+    async def _close(self, jobs: Sequence[Job], task: Task, run: _Run) -> None:
+        for job in jobs:
+            if job.id in self._lost:
+                _log.warning("job %s (%s) was taken from this worker or cancelled", job.id, job.task)
+        outcomes = _outcomes(run, len(jobs))
+        held = [(job, outcome) for job, outcome in zip(jobs, outcomes, strict=True) if job.id not in self._lost]
+        if done := [job for job, outcome in held if outcome is None]:
+            await self._ledger.finish_all(done)
+        for job, outcome in held:
+            if outcome is not None:
+                await self._not_done(job, task, outcome)
+
+    async def _not_done(self, job: Job, task: Task, outcome: BaseException) -> None:
+        match outcome:
             case GiveUp():
-                await self._ledger.fail(job, str(error))
+                await self._fail(job, str(outcome))
             case Postpone():
-                await self._ledger.retry_later(job, str(error), error.wait, counts=False)
+                await self._ledger.retry_later(job, str(outcome), outcome.wait, counts=False)
             case _:
-                _log.error("job %s (%s) failed at try %s", job.id, job.task, job.attempts, exc_info=error)
-                await self._tried(job, task, f"{type(error).__name__}: {error}")
+                _log.error("job %s (%s) failed at try %s", job.id, job.task, job.attempts, exc_info=outcome)
+                await self._tried(job, task, f"{type(outcome).__name__}: {outcome}")
+
+    async def _fail(self, job: Job, error: str) -> None:
+        if await self._ledger.fail(job, error) and self._failed is not None:
+            try:
+                await self._failed(job, error)
+            except Exception:  # that it failed is written down already
+                _log.exception("nobody could be told that job %s failed", job.id)
 
     async def _tried(self, job: Job, task: Task, error: str) -> None:
         if job.attempts >= (job.tries or task.tries):
-            await self._ledger.fail(job, error)
+            await self._fail(job, error)
         else:
             await self._ledger.retry_later(job, error, wait_before_retry(task, job.attempts))
 
-    async def _give_back(self, job: Job, task: Task, run: asyncio.Task[None]) -> None:
+    async def _give_back(self, jobs: Sequence[Job], task: Task, run: _Run) -> None:
         ended = run.done()
         if not ended:
             await _interrupt(run)
         if ended or (run.done() and not run.cancelled() and run.exception() is None):
-            await self._close(job, task, run)
+            await self._close(jobs, task, run)
         else:
-            await self._ledger.release(job, "interrupted: the worker stopped")
+            for job in jobs:
+                await self._ledger.release(job, "interrupted: the worker stopped")
 
     async def _keep_alive(self) -> None:
         while True:
@@ -173,12 +209,21 @@ class Runner:
             except Exception as error:
                 _log.warning("no sign of life could be given: %s", error)
                 continue
+            self._lost |= lost & self._running.keys()
             for job_id in lost & self._running.keys():
-                self._lost.add(job_id)
-                self._running[job_id].cancel()
+                run = self._running[job_id]
+                if all(other in self._lost for other, its in self._running.items() if its is run):
+                    run.cancel()
 
 
-async def _interrupt(run: asyncio.Task[None]) -> None:
+def _outcomes(run: _Run, count: int) -> Sequence[BaseException | None]:
+    if run.cancelled():
+        return [asyncio.CancelledError()] * count
+    error = run.exception()
+    return run.result() if error is None else [error] * count
+
+
+async def _interrupt(run: _Run) -> None:
     """Cancel a run; one that will not end is left behind, with a line in the log."""
     run.cancel()
     await asyncio.wait({run}, timeout=_HEED_CANCELLING)

@@ -10,6 +10,7 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from host.errors import QuotaExceeded
+from host.instruments import tally
 from host.limits.models import QuotaUse
 from tenants.context import current
 from tenants.limits import LimitValue, window
@@ -105,6 +106,7 @@ class Quotas:
         return bounds[0] if bounds else _EVER
 
     async def _exceeded(self, name: str, value: LimitValue) -> QuotaExceeded:
+        tally("tenantry_quota_refusals_total", name)
         used, resets_at = await self.used(name, value), self.resets_at(value)
         renews = f"; it renews at {resets_at:%Y-%m-%d %H:%M} UTC" if resets_at else ""
         return QuotaExceeded(

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from host.contracts import Decision
+from host.instruments import tally, timed
 from host.origin import inside
 from host.registry.attempt import describe
 from host.registry.loading import Implementation, Implementations
 from host.registry.manifest import HOST
 from host.registry.quarantine import Quarantine
+from host.tracing import hooked
 
 SECONDS: Mapping[str, float] = MappingProxyType(
     {"authenticate": 5.0, "authorize": 2.0, "on_action": 5.0, "on_stop": 5.0}
@@ -48,6 +50,10 @@ class Heard:
     reason: str = ""
     error: BaseException | None = None
     hung: bool = False
+
+    def kind(self) -> str:
+        """What kind of failure it was; empty where there was none."""
+        return type(self.error).__name__ if self.error else "TimeoutError" if self.hung else self.reason
 
     def failure(self) -> HookFailed:
         return HookFailed(self.plugin, self.hook, self.reason)
@@ -180,10 +186,13 @@ class Calling:
     ) -> Heard:
         """Call one implementation, log its failure and count its hangs."""
         limit = SECONDS.get(one.hook, 30.0) if seconds is None else seconds
-        heard = await (self._apart(one, args, limit) if apart else _here(one, args, limit))
+        work = self._apart(one, args, limit) if apart else _here(one, args, limit)
+        told = timed("tenantry_hook_duration_seconds", (one.plugin, one.hook), work)
+        heard = await hooked(one.plugin, one.hook, told, Heard.kind)
         if not heard.reason:
             self._hangs.pop(one.plugin, None)
             return heard
+        tally("tenantry_hook_failures_total", one.plugin, one.hook)
         _log.error("plugin %s: %s: %s", one.plugin, one.hook, heard.reason, exc_info=heard.error)
         if isinstance(heard.error, SystemExit):
             self._quarantine.put(one.plugin, f"{one.hook}: {heard.reason}")

@@ -40,17 +40,21 @@ class Declarations:
 
 
 _MANY: Mapping[str, type] = {
-    "routes": Route,
-    "permissions": Permission,
-    "limits": Limit,
-    "tasks": Task,
-    "events": EventType,
-    "listeners": Subscription,
-    "commands": click.Command,
-    "health_checks": HealthCheck,
-    "metrics": Metric,
+    "register_routes": Route,
+    "register_permissions": Permission,
+    "register_limits": Limit,
+    "register_tasks": Task,
+    "register_events": EventType,
+    "register_listeners": Subscription,
+    "register_commands": click.Command,
+    "register_health_checks": HealthCheck,
+    "register_metrics": Metric,
 }
-_CLASSES: Mapping[str, type] = {"models": Model, "settings": BaseModel, "tenant_settings": BaseModel}
+_CLASSES: Mapping[str, type] = {
+    "register_models": Model,
+    "register_settings": BaseModel,
+    "register_tenant_settings": BaseModel,
+}
 
 
 def collect(
@@ -63,47 +67,47 @@ def collect(
     """
     found: dict[str, Any] = {}
     reasons = []
-    for kind in (*_MANY, *_CLASSES):
-        for one in implemented.get(f"register_{kind}", ()):
+    for hook in (*_MANY, *_CLASSES):
+        for one in implemented.get(hook, ()):
             if one.plugin == plugin_id:
-                value, reason = _ask(one, kind, seconds)
+                value, reason = _ask(one, seconds)
                 if reason:
                     reasons.append(reason)
                 else:
-                    found[kind] = value
+                    found[hook.removeprefix("register_")] = value
     return Declarations(plugin=plugin_id, complete=not reasons, **found), tuple(reasons)
 
 
-def _ask(one: Implementation, kind: str, seconds: float) -> tuple[object, str]:
+def _ask(one: Implementation, seconds: float) -> tuple[object, str]:
     with inside(one.plugin):
-        outcome = attempt(lambda: _checked(kind, one.call(())), seconds)
+        outcome = attempt(lambda: _checked(one.hook, one.call(())), seconds)
     if outcome.reason:
         _log.error("plugin %s: %s failed", one.plugin, one.hook, exc_info=outcome.error)
         return None, f"{one.hook}: {outcome.reason}"
     return outcome.value, ""
 
 
-def _checked(kind: str, answer: object) -> object:
+def _checked(hook: str, answer: object) -> object:
     """The answer as the hook's type: a tuple, or for settings one model."""
-    if kind in _MANY:
-        return _all(answer, kind, lambda item: isinstance(item, _MANY[kind]), f"a list of {_MANY[kind].__name__}")
-    wanted = _CLASSES[kind]
+    if hook in _MANY:
+        return _all(answer, hook, lambda item: isinstance(item, _MANY[hook]), f"a list of {_MANY[hook].__name__}")
+    wanted = _CLASSES[hook]
 
     def is_class(item: object) -> bool:
         return isinstance(item, type) and issubclass(item, wanted) and item is not wanted
 
-    if kind == "models":
-        return _all(answer, kind, is_class, "a list of model classes")
+    if hook == "register_models":
+        return _all(answer, hook, is_class, "a list of model classes")
     if not is_class(answer):
-        raise TypeError(f"register_{kind} must return a pydantic model class, not {answer!r}")
+        raise TypeError(f"{hook} must return a pydantic model class, not {answer!r}")
     return answer
 
 
-def _all(answer: object, kind: str, fits: Callable[[object], bool], wanted: str) -> tuple[object, ...]:
+def _all(answer: object, hook: str, fits: Callable[[object], bool], wanted: str) -> tuple[object, ...]:
     if isinstance(answer, Iterable) and not isinstance(answer, (str, bytes, Mapping)):
         items = tuple(answer)
         strange = [item for item in items if not fits(item)]
         if not strange:
             return items
-        raise TypeError(f"register_{kind} must return {wanted}; it holds {strange[0]!r}")
-    raise TypeError(f"register_{kind} must return {wanted}, not {answer!r}")
+        raise TypeError(f"{hook} must return {wanted}; it holds {strange[0]!r}")
+    raise TypeError(f"{hook} must return {wanted}, not {answer!r}")

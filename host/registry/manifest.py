@@ -26,6 +26,8 @@ HOST_AREAS = frozenset({HOST, "tenant", "operator"})
 _SETTINGS_SECTIONS = frozenset(
     {
         "house",
+        "sentry",
+        "tracing",
         "server",
         "cors",
         "data",

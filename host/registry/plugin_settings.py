@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +63,12 @@ class _Reader:
             if key not in self.fields:
                 if not self.takes_any:
                     self.complaints.append(f'{self.where}: "{key}" is not a setting{nearest(key, self.fields)}')
-            elif _is_secret(self.fields[key].annotation):
-                self.complaints.append(
-                    f"{self.where}: {key}: is a secret; remove it here and set {self.prefix}{key.upper()}"
-                )
+            else:
+                self.complaints += [
+                    f"{self.where}: {'.'.join(path)}: is a secret; remove it here and set {self.prefix}"
+                    f"{'__'.join(path).upper()}"
+                    for path in _secrets(self.fields[key].annotation, value, (key,))
+                ]
 
     def take_variable(self, name: str, text: str) -> None:
         key = name[len(self.prefix) :].lower()
@@ -112,6 +114,16 @@ def _as_value(annotation: object, text: str) -> object:
         return json.loads(text)
     except ValueError:
         return text
+
+
+def _secrets(annotation: object, value: object, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """The key paths of the secrets that are set in a table, those of the models in it included."""
+    if _is_secret(annotation):
+        yield path
+    elif isinstance(value, Mapping) and isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        for key, inner in value.items():
+            if key in annotation.model_fields:
+                yield from _secrets(annotation.model_fields[key].annotation, inner, (*path, key))
 
 
 def _is_secret(annotation: object) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tortoise.models import Model
 
-from host.contracts import Limit, Route
+from host.contracts import Limit, Metric, Route
 from host.registry.complaints import nearest
 from host.registry.declarations import Declarations
 from host.registry.loading import is_async
@@ -22,6 +22,7 @@ _PARAMETER = re.compile(r"<(?:([a-z]+):)?([a-z_][a-z0-9_]*)>")
 _WORD = re.compile(r"[a-z][a-z0-9_]*")
 _PERMISSION = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
 _LIMIT = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
+_TAKEN_LABELS = frozenset({"le", "quantile", "job", "instance"})
 _ROUTE_NAME = re.compile(r"[a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)*")
 
 
@@ -33,7 +34,7 @@ def strangers(declared: Sequence[Declarations], manifests: Mapping[str, Manifest
     known = _Known(declared, manifests)
     complaints: list[str] = []
     for one in declared:
-        for finder in (_names, _routes, _models, _tasks_and_metrics, _events_and_listeners):
+        for finder in (_names, _routes, _models, _tasks_and_checks, _metrics, _events_and_listeners):
             complaints += [f'plugin "{one.plugin}": {line}' for line in finder(one, known)]
         complaints += _manifest_permissions(one, manifests)
     return complaints
@@ -153,7 +154,7 @@ def _unregistered(one: Declarations) -> list[type[Model]]:
     ]
 
 
-def _tasks_and_metrics(one: Declarations, known: _Known) -> Iterator[str]:
+def _tasks_and_checks(one: Declarations, known: _Known) -> Iterator[str]:
     for task in one.tasks:
         if not _WORD.fullmatch(task.name):
             yield f'task "{task.name}": the name must be one lower-case word with underscores; rename it'
@@ -161,15 +162,39 @@ def _tasks_and_metrics(one: Declarations, known: _Known) -> Iterator[str]:
             yield f'task "{task.name}": run must be `async def`'
         if task.timeout <= 0 or task.tries < 1 or task.backoff < 0 or (task.every and task.every.total_seconds() <= 0):
             yield f'task "{task.name}": timeout and every must be above 0, tries at least 1, backoff not below 0'
+    for item in one.health_checks:
+        if not is_async(item.check):
+            yield f'health check "{item.name}": its function must be `async def`'
+
+
+def _metrics(one: Declarations, known: _Known) -> Iterator[str]:
+    prefix = "tenantry_" if one.plugin == HOST else f"tenantry_{one.plugin}_"
     for metric in one.metrics:
-        if not all(_WORD.fullmatch(word) for word in (metric.name, *metric.labels)):
-            yield f'metric "{metric.name}": name and labels must be lower-case words with underscores; rename it'
-    for what, name, call in (
-        *(("health check", item.name, item.check) for item in one.health_checks),
-        *(("metric", item.name, item.read) for item in one.metrics),
-    ):
-        if not is_async(call):
-            yield f'{what} "{name}": its function must be `async def`'
+        yield from (f'metric "{metric.name}": {line}' for line in _metric(metric, prefix))
+
+
+def _metric(metric: Metric, prefix: str) -> Iterator[str]:
+    """Prometheus' rules for names and labels, and what each kind needs."""
+    if not all(_WORD.fullmatch(word) for word in (metric.name, *metric.labels)):
+        yield "name and labels must be lower-case words with underscores; rename it"
+    if not metric.name.startswith(prefix):
+        yield f'the name must begin with "{prefix}"; rename it'
+    if metric.kind not in ("counter", "gauge", "histogram"):
+        yield f'its kind must be "counter", "gauge" or "histogram", not {metric.kind!r}'
+    elif (metric.kind == "counter") != metric.name.endswith("_total"):
+        yield "a counter's name, and no other, ends in _total; rename it"
+    if metric.name.endswith(("_count", "_sum", "_bucket", "_created", "_info")):
+        yield "its ending has a meaning of its own for Prometheus; rename it"
+    if clash := set(metric.labels) & _TAKEN_LABELS:
+        yield f"the label {sorted(clash)[0]} is Prometheus' own; rename it"
+    if len(set(metric.labels)) != len(metric.labels):
+        yield "a label appears twice; remove one"
+    if (metric.kind == "gauge") != (metric.read is not None):
+        yield "a gauge, and nothing else, has a function `read`"
+    elif metric.read is not None and not is_async(metric.read):
+        yield "its function must be `async def`"
+    if metric.kind == "histogram" and (not metric.buckets or list(metric.buckets) != sorted(set(metric.buckets))):
+        yield "its buckets must be given, and rise"
 
 
 def _events_and_listeners(one: Declarations, known: _Known) -> Iterator[str]:

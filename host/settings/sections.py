@@ -162,6 +162,7 @@ class OAuthProvider(Section):
 class RatesSettings(Section):
     public: Rate = "100/minute"
     authenticated: Rate = "1000/minute"
+    signed: Rate = "6000/minute"
     sign_in: Rate = "5/15 minutes"
 
 
@@ -180,6 +181,25 @@ class TenantsSettings(Section):
 class LogSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "console", "json"] = "auto"
+
+
+class TracingSettings(Section):
+    exporter: Literal["off", "log", "otlp"] = "off"
+    endpoint: str = ""
+    sample_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
+    trust_callers: bool = True
+    service: str = "tenantry"
+
+    @field_validator("endpoint")
+    @classmethod
+    def _reachable(cls, value: str) -> str:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError('write the collector\'s address as "http://collector:4318"')
+        return value
+
+
+class SentrySettings(Section):
+    dsn: SecretStr = SecretStr("")
 
 
 class OperatorSettings(Section):
@@ -204,6 +224,8 @@ class Settings(Section):
     jobs: JobsSettings = JobsSettings()
     tenants: TenantsSettings = TenantsSettings()
     log: LogSettings = LogSettings()
+    tracing: TracingSettings = TracingSettings()
+    sentry: SentrySettings = SentrySettings()
     operator: OperatorSettings = OperatorSettings()
 
     @property

@@ -8,10 +8,9 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 from pydantic import BaseModel
 
-from host.contracts import Accepted, Answer, Created, Page, Route, Stream
+from host.contracts import API_BASE, Accepted, Answer, Created, Page, Route, Stream
 from host.web.documents import refusal
 from host.web.reply import JSON, NO_STORE, HeaderPairs, Reply, dumps, header_value, json_reply
-from host.web.routes import API_BASE
 
 __all__ = ["Reply", "shape"]
 

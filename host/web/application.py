@@ -11,14 +11,14 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.routing import IntegerConverter, Map, MapAdapter, UnicodeConverter
 
 from host import errors
-from host.contracts import Route
+from host.contracts import API_BASE, Route
 from host.errors import ConfigurationError
 from host.origin import origin
 from host.web.connection import RefusedWebsocket, TenantryConnection
 from host.web.problems import problem
 from host.web.reply import Reply
 from host.web.request import TenantryRequest
-from host.web.routes import API_BASE
+from host.web.visit import known_visit
 
 Caller = Callable[[Route, str, TenantryRequest, Mapping[str, Any]], Awaitable[Reply]]
 """`await caller(route, plugin_id, request, path_params)`: everything between routing and the answer."""
@@ -97,6 +97,8 @@ class TenantryQuart(Quart):
             except HTTPException:
                 raise _nothing_here() from None
             view, max_body = self._views[rule.endpoint]
+            if (visit := known_visit(request)) is not None:
+                visit.operation = rule.endpoint
             request.max_body = max_body
             return await view(request, params)
         except Exception as error:

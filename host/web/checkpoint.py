@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import NoReturn
 from uuid import UUID
 
 from host.cache.versions import EPOCH_KEY, Versions, tenant_version_key, user_version_key
@@ -28,10 +29,11 @@ from host.errors import (
 from host.identity.api_keys import KeyFacts, api_key
 from host.identity.sessions import session_alive
 from host.identity.tokens import AccessTokens, Claims
+from host.instruments import tally
 from host.limits.rates import Bucket, Taken
-from host.origin import NOBODY, Standing, inside, move_to, standing
+from host.origin import NOBODY, Standing, move_to, standing
 from host.registry.registry import Registry
-from host.services import Services, record_failure
+from host.services import Services
 from host.web.credentials import Credential, Credentials
 from host.web.request import TenantryRequest
 from host.web.visit import ANONYMOUS, Visit, visit_of
@@ -70,7 +72,8 @@ class Checkpoint:
         self._credentials = Credentials(tokens, registry.calling)
         self._role_permissions = role_permissions
         rates = services.settings.rates
-        self._rates = {"public": parse_limit(rates.public), "authenticated": parse_limit(rates.authenticated)}
+        named = {"public": rates.public, "authenticated": rates.authenticated, "signed": rates.signed}
+        self._rates = {name: parse_limit(rate) for name, rate in named.items()}
         self._sessions: Shelf[UUID, bool] = Shelf()
         self._keys: Shelf[tuple[UUID, str], KeyFacts] = Shelf()
         self._vetoing = bool(registry.calling.implementers("authorize"))
@@ -81,7 +84,7 @@ class Checkpoint:
         Raises:
             HouseError: the first "no": 401, 429, 404, 403, 402 or 503.
         """
-        visit.plugin, visit.operation = plugin, f"{plugin}.{route.name}"
+        visit.plugin, visit.operation, visit.route = plugin, f"{plugin}.{route.name}", route.path
         credential = await self._credentials.of(visit)
         if credential.refusal is not None and not route.public:
             raise credential.refusal
@@ -99,7 +102,9 @@ class Checkpoint:
             except HouseError:
                 if not route.public:  # what is open to strangers is open to those with an old token too
                     raise
-        visit.actor, visit.tenant_id = actor, facts.id if facts else None
+        visit.actor = actor
+        if facts is not None:
+            visit.tenant_id, visit.tenant = facts.id, facts.slug
         origin = Origin(visit.request_id, actor, visit.address, visit.header(b"user-agent")[:300])
         move_to(Standing(origin, facts, grants, plugin))
         if facts is not None:
@@ -221,7 +226,9 @@ class Checkpoint:
     ) -> list[bytes]:
         """Count the request; the version tokens of tenant and person come back on the same trip."""
         whose = credential.bucket
-        kind = "public" if route.limit_class == "public" or whose is None else "authenticated"
+        kind = "public" if whose is None else "authenticated"
+        if route.limit_class in ("public", "signed"):
+            kind = route.limit_class
         value: LimitValue = self._rates[kind]
         buckets = _bucket(value, f"{kind}:{whose or visit.address}")
         if credential.key is not None and (credential.key.key_id, credential.secret_digest) not in self._keys:
@@ -239,6 +246,7 @@ class Checkpoint:
             }
             visit.response_headers += [(name.lower().encode(), text.encode()) for name, text in headers.items()]
         if not taken.allowed:
+            tally("tenantry_rate_refusals_total", kind)
             raise RateLimited(headers={"Retry-After": str(max(1, taken.reset_seconds))})
         return versions
 
@@ -269,17 +277,17 @@ class Checkpoint:
     async def _permitted(self, route: Route, here: Standing, path: Mapping[str, object]) -> None:
         actor = here.origin.actor
         if route.operator and not actor.is_operator:
-            await _deny("operator", "only operators of this deployment may do this")
+            _deny("operator", "only operators of this deployment may do this")
         if route.permission is None:
             return
         if not here.grants.allows(route.permission):
-            await _deny(route.permission, f"the role {here.grants.role or 'held here'} does not hold it")
+            _deny(route.permission, f"the role {here.grants.role or 'held here'} does not hold it")
         if self._vetoing and here.facts is not None:
             resource = {name: str(value) for name, value in path.items()}
             asked = self._registry.gate.switched_on(here.facts)
             veto = await self._registry.calling.ask_veto("authorize", actor, route.permission, resource, plugins=asked)
             if not veto.allowed:
-                await _deny(route.permission, veto.reason)
+                _deny(route.permission, veto.reason)
 
 
 def _bucket(value: LimitValue, key: str) -> list[Bucket]:
@@ -288,7 +296,5 @@ def _bucket(value: LimitValue, key: str) -> list[Bucket]:
     return [Bucket(key, value.amount, value.seconds)]
 
 
-async def _deny(permission: str, reason: str) -> None:
-    with inside("host"):
-        await record_failure(permission, reason, outcome="denied")
+def _deny(permission: str, reason: str) -> NoReturn:
     raise PermissionDenied(f"You lack the permission {permission}: {reason}.", details={"permission": permission})

@@ -9,7 +9,8 @@ from typing import Any
 
 from host import errors
 from host.errors import HouseError
-from host.origin import origin
+from host.instruments import tally
+from host.origin import origin, plugin
 from host.web.accept import wants_problem
 from host.web.reply import HeaderPairs, Reply, dumps, header_value
 
@@ -56,6 +57,7 @@ def document(error: HouseError, accept: bytes | None, request_id: str) -> Reply:
     except TypeError:
         _log.exception("the details of %s cannot be said in JSON", error.code)
         return document(type(error)(error.message), accept, request_id)
+    tally("tenantry_http_errors_total", error.code, plugin())
     pairs: HeaderPairs = [
         (b"content-type", content_type),
         (b"content-length", b"%d" % len(body)),

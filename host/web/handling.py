@@ -12,6 +12,7 @@ from host.web.answers import Reply, shape
 from host.web.binding import Binder, compile
 from host.web.checkpoint import Checkpoint
 from host.web.idempotency import IdempotencyKeys, attempt_of
+from host.web.refusals import tell_refusal
 from host.web.request import TenantryRequest
 from host.web.visit import visit_of
 
@@ -35,6 +36,13 @@ class Handling:
         Raises:
             HouseError: whatever the checkpoint or the handler refuses with.
         """
+        try:
+            return await self._answer(route, plugin, request, params)
+        except Exception as error:
+            await tell_refusal(route, plugin, error, params)
+            raise
+
+    async def _answer(self, route: Route, plugin: str, request: TenantryRequest, params: Mapping[str, Any]) -> Reply:
         visit = visit_of(request)
         await self._checkpoint.admit(route, plugin, visit, params)
         attempt = await attempt_of(request, route, visit.actor)

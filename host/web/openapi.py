@@ -6,14 +6,13 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, 
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
-from host.contracts import Route
+from host.contracts import API_BASE, Route
 from host.web.application import View
 from host.web.docs import documentation_pages
 from host.web.operations import error_responses, openapi_path, operation
 from host.web.postman import collection
 from host.web.reply import JSON, Reply, dumps
 from host.web.request import TenantryRequest
-from host.web.routes import API_BASE
 from host.web.schemas import Components, Schema
 
 _KEPT = 64

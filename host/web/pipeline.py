@@ -10,10 +10,13 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from host.contracts import Origin
-from host.log import request_line
+from host.contracts import API_BASE, Origin
+from host.log import request_line, who
 from host.origin import NOBODY, Standing, standing_as
+from host.tracing import Tracing
+from host.web.counting import counted
 from host.web.headers import HeaderRules, request_id_of
+from host.web.operations import openapi_path
 from host.web.visit import ANONYMOUS, KEY, Visit
 
 Scope = dict[str, Any]
@@ -27,7 +30,7 @@ class Pipeline:
     """ASGI application around the Quart application.
 
     bound: binds the services of this application for the block. proxies: how many proxies in front may be believed
-    about the client's address.
+    about the client's address. tracing: makes a span of each request; None where it is switched off.
     """
 
     def __init__(
@@ -36,8 +39,10 @@ class Pipeline:
         rules: HeaderRules,
         bound: Callable[[], AbstractContextManager[None]],
         proxies: int,
+        tracing: Tracing | None = None,
     ) -> None:
         self._app, self._rules, self._bound, self._proxies = app, rules, bound, proxies
+        self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one ASGI connection."""
@@ -54,11 +59,30 @@ class Pipeline:
         scope[KEY] = visit
         scope["client"] = (visit.address, 0)
         origin = Origin(visit.request_id, ANONYMOUS, visit.address)
-        with self._bound(), standing_as(Standing(origin, None, NOBODY, "host")):
+        with self._bound(), standing_as(Standing(origin, None, NOBODY, "host")), counted(visit, scope["method"], began):
+            try:
+                if self._tracing is None:
+                    await self._app(scope, receive, self._decorated(send, visit))
+                else:
+                    await self._traced(self._tracing, scope, receive, send)
+            finally:
+                _write_line(scope, visit, time.perf_counter() - began)
+
+    async def _traced(self, tracing: Tracing, scope: Scope, receive: Receive, send: Send) -> None:
+        visit: Visit = scope[KEY]
+        with tracing.request(scope["method"], visit.headers) as span:
+            visit.trace = tracing.trace_id()
+            # https://www.w3.org/TR/trace-context-2/ names the answer's header; its value is written as traceparent's
+            visit.response_headers.append((b"traceresponse", tracing.headers()["traceparent"].encode()))
             try:
                 await self._app(scope, receive, self._decorated(send, visit))
             finally:
-                _write_line(scope, visit, time.perf_counter() - began)
+                if span.is_recording():
+                    if visit.route:
+                        span.update_name(f"{scope['method']} {API_BASE}{openapi_path(visit.route)}")
+                    span.set_attributes(_described(visit))
+                    if visit.status >= 500 or not visit.status:
+                        tracing.failed(span, str(visit.status or "interrupted"))
 
     def _decorated(self, send: Send, visit: Visit) -> Send:
         async def decorated(message: Message) -> None:
@@ -84,6 +108,19 @@ class Pipeline:
         return str(chain[max(0, len(chain) - 1 - self._proxies)])[:64]
 
 
+def _described(visit: Visit) -> dict[str, str | int]:
+    """A request as its span tells it; never its path or its address, which may hold a token or a person."""
+    facts: dict[str, str | int] = {
+        "http.route": f"{API_BASE}{openapi_path(visit.route)}" if visit.route else "",
+        "http.response.status_code": visit.status,
+        "tenantry.request": visit.request_id,
+        "tenantry.operation": visit.operation,
+        "tenantry.plugin": visit.plugin,
+        "tenantry.tenant": str(visit.tenant_id or ""),
+    }
+    return {name: value for name, value in facts.items() if value}
+
+
 def _write_line(scope: Scope, visit: Visit, seconds: float) -> None:
     facts: dict[str, str | int | float | UUID] = {
         "request": visit.request_id,
@@ -91,8 +128,11 @@ def _write_line(scope: Scope, visit: Visit, seconds: float) -> None:
         "ms": round(seconds * 1000, 1),
         "operation": visit.operation,
     }
+    if visit.plugin:
+        facts["plugin"] = visit.plugin
+    if visit.trace:
+        facts["trace"] = visit.trace
     if visit.tenant_id is not None:
         facts["tenant"] = visit.tenant_id
-    if visit.actor.id is not None:
-        facts[visit.actor.kind] = visit.actor.id
+    facts.update(who(visit.actor))
     request_line(f"{scope['method']} {scope['path'][:500]}", facts)

@@ -20,15 +20,12 @@ from typing import (
 
 from pydantic import BaseModel
 
-from host.contracts import Accepted, Created, Route
+from host.contracts import API_BASE, Accepted, Created, Route
 from host.errors import ConfigurationError
 
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Any]])
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
-LimitClass = Literal["public", "authenticated", "sign_in"]
-
-API_BASE = "/api/v1"
-"""Every route's path is below this one."""
+LimitClass = Literal["public", "authenticated", "signed"]
 
 
 class Declared(TypedDict, total=False):

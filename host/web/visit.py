@@ -15,14 +15,17 @@ KEY = "tenantry.visit"
 """Where the ASGI scope keeps the visit."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Visit:
     """Filled in step by step.
 
     Attributes:
+        tenant: the organisation's slug.
         headers: by lower-case name.
         address: the client's, behind the proxies that are believed.
         response_headers: what the steps want the answer to carry.
+        route: the path as the route declares it, below /api/v1; empty until one is found.
+        trace: the id of its trace; empty where tracing is switched off.
         status: the answer's; 0 until it begins.
     """
 
@@ -30,8 +33,11 @@ class Visit:
     headers: Mapping[bytes, bytes]
     address: str
     tenant_id: UUID | None = None
+    tenant: str = ""
     plugin: str = ""
     operation: str = ""
+    route: str = ""
+    trace: str = ""
     actor: Actor = ANONYMOUS
     status: int = 0
     response_headers: list[tuple[bytes, bytes]] = field(default_factory=list)
@@ -39,6 +45,11 @@ class Visit:
     def header(self, name: bytes) -> str:
         """A header by its lower-case name; empty when it was not sent."""
         return self.headers.get(name, b"").decode("latin-1")
+
+
+def known_visit(request: TenantryRequest) -> Visit | None:
+    """The visit that a request is; None where there is no pipeline around the application."""
+    return cast("Visit | None", cast("dict[str, Any]", request.scope).get(KEY))
 
 
 def visit_of(request: TenantryRequest) -> Visit:

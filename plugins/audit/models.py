@@ -1,4 +1,4 @@
-"""Entry: one action, as it was recorded."""
+"""Entry: one action, as it was recorded. Chain: how far a tenant's entries are sealed, and from where on kept."""
 
 from __future__ import annotations
 
@@ -10,13 +10,22 @@ from tortoise.indexes import Index
 from host.sdk import TenantModel
 
 
+class WordsField(fields.TextField):
+    """Words to be found by, lower-case, of letters and digits only, one space between two: a tsvector in PostgreSQL."""
+
+    class _db_postgres:  # noqa: N801 - the ORM's name
+        SQL_TYPE = "TSVECTOR"
+
+
 class Entry(TenantModel):
-    """One thing done, denied or failed in a tenant. Never changed after it is written."""
+    """One thing done, denied or failed. After it is written only sealing, erasure and the end of its time touch it."""
 
     at = fields.DatetimeField()
     actor_kind = fields.CharField(max_length=20)
     actor_id = fields.UUIDField(null=True)
     actor_label = fields.CharField(max_length=254)
+    user_id = fields.UUIDField(null=True)  # the person: the actor, who made the key, in whose name the job runs
+    is_operator = fields.BooleanField(default=False, db_default=False)  # an operator of the deployment was behind it
     action = fields.CharField(max_length=200)
     resource_type = fields.CharField(max_length=63)
     resource_id = fields.CharField(max_length=200)
@@ -27,12 +36,37 @@ class Entry(TenantModel):
     address = fields.CharField(max_length=64)
     user_agent = fields.CharField(max_length=300)
     request_id = fields.CharField(max_length=128)
+    salt = fields.CharField(max_length=32, null=True)  # opens the commitment to the personal fields
+    erased = fields.CharField(max_length=128, null=True)  # commitment and proof, once the personal fields are erased
+    mac = fields.CharField(max_length=64, null=True)  # signs the entry from the moment it is written
+    position = fields.BigIntField(null=True)  # its place in the chain, from 1; null until it is sealed
+    hash = fields.CharField(max_length=64, null=True)  # binds it to that place and to every entry before it
+    words = WordsField(null=True)  # written with the place, off the way of whoever acts
 
     class Meta:
         table = "audit_entries"
+        unique_together = (("tenant_id", "position"),)
         indexes = (
             Index(fields=("tenant_id", "at", "id")),
             Index(fields=("tenant_id", "actor_id", "at", "id")),
             Index(fields=("tenant_id", "action", "at", "id")),
             Index(fields=("tenant_id", "resource_type", "resource_id", "at", "id")),
         )
+
+
+class Chain(TenantModel):
+    """The head of a tenant's chain; whoever seals or prunes holds this row, so that a chain has one end.
+
+    pruned: the last position whose entry was removed at the end of its time, with its hash; 0 for none.
+    """
+
+    position = fields.BigIntField()
+    hash = fields.CharField(max_length=64)
+    pruned_position = fields.BigIntField()
+    pruned_hash = fields.CharField(max_length=64)
+    sealed_at = fields.DatetimeField()
+    signature = fields.CharField(max_length=64)  # of all of the above
+
+    class Meta:
+        table = "audit_chains"
+        unique_together = (("tenant_id",),)

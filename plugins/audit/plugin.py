@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from host.sdk import Action, Permission, Route, TenantModel, hookimpl
+import click
+from pydantic import BaseModel
 
-from . import models, routes, service
+from host.sdk import Action, Limit, Permission, Route, Task, TenantModel, hookimpl
+
+from . import commands, models, retention, routes, service, settings, tasks
 
 
 @hookimpl
@@ -16,12 +19,32 @@ def register_routes() -> Sequence[Route]:
 
 @hookimpl
 def register_models() -> Sequence[type[TenantModel]]:
-    return (models.Entry,)
+    return (models.Entry, models.Chain)
+
+
+@hookimpl
+def register_settings() -> type[BaseModel]:
+    return settings.Settings
 
 
 @hookimpl
 def register_permissions() -> Sequence[Permission]:
     return routes.PERMISSIONS
+
+
+@hookimpl
+def register_limits() -> Sequence[Limit]:
+    return (retention.RETENTION,)
+
+
+@hookimpl
+def register_tasks() -> Sequence[Task]:
+    return tasks.TASKS
+
+
+@hookimpl
+def register_commands() -> Sequence[click.Command]:
+    return commands.COMMANDS
 
 
 @hookimpl

@@ -1,17 +1,103 @@
-"""The HTTP resources of the audit log; all of them only read."""
+"""The HTTP resources of the audit log: reading, proving, exporting; erasing is the only thing that changes an entry."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from datetime import datetime
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from host.sdk import Page, Permission, Query, Routes, Row
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from .service import ENTRIES
+from host.sdk import (
+    Accepted,
+    NotFound,
+    Page,
+    Permission,
+    Query,
+    RequestFacts,
+    Routes,
+    Row,
+    Stream,
+    ValidationFailed,
+    in_house,
+    tenant,
+    unit_of_work,
+    visiting,
+)
+
+from . import checkpoints, report_page
+from .checkpoints import Head
+from .export import Format, export
+from .report import report
+from .service import ENTRIES, find
+from .signing import chain_key
+from .verification import verify
 
 routes = Routes()
 
-READ = "audit.entries.read"
-PERMISSIONS = (Permission(READ, "Read who did what in this organisation", ("admin",)),)
+READ, EXPORT, ERASE = "audit.entries.read", "audit.entries.export", "audit.entries.erase"
+PERMISSIONS = (
+    Permission(READ, "Read who did what in this organisation, and verify that the log is whole", ("admin",)),
+    Permission(EXPORT, "Take the audit log away as a file", ("admin",)),
+    Permission(ERASE, "Erase a person's data from the audit log", ()),
+)
+VERIFY_SECONDS = 40.0  # of a request; a longer chain is verified in several
+Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+
+
+class ReportQuery(BaseModel):
+    """Which stretch of time, and how it is shown; without a format, Accept decides."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=False)
+    since: datetime | None = Field(None, alias="from")
+    until: datetime | None = Field(None, alias="to")
+    format: Literal["json", "html"] | None = None
+
+
+class ExportQuery(BaseModel):
+    """The kind of file; the other parameters are those of the list."""
+
+    model_config = ConfigDict(extra="forbid")
+    format: Format = "csv"
+
+
+class VerifyQuery(BaseModel):
+    """Where to go on (`go_on_after` of the answer before), and a position whose hash is known from elsewhere."""
+
+    model_config = ConfigDict(extra="forbid")
+    after: Annotated[int, Field(ge=0, lt=2**63)] = 0
+
+
+class CheckpointGiven(BaseModel):
+    """A checkpoint as `GET /audit/checkpoint` gave it."""
+
+    model_config = ConfigDict(extra="forbid")
+    position: Annotated[int, Field(ge=0, lt=2**63)]
+    hash: Annotated[str, StringConstraints(max_length=64)]
+    pruned_position: Annotated[int, Field(ge=0, lt=2**63)]
+    pruned_hash: Annotated[str, StringConstraints(max_length=64)]
+    sealed_at: datetime
+    signature: Annotated[str, StringConstraints(max_length=64)]
+
+
+class Erasure(BaseModel):
+    """Whose data, and why; the reason stays in the log."""
+
+    model_config = ConfigDict(extra="forbid")
+    user_id: Annotated[UUID, Field(strict=False)]
+    reason: Reason
+
+
+class OperatorQuery(BaseModel):
+    """Which organisation's log an operator reads, and why; without one, the log of what belongs to none."""
+
+    model_config = ConfigDict(extra="forbid")
+    tenant: str | None = None
+    reason: Reason | None = None
+
+
+# -- reading ---------------------------------------------------------------------------------------------
 
 
 @routes.get(
@@ -23,7 +109,7 @@ PERMISSIONS = (Permission(READ, "Read who did what in this organisation", ("admi
     returns=ENTRIES,
 )
 async def list_entries(query: Query) -> Page:
-    return await ENTRIES.page(query)
+    return await find(query)
 
 
 @routes.get(
@@ -46,4 +132,126 @@ async def get_entry(entry_id: UUID) -> Row:
     returns=ENTRIES,
 )
 async def list_resource_entries(resource_type: str, resource_id: str, query: Query) -> Page:
-    return await ENTRIES.page(query, resource_type=resource_type, resource_id=resource_id)
+    return await find(query, resource_type=resource_type, resource_id=resource_id)
+
+
+@routes.get(
+    "/audit/report",
+    permission=READ,
+    name="report.read",
+    summary="Who did how much of what, and what an auditor asks for first; as JSON or as a page to print",
+    returns=Stream,
+)
+async def read_report(query: ReportQuery, request: RequestFacts) -> dict[str, Any] | Stream:
+    found = await report(query.since, query.until)
+    wanted = query.format or ("html" if "text/html" in request.headers.get("accept", "") else "json")
+    return found if wanted == "json" else report_page.page(found, (await tenant()).name)
+
+
+@routes.get(
+    "/audit/export",
+    permission=EXPORT,
+    name="entries.export",
+    summary="All entries that fit the filters as CSV or JSON lines",
+    listing=ENTRIES,
+    returns=Stream,
+)
+async def export_entries(query: ExportQuery, filters: Query) -> Stream:
+    if filters.cursor is not None:
+        raise ValidationFailed(details={"cursor": "An export has no pages: it begins with the newest entry."})
+    return await export(filters, query.format, f"audit-{(await tenant()).slug}")
+
+
+# -- proving ---------------------------------------------------------------------------------------------
+
+
+@routes.get(
+    "/audit/verify",
+    permission=READ,
+    name="chain.verify",
+    summary="Read the whole log again and name the first entry that is not as it was sealed",
+)
+async def verify_chain(query: VerifyQuery) -> dict[str, Any]:
+    return await _verified(query.after)
+
+
+@routes.post(
+    "/audit/verify",
+    permission=READ,
+    name="chain.verify_against",
+    summary="The same against a checkpoint that was kept elsewhere",
+    status=200,
+)
+async def verify_chain_against(body: CheckpointGiven) -> dict[str, Any]:
+    return await _verified(0, checkpoints.read(body.model_dump()))
+
+
+@routes.get(
+    "/audit/checkpoint",
+    permission=READ,
+    name="checkpoint.read",
+    summary="The signed head of the log's chain, to be kept elsewhere",
+)
+async def read_checkpoint() -> dict[str, Any]:
+    head = await checkpoints.stored()
+    if head is None or not head.is_genuine(chain_key()):
+        raise NotFound("Nothing was sealed yet.")
+    return checkpoints.shown(head)
+
+
+async def _verified(after: int, *outside: Head) -> dict[str, Any]:
+    verdict = await verify(outside=outside, after=after, seconds=VERIFY_SECONDS)
+    return {"ok": verdict.ok, "complete": verdict.go_on_after is None, **asdict(verdict)}
+
+
+# -- erasing ---------------------------------------------------------------------------------------------
+
+
+@routes.post(
+    "/audit/erasures",
+    permission=ERASE,
+    name="erasures.create",
+    summary="Erase a person's data from the log; that something was done stays, and so does the proof",
+)
+async def create_erasure(body: Erasure) -> Accepted:
+    return await _erasure(body)
+
+
+@routes.post(
+    "/operator/audit/erasures",
+    operator=True,
+    needs_tenant=False,
+    name="operator.erasures.create",
+    summary="Erase a person's data from the log of what belongs to no organisation, such as sign-ins",
+)
+async def create_house_erasure(body: Erasure) -> Accepted:
+    return await _erasure(body)
+
+
+async def _erasure(body: Erasure) -> Accepted:
+    async with unit_of_work() as work:
+        work.record("audit.erasures.create", "user", body.user_id, after={"reason": body.reason})
+        job = await work.enqueue("audit.erase", user_id=str(body.user_id))
+    return Accepted({"user_id": body.user_id, "job_id": job})
+
+
+# -- operators -------------------------------------------------------------------------------------------
+
+
+@routes.get(
+    "/operator/audit",
+    operator=True,
+    needs_tenant=False,
+    name="operator.entries.list",
+    summary="An organisation's log, with a reason that it sees; or the log of what belongs to none",
+    listing=ENTRIES,
+    returns=ENTRIES,
+)
+async def list_for_operator(query: OperatorQuery, filters: Query) -> Page:
+    if query.tenant is None:
+        with in_house():
+            return await find(filters)
+    if query.reason is None:
+        raise ValidationFailed(details={"reason": "Say why: the organisation sees it in its own log."})
+    async with visiting(query.tenant, query.reason):
+        return await find(filters)

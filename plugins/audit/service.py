@@ -1,57 +1,121 @@
-"""The rules of the audit log: what an entry holds and how it is written."""
+"""The rules of the audit log: what an entry holds, how it is written, how entries are found."""
 
 from __future__ import annotations
 
-from pydantic_core import to_jsonable_python
+import re
+import secrets
+from contextlib import nullcontext
+from dataclasses import replace
+from datetime import UTC
+from typing import Any
 
-from host.sdk import Action, Records
+from uuid_utils.compat import uuid7
+
+from host.sdk import Action, Page, Query, Records, ValidationFailed, in_house, redacted_text
 
 from .models import Entry
+from .plain import plain, text
+from .sealing import seal_soon
+from .signing import chain_key, commitment, mac
+
+SHOWN = (
+    *("id", "at", "actor_kind", "actor_id", "actor_label", "user_id", "is_operator", "action", "resource_type"),
+    *("resource_id", "before", "after", "outcome", "reason", "address", "user_agent", "request_id", "erased"),
+    *("position", "hash"),
+)
 
 ENTRIES = Records(
     Entry,
+    fields=SHOWN,
     filters={
+        "actor": "actor_label:exact",
         "actor_id": "exact",
+        "actor_kind": "exact",
+        "user_id": "exact",
         "action": "pattern",
         "resource_type": "exact",
         "resource_id": "exact",
-        "outcome": "exact",
+        "outcome": "in",
+        "request_id": "exact",
         "from": "at:gte",
         "to": "at:lt",
     },
     sorts=("at",),
     default_sort="-at",
+    full_text=True,
 )
 
+_KNOWN = {
+    "outcome": ("succeeded", "denied", "failed"),
+    "actor_kind": ("user", "api_key", "job", "system", "anonymous"),
+}
+_LONG_QUESTION = 20  # characters; a longer one narrows enough by itself
+_BETWEEN_WORDS = re.compile(r"[\x00-/:-@\[-`{-\x7f]+")
 _LENGTHS = {name: field.max_length for name, field in Entry._meta.fields_map.items() if hasattr(field, "max_length")}
 
 
 async def write(action: Action) -> None:
-    """Write the entry of an action, with one insert, in the transaction the action is part of.
+    """Write the signed entry of an action, with one insert, in the transaction the action is part of.
 
-    What happens outside every tenant (a sign-in, say) has no log to go to yet and is left out.
+    What happens outside every tenant (a sign-in, say) is written into the house's own log.
     """
-    if action.tenant_id is None:
-        return
+    with in_house() if action.tenant_id is None else nullcontext():
+        values = _values(action)
+        values["salt"] = secrets.token_hex(16)
+        values["mac"] = mac(chain_key(), values, commitment(values))
+        await ENTRIES.insert(**values)
+    await seal_soon(action.tenant_id, action.at)
+
+
+async def find(query: Query, **where: object) -> Page:
+    """A page of entries; raises as `Records.page` does."""
+    return await ENTRIES.page(narrowed(query), **where)
+
+
+def narrowed(query: Query) -> Query:
+    """The same question, checked, with what else must be true of its answers, so that the index of words finds them.
+
+    Raises:
+        ValidationFailed: a filter has a value that no entry can have.
+    """
+    filters = dict(query.filters)
+    for name, known in _KNOWN.items():
+        if wrong := set(str(filters.get(name) or known[0]).split(",")) - set(known):
+            raise ValidationFailed(details={name: f"{sorted(wrong)[0]!r} is none of {', '.join(known)}"})
+    action = str(filters.get("action", ""))
+    implied = [str(filters.get("actor", "")), action.removesuffix("*") if action.endswith(".*") else ""]
+    implied += [outcome] if (outcome := str(filters.get("outcome", ""))) in _KNOWN["outcome"] else []
+    words = [word for each in implied for word in _BETWEEN_WORDS.split(each) if word.isascii() and word.isalnum()]
+    asked = str(filters.get("q", ""))
+    if not words or words == ["succeeded"] or len(asked) > _LONG_QUESTION:
+        return query
+    return replace(query, filters={**filters, "q": " ".join([asked, *words[:8]])})
+
+
+def _values(action: Action) -> dict[str, Any]:
     origin = action.origin
-    await ENTRIES.insert(
-        at=action.at,
-        actor_kind=origin.actor.kind,
-        actor_id=origin.actor.id,
-        before=to_jsonable_python(action.before, fallback=str),
-        after=to_jsonable_python(action.after, fallback=str),
+    actor = origin.actor
+    return {
+        "id": uuid7(),
+        "at": action.at.astimezone(UTC),
+        "actor_kind": actor.kind,
+        "actor_id": actor.id,
+        "user_id": actor.user_id,
+        "is_operator": actor.is_operator,
+        "before": plain(action.before),
+        "after": plain(action.after),
         **{
-            name: text[: _LENGTHS[name]]  # whatever a client sends must not undo what it did
-            for name, text in {
-                "actor_label": origin.actor.label,
+            name: text(said, _LENGTHS[name])  # whatever a client sends must not undo what it did
+            for name, said in {
+                "actor_label": actor.label,
                 "action": action.name,
                 "resource_type": action.resource_type,
                 "resource_id": action.resource_id,
                 "outcome": action.outcome,
-                "reason": action.reason,
+                "reason": redacted_text(action.reason, _LENGTHS["reason"]) if action.reason else "",
                 "address": origin.address,
                 "user_agent": origin.user_agent,
                 "request_id": origin.request_id,
             }.items()
         },
-    )
+    }

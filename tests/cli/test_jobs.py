@@ -20,7 +20,7 @@ async def change(job_id: str, state: JobState) -> None:
 def job(tenantry, request: pytest.FixtureRequest) -> str:
     """The job that every new tenant leaves behind, queued."""
     slug = tenantry("tenant", "create", f"jobs {uuid4().hex[:8]}")["slug"]
-    return tenantry("jobs", "list", "--tenant", slug)[0]["id"]
+    return tenantry("jobs", "list", "--tenant", slug, "--plugin", "host")[0]["id"]
 
 
 def test_jobs_when_listed_then_can_be_narrowed_down(tenantry, job: str) -> None:
@@ -58,3 +58,16 @@ def test_failed_jobs_when_all_are_retried_then_are_queued_again(tenantry, job: s
 
 def test_retry_when_nothing_is_named_then_asks_which(tenantry) -> None:
     assert "--all-failed" in tenantry("jobs", "retry", code=1)["fix"]
+
+
+def test_task_when_paused_then_its_jobs_wait_with_the_reason_until_it_is_resumed(tenantry, job: str) -> None:
+    assert tenantry("jobs", "pause", "host.nothing", "--reason", "x", code=1)["code"] == "NOT_FOUND"
+    assert tenantry("jobs", "resume", "host.tenant_created", code=1)["code"] == "CONFLICT"
+    assert tenantry("jobs", "pause", "host.tenant_created", "--reason", "too many at once")["parked"] >= 1
+    shown = tenantry("jobs", "show", job)
+    assert (shown["state"], shown["error"]) == ("parked", "paused by an operator: too many at once")
+    [row] = [row for row in tenantry("jobs", "tasks") if row["task"] == "host.tenant_created"]
+    assert row["paused"] == "too many at once"
+    assert "parked" in row["jobs"]
+    assert tenantry("jobs", "resume", "host.tenant_created")["queued"] >= 1
+    assert tenantry("jobs", "show", job)["state"] == "queued"

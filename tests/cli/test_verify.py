@@ -41,7 +41,7 @@ async def break_a_wall() -> None:
         if house.services.database.dialect == "postgres":
             sql = "ALTER TABLE memberships DISABLE ROW LEVEL SECURITY"
         else:
-            triggers = "SELECT name FROM sqlite_master WHERE type = 'trigger' ORDER BY name"
+            triggers = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'wall%' ORDER BY name"
             sql = f'DROP TRIGGER "{(await house.services.database.fetch(triggers))[0]["name"]}"'
         async with house.services.database.owner() as client:
             await client.execute_script(sql)

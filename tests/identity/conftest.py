@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
+from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from pydantic import SecretStr
 from host.contracts import Action, Actor, Event, Origin
 from host.data.database import Database
 from host.data.transactions import Transactions
+from host.instruments import Meter
 from host.limits.rates import Bucket
 from host.origin import acting
 from host.services import Services, offering
@@ -61,6 +63,7 @@ class House:
         given = dict.fromkeys([each.name for each in fields(Services)])
         transactions = Transactions(self.database, self._tell, _jobs_for, self._store, self._nothing, self._touch)
         given |= {"settings": self.settings, "database": self.database, "rates": self.rates}
+        given |= {"metering": SimpleNamespace(meter=Meter())}
         return Services(**cast(Any, given | {"transactions": transactions}))
 
     @contextmanager

@@ -12,8 +12,8 @@ from joserfc import jwt
 from joserfc.jwk import OctKey
 
 from host.errors import TokenExpired, Unauthenticated
-from host.identity import tokens
 from host.identity.tokens import AccessTokens, parse_refresh_token, refresh_token
+from host.keys import derived
 
 SECRET = "s" * 40
 
@@ -47,7 +47,7 @@ def test_access_token_when_forged_then_refused() -> None:
     good = make(maker)
     header, payload, signature = good.split(".")
     unsigned = "eyJhbGciOiJub25lIiwidHlwIjoiYXQrand0In0"
-    key = OctKey.import_key(tokens.derived(SECRET, "access token"))
+    key = OctKey.import_key(derived(SECRET, "access token"))
     other_use = jwt.encode({"alg": "HS256", "typ": "JWT"}, jwt.decode(good, key).claims, key)
     bad = [
         make(AccessTokens("t" * 40, timedelta(minutes=15))),
@@ -79,7 +79,3 @@ def test_refresh_token_when_another_secret_salt_or_generation_then_not_genuine()
     assert not token.is_genuine("t" * 40, "salt")
     assert not token.is_genuine(SECRET, "pepper")
     assert refresh_token(SECRET, session, 7, "salt") != refresh_token(SECRET, session, 8, "salt")
-
-
-def test_keys_when_derived_then_one_of_its_own_for_each_purpose() -> None:
-    assert tokens.derived(SECRET, "access token") != tokens.derived(SECRET, "refresh token")

@@ -74,9 +74,9 @@ class Yard:
         """The job as it is on record."""
         return await Job.get(id=job_id)
 
-    async def may_run(self, tenant_id: UUID | None, plugin: str) -> Decision:
+    async def may_run(self, tenant_id: UUID | None, task: str) -> Decision:
         """Yes, unless the test switched the plugin off."""
-        reason = self.off.get(plugin, "")
+        reason = self.off.get(task.partition(".")[0], "")
         return Decision(allowed=not reason, reason=reason)
 
     async def facts_of(self, tenant_id: UUID) -> TenantFacts | None:

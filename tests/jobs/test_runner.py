@@ -68,6 +68,7 @@ async def test_run_when_task_fails_then_tried_again_with_growing_waits_until_kep
         job = await yard.job(job_id)
         waits.append((job.run_at - before).total_seconds())
         yard.clock.ahead += timedelta(minutes=1)
+        await yard.ledger.wake()
     assert 7.5 <= waits[0] <= 12.6
     assert 15 <= waits[1] <= 25.1
     assert (job.state, job.attempts) == (JobState.FAILED, 3)
@@ -108,7 +109,7 @@ async def test_run_when_task_postpones_then_later_and_no_try_is_lost(yard: Yard)
     for _ in range(3):
         assert await yard.runner().drain() == 1
         yard.clock.ahead += timedelta(minutes=6)
-    assert ((await yard.job(job_id)).state, (await yard.job(job_id)).attempts) == (JobState.QUEUED, 0)
+    assert ((await yard.job(job_id)).state, (await yard.job(job_id)).attempts) == (JobState.SCHEDULED, 0)
 
 
 async def test_run_when_task_takes_too_long_then_cancelled_and_tried_again(yard: Yard) -> None:

@@ -63,7 +63,8 @@ def test_server_when_killed_over_and_over_then_everything_acknowledged_is_there_
     audited: dict[str, int] = {}
     cursor = ""
     while cursor is not None:
-        path = "/audit/entries?action=projects.tasks.create&limit=100" + (f"&cursor={cursor}" if cursor else "")
+        path = "/audit/entries?action=projects.tasks.create&outcome=succeeded&limit=100"
+        path += f"&cursor={cursor}" if cursor else ""
         page = ada.client.get(path).json()
         for entry in page["data"]:
             audited[entry["resource_id"]] = audited.get(entry["resource_id"], 0) + 1

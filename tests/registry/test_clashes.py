@@ -42,9 +42,9 @@ def model(name: str, table: str) -> str:
             'both declare the limit "aa.things"',
         ),
         (
-            returning("register_metrics", "Metric('things', 'x', (), handler)"),
-            returning("register_metrics", "Metric('things', 'x', (), handler)"),
-            'both declare the metric "things"',
+            returning("register_metrics", "Metric('tenantry_aa_bb_total', 'counter', 'x')"),
+            returning("register_metrics", "Metric('tenantry_aa_bb_total', 'counter', 'x')"),
+            'both declare the metric "tenantry_aa_bb_total"',
         ),
         (
             "from shared_settings import S\n@hookimpl\ndef register_settings(): return S",

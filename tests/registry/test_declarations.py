@@ -93,7 +93,7 @@ def test_load_when_everything_is_declared_then_catalog_holds_it_with_owners(tree
         @hookimpl
         def register_health_checks(): return [HealthCheck("disk", handler)]
         @hookimpl
-        def register_metrics(): return [Metric("notes_kept", "x", ("kind",), number)]
+        def register_metrics(): return [Metric("tenantry_notes_kept", "gauge", "x", ("kind",), number)]
         """,
         extra='permissions = ["notes.notes.read"]',
     )
@@ -115,7 +115,7 @@ def test_load_when_everything_is_declared_then_catalog_holds_it_with_owners(tree
     assert catalog.listeners == {"notes.NoteKept": (("notes", handler),), "absent.Thing": (("notes", handler),)}
     assert [(owner, item.name) for owner, item in catalog.commands] == [("notes", "count")]
     assert [item.name for _, item in catalog.health_checks] == ["disk"]
-    assert [item.name for _, item in catalog.metrics] == ["notes_kept"]
+    assert [item.name for _, item in catalog.metrics] == ["tenantry_notes_kept"]
 
 
 def test_load_when_several_plugins_hear_an_event_then_all_are_kept_in_load_order(tree):

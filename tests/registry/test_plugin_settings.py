@@ -13,6 +13,7 @@ TOML = Path("plugins.toml")
 class Server(BaseModel):
     host: str = "localhost"
     port: int = 25
+    key: SecretStr | None = None
 
 
 class Settings(BaseModel):
@@ -84,6 +85,16 @@ def test_read_when_secret_is_in_the_file_then_refused_without_showing_it():
     assert (
         said == "plugins.toml: [mail.settings]: password: is a secret; remove it here and set TENANTRY_MAIL__PASSWORD"
     )
+
+
+def test_read_when_secret_is_in_a_table_of_the_file_then_refused_and_its_variable_taken():
+    said = complaint({"sender": "x", "server": {"host": "mx", "key": "hush"}})
+    assert said == (
+        "plugins.toml: [mail.settings]: server.key: is a secret; remove it here and set TENANTRY_MAIL__SERVER__KEY"
+    )
+    key = taken({"server": {"host": "mx"}}, TENANTRY_MAIL__SERVER__KEY="hush").server.key
+    assert key is not None
+    assert key.get_secret_value() == "hush"
 
 
 @pytest.mark.parametrize(("table", "env"), [({"a": 1}, {}), ({}, {"TENANTRY_MAIL__A": "1"})])

@@ -7,6 +7,10 @@ def returning(hook: str, items: str, before: str = "") -> str:
     return f"{before}\n@hookimpl\ndef {hook}(): return [{items}]\n"
 
 
+def metric(arguments: str) -> str:
+    return returning("register_metrics", f"Metric({arguments})")
+
+
 def route(rest: str, path: str = "/x", name: str = "x.get") -> str:
     return returning("register_routes", f"Route('GET', '{path}', handler, '{name}', 'x', {rest})")
 
@@ -60,8 +64,18 @@ def route(rest: str, path: str = "/x", name: str = "x.get") -> str:
         (returning("register_tasks", "Task('Do it', handler, 'x')"), "must be one lower-case word"),
         (returning("register_tasks", "Task('sweep', print, 'x')"), "run must be `async def`"),
         (returning("register_tasks", "Task('sweep', handler, 'x', tries=0)"), "tries at least 1"),
-        (returning("register_metrics", "Metric('a-b', 'x', (), handler)"), "name and labels must be lower-case words"),
-        (returning("register_metrics", "Metric('ab', 'x', (), print)"), "must be `async def`"),
+        (metric("'tenantry_aa_a-b_total', 'counter', 'x'"), "name and labels must be lower-case words"),
+        (metric("'tenantry_things_total', 'counter', 'x'"), 'the name must begin with "tenantry_aa_"'),
+        (metric("'tenantry_aa_things', 'meter', 'x'"), "its kind must be"),
+        (metric("'tenantry_aa_things', 'counter', 'x'"), "a counter's name, and no other, ends in _total"),
+        (metric("'tenantry_aa_total', 'gauge', 'x', (), handler"), "a counter's name, and no other, ends in _total"),
+        (metric("'tenantry_aa_things_count', 'histogram', 'x'"), "its ending has a meaning of its own"),
+        (metric("'tenantry_aa_total', 'counter', 'x', ('job',)"), "the label job is Prometheus' own"),
+        (metric("'tenantry_aa_total', 'counter', 'x', ('kind', 'kind')"), "a label appears twice"),
+        (metric("'tenantry_aa_things', 'gauge', 'x'"), "a gauge, and nothing else, has a function `read`"),
+        (metric("'tenantry_aa_total', 'counter', 'x', (), handler"), "a gauge, and nothing else, has a function"),
+        (metric("'tenantry_aa_things', 'gauge', 'x', (), print"), "must be `async def`"),
+        (metric("'tenantry_aa_seconds', 'histogram', 'x', buckets=(2, 1)"), "its buckets must be given, and rise"),
         (
             returning("register_health_checks", "HealthCheck('ab', print)"),
             'health check "ab": its function must be `async def`',

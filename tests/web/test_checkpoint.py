@@ -119,3 +119,10 @@ async def test_api_keys_when_guessed_then_the_guesser_runs_into_the_rate_of_stra
         ]
         assert statuses == [200, 401, 401, 401, 401, 429, 429]
         assert (await both.stranger.get("/api/v1/tenant", headers=good)).status_code == 200
+
+
+async def test_signed_routes_when_called_often_then_not_held_to_the_rate_of_strangers(house_settings: Settings) -> None:
+    rates = house_settings.rates.model_copy(update={"public": "2/minute", "signed": "4/minute"})
+    async with TestHouse.open(house_settings.model_copy(update={"rates": rates})) as house, house.client() as service:
+        answers = [await service.post("/api/v1/mail/webhooks/sendgrid", content=b"[]") for _ in range(5)]
+    assert [answer.status_code for answer in answers] == [404, 404, 404, 404, 429]  # no such account here

@@ -87,8 +87,13 @@ async def test_entries_when_the_deed_is_undone_then_there_is_none(acme: Client) 
     await make_project(acme, "Kept")
     await acme.ask("POST", "/tasks/bulk-status", 404, json={"ids": [str(uuid4())], "status": "done"})
     await acme.ask("POST", "/projects", 409, json={"name": "Clash", "slug": "kept"})
-    names = [entry["after"].get("name") for entry in await acme.ask("GET", "/audit/entries?action=projects.*")]
-    assert names == ["Kept"]
+    done = await acme.ask("GET", "/audit/entries?action=projects.*&outcome=succeeded")
+    assert [entry["after"]["name"] for entry in done] == ["Kept"]
+    tried = await acme.ask("GET", "/audit/entries?action=projects.*&outcome=failed")
+    assert [(entry["action"], entry["after"]) for entry in tried] == [
+        ("projects.projects.create", {}),
+        ("projects.tasks.update", {}),
+    ]
 
 
 async def test_entries_when_asked_by_others_then_hidden(neighbours: Neighbours) -> None:

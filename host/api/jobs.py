@@ -1,0 +1,183 @@
+"""`/jobs`: an organisation's background work: what became of it, again, or called off.
+
+There is no page of HTML: signing in here means a bearer token, which a browser does not send with a link, and a cookie
+for one page would be a second way in. This, `tenantry jobs` and the dashboards show the same facts.
+
+What is shown of a job's arguments and error follows `host.redaction`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+from host.contracts import Page
+from host.data import cursors
+from host.errors import Conflict, NotFound
+from host.jobs import search
+from host.jobs.ledger import FINAL
+from host.jobs.models import Job, JobState
+from host.redaction import redacted, redacted_text
+from host.services import services, unit_of_work
+from host.web.routes import Routes
+from tenants.context import bind, current
+
+routes = Routes()
+Text = Annotated[str, StringConstraints(max_length=200)]
+_AGAIN = (JobState.FAILED, JobState.CANCELLED)
+_DONE = {"retry": "run again", "cancel": "called off"}
+_OPEN = tuple(state for state in JobState if state not in FINAL)
+
+
+class JobQuery(BaseModel):
+    """Which jobs to list, the newest first. `search`: part of the task's name or the error, or a job's id."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=False)
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
+    cursor: Annotated[str, StringConstraints(max_length=1000)] | None = None
+    state: JobState | None = None
+    task: Text = ""
+    plugin: Text = ""
+    since: AwareDatetime | None = Field(default=None, alias="from")
+    before: AwareDatetime | None = Field(default=None, alias="to")
+    search: Text = ""
+
+
+class JobSummary(BaseModel):
+    """A job in a list. progress: 0..1. tries: how often it is tried in all; 0 while its task is not loaded here."""
+
+    id: UUID
+    task: str
+    plugin: str
+    summary: str
+    state: JobState
+    priority: int
+    attempts: int
+    tries: int
+    progress: float
+    error: str
+    run_at: datetime
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class JobDetails(JobSummary):
+    """Everything that is shown of a job. request_id, started_by: the request it comes from, and the person behind."""
+
+    arguments: dict[str, Any]
+    worker: str | None
+    request_id: str
+    started_by: UUID | None
+
+
+@routes.get(
+    "/jobs", name="jobs.list", summary="Background work", permission="tenant.jobs.read", returns=JobSummary
+)  # fmt: skip
+async def list_jobs(query: JobQuery) -> Page:
+    """The organisation's jobs, the newest first."""
+    return await page_of(query, current(), JobSummary)
+
+
+@routes.get(
+    "/jobs/<uuid:job_id>", name="jobs.read", summary="One job", permission="tenant.jobs.read", returns=JobDetails
+)  # fmt: skip
+async def read_job(job_id: UUID) -> JobDetails:
+    """One job with its arguments, of which secrets, links and tokens are not shown."""
+    return JobDetails(**facts_of(await _own(job_id)))
+
+
+@routes.post(
+    "/jobs/<uuid:job_id>/retry", name="jobs.retry", summary="Run it again", permission="tenant.jobs.update",
+    returns=JobDetails,
+)  # fmt: skip
+async def retry_job(job_id: UUID) -> JobDetails:
+    """Run a failed or cancelled job again, with all its tries; 409 in any other state."""
+    return JobDetails(**facts_of(await again(await _own(job_id))))
+
+
+@routes.post(
+    "/jobs/<uuid:job_id>/cancel", name="jobs.cancel", summary="Call it off", permission="tenant.jobs.update",
+    returns=JobDetails,
+)  # fmt: skip
+async def cancel_job(job_id: UUID) -> JobDetails:
+    """Call a job off; a running one is interrupted at its worker's next sign of life; 409 when it has ended."""
+    return JobDetails(**facts_of(await called_off(await _own(job_id))))
+
+
+async def page_of(query: JobQuery, tenant_id: UUID | None, kind: type[JobSummary]) -> Page:
+    """The jobs asked for, of one organisation or (None) of all, each as `kind` shows it."""
+    wanted = search.Wanted(
+        tenant_id, query.state, query.task, query.plugin, query.since, query.before, query.search.strip()
+    )
+    key, scope = services().database.cursor_key, (kind.__name__, *wanted.scope)
+    after = UUID(str(cursors.decode(key, scope, query.cursor)[0])) if query.cursor else None
+    found = list(await search.page(wanted, query.limit + 1, after))
+    more, page = len(found) > query.limit, found[: query.limit]
+    rows = [kind(**facts_of(job, whole=False)) for job in page]
+    return Page(rows, query.limit, cursors.encode(key, scope, [str(page[-1].id)]) if more else None)
+
+
+async def _own(job_id: UUID) -> Job:
+    job = await Job.get_or_none(id=job_id, tenant_id=current())
+    if job is None:
+        raise NotFound
+    return job
+
+
+async def again(job: Job) -> Job:
+    """Run a failed or cancelled job again; recorded in its tenant.
+
+    Raises:
+        Conflict: it is in another state.
+    """
+    return await _changed(job, "retry", _AGAIN, services().ledger.retry)
+
+
+async def called_off(job: Job) -> Job:
+    """Call a job off; recorded in its tenant.
+
+    Raises:
+        Conflict: it has ended.
+    """
+    return await _changed(job, "cancel", _OPEN, services().ledger.cancel)
+
+
+async def _changed(
+    job: Job, verb: str, allowed: tuple[JobState, ...], change: Callable[[UUID], Awaitable[bool]]
+) -> Job:
+    """The job as it is afterwards; the change and its record are one transaction."""
+    done = False
+    with bind(job.tenant_id):
+        async with unit_of_work() as work:
+            done = job.state in allowed and await change(job.id)
+            if done:
+                before = {"state": job.state.value, "task": job.task}
+                work.record(f"tenant.jobs.{verb}", "job", job.id, before=before)
+    fresh = await Job.get_or_none(id=job.id)
+    if fresh is None:
+        raise NotFound
+    if not done:
+        state = fresh.state.value
+        raise Conflict(f"A job that is {state} cannot be {_DONE[verb]}.", details={"state": state})
+    return fresh
+
+
+def facts_of(job: Job, *, whole: bool = True) -> dict[str, Any]:
+    """What is shown; `whole`: with the arguments, which cost some reading."""
+    task = services().tasks.get(job.task)
+    shown = ("id", "task", "plugin", "tenant_id", "state", "priority", "attempts", "progress", "worker")
+    times = ("run_at", "created_at", "started_at", "finished_at")
+    return {
+        **{name: getattr(job, name) for name in (*shown, *times)},
+        "summary": task.summary if task else "",
+        "tries": job.tries or (task.tries if task else 0),
+        "error": redacted_text(job.error, 4000),
+        "arguments": redacted(job.arguments) if whole else {},
+        "request_id": job.origin.get("request_id", ""),
+        "started_by": job.origin.get("user_id"),
+    }

@@ -1,0 +1,168 @@
+"""`/operator/jobs`: everybody's background work, and tasks held back, for operators of the deployment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+from host.api.jobs import JobDetails, JobQuery, JobSummary, again, called_off, facts_of, page_of
+from host.contracts import Page, Task
+from host.errors import Conflict, NotFound
+from host.jobs.models import Job
+from host.jobs.pauses import Pause, counts_by_task
+from host.origin import actor
+from host.services import services, unit_of_work
+from host.web.routes import Routes
+
+routes = Routes()
+
+
+class OperatorJobQuery(JobQuery):
+    """Which jobs of the deployment to list; `tenant_id` narrows it down to one organisation."""
+
+    tenant_id: UUID | None = None
+
+
+class Pausing(BaseModel):
+    """Why the task is held back; it is shown with every job that waits."""
+
+    model_config = ConfigDict(extra="forbid")
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+
+
+class OperatorJobSummary(JobSummary):
+    """A job in an operator's list; `tenant_id` is null for the deployment's own."""
+
+    tenant_id: UUID | None
+
+
+class OperatorJob(JobDetails):
+    """Everything that is shown to an operator of a job."""
+
+    tenant_id: UUID | None
+
+
+class Paused(BaseModel):
+    """Why a task is held back, by whom and since when."""
+
+    reason: str
+    by: str
+    at: datetime
+
+
+class TaskSummary(BaseModel):
+    """A task, and how many of its jobs are on record in each state. every: seconds, for one on a schedule."""
+
+    task: str
+    plugin: str
+    summary: str
+    every: float | None
+    paused: Paused | None
+    jobs: dict[str, int]
+
+
+@routes.get(
+    "/operator/jobs", name="operator.jobs.list", summary="All background work", operator=True, needs_tenant=False,
+    returns=OperatorJobSummary,
+)  # fmt: skip
+async def list_all_jobs(query: OperatorJobQuery) -> Page:
+    """Every job of the deployment, the newest first."""
+    return await page_of(query, query.tenant_id, OperatorJobSummary)
+
+
+@routes.get(
+    "/operator/jobs/tasks", name="operator.tasks.list", summary="Tasks and their jobs", operator=True,
+    needs_tenant=False, returns=list[TaskSummary],
+)  # fmt: skip
+async def list_tasks() -> list[TaskSummary]:
+    """Every task that is loaded or on record, with its jobs by state and whether it is held back."""
+    counts, paused, tasks = await counts_by_task(), await services().pauses.all(), services().tasks
+    return [
+        _task(name, tasks.get(name), counts.get(name, {}), paused.get(name))
+        for name in sorted({*tasks, *counts, *paused})
+    ]
+
+
+@routes.get(
+    "/operator/jobs/<uuid:job_id>", name="operator.jobs.read", summary="One job", operator=True, needs_tenant=False,
+    returns=OperatorJob,
+)  # fmt: skip
+async def read_any_job(job_id: UUID) -> OperatorJob:
+    """One job of any organisation, redacted as its own people see it."""
+    return OperatorJob(**facts_of(await _any(job_id)))
+
+
+@routes.post(
+    "/operator/jobs/<uuid:job_id>/retry", name="operator.jobs.retry", summary="Run it again", operator=True,
+    needs_tenant=False, returns=OperatorJob,
+)  # fmt: skip
+async def retry_any_job(job_id: UUID) -> OperatorJob:
+    """Run a failed or cancelled job again; the organisation's records say that an operator did."""
+    return OperatorJob(**facts_of(await again(await _any(job_id))))
+
+
+@routes.post(
+    "/operator/jobs/<uuid:job_id>/cancel", name="operator.jobs.cancel", summary="Call it off", operator=True,
+    needs_tenant=False, returns=OperatorJob,
+)  # fmt: skip
+async def cancel_any_job(job_id: UUID) -> OperatorJob:
+    """Call a job off; the organisation's records say that an operator did."""
+    return OperatorJob(**facts_of(await called_off(await _any(job_id))))
+
+
+@routes.post(
+    "/operator/jobs/tasks/<task>/pause", name="operator.tasks.pause", summary="Hold a task back", operator=True,
+    needs_tenant=False, returns=TaskSummary,
+)  # fmt: skip
+async def pause_task(task: str, body: Pausing) -> TaskSummary:
+    """Park the task's jobs everywhere within seconds, new ones too, until it is resumed; running ones may finish."""
+    if task not in services().tasks:
+        raise NotFound("No plugin loaded here has such a task.")
+    async with unit_of_work() as work:
+        parked = await services().pauses.pause(task, body.reason, actor().label)
+        work.record("operator.tasks.pause", "task", task, after={"reason": body.reason, "parked": parked})
+    return await _summary(task)
+
+
+@routes.post(
+    "/operator/jobs/tasks/<task>/resume", name="operator.tasks.resume", summary="Let a task run", operator=True,
+    needs_tenant=False, returns=TaskSummary,
+)  # fmt: skip
+async def resume_task(task: str) -> TaskSummary:
+    """Let a task's jobs run again, those that were parked meanwhile too."""
+    async with unit_of_work() as work:
+        queued = await services().pauses.resume(task)
+        if queued is not None:
+            work.record("operator.tasks.resume", "task", task, after={"queued": queued})
+    if queued is None:
+        if task not in services().tasks:
+            raise NotFound("No plugin loaded here has such a task.")
+        raise Conflict("This task is not paused.")
+    return await _summary(task)
+
+
+async def _any(job_id: UUID) -> Job:
+    job = await Job.get_or_none(id=job_id)
+    if job is None:
+        raise NotFound
+    return job
+
+
+async def _summary(name: str) -> TaskSummary:
+    counts, paused = await counts_by_task(name), await services().pauses.all()
+    return _task(name, services().tasks.get(name), counts.get(name, {}), paused.get(name))
+
+
+def _task(name: str, task: Task | None, jobs: Mapping[str, int], paused: Pause | None) -> TaskSummary:
+    return TaskSummary(
+        task=name,
+        plugin=name.partition(".")[0],
+        summary=task.summary if task else "",
+        every=task.every.total_seconds() if task and task.every else None,
+        paused=Paused(reason=paused.reason, by=paused.by, at=paused.at) if paused else None,
+        jobs=dict(jobs),
+    )

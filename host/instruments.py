@@ -1,0 +1,250 @@
+"""Instruments: counters and histograms as this process has moved them since they were last sent to the house's sums.
+
+Counting is two dictionary look-ups and an addition, in the loop's own thread: cheap enough for every request, and done
+inside transactions and out of them. Where nothing is bound, as in a test of one part, nothing is counted.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Awaitable, Coroutine, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from time import perf_counter
+from types import TracebackType
+from typing import Any, Protocol, TypeVar
+from uuid import UUID
+
+from host.contracts import DURATIONS, Metric
+from host.origin import standing
+
+REST = "other"
+"""The label of everything that has no series of its own: of what is too much, and of tenants that are not among the
+most active."""
+
+TENANT = "tenant"
+"""The label that is filled in with the bound tenant's slug."""
+
+Labels = tuple[str, ...]
+T = TypeVar("T")
+
+
+class Ongoing(Protocol):
+    """A request that is being answered."""
+
+    operation: str
+
+
+class Counter:
+    """Numbers that only rise, by label values; what has not been sent yet."""
+
+    def __init__(self, metric: Metric) -> None:
+        self.metric = metric
+        self._labels = metric.labels
+        self._most = metric.most
+        self._rest = (REST,) * len(metric.labels)
+        self._moved: dict[Labels, float] = {}
+
+    def add(self, labels: Labels, amount: float = 1) -> None:
+        """Add to the series with these label values, in the order declared."""
+        moved = self._moved
+        if labels in moved:
+            moved[labels] += amount
+        elif len(moved) < self._most:
+            moved[labels] = amount
+        else:
+            moved[self._rest] = moved.get(self._rest, 0) + amount
+
+    def take(self) -> Mapping[Labels, float]:
+        """What has moved since the last time."""
+        moved, self._moved = self._moved, {}
+        return moved
+
+
+@dataclass(slots=True)
+class Spread:
+    """What a histogram has seen: how many in each bucket (the last: above every bound), and their sum."""
+
+    counts: list[int]
+    sum: float = 0.0
+
+
+class Histogram:
+    """Observations sorted into buckets, by label values; what has not been sent yet."""
+
+    def __init__(self, metric: Metric) -> None:
+        self.metric = metric
+        self._most = metric.most
+        self._rest = (REST,) * len(metric.labels)
+        self._bounds = metric.buckets
+        self._moved: dict[Labels, Spread] = {}
+
+    def observe(self, labels: Labels, value: float) -> None:
+        """Sort one value into the series with these label values."""
+        spread = self._moved.get(labels)
+        if spread is None:
+            if len(self._moved) >= self._most:
+                labels = self._rest
+            spread = self._moved.setdefault(labels, Spread([0] * (len(self._bounds) + 1)))
+        spread.counts[bisect_left(self._bounds, value)] += 1
+        spread.sum += value
+
+    async def time(self, labels: Labels, work: Awaitable[T]) -> T:
+        """Await something, and sort in how many seconds it took, whatever came of it."""
+        began = perf_counter()
+        try:
+            return await work
+        finally:
+            self.observe(labels, perf_counter() - began)
+
+    def take(self) -> Mapping[Labels, Spread]:
+        """What has moved since the last time."""
+        moved, self._moved = self._moved, {}
+        return moved
+
+
+@dataclass(slots=True)
+class TenantUse:
+    """What one tenant's requests came to in this process: by outcome, and sorted by how long they took (seconds)."""
+
+    slug: str
+    succeeded: int = 0
+    refused: int = 0
+    failed: int = 0
+    spread: Spread = field(default_factory=lambda: Spread([0] * (len(DURATIONS) + 1)))
+
+
+class Meter:
+    """The instruments of one application in one process; made by `host.app` of everything that is declared.
+
+    Attributes:
+        ongoing: the requests that are being answered.
+    """
+
+    def __init__(self, metrics: Sequence[Metric] = ()) -> None:
+        self.metrics = {metric.name: metric for metric in metrics}
+        self.counters = {each.name: Counter(each) for each in metrics if each.kind == "counter"}
+        self.histograms = {each.name: Histogram(each) for each in metrics if each.kind == "histogram"}
+        self.ongoing: set[Ongoing] = set()
+        self._use: dict[tuple[date, UUID], TenantUse] = {}
+
+    def count(self, name: str, amount: float, labels: Mapping[str, str]) -> None:
+        """As the function `count`."""
+        counter = self.counters.get(name)
+        if counter is None:
+            raise self._unknown(name, "counter")
+        if amount < 0:
+            raise ValueError(f"{name}: a counter only rises; what also falls is a gauge")
+        counter.add(_values(counter.metric, labels), amount)
+
+    def observe(self, name: str, value: float, labels: Mapping[str, str]) -> None:
+        """As the function `observe`."""
+        histogram = self.histograms.get(name)
+        if histogram is None:
+            raise self._unknown(name, "histogram")
+        histogram.observe(_values(histogram.metric, labels), value)
+
+    def served(self, tenant_id: UUID, slug: str, status: int, seconds: float) -> None:
+        """Note one answered request of a tenant."""
+        key = (datetime.now(UTC).date(), tenant_id)
+        use = self._use.get(key)
+        if use is None:
+            use = self._use[key] = TenantUse(slug)
+        if status < 400:
+            use.succeeded += 1
+        elif status < 500:
+            use.refused += 1
+        else:
+            use.failed += 1
+        use.spread.counts[bisect_left(DURATIONS, seconds)] += 1
+        use.spread.sum += seconds
+
+    def take_use(self) -> Mapping[tuple[date, UUID], TenantUse]:
+        """What tenants' requests came to since the last time, by day (UTC) and tenant."""
+        use, self._use = self._use, {}
+        return use
+
+    def _unknown(self, name: str, kind: str) -> LookupError:
+        declared = self.metrics.get(name)
+        if declared is None:
+            return LookupError(f"no loaded plugin declares the metric {name!r}: return it from register_metrics")
+        return LookupError(f"the metric {name!r} is a {declared.kind}, not a {kind}")
+
+
+_bound: ContextVar[Meter | None] = ContextVar("meter", default=None)
+
+
+def meter() -> Meter | None:
+    """The instruments of the application that handles this request, job or command; None outside all of them."""
+    return _bound.get()
+
+
+class measuring:  # noqa: N801 - a context manager used like a function; one made of a generator costs thrice as much
+    """Bind an application's instruments for the block."""
+
+    __slots__ = ("_meter", "_token")
+
+    def __init__(self, with_meter: Meter) -> None:
+        self._meter = with_meter
+
+    def __enter__(self) -> None:
+        self._token = _bound.set(self._meter)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        _bound.reset(self._token)
+
+
+def count(name: str, amount: float = 1, /, **labels: str) -> None:
+    """Add to a counter that was declared in `register_metrics`.
+
+    labels: exactly those declared, but for `tenant`; words out of a small set, never ids or what strangers write.
+
+    Raises:
+        LookupError: it is not declared, or a label is not or is missing.
+        ValueError: amount is negative.
+    """
+    bound = _bound.get()
+    if bound is not None:
+        bound.count(name, amount, labels)
+
+
+def observe(name: str, value: float, /, **labels: str) -> None:
+    """Let a histogram that was declared in `register_metrics` see a value: seconds, bytes, as its name says.
+
+    labels: as for `count`.
+
+    Raises:
+        LookupError: it is not declared, or a label is not or is missing.
+    """
+    bound = _bound.get()
+    if bound is not None:
+        bound.observe(name, value, labels)
+
+
+def timed(name: str, labels: Labels, work: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
+    """Let a histogram see how many seconds something takes; labels in the order declared. The short way of the host."""
+    bound = _bound.get()
+    histogram = bound.histograms.get(name) if bound is not None else None
+    return work if histogram is None else histogram.time(labels, work)
+
+
+def tally(name: str, *labels: str) -> None:
+    """Add one to a counter; labels in the order declared. The short way of the host."""
+    bound = _bound.get()
+    counter = bound.counters.get(name) if bound is not None else None
+    if counter is not None:
+        counter.add(labels)
+
+
+def _values(metric: Metric, given: Mapping[str, str]) -> Labels:
+    declared = metric.labels
+    if len(given) == len(declared):
+        try:
+            return tuple([given[label] for label in declared])
+        except KeyError:
+            pass
+    elif TENANT in declared and TENANT not in given and len(given) == len(declared) - 1:
+        facts = standing().facts
+        return _values(metric, {**given, TENANT: facts.slug if facts is not None else REST})
+    raise LookupError(f"the metric {metric.name!r} has the labels {declared!r}, not {tuple(given)!r}")

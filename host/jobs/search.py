@@ -1,0 +1,61 @@
+"""Search: jobs on record, the newest first, page by page, for people who look after them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from tortoise.expressions import Q
+from tortoise.queryset import QuerySet
+
+from host.jobs.models import Job, JobState
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which jobs. None and "" leave a condition out; `tenant_id` None means every tenant's and nobody's.
+
+    task: "<plugin>.<name>". since, before: when it was accepted, the first included. text: part of the task's name or
+    of the error, in either case; or a job's id. Arguments are not searched: what is not shown must not be found.
+    """
+
+    tenant_id: UUID | None = None
+    state: JobState | None = None
+    task: str = ""
+    plugin: str = ""
+    since: datetime | None = None
+    before: datetime | None = None
+    text: str = ""
+
+    @property
+    def scope(self) -> tuple[str, ...]:
+        """What a cursor of this search is good for."""
+        return ("jobs", *(str(getattr(self, name) or "") for name in self.__slots__))
+
+
+async def page(wanted: Wanted, limit: int, after: UUID | None = None) -> Sequence[Job]:
+    """At most `limit` jobs, the newest first, that come behind the job `after`."""
+    found = _matching(wanted)
+    if after is not None:
+        found = found.filter(id__lt=after)
+    return await found.order_by("-id").limit(limit)
+
+
+def _matching(wanted: Wanted) -> QuerySet[Job]:
+    exact = {
+        "tenant_id": wanted.tenant_id,
+        "state": wanted.state,
+        "task": wanted.task or None,
+        "plugin": wanted.plugin or None,
+        "created_at__gte": wanted.since,
+        "created_at__lt": wanted.before,
+    }
+    found = Job.filter(**{name: value for name, value in exact.items() if value is not None})
+    if not wanted.text:
+        return found
+    try:
+        return found.filter(id=UUID(wanted.text))
+    except ValueError:
+        return found.filter(Q(task__icontains=wanted.text) | Q(error__icontains=wanted.text))

@@ -1,0 +1,88 @@
+"""What of an action's values enters the log: plain, small, without secrets, and the same when it is read again.
+
+The rule. A secret never enters: a value marked as one (pydantic's `SecretStr`, `SecretBytes`), whatever goes by a name
+that speaks of one (password, token, secret, api_key, ...), raw bytes, and text that looks like a token, a key or a link
+with one. Neither does what would not fit: text after 1,000 characters, more than 100 items, deeper than 6 levels.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from datetime import date
+from functools import lru_cache
+from itertools import islice
+from typing import Any
+from uuid import UUID
+
+from pydantic import SecretBytes, SecretStr
+from pydantic_core import to_jsonable_python
+
+from host.sdk import HIDDEN, is_secret, redacted_text
+
+LONGEST_TEXT, MOST_ITEMS, DEEPEST, MOST_BYTES = 1000, 100, 6, 32_000
+_HARMLESS = re.compile(r"(?:[^\s:=/]{1,19}\s+)*[^\s:=/]{0,19}")  # words too short for tokens, no link, no pair
+_SCHEME = re.compile(r"bearer|basic", re.IGNORECASE)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_SECRET_TEXT = re.compile(r"\btk_[a-z2-7]{20,}")  # our own API keys
+_EXACT = 2.0**63
+_hides = lru_cache(4096)(is_secret)
+
+
+def plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values as JSON says them; what secrets stood there is hidden."""
+    budget = [MOST_BYTES]
+    return {text(str(name), 200): _plain(each, str(name), 1, budget) for name, each in _some(values)}
+
+
+def text(value: str, longest: int) -> str:
+    """Text that any database can hold: no control characters, no half surrogates, not too long."""
+    cut = value[:longest]
+    return cut if cut.isprintable() else _CONTROL.sub(" ", cut)
+
+
+def _some(values: Mapping[Any, Any]) -> list[tuple[Any, Any]]:
+    items = list(islice(values.items(), MOST_ITEMS))
+    return items if len(values) <= MOST_ITEMS else [*items, ("…", f"{len(values) - MOST_ITEMS} more")]
+
+
+def _plain(value: Any, name: str, depth: int, budget: list[int]) -> Any:
+    if value is None or isinstance(value, bool):
+        return value
+    if _hides(name) or isinstance(value, (SecretStr, SecretBytes, bytes, bytearray, memoryview)):
+        return HIDDEN
+    if isinstance(value, str):
+        return _text(str(value), budget)
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, date):  # a datetime is one, too
+        return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, int):
+        return int(value) if -_EXACT <= value < _EXACT else str(value)
+    if isinstance(value, float):
+        return _number(value)
+    if depth > DEEPEST:
+        return HIDDEN
+    if isinstance(value, Mapping):
+        return {text(str(key), 200): _plain(each, str(key), depth + 1, budget) for key, each in _some(value)}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        items = [_plain(each, name, depth + 1, budget) for each in islice(value, MOST_ITEMS)]
+        return [*items, f"… {len(value) - MOST_ITEMS} more"] if len(value) > MOST_ITEMS else items
+    return _plain(to_jsonable_python(value, fallback=str), name, depth + 1, budget)
+
+
+def _text(value: str, budget: list[int]) -> str:
+    budget[0] -= min(len(value), LONGEST_TEXT)
+    if budget[0] < 0:
+        return "…"
+    if not _HARMLESS.fullmatch(value) or _SCHEME.search(value):
+        value = _SECRET_TEXT.sub(HIDDEN, redacted_text(value, LONGEST_TEXT))
+    return text(value, LONGEST_TEXT + 1)
+
+
+def _number(value: float) -> float | int | None:
+    """As databases give it back: they know no -0.0, no NaN, and write 1e16 with all its digits."""
+    if not math.isfinite(value):
+        return None
+    return int(value) if value.is_integer() and 1e15 <= abs(value) < _EXACT else value + 0.0

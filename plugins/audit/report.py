@@ -1,0 +1,85 @@
+"""The report: who did how much of what in a stretch of time, and what an auditor asks for first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+
+from tortoise.expressions import Q
+from tortoise.functions import Count
+from tortoise.queryset import QuerySet
+
+from host.sdk import Row, ValidationFailed
+
+from .models import Entry
+
+LONGEST = timedelta(days=366)
+USUAL = timedelta(days=30)
+MOST = 100  # lines of each part
+SECTIONS: Mapping[str, tuple[str, ...]] = {
+    "access_changes": ("tenant.members.", "tenant.roles.", "tenant.invitations.", "tenant.api_keys.", "auth."),
+    "plugin_changes": ("tenant.plugins.",),
+    "plan_changes": ("tenant.plan.", "tenant.limits.", "tenant.tenant."),
+}
+"""Parts that list single entries, by how their actions begin."""
+
+_LINE = ("id", "at", "actor_kind", "actor_id", "actor_label", "action", "resource_type", "resource_id", "outcome")
+_LINE_FIELDS = (*_LINE, "before", "after", "reason")
+
+
+async def report(start: datetime | None, end: datetime | None) -> dict[str, Any]:
+    """The bound tenant's report; the last 30 days where nothing else is said.
+
+    Returns:
+        `from` and `to` (UTC), `entries` (how many), `by_outcome`, `by_actor`, `by_action`, `by_day` (every day, also
+        empty ones), the parts named in `SECTIONS`, and `refused`; the newest and the most first, 100 of each at most.
+
+    Raises:
+        ValidationFailed: `end` is not after `start`, or more than 366 days lie between them.
+    """
+    until = _utc(end) if end else datetime.now(UTC)
+    since = _utc(start) if start else until - USUAL
+    if not timedelta(0) < until - since <= LONGEST:
+        raise ValidationFailed(details={"from": f"must be before `to`, by {LONGEST.days} days at most"})
+    found = Entry.filter(at__gte=since, at__lt=until)
+    outcomes = {row["outcome"]: row["entries"] for row in await _counted(found, "outcome")}
+    done = found.filter(outcome="succeeded")
+    changes = {name: await _lines(done.filter(_begins(prefixes))) for name, prefixes in SECTIONS.items()}
+    return {
+        "from": since,
+        "to": until,
+        "entries": sum(outcomes.values()),
+        "by_outcome": outcomes,
+        "by_actor": await _counted(found, "actor_kind", "actor_id", "actor_label"),
+        "by_action": await _counted(found, "action"),
+        "by_day": await _by_day(since, until),
+        **changes,
+        "refused": await _lines(found.filter(outcome__in=["denied", "failed"])),
+    }
+
+
+async def _counted(found: QuerySet[Entry], *fields: str) -> list[Row]:
+    grouped = found.annotate(entries=Count("id")).group_by(*fields).order_by("-entries", *fields).limit(MOST)
+    return [dict(row) for row in await grouped.values(*fields, "entries")]
+
+
+async def _lines(found: QuerySet[Entry]) -> list[Row]:
+    return [dict(row) for row in await found.order_by("-at", "-id").limit(MOST).values(*_LINE_FIELDS)]
+
+
+async def _by_day(since: datetime, until: datetime) -> list[Row]:
+    days, begin = [], since
+    while begin < until:
+        end = min(until, datetime.combine(begin.date() + timedelta(days=1), time(), UTC))
+        days.append({"day": begin.date(), "entries": await Entry.filter(at__gte=begin, at__lt=end).count()})
+        begin = end
+    return days
+
+
+def _begins(prefixes: tuple[str, ...]) -> Q:
+    return Q(*(Q(action__startswith=prefix) for prefix in prefixes), join_type="OR")
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -1,0 +1,56 @@
+"""Background work: sealing entries, removing those whose time is over, erasing a person's data."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from uuid import UUID
+
+from host.sdk import Task, TenantMissing, in_house, tenant, unit_of_work
+
+from . import erasure, retention, sealing
+
+
+async def seal() -> None:
+    """Seal the bound tenant's entries, or the house's own; those are looked through for old ones as well."""
+    if not await _in_a_log(sealing.seal):
+        with in_house():
+            await retention.prune()
+
+
+async def prune() -> None:
+    """Remove entries of the bound tenant that are older than its plan keeps them."""
+    await sealing.seal()
+    await retention.prune()
+
+
+async def erase(user_id: UUID) -> None:
+    """Erase a person's data from the log of the bound tenant, or from the house's own."""
+    erased = 0
+
+    async def run() -> None:
+        nonlocal erased
+        erased = await erasure.erase(user_id)
+
+    await _in_a_log(run)
+    async with unit_of_work() as work:
+        work.record("audit.erasures.finish", "user", user_id, after={"entries": erased})
+
+
+async def _in_a_log(run: Callable[[], Awaitable[object]]) -> bool:
+    """Run it in the bound tenant, or where none is bound in the house; whether a tenant was."""
+    try:
+        await tenant()
+    except TenantMissing:
+        with in_house():
+            await run()
+        return False
+    await run()
+    return True
+
+
+TASKS = (
+    Task("seal", seal, "Seal entries of the audit log", timeout=3600, tries=10, every=timedelta(hours=1)),
+    Task("prune", prune, "Remove entries that are too old for the plan", timeout=3600, every=timedelta(days=1)),
+    Task("erase", erase, "Erase a person's data from the audit log", timeout=3600, tries=10),
+)

@@ -1,0 +1,225 @@
+"""Verification: reads the whole chain again and names the first entry that is not as it was sealed."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from operator import itemgetter
+from typing import Literal
+from uuid import UUID
+
+from host.sdk import Query, Row
+
+from . import checkpoints
+from .checkpoints import Head
+from .models import Entry
+from .sealing import WHOLE, head_of_chain
+from .signing import PERSONAL, chain_key, commitment, link, mac, proof, same
+
+CHUNK = 1000  # entries in memory at a time
+_OR_ELSE = "the deployment's secret is another one by now (TENANTRY_AUDIT__CHAIN_OR_ELSE takes the former)"
+_STORED_SOON = timedelta(minutes=5)  # how long after sealing the checkpoint may take to be stored
+
+Kind = Literal["altered", "removed", "inserted", "reordered", "cut off", "head altered", "checkpoint"]
+Progress = Callable[[int], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The first thing that is wrong: where, and what it means. `entry_id` is None where no entry is left to name."""
+
+    kind: Kind
+    position: int | None
+    entry_id: UUID | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of a verification.
+
+    checked: entries read. first, last: the positions between which the chain was looked at. unsealed: entries that are
+    signed and wait for their place. go_on_after: where it stopped for lack of time; None when it came to the end.
+    """
+
+    checked: int = 0
+    first: int = 0
+    last: int = 0
+    unsealed: int = 0
+    finding: Finding | None = None
+    go_on_after: int | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was found."""
+        return self.finding is None
+
+
+@dataclass(slots=True)
+class _Walk:
+    """Goes along the chain: the position it has come to, and the hash there."""
+
+    key: bytes
+    position: int
+    hash: str
+    checked: int = 0
+    known: dict[int, str] = field(default_factory=dict)  # position -> the hash that it must have
+
+    def step(self, row: Row) -> Finding | None:
+        """The next entry: what is wrong with it, or None and the walk is behind it."""
+        position, wanted = row["position"], self.position + 1
+        if position != wanted:
+            return _removed(wanted)
+        own = row["mac"] or ""
+        signed = _is_signed(self.key, row)
+        here = link(self.key, self.hash, position, own)
+        if not signed or here != row["hash"]:
+            return _wrong(row, signed, here == row["hash"])
+        if self.known.get(position, here) != here:
+            text = f"the entries before position {position} were cut off and others sealed: a checkpoint knows better"
+            return Finding("cut off", position, row["id"], text)
+        self.position, self.hash = position, here
+        self.checked += 1
+        return None
+
+
+def _is_signed(key: bytes, row: Row) -> bool:
+    """Whether an entry is what was signed when it was written; of an erased one, that it was the house that did it."""
+    if row["mac"] is None:
+        return False
+    erased = row["erased"]
+    if erased is None:
+        return row["salt"] is not None and mac(key, row, commitment(row)) == row["mac"]
+    committed, proved = erased[:64], erased[64:]
+    is_empty = not (row["salt"] or any(row[name] for name in PERSONAL))
+    genuine = same(proved, proof(key, row["id"], committed))
+    return is_empty and genuine and same(mac(key, row, committed), row["mac"])
+
+
+def _wrong(row: Row, signed: bool, linked: bool) -> Finding:
+    where = f"the entry {row['id']} at position {row['position']}"
+    if linked:
+        return Finding("altered", row["position"], row["id"], f"{where} was altered after it was written")
+    if signed:
+        return Finding("reordered", row["position"], row["id"], f"{where} was sealed at another position")
+    return Finding("inserted", row["position"], row["id"], f"{where} was not written by this house")
+
+
+async def verify(
+    *, outside: Sequence[Head] = (), after: int = 0, seconds: float = math.inf, told: Progress | None = None
+) -> Verdict:
+    """Verify the bound tenant's chain, from where it is kept on, and the entries that wait to be sealed.
+
+    outside: further checkpoints, such as copies that are kept elsewhere. after: begin behind this position, taking its
+    hash for granted. seconds: stop after so many, and say where. told: hears now and then how many were checked.
+
+    Raises:
+        Unavailable: database or storage are away.
+    """
+    key = chain_key()
+    checkpoint, head = await checkpoints.stored(), await head_of_chain()
+    doubt = _doubt(key, head, checkpoint, outside)
+    heads = [each for each in (head, checkpoint, *outside) if each is not None and each.is_genuine(key)]
+    begin = heads[0] if heads else None
+    verdict = Verdict()
+    if begin is not None:
+        walk = _Walk(key, begin.pruned_position, begin.pruned_hash)
+        walk.known = {each.position: each.hash for each in heads}
+        if after > walk.position:
+            from_here = await WHOLE.find(position=after)
+            if from_here is None:
+                return Verdict(first=after, finding=_removed(after))
+            walk.position, walk.hash = after, from_here["hash"]
+        verdict = await _along(walk, max(each.position for each in heads), time.monotonic() + seconds, told)
+        if not verdict.ok and await _pruned_since(begin):  # by the house itself: begin anew, where entries are kept now
+            return await verify(outside=outside, seconds=seconds, told=told)
+    if verdict.ok and verdict.go_on_after is None:
+        verdict = replace(verdict, finding=doubt)
+        verdict = await _waiting(key, verdict) if verdict.ok else verdict
+    return verdict
+
+
+async def _along(walk: _Walk, end: int, deadline: float, told: Progress | None) -> Verdict:
+    first = walk.position + 1
+
+    def verdict(finding: Finding | None = None, go_on_after: int | None = None) -> Verdict:
+        return Verdict(walk.checked, first, walk.position, finding=finding, go_on_after=go_on_after)
+
+    coming = asyncio.ensure_future(_sealed(walk.position, end))
+    try:
+        while walk.position < end:
+            if time.monotonic() > deadline:
+                return verdict(go_on_after=walk.position)
+            rows = await coming
+            coming = asyncio.ensure_future(_sealed(walk.position + CHUNK, end))  # while these are looked at
+            await asyncio.sleep(0)
+            for row in rows:
+                if finding := walk.step(row):
+                    return verdict(finding)
+            if not rows:
+                more = await Entry.filter(position__gt=walk.position).exists()
+                return verdict(_removed(walk.position + 1) if more else _cut_off(walk.position + 1, end))
+            if told is not None:
+                await told(walk.checked)
+    finally:
+        coming.cancel()
+        await asyncio.gather(coming, return_exceptions=True)
+    beyond = await Entry.filter(position__gt=end).order_by("position").first().values_list("id", "position")
+    now = await head_of_chain()  # after the question before it: what was sealed meanwhile is behind this head
+    if beyond is not None and (now is None or beyond[1] > now.position):
+        text = f"the entry {beyond[0]} at position {beyond[1]} stands behind the end of the chain"
+        return verdict(Finding("inserted", beyond[1], beyond[0], text))
+    return verdict()
+
+
+async def _sealed(after: int, end: int) -> list[Row]:
+    """The entries at the next `CHUNK` positions after this one, in order."""
+    query = Query(filters={"after": after, "until": min(end, after + CHUNK)})
+    rows = [row async for chunk in WHOLE.chunks(query, CHUNK + 1) for row in chunk]
+    return sorted(rows, key=itemgetter("position"))
+
+
+async def _waiting(key: bytes, verdict: Verdict) -> Verdict:
+    """The entries that wait to be sealed: each must be signed, but for those older than the chain."""
+    count, chained = 0, verdict.last > 0
+    async for rows in WHOLE.chunks(Query(), CHUNK, position=None):
+        for row in rows:
+            if (row["mac"] is not None or chained) and not _is_signed(key, row):
+                text = f"the entry {row['id']}, which waits to be sealed, was altered or not written by this house"
+                return replace(verdict, unsealed=count, finding=Finding("inserted", None, row["id"], text))
+            count += 1
+    return replace(verdict, unsealed=count)
+
+
+async def _pruned_since(begin: Head) -> bool:
+    head = await head_of_chain()
+    return head is not None and head.pruned_position > begin.pruned_position
+
+
+def _doubt(key: bytes, head: Head | None, checkpoint: Head | None, outside: Sequence[Head]) -> Finding | None:
+    """What is wrong with the heads themselves; told when no entry can be named."""
+    if any(not each.is_genuine(key) for each in outside):
+        return Finding("checkpoint", None, None, "the checkpoint given was not signed for this log")
+    if checkpoint is not None and not checkpoint.is_genuine(key):
+        return Finding("checkpoint", None, None, f"the stored checkpoint was altered, or {_OR_ELSE}")
+    if head is None:
+        gone = checkpoint is not None or outside
+        return Finding("head altered", None, None, "the head of the chain is gone from the table") if gone else None
+    if not head.is_genuine(key):
+        return Finding("head altered", None, None, f"the head of the chain was altered, or {_OR_ELSE}")
+    if checkpoint is None and datetime.now(UTC) - head.sealed_at > _STORED_SOON:
+        return Finding("checkpoint", None, None, "the checkpoint outside the database is gone")
+    return None
+
+
+def _removed(position: int) -> Finding:
+    return Finding("removed", position, None, f"the entry at position {position} was removed")
+
+
+def _cut_off(position: int, end: int) -> Finding:
+    text = f"the newest sealed entries, from position {position} to {end}, were cut off"
+    return Finding("cut off", position, None, text)

@@ -1,0 +1,1 @@
+"""Mail that arrives once and within the plan: accepted, queued, rendered, delivered, retried, and what became of it."""

@@ -1,0 +1,100 @@
+"""E-mail addresses: read from what people write, checked, and written for a header."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Annotated
+
+from email_validator import EmailNotValidError, validate_email
+from pydantic import AfterValidator, Field
+
+LONGEST = 254
+"""Characters of an address (RFC 3696 erratum 1690)."""
+
+LONGEST_NAME = 200
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""What ends a line or is no text; never in a header (RFC 5322 section 2.2)."""
+
+_ANGLED = re.compile(r"(?P<name>.*?)<(?P<email>[^<>]*)>", re.DOTALL)
+_ENCODED_WORD = re.compile(r"=\?[^?\s]*\?[bq]\?", re.IGNORECASE)  # RFC 2047
+_PHRASE = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ \-\x80-\U0010ffff]*")  # atoms: needs no quotation marks
+_QUOTED = re.compile(r'"(?P<inner>(?:[^"\\]|\\.)*)"')
+_SPECIAL = re.compile(r'[",;:@<>\\\[\]]')  # in a name, these need quotation marks
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A mailbox: `name` for people, may be ""; `email` with its domain in lower case and IDNA's ASCII form.
+
+    `str()` is what a header shows before RFC 2047 encoding, and what `parse_address` reads back to an equal Address.
+    """
+
+    name: str
+    email: str
+
+    @property
+    def needs_smtputf8(self) -> bool:
+        """Whether the part before the @ leaves ASCII, which only some servers take (RFC 6531)."""
+        return not self.email.isascii()
+
+    def __str__(self) -> str:
+        return f"{phrase(self.name)} <{self.email}>" if self.name else self.email
+
+
+def phrase(name: str) -> str:
+    """A name as it stands before `<`: in quotation marks where RFC 5322 section 3.2.4 wants them."""
+    if _PHRASE.fullmatch(name):
+        return name
+    return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def parse_address(text: str) -> Address:
+    """One address: `ada@example.com`, `Ada <ada@example.com>` or `"Lovelace, Ada" <ada@example.com>`.
+
+    Raises:
+        ValueError: it is none, or more than one, or could break out of a header; a sentence for people.
+    """
+    if len(text) > LONGEST + 2 * LONGEST_NAME:
+        raise ValueError("The address is too long.")
+    if CONTROL.search(text):
+        raise ValueError("An address is one line, without control characters.")
+    angled = _ANGLED.fullmatch(text.strip())
+    name, email = (_name(angled["name"].strip()), angled["email"]) if angled else ("", text)
+    return Address(name, _email(email.strip()))
+
+
+def _name(written: str) -> str:
+    quoted = _QUOTED.fullmatch(written)
+    if quoted:
+        written = re.sub(r"\\(.)", r"\1", quoted["inner"]).strip()
+    elif special := _SPECIAL.search(written):
+        raise ValueError(f"Give one address; a name with {special[0]} in it stands in quotation marks.")
+    if _ENCODED_WORD.search(written):
+        raise ValueError("Write the name itself, not as an encoded word (RFC 2047).")
+    if len(written) > LONGEST_NAME:
+        raise ValueError(f"The name before the address has {LONGEST_NAME} characters at most.")
+    return written
+
+
+def _email(written: str) -> str:
+    # Bound, so that the library's work on what is far too long stays small.
+    if len(written) > LONGEST:
+        raise ValueError(f"An address has {LONGEST} characters at most.")
+    try:
+        found = validate_email(written, check_deliverability=False, strict=True)
+    except EmailNotValidError as error:
+        raise ValueError(str(error)) from None
+    email = f"{found.local_part}@{found.ascii_domain}"
+    if len(email.encode()) > LONGEST:
+        raise ValueError(f"An address has {LONGEST} characters at most.")
+    return email
+
+
+AddressText = Annotated[
+    str,
+    AfterValidator(lambda text: str(parse_address(text))),
+    Field(description="`ada@example.com` or `Ada Lovelace <ada@example.com>`", max_length=LONGEST + 2 * LONGEST_NAME),
+]
+"""An address in a body, as text: checked, and written in the one form."""

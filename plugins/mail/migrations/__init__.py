@@ -1,0 +1,1 @@
+"""Tables of mail, step by step; append-only."""

@@ -1,0 +1,38 @@
+"""Subscription: what the owner of an address has said about getting a category of mail."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from tortoise import fields
+
+from host.sdk import TenantModel
+
+EVERYTHING = "*"
+"""Stands for every category without a row of its own."""
+
+
+class Source(StrEnum):
+    """one_click: the mail program's own button (RFC 8058). page: our page. provider: the provider's feedback.
+    settings: somebody of the tenant, through the API."""
+
+    ONE_CLICK = "one_click"
+    PAGE = "page"
+    PROVIDER = "provider"
+    SETTINGS = "settings"
+
+
+class Subscription(TenantModel):
+    """An address and a category; without a row, an address gets every category."""
+
+    address = fields.CharField(max_length=254)
+    category = fields.CharField(max_length=63)
+    subscribed = fields.BooleanField()
+    since = fields.DatetimeField()
+    source = fields.CharEnumField(Source, max_length=20)
+    created_at = fields.DatetimeField(auto_now_add=True)
+    updated_at = fields.DatetimeField(auto_now=True)
+
+    class Meta:
+        table = "mail_subscriptions"
+        unique_together = (("tenant_id", "address", "category"),)

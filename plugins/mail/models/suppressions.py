@@ -1,0 +1,37 @@
+"""Suppression: an address that a tenant sends no mail to, and why."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from tortoise import fields
+from tortoise.indexes import Index
+
+from host.sdk import TenantModel
+
+
+class Reason(StrEnum):
+    """bounce: it does not exist. complaint: its owner called our mail spam. manual: somebody of the tenant said so."""
+
+    BOUNCE = "bounce"
+    COMPLAINT = "complaint"
+    MANUAL = "manual"
+
+
+class Suppression(TenantModel):
+    """One address, lower case, once per tenant; the first reason stays."""
+
+    address = fields.CharField(max_length=254)
+    reason = fields.CharEnumField(Reason, max_length=20)
+    detail = fields.CharField(max_length=500, default="")
+    message_id = fields.UUIDField(null=True)  # the message that brought it about; may be gone by now
+    created_by = fields.UUIDField(null=True)  # null: the provider's feedback did it
+    created_at = fields.DatetimeField(auto_now_add=True)
+
+    class Meta:
+        table = "mail_suppressions"
+        unique_together = (("tenant_id", "address"),)
+        indexes = (
+            Index(fields=("tenant_id", "created_at", "id")),
+            Index(fields=("tenant_id", "reason", "created_at", "id")),
+        )

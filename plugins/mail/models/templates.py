@@ -1,0 +1,50 @@
+"""Template, TemplateVersion: what a tenant has written in place of our templates, or beside them."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from tortoise import fields
+from tortoise.indexes import Index
+
+from host.sdk import TenantModel
+
+
+class Template(TenantModel):
+    """A name that a tenant has written for, in one locale or several.
+
+    in_force: locale -> number of the TemplateVersion that counts there; empty once deleted. version: the number of the
+    latest change of any kind, so that a number never comes twice.
+    """
+
+    name = fields.CharField(max_length=63)
+    in_force: fields.Field[dict[str, int]] = fields.JSONField(default=dict)
+    version = fields.IntField(default=1)
+    created_at = fields.DatetimeField(auto_now_add=True)
+    updated_at = fields.DatetimeField(auto_now=True)
+
+    class Meta:
+        table = "mail_templates"
+        unique_together = (("tenant_id", "name"),)
+        indexes = (Index(fields=("tenant_id", "created_at", "id")),)
+
+
+class TemplateVersion(TenantModel):
+    """What was written once; never changes. Either mjml or html; variables: {name, summary, example, required} each."""
+
+    template: fields.ForeignKeyRelation[Template] = fields.ForeignKeyField("mail.Template", related_name=False)
+    template_id: UUID
+    number = fields.IntField()
+    locale = fields.CharField(max_length=35)
+    subject = fields.TextField()
+    mjml = fields.TextField(default="")
+    html = fields.TextField(default="")
+    text = fields.TextField(default="")
+    variables: fields.Field[list[dict[str, Any]]] = fields.JSONField(default=list)
+    created_by = fields.UUIDField(null=True)  # null: written by a job or a command
+    created_at = fields.DatetimeField(auto_now_add=True)
+
+    class Meta:
+        table = "mail_template_versions"
+        unique_together = (("tenant_id", "template_id", "number"),)

@@ -1,0 +1,97 @@
+"""What the mail plugin brings: its hook implementations and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import BaseModel
+
+from host.sdk import (
+    Command,
+    EventType,
+    HealthCheck,
+    Limit,
+    Metric,
+    Permission,
+    Route,
+    Subscription,
+    Task,
+    TenantModel,
+    hookimpl,
+)
+
+from . import commands, events, models, routes, settings, tasks
+from .providers import relay
+from .service import house, messages, senders, timeline
+
+
+@hookimpl
+def register_routes() -> Sequence[Route]:
+    return routes.ROUTES
+
+
+@hookimpl
+def register_models() -> Sequence[type[TenantModel]]:
+    return models.MODELS
+
+
+@hookimpl
+def register_settings() -> type[BaseModel]:
+    return settings.Settings
+
+
+@hookimpl
+def register_tenant_settings() -> type[BaseModel]:
+    return settings.TenantSettings
+
+
+@hookimpl
+def register_permissions() -> Sequence[Permission]:
+    return routes.PERMISSIONS
+
+
+@hookimpl
+def register_limits() -> Sequence[Limit]:
+    return (*messages.LIMITS, *senders.LIMITS)
+
+
+@hookimpl
+def register_tasks() -> Sequence[Task]:
+    return tasks.TASKS
+
+
+@hookimpl
+def register_events() -> Sequence[EventType]:
+    return events.EVENTS
+
+
+@hookimpl
+def register_listeners() -> Sequence[Subscription]:
+    return (
+        Subscription("host.UserRegistered", house.welcome),
+        Subscription("host.EmailVerificationRequested", house.verification),
+        Subscription("host.PasswordResetRequested", house.password_reset),
+        Subscription("host.PasswordChanged", house.password_changed),
+        Subscription("host.RegistrationRepeated", house.registration_repeated),
+        Subscription("host.InvitationCreated", house.invitation),
+    )
+
+
+@hookimpl
+def register_commands() -> Sequence[Command]:
+    return commands.COMMANDS
+
+
+@hookimpl
+def register_health_checks() -> Sequence[HealthCheck]:
+    return (HealthCheck("mail", house.check),)
+
+
+@hookimpl
+def register_metrics() -> Sequence[Metric]:
+    return (timeline.MESSAGES_TOTAL,)
+
+
+@hookimpl
+async def on_stop() -> None:
+    await relay.close_relays()

@@ -1,0 +1,170 @@
+"""The relay: providers in their order of failover; the deployment's, and those that tenants bring."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+from host.sdk import data_folder, kept, settings, unseal
+
+from ..models.senders import ProviderAccount
+from ..outgoing import Outgoing
+from ..settings import (
+    FileSettings,
+    MailgunSettings,
+    Pacing,
+    SendGridSettings,
+    SesSettings,
+    Settings,
+    SmtpSettings,
+)
+from .circuit import Busy
+from .contract import Away, Provider, Receipt, Refused
+from .lane import Lane
+
+OPEN_ACCOUNTS = 200
+"""Tenants' own relays that a process keeps open; the one longest unused goes first."""
+
+
+class Relay:
+    """Hands messages to the first provider that takes them. without: why it has none."""
+
+    def __init__(self, lanes: Sequence[Lane], *, without: str = "") -> None:
+        self.lanes = tuple(lanes)
+        self._without = without
+
+    async def deliver(self, outgoing: Outgoing) -> Receipt:
+        """Hand a message over. A provider that is away, or whose own settings are wrong, is passed over; a refusal of
+        an address or of the content is final, for the next provider would only be asked to break the same rule.
+
+        Raises:
+            Refused: of kind `address` or `content`; nothing was taken.
+            Away: no provider could take it; `tried` when one was asked, `wait` the shortest that one asks for.
+        """
+        reasons: list[str] = []
+        waits: list[timedelta] = []
+        tried = not self.lanes
+        for lane in self.lanes:
+            try:
+                return await lane.deliver(outgoing)
+            except Busy:
+                raise
+            except Away as away:
+                reasons.append(f"{lane.name}: {away.reason}")
+                tried = tried or away.tried
+                waits += [away.wait] if away.wait is not None else []
+            except Refused as refused:
+                if refused.kind != "provider":
+                    raise
+                reasons.append(f"{lane.name}: {refused}")
+                tried = True
+        raise Away("; ".join(reasons) or self._without, wait=min(waits, default=None), tried=tried)
+
+    async def check(self) -> str | None:
+        """None while a provider is well, else a sentence. Asks nobody: it tells what deliveries found."""
+        if not self.lanes or any(not lane.circuit.is_open for lane in self.lanes):
+            return None
+        return "; ".join(f"{lane.name} is left alone for a while: {lane.reason}" for lane in self.lanes)
+
+    async def ask(self) -> str | None:
+        """None when every provider could take messages now, else what is wrong with each that could not; asks them."""
+        found = [(lane.name, await lane.provider.check()) for lane in self.lanes]
+        return "; ".join(f"{name}: {wrong}" for name, wrong in found if wrong) or (self._without or None)
+
+    async def close(self) -> None:
+        """Close every provider."""
+        for lane in self.lanes:
+            await lane.close()
+
+
+class Relays:
+    """The relays of one application; `house` is the deployment's."""
+
+    def __init__(self) -> None:
+        chosen = settings(Settings)
+        self.house = Relay([_lane(getattr(chosen, name)) for name in chosen.providers])
+        self._tenants: OrderedDict[UUID, tuple[tuple[UUID, int], Relay]] = OrderedDict()
+
+    async def own(self, account: ProviderAccount) -> Relay:
+        """The relay of a tenant's own provider, kept until its settings change."""
+        state, known = (account.id, account.version), self._tenants.get(account.tenant_id)
+        if known is not None and known[0] == state:
+            self._tenants.move_to_end(account.tenant_id)
+            return known[1]
+        relay = own_relay(account)
+        self._tenants[account.tenant_id] = (state, relay)
+        self._tenants.move_to_end(account.tenant_id)
+        replaced = [known] if known else []
+        if len(self._tenants) > OPEN_ACCOUNTS:
+            replaced.append(self._tenants.popitem(last=False)[1])
+        for _, old in replaced:
+            await old.close()
+        return relay
+
+    async def close(self) -> None:
+        """Close them all."""
+        for relay in (self.house, *(relay for _, relay in self._tenants.values())):
+            await relay.close()
+
+
+def house_relay() -> Relay:
+    """The deployment's relay, for what the house itself has to say."""
+    return kept(Relays).house
+
+
+async def tenant_relay() -> Relay:
+    """What the bound tenant's mail leaves through: its own provider, else the deployment's."""
+    account = await ProviderAccount.first()
+    return house_relay() if account is None else await kept(Relays).own(account)
+
+
+async def close_relays() -> None:
+    """Close all connections of this application; for `on_stop`."""
+    await kept(Relays).close()
+
+
+def own_relay(account: ProviderAccount) -> Relay:
+    """A relay of the bound tenant's own provider alone."""
+    section: Pacing = getattr(settings(Settings), account.provider)
+    try:
+        secrets = json.loads(unseal(account.secrets))
+    except ValueError:
+        return Relay([], without="the secrets of your own provider cannot be read any more: set it again")
+    # Where its API is and how patient we are stay the deployment's; all else is the tenant's.
+    ours = section.model_dump(include={"endpoint", "timeout", "concurrency", "rate"})
+    own = type(section).model_validate({**ours, **account.settings, **secrets})
+    return Relay([_lane(own, public_only=not settings(Settings).allow_private_hosts)])
+
+
+def _lane(section: Pacing, *, public_only: bool = False) -> Lane:
+    return Lane(_provider(section, public_only), section)
+
+
+def _provider(section: Pacing, public_only: bool) -> Provider:
+    """The provider of a section; its module, and the library behind it, is imported only where it is used."""
+    match section:
+        case SmtpSettings():
+            from .smtp import SmtpProvider
+
+            return SmtpProvider(section, public_only=public_only)
+        case SendGridSettings():
+            from .sendgrid import SendGridProvider
+
+            return SendGridProvider(section)
+        case MailgunSettings():
+            from .mailgun import MailgunProvider
+
+            return MailgunProvider(section)
+        case SesSettings():
+            from .ses import SesProvider
+
+            return SesProvider(section)
+        case FileSettings():
+            from .file import FileProvider
+
+            return FileProvider(Path(section.folder) if section.folder else data_folder() / "outbox")
+    raise TypeError(f"there is no provider for {type(section).__name__}")

@@ -1,0 +1,183 @@
+"""The provider `smtp`: hands messages over to a mail server (RFC 5321), which carries them on."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import ssl
+
+from aiosmtplib import (
+    SMTP,
+    SMTPAuthenticationError,
+    SMTPDataError,
+    SMTPException,
+    SMTPNotSupported,
+    SMTPRecipientRefused,
+    SMTPRecipientsRefused,
+    SMTPResponseException,
+    SMTPSenderRefused,
+)
+
+from ..outgoing import Outgoing
+from ..settings import SmtpSettings
+from .contract import Away, Kind, Receipt, Refused, refuse_smtputf8, written
+from .public_hosts import connected
+from .smtp_connections import CLOSING, Connections, drop
+
+PORTS = {"starttls": 587, "tls": 465, "none": 25}
+
+_ENHANCED = re.compile(r"\s*([245]\.\d{1,3}\.\d{1,3})\s*")  # RFC 3463
+_QUEUED_AS = re.compile(r"\b(?:queued as|id=)\s*([\w.@<>-]{1,200})", re.IGNORECASE)
+
+
+class SmtpProvider:
+    """A mail server, over connections that are kept.
+
+    public_only: for a server that a tenant names; its address must then be public (see public_hosts.py).
+    """
+
+    name = "smtp"
+
+    def __init__(self, settings: SmtpSettings, *, public_only: bool = False) -> None:
+        self._settings = settings
+        self._public_only = public_only
+        self._port = settings.port or PORTS[settings.tls]
+        self._tls: ssl.SSLContext | None = None
+        self._connections = Connections(self._connect)
+
+    async def deliver(self, outgoing: Outgoing) -> Receipt:
+        """Hand it over. A 5xx answer is permanent and a 4xx one temporary, for each recipient by itself; 421 and a
+        lost connection are Away. Between the end of the message and its answer a lost connection leaves it open whether
+        it was taken: it is sent again then, with the same Message-ID."""
+        content = written(outgoing)
+        try:
+            async with self._connections.lent(lambda client: _begin(client, outgoing, len(content))) as client:
+                refused = await _recipients(client, outgoing)
+                answer = await client.data(content)
+        except (SMTPException, OSError) as error:
+            raise self._verdict(error) from error
+        queued = _QUEUED_AS.search(answer.message)
+        each = {one.recipient: _refused(one.code, one.message, "address") for one in refused}
+        return Receipt(self.name, queued[1] if queued else "", each)
+
+    async def check(self) -> str | None:
+        """Whether the server answers, with TLS and signed in as set."""
+        try:
+            async with self._connections.lent(SMTP.noop):
+                pass
+        except (SMTPException, OSError) as error:
+            return str(self._verdict(error))
+        except (Refused, Away) as error:
+            return str(error)
+        return None
+
+    async def close(self) -> None:
+        """Say goodbye."""
+        await self._connections.close()
+
+    async def _connect(self) -> SMTP:
+        settings = self._settings
+        if settings.tls != "none" and self._tls is None:
+            self._tls = await asyncio.to_thread(ssl.create_default_context, cafile=settings.ca_file or None)
+        reached = await connected(settings.host, self._port, settings.timeout) if self._public_only else None
+        client = SMTP(
+            hostname=settings.host,
+            port=None if reached else self._port,
+            sock=reached,
+            username=settings.username or None,
+            password=settings.password.get_secret_value() if settings.username else None,
+            local_hostname=socket.gethostname(),
+            timeout=settings.timeout,
+            use_tls=settings.tls == "tls",
+            start_tls=settings.tls == "starttls",
+            tls_context=self._tls,
+        )
+        try:
+            await client.connect()
+            if client.is_ehlo_or_helo_needed:
+                await client.ehlo()
+        except BaseException:
+            drop(client, client.transport)
+            if reached:
+                reached.close()
+            raise
+        return client
+
+    def _verdict(self, error: Exception) -> Refused | Away:
+        """What an error of the library means."""
+        where = f"{self._settings.host}:{self._port}"
+        if isinstance(error, SMTPRecipientsRefused):
+            return _all_refused(error.recipients)
+        if isinstance(error, SMTPResponseException):
+            return _answered(error, where)
+        cause = error if isinstance(error, ssl.SSLError) else error.__cause__
+        if isinstance(cause, ssl.SSLError):
+            return Refused(f"{where} has no TLS that can be trusted: {cause.reason}", permanent=True, kind="provider")
+        if isinstance(error, OSError):  # SMTPServerDisconnected, SMTPConnectError and SMTPTimeoutError are among these
+            return Away(f"{where} cannot be reached, or was lost: {error}")
+        if isinstance(error, SMTPNotSupported):
+            return Refused(str(error), permanent=True, kind="provider")
+        return Refused(f"{where}: {error}", permanent=True, kind="provider")
+
+
+async def _begin(client: SMTP, outgoing: Outgoing, size: int) -> None:
+    """MAIL, with the size where the server wants to know it (RFC 1870)."""
+    options = [f"SIZE={size}"] if client.supports_extension("size") else []
+    if outgoing.needs_smtputf8:
+        if not client.supports_extension("smtputf8"):
+            refuse_smtputf8(outgoing, "this server")
+        options.append("SMTPUTF8")
+    await client.mail(outgoing.sender.email, options=options, encoding="utf-8" if outgoing.needs_smtputf8 else "ascii")
+
+
+async def _recipients(client: SMTP, outgoing: Outgoing) -> list[SMTPRecipientRefused]:
+    """RCPT for each; those that were refused, which are not all."""
+    refused = []
+    for email in outgoing.recipients:
+        try:
+            await client.rcpt(email, encoding="utf-8" if outgoing.needs_smtputf8 else "ascii")
+        except SMTPRecipientRefused as error:
+            refused.append(error)
+            if error.code == CLOSING:
+                raise
+    if len(refused) == len(outgoing.recipients):
+        raise SMTPRecipientsRefused(refused)
+    return refused
+
+
+def _answered(error: SMTPResponseException, where: str) -> Refused | Away:
+    code, text = error.code, error.message
+    if isinstance(error, SMTPAuthenticationError):
+        if code < 500:
+            return Away(f"{where} cannot check the password now: {code} {text}")
+        return _refused(code, text, "provider", f"{where} refuses the username or password: ")
+    if isinstance(error, SMTPSenderRefused | SMTPDataError) and code not in (CLOSING, 503):
+        if code in (530, 535):
+            return _refused(code, text, "provider", f"{where} wants a username and password: ")
+        return _refused(code, text, "content" if code >= 500 else "provider")
+    return Away(f"{where}: {code} {text}")  # 421, a connection in the wrong state, no greeting
+
+
+def _all_refused(recipients: list[SMTPRecipientRefused]) -> Refused:
+    each = {one.recipient: _refused(one.code, one.message, "address") for one in recipients}
+    verdicts = list(each.values())
+    # One that may be taken later keeps the message alive; else what is said of the first stands for all.
+    verdict = next((one for one in verdicts if not one.permanent), verdicts[0])
+    return Refused(verdict.reason, permanent=verdict.permanent, kind=verdict.kind, code=verdict.code, recipients=each)
+
+
+def _refused(code: int, text: str, kind: Kind, about: str = "") -> Refused:
+    """A refusal with its code, the enhanced one too (RFC 3463) where the server gives it."""
+    enhanced = _ENHANCED.match(text)
+    permanent = code >= 500
+    if kind == "address" and permanent:
+        if code == 552:  # too many recipients, or a full mailbox: RFC 5321 section 4.5.3.1.10 has it tried again
+            permanent = False
+        elif code == 530 or (enhanced and enhanced[1].startswith("5.7")):
+            # A policy (no relaying, blocked) says nothing about the address; another provider may be allowed.
+            kind, permanent = "provider", False
+    plain = text[enhanced.end() :] if enhanced else text
+    shown = f"{code} {enhanced[1]}" if enhanced else str(code)
+    reason = about + plain.encode(errors="replace").decode()[:500]
+    return Refused(reason, permanent=permanent, kind=kind, code=shown)

@@ -1,0 +1,187 @@
+"""Library: the templates of the house, in folders: the plugin's own, and a deployment's that go before them.
+
+A folder holds `layout.mjml` with `layout.toml` (a table of texts per locale) and, for each template, a folder of its
+name: `template.toml` (summary, a subject per locale, the variables with an example each) and `<locale>.mjml` or
+`<locale>.html`, if wanted with the text beside it as `<locale>.txt`. A deployment's folder need only hold what is to be
+different.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from .compiled import CONTENT_PLACE, Compiled, Compiler, Layout, Source
+from .errors import TemplateRefused
+
+BUILT_IN = Path(__file__).parents[1] / "templates"
+LAST_RESORT = "en"
+
+KEPT = 1_000
+"""Templates of tenants that a process keeps compiled; the one longest unused goes first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """Something a template is given; optional: it does without."""
+
+    name: str
+    summary: str = ""
+    example: Any = None
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HouseTemplate:
+    """A template of the house in one locale."""
+
+    name: str
+    locale: str
+    origin: Literal["plugin", "deployment"]
+    summary: str
+    source: Source
+    variables: tuple[Variable, ...]
+
+    @property
+    def examples(self) -> dict[str, Any]:
+        """An example of every variable."""
+        return {variable.name: variable.example for variable in self.variables}
+
+
+def fallbacks(locale: str, default: str) -> Iterator[str]:
+    """Where to look for a locale, the nearest first: de-AT, de, the deployment's default, en; each once."""
+    chain = [locale] if locale else []
+    while "-" in locale:
+        locale = locale.rpartition("-")[0]
+        chain.append(locale)
+    yield from dict.fromkeys([*chain, default, LAST_RESORT])
+
+
+class Library:
+    """The templates of the house, and whatever was compiled, for one application.
+
+    folder: the deployment's. Files are read once: a changed one counts from the next start.
+
+    Raises:
+        TemplateRefused: a folder is not as it should be; the message names the file.
+    """
+
+    def __init__(self, folder: Path | None, default_locale: str) -> None:
+        self.default_locale = default_locale
+        self._compiler = Compiler()
+        self._compiled: OrderedDict[Hashable, Compiled] = OrderedDict()
+        self._layouts = _layouts(folder)
+        self._templates: dict[str, dict[str, HouseTemplate]] = {}
+        for origin, each in (("plugin", BUILT_IN), ("deployment", folder)):
+            for directory in sorted(each.iterdir()) if each is not None else ():
+                if directory.is_dir():
+                    self._read(directory, "plugin" if origin == "plugin" else "deployment")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the house has templates for."""
+        return tuple(sorted(self._templates))
+
+    def locales(self, name: str) -> Mapping[str, HouseTemplate]:
+        """The house's templates of that name; empty when there are none."""
+        return self._templates.get(name, {})
+
+    def compiled(self, template: HouseTemplate) -> Compiled:
+        """One of the house's own, ready to be filled in.
+
+        Raises:
+            TemplateRefused: it is a deployment's and wrong.
+        """
+        return self.kept((template.name, template.locale), lambda: self.compile(template.source, template.locale))
+
+    def compile(self, source: Source, locale: str) -> Compiled:
+        """A template from its source, in the layout of its locale.
+
+        Raises:
+            TemplateRefused: part, line and reason.
+        """
+        return self._compiler.compile(source, self._layout(locale), locale)
+
+    def kept(self, key: Hashable, make: Callable[[], Compiled]) -> Compiled:
+        """What was compiled under that key, or is now."""
+        if (known := self.find(key)) is not None:
+            return known
+        made = self._compiled[key] = make()
+        while len(self._compiled) > KEPT:
+            self._compiled.popitem(last=False)
+        return made
+
+    def find(self, key: Hashable) -> Compiled | None:
+        """What was compiled under that key and is still kept."""
+        known = self._compiled.get(key)
+        if known is not None:
+            self._compiled.move_to_end(key)
+        return known
+
+    def _layout(self, locale: str) -> Layout:
+        return next(self._layouts[each] for each in fallbacks(locale, self.default_locale) if each in self._layouts)
+
+    def _read(self, directory: Path, origin: Literal["plugin", "deployment"]) -> None:
+        described = _toml(directory / "template.toml")
+        known = self._templates.get(directory.name, {})
+        nearest = known.get(LAST_RESORT)
+        variables = tuple(_variable(name, each) for name, each in described.get("variables", {}).items())
+        for file in sorted((*directory.glob("*.mjml"), *directory.glob("*.html"))):
+            locale = file.stem
+            subject = described.get("subject", {}).get(locale) or (
+                known[locale].source.subject if locale in known else ""
+            )
+            if not subject:
+                raise TemplateRefused(
+                    f"{directory / 'template.toml'} has no subject for {locale}: [subject] {locale} = …"
+                )
+            text = file.with_suffix(".txt")
+            source = Source(
+                subject=subject,
+                text=text.read_text("utf-8") if text.exists() else "",
+                **{file.suffix[1:]: file.read_text("utf-8")},
+            )
+            self._templates.setdefault(directory.name, {})[locale] = HouseTemplate(
+                name=directory.name,
+                locale=locale,
+                origin=origin,
+                summary=described.get("summary") or (nearest.summary if nearest else ""),
+                source=source,
+                variables=variables or (nearest.variables if nearest else ()),
+            )
+
+
+def _layouts(folder: Path | None) -> dict[str, Layout]:
+    texts = _toml(BUILT_IN / "layout.toml")
+    mjml = (BUILT_IN / "layout.mjml").read_text("utf-8")
+    if folder is not None:
+        if not folder.is_dir():
+            raise TemplateRefused(f"{folder} is no folder; it is what `templates` of the mail plugin's settings names")
+        texts |= _toml(folder / "layout.toml")
+        if (own := folder / "layout.mjml").exists():
+            mjml = own.read_text("utf-8")
+            if CONTENT_PLACE not in mjml:
+                raise TemplateRefused(f"{own} has no place for the content: {CONTENT_PLACE}")
+    return {locale: Layout(mjml, {**texts[LAST_RESORT], **each}) for locale, each in texts.items()}
+
+
+def _variable(name: str, described: Mapping[str, Any]) -> Variable:
+    return Variable(
+        name=name,
+        summary=described.get("summary", ""),
+        example=described.get("example"),
+        optional=bool(described.get("optional", False)),
+    )
+
+
+def _toml(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise TemplateRefused(f"{file} cannot be read: {error}") from None

@@ -1,0 +1,160 @@
+"""Sandbox: Jinja2 without a way to Python: templates reach what they are given and the listed filters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from jinja2 import pass_context
+from jinja2.exceptions import SecurityError
+from jinja2.runtime import Context, LoopContext, Macro, Undefined
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import Namespace
+from markupsafe import Markup
+
+from .budget import budget
+from .errors import RenderFailed
+from .filters import FILTERS, FUNCTIONS, TESTS, as_plain, scalar
+from .gaps import Gap
+from .places import safe_link, safe_style
+
+LARGEST_FACTOR = 128
+"""Bits that the two factors of a product may have together."""
+
+_LOOP = frozenset(
+    {"index", "index0", "revindex", "revindex0", "first", "last", "length", "previtem", "nextitem", "cycle", "changed"}
+)
+METHODS = frozenset({"items", "keys", "values", "get"})
+"""What a mapping can be asked with a call; a key of the same name goes first where it is not called."""
+
+
+@pass_context  # so that nothing is worked out while it is compiled, uncounted
+def _finalize(context: Context, value: Any) -> Any:
+    """What an expression gives is written: counted, and text or a number."""
+    if type(value) is str or type(value) is Markup:
+        budget().write(len(value))
+        return value
+    if value is None:
+        return ""
+    value = scalar(value)
+    budget().write(len(str(value)))
+    return value
+
+
+class Sandbox(ImmutableSandboxedEnvironment):
+    """Where templates run; `markup`: what is written is escaped as HTML."""
+
+    intercepted_binops = frozenset({"+", "*", "%", "**"})
+
+    def __init__(self, *, markup: bool) -> None:
+        super().__init__(
+            autoescape=markup,
+            undefined=Gap,
+            finalize=_finalize,
+            optimized=False,
+            keep_trailing_newline=True,
+            cache_size=0,
+        )
+        self.filters = {**FILTERS, "_link": safe_link, "_style": safe_style, "_scalar": scalar, "_counted": _counted}
+        if not markup:
+            self.filters["html"] = as_plain
+        self.tests = dict(TESTS)
+        self.globals = {**FUNCTIONS, "_work": _work}
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """A key of a mapping, what is known of the loop, a value kept in a namespace; nothing of Python's."""
+        if type(obj) is dict or isinstance(obj, Mapping):
+            if attribute in obj:
+                return obj[attribute]
+            if attribute in METHODS:
+                return getattr(obj, attribute)
+        elif isinstance(obj, Gap):
+            obj.note()
+            return obj
+        elif isinstance(obj, LoopContext | Namespace) and not attribute.startswith("_"):
+            try:
+                return getattr(obj, attribute)
+            except AttributeError:
+                pass
+        return self.undefined(obj=obj, name=attribute)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        """A key of a mapping, an element or a slice of a list or text."""
+        if isinstance(obj, Gap):
+            obj.note()
+            return obj
+        if isinstance(obj, Mapping | list | tuple | str | range):
+            try:
+                found = obj[argument]
+            except (TypeError, LookupError):
+                return self.undefined(obj=obj, name=argument)
+            if isinstance(argument, slice):
+                budget().write(len(found))
+            return found
+        return self.undefined(obj=obj, name=argument)
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        """Nothing: attributes are not reached through Python at all."""
+        return False
+
+    def is_safe_callable(self, obj: Any) -> bool:
+        """A macro, one of our functions, a mapping's or a loop's own method."""
+        if isinstance(obj, Macro) or any(obj is function for function in self.globals.values()):
+            return True
+        owner = getattr(obj, "__self__", None)
+        name = getattr(obj, "__name__", "")
+        return (isinstance(owner, Mapping) and name in METHODS) or (isinstance(owner, LoopContext) and name in _LOOP)
+
+    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805 - as Jinja has it
+        """Call what is safe to call."""
+        if isinstance(__obj, Undefined):
+            __obj._fail_with_undefined_error()
+        if not __self.is_safe_callable(__obj):
+            raise SecurityError(f"a {type(__obj).__name__} cannot be called")
+        return __context.call(__obj, *args, **kwargs)
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        """Sums are counted; products and remainders are of numbers; powers are not there."""
+        if isinstance(left, Undefined):
+            left._fail_with_undefined_error()
+        if operator == "+":
+            if isinstance(left, str | list | tuple):
+                budget().write(len(left) + (len(right) if isinstance(right, str | list | tuple) else 0))
+        elif not _is_number(left) or not _is_number(right) or operator == "**":
+            raise RenderFailed(f"{operator} works on numbers only" if operator != "**" else "there are no powers here")
+        elif operator == "*" and _bits(left) + _bits(right) > LARGEST_FACTOR:
+            raise RenderFailed("that product is too large")
+        return super().call_binop(context, operator, left, right)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | Decimal)
+
+
+def _bits(value: object) -> int:
+    return value.bit_length() if isinstance(value, int) else 0
+
+
+def _work(steps: int, characters: int) -> None:
+    """What the body of a loop or macro costs each time; put there by `syntax.instrumented`."""
+    spent = budget()
+    spent.work(steps)
+    spent.write(characters)
+
+
+def _counted(value: Any) -> Any:
+    """What a loop goes through, counted also where the body is passed over by the loop's condition."""
+    if not isinstance(value, str | list | tuple | Mapping | range) and not hasattr(value, "__next__"):
+        try:
+            iter(value)
+        except TypeError:
+            raise RenderFailed(f"a {type(value).__name__} is nothing to loop over") from None
+    return _counting(value)
+
+
+def _counting(value: Any) -> Any:
+    spent = budget()
+    for each in value:
+        spent.work(1)
+        yield each

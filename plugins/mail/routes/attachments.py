@@ -1,0 +1,84 @@
+"""`/mail/attachments`: files uploaded once for messages to name."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+
+from host.sdk import Created, Page, Permission, Query, RequestFacts, Routes, Row, ValidationFailed
+
+from ..service import attachments
+from ..service.attachments import ATTACHMENTS
+from .messages import ContentType, Filename
+
+routes = Routes()
+
+_WRITERS, _ALL = ("admin", "member"), ("admin", "member", "viewer")
+
+PERMISSIONS = (
+    Permission("mail.attachments.create", "Upload attachments", _WRITERS),
+    Permission("mail.attachments.read", "See attachments", _ALL),
+    Permission("mail.attachments.delete", "Delete attachments", _WRITERS),
+)
+
+MAX_BODY = 100 * 1024 * 1024
+"""Bytes read at most; the deployment's `max_attachments` usually ends it sooner."""
+
+_CONTENT_TYPE: TypeAdapter[str] = TypeAdapter(ContentType)
+
+
+class Upload(BaseModel, extra="forbid"):
+    filename: Annotated[Filename, Field(description="As the recipient shall see it.")]
+
+
+@routes.post(
+    "/mail/attachments",
+    permission="mail.attachments.create",
+    name="attachments.create",
+    summary="Upload a file: the raw bytes as the body, its type as Content-Type",
+    returns=ATTACHMENTS,
+    max_body=MAX_BODY,
+)
+async def create_attachment(query: Upload, facts: RequestFacts) -> Created:
+    kind = facts.headers.get("content-type", "application/octet-stream").partition(";")[0].strip()
+    try:
+        content_type = _CONTENT_TYPE.validate_python(kind)
+    except ValidationError:
+        raise ValidationFailed(details={"content-type": "Name the file's type, such as application/pdf."}) from None
+    row = await attachments.upload(query.filename, content_type, facts.chunks())
+    return Created(row, f"/mail/attachments/{row['id']}")
+
+
+@routes.get(
+    "/mail/attachments",
+    permission="mail.attachments.read",
+    name="attachments.list",
+    summary="List the attachments",
+    listing=ATTACHMENTS,
+    returns=ATTACHMENTS,
+)
+async def list_attachments(query: Query) -> Page:
+    return await ATTACHMENTS.page(query)
+
+
+@routes.get(
+    "/mail/attachments/<uuid:attachment_id>",
+    permission="mail.attachments.read",
+    name="attachments.get",
+    summary="Read what is known of an attachment",
+    returns=ATTACHMENTS,
+)
+async def get_attachment(attachment_id: UUID) -> Row:
+    return await ATTACHMENTS.get(attachment_id)
+
+
+@routes.delete(
+    "/mail/attachments/<uuid:attachment_id>",
+    permission="mail.attachments.delete",
+    name="attachments.delete",
+    summary="Delete an attachment",
+)
+async def delete_attachment(attachment_id: UUID) -> None:
+    await attachments.remove(attachment_id)

@@ -1,0 +1,225 @@
+"""`/mail/messages`: send one, see what became of it, call it off, try it again."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, StringConstraints
+
+from host.sdk import Accepted, Page, Permission, Query, Routes, Row
+
+from ..addresses import CONTROL, AddressText
+from ..models import Status
+from ..service import messages
+from ..service.attachments import Enclosed
+from ..service.drafts import Draft
+from ..service.messages import MESSAGES, QUOTA, RATE, WHOLE
+from ..settings import Category
+
+routes = Routes()
+
+_WRITERS, _ALL = ("admin", "member"), ("admin", "member", "viewer")
+
+PERMISSIONS = (
+    Permission("mail.messages.create", "Send mail", _WRITERS),
+    Permission("mail.messages.read", "See messages and what became of them", _ALL),
+    Permission("mail.messages.update", "Cancel and retry messages", _WRITERS),
+)
+
+MAX_BODY = 16 * 1024 * 1024
+"""Bytes of a message with attachments of 10 MB in base64."""
+
+
+def _one_line(text: str) -> str:
+    if CONTROL.search(text):
+        raise ValueError("This is one line, without control characters.")
+    return text
+
+
+def _plain_name(text: str) -> str:
+    if re.search(r"[/\\]", text) or text in {".", ".."}:
+        raise ValueError("This is a file's name, not a path.")
+    return _one_line(text)
+
+
+Line = Annotated[str, StringConstraints(max_length=500), AfterValidator(_one_line)]
+Prose = Annotated[str, StringConstraints(max_length=2_000_000)]
+Locale = Annotated[str, Field(pattern=r"^([A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,3})?$")]
+TemplateName = Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9_-]{0,62})?$")]
+Filename = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_plain_name)]
+ContentType = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$&^_.+-]{1,63}/[A-Za-z0-9!#$&^_.+-]{1,63}$")]
+Addresses = Annotated[list[AddressText], Field(max_length=messages.MAX_RECIPIENTS)]
+
+
+class UploadedFile(BaseModel, extra="forbid"):
+    """A file of `POST /mail/attachments`."""
+
+    id: UUID
+
+
+class EnclosedFile(BaseModel, extra="forbid"):
+    """A file sent along: its content in base64."""
+
+    filename: Filename
+    content_type: ContentType
+    content: str
+
+
+class Content(BaseModel, extra="forbid"):
+    """What is said: a template, or a subject with text, HTML or both."""
+
+    from_: AddressText | None = Field(default=None, alias="from", description="A confirmed sender; else the usual one.")
+    subject: Line = ""
+    text: Prose = ""
+    html: Prose = ""
+    template: TemplateName = ""
+    locale: Locale = ""
+    reply_to: Annotated[list[AddressText], Field(max_length=10)] = []
+    category: Category = "transactional"
+    send_at: AwareDatetime | None = Field(default=None, description="Not before this time; at most a year ahead.")
+    attachments: Annotated[list[UploadedFile | EnclosedFile], Field(max_length=50)] = []
+
+    def draft(self) -> Draft:
+        """The same for the service."""
+        files = [
+            each.id if isinstance(each, UploadedFile) else Enclosed(each.filename, each.content_type, each.content)
+            for each in self.attachments
+        ]
+        return Draft(
+            sender=self.from_,
+            subject=self.subject,
+            text=self.text,
+            html=self.html,
+            template=self.template,
+            locale=self.locale,
+            reply_to=self.reply_to,
+            category=self.category,
+            send_at=self.send_at,
+            attachments=files,
+        )
+
+
+class NewMessage(Content):
+    """A message to up to 50 recipients in all."""
+
+    to: Addresses = []
+    cc: Addresses = []
+    bcc: Addresses = []
+    variables: dict[str, Any] = {}
+    when_limited: Literal["refuse", "wait"] = Field(
+        default="refuse", description="Beyond the plan's rate: 429, or taken and sent when there is room."
+    )
+
+
+class Happened(BaseModel):
+    """Something on a message's time line; recipient "": all of them."""
+
+    at: AwareDatetime
+    kind: str
+    recipient: str
+    detail: str
+    provider: str
+
+
+class MessageWithTimeline(BaseModel):
+    """A message with its content and what happened to it."""
+
+    id: UUID
+    batch_id: UUID | None
+    status: Status
+    category: str
+    bulk: bool
+    sender: str
+    to: list[str]
+    cc: list[str]
+    bcc: list[str]
+    reply_to: list[str]
+    subject: str
+    text: str
+    html: str
+    template: str
+    template_version: int | None
+    locale: str
+    variables: dict[str, Any]
+    attachments: list[dict[str, Any]]
+    message_id: str
+    provider: str
+    provider_id: str
+    attempts: int
+    error: str
+    when_limited: str
+    send_at: AwareDatetime | None
+    due_at: AwareDatetime | None
+    sent_at: AwareDatetime | None
+    emptied: bool
+    opens: int
+    clicks: int
+    created_by: UUID | None
+    version: int
+    created_at: AwareDatetime
+    updated_at: AwareDatetime
+    timeline: list[Happened]
+
+
+@routes.post(
+    "/mail/messages",
+    permission="mail.messages.create",
+    name="messages.create",
+    summary="Send a message",
+    returns=WHOLE,
+    limits=(QUOTA, RATE),
+    max_body=MAX_BODY,
+)
+async def create_message(body: NewMessage) -> Accepted:
+    message = await messages.accept(
+        body.draft(), to=body.to, cc=body.cc, bcc=body.bcc, variables=body.variables, when_limited=body.when_limited
+    )
+    return Accepted(message, f"/mail/messages/{message['id']}")
+
+
+@routes.get(
+    "/mail/messages",
+    permission="mail.messages.read",
+    name="messages.list",
+    summary="List the messages; `to`, `from` and `q` (the subject) look for a part of the text",
+    listing=MESSAGES,
+    returns=MESSAGES,
+)
+async def list_messages(query: Query) -> Page:
+    return await MESSAGES.page(query)
+
+
+@routes.get(
+    "/mail/messages/<uuid:message_id>",
+    permission="mail.messages.read",
+    name="messages.get",
+    summary="Read a message with its time line",
+    returns=MessageWithTimeline,
+)
+async def get_message(message_id: UUID) -> Row:
+    return await messages.read(message_id)
+
+
+@routes.post(
+    "/mail/messages/<uuid:message_id>/cancel",
+    permission="mail.messages.update",
+    name="messages.cancel",
+    summary="Call off a message that waits to be sent",
+    returns=WHOLE,
+)
+async def cancel_message(message_id: UUID) -> Row:
+    return await messages.cancel(message_id)
+
+
+@routes.post(
+    "/mail/messages/<uuid:message_id>/retry",
+    permission="mail.messages.update",
+    name="messages.retry",
+    summary="Send a failed, cancelled or suppressed message after all",
+    returns=WHOLE,
+    limits=(QUOTA, RATE),
+)
+async def retry_message(message_id: UUID) -> Accepted:
+    return Accepted(await messages.retry(message_id), f"/mail/messages/{message_id}")

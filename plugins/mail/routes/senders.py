@@ -1,0 +1,226 @@
+"""Senders and a tenant's own provider over HTTP."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, Field, SecretStr, StringConstraints, model_validator
+
+from host.sdk import Accepted, Created, Page, Permission, Query, Routes, Row
+
+from ..addresses import AddressText
+from ..service import own_provider, senders
+from ..service.own_provider import ACCOUNTS, Chosen
+from ..service.senders import CODES, SENDERS
+from ..settings import Domain, Host, PublicKey, Region, Topic, Where
+
+routes = Routes()
+
+_ADMINS, _ALL = ("admin",), ("admin", "member", "viewer")
+
+PERMISSIONS = (
+    Permission("mail.senders.create", "Add and confirm addresses to send from", _ADMINS),
+    Permission("mail.senders.read", "See which addresses may be sent from", _ALL),
+    Permission("mail.senders.delete", "Take away addresses to send from", _ADMINS),
+    Permission("mail.provider.read", "See the organisation's own mail provider", _ADMINS),
+    Permission("mail.provider.update", "Set, try and remove the organisation's own mail provider", _ADMINS),
+)
+
+Line = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Secret = Annotated[SecretStr, Field(min_length=1, max_length=2000)]
+Password = Annotated[SecretStr, Field(max_length=2000)]
+
+
+class NewSender(BaseModel, extra="forbid"):
+    address: AddressText
+
+
+class Code(BaseModel, extra="forbid"):
+    code: Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[0-9]{6}$")]
+
+
+class SmtpAccount(BaseModel, extra="forbid"):
+    """A mail server. Without a port: 587, or 465 with tls, or 25 with none."""
+
+    host: Annotated[Host, Field(min_length=1)]
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    username: Line = ""
+    password: Password = SecretStr("")
+    tls: Literal["none", "starttls", "tls"] = "starttls"
+
+
+class SendGridAccount(BaseModel, extra="forbid"):
+    """With `webhook_key`, the public key of its signed event webhook, what became of messages comes back."""
+
+    api_key: Secret
+    region: Where = "us"
+    webhook_key: PublicKey = ""
+
+
+class MailgunAccount(BaseModel, extra="forbid"):
+    api_key: Secret
+    domain: Annotated[Domain, Field(min_length=1)]
+    region: Where = "us"
+    webhook_key: Password = SecretStr("")
+
+
+class SesAccount(BaseModel, extra="forbid"):
+    access_key: Secret
+    secret_key: Secret
+    region: Region
+    configuration_set: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{0,64}$")] = ""
+    topics: Annotated[list[Topic], Field(max_length=10)] = []
+
+
+class OwnProvider(BaseModel, extra="forbid"):
+    """Exactly one of the four. Secrets are given each time, and never shown again."""
+
+    smtp: SmtpAccount | None = None
+    sendgrid: SendGridAccount | None = None
+    mailgun: MailgunAccount | None = None
+    ses: SesAccount | None = None
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> OwnProvider:
+        if len(self._given()) != 1:
+            raise ValueError("Give exactly one of smtp, sendgrid, mailgun and ses.")
+        return self
+
+    def _given(self) -> dict[str, BaseModel]:
+        return {name: account for name, account in self if account is not None}
+
+    def chosen(self) -> Chosen:
+        """What is given, its secrets apart."""
+        [(provider, account)] = self._given().items()
+        values = dict(account)
+        secrets = {name: value.get_secret_value() for name, value in values.items() if isinstance(value, SecretStr)}
+        return Chosen(provider, {name: value for name, value in values.items() if name not in secrets}, secrets)
+
+
+class Trial(BaseModel):
+    """works: the provider would take mail, and took the message to `sent_to` where there is a confirmed sender."""
+
+    works: bool
+    problem: str
+    sent_to: str | None
+
+
+# -- senders ---------------------------------------------------------------------------------------------
+
+
+@routes.get(
+    "/mail/senders",
+    permission="mail.senders.read",
+    name="senders.list",
+    summary="List the addresses to send from",
+    listing=SENDERS,
+    returns=SENDERS,
+)
+async def list_senders(query: Query) -> Page:
+    return await SENDERS.page(query)
+
+
+@routes.post(
+    "/mail/senders",
+    permission="mail.senders.create",
+    name="senders.create",
+    summary="Add an address to send from; a code is mailed to it",
+    returns=SENDERS,
+    limits=(CODES,),
+)
+async def add_sender(body: NewSender) -> Created:
+    sender = await senders.add_sender(body.address)
+    return Created(sender, f"/mail/senders/{sender['id']}")
+
+
+@routes.get(
+    "/mail/senders/<uuid:sender_id>",
+    permission="mail.senders.read",
+    name="senders.get",
+    summary="Read an address to send from",
+    returns=SENDERS,
+)
+async def get_sender(sender_id: UUID) -> Row:
+    return await SENDERS.get(sender_id)
+
+
+@routes.delete(
+    "/mail/senders/<uuid:sender_id>",
+    permission="mail.senders.delete",
+    name="senders.delete",
+    summary="Take away an address to send from",
+)
+async def delete_sender(sender_id: UUID, if_match: int | None) -> None:
+    await senders.delete_sender(sender_id, version=if_match)
+
+
+@routes.post(
+    "/mail/senders/<uuid:sender_id>/confirm",
+    permission="mail.senders.create",
+    name="senders.confirm",
+    summary="Confirm an address with the code mailed to it",
+    returns=SENDERS,
+)
+async def confirm_sender(sender_id: UUID, body: Code) -> Row:
+    return await senders.confirm_sender(sender_id, body.code)
+
+
+@routes.post(
+    "/mail/senders/<uuid:sender_id>/resend",
+    permission="mail.senders.create",
+    name="senders.resend",
+    summary="Have another code mailed to an address",
+    returns=SENDERS,
+    limits=(CODES,),
+)
+async def resend_code(sender_id: UUID) -> Accepted:
+    return Accepted(await senders.resend_code(sender_id), f"/mail/senders/{sender_id}")
+
+
+# -- the tenant's own provider ---------------------------------------------------------------------------
+
+
+@routes.get(
+    "/mail/provider",
+    permission="mail.provider.read",
+    name="provider.get",
+    summary="Read the organisation's own provider, without its secrets",
+    returns=ACCOUNTS,
+)
+async def get_provider() -> Row:
+    return await own_provider.read_provider()
+
+
+@routes.put(
+    "/mail/provider",
+    permission="mail.provider.update",
+    name="provider.set",
+    summary="Send through a provider of your own",
+    returns=ACCOUNTS,
+)
+async def set_provider(body: OwnProvider, if_match: int | None) -> Row | Created:
+    provider, is_new = await own_provider.set_provider(body.chosen(), version=if_match)
+    return Created(provider, "/mail/provider") if is_new else provider
+
+
+@routes.delete(
+    "/mail/provider",
+    permission="mail.provider.update",
+    name="provider.delete",
+    summary="Send through the deployment's providers again",
+)
+async def delete_provider(if_match: int | None) -> None:
+    await own_provider.delete_provider(version=if_match)
+
+
+@routes.post(
+    "/mail/provider/test",
+    permission="mail.provider.update",
+    name="provider.test",
+    summary="Try the organisation's own provider, with a message to its confirmed sender",
+    returns=Trial,
+    limits=("mail.rate",),
+)
+async def try_provider() -> dict[str, Any]:
+    return await own_provider.try_provider()

@@ -1,0 +1,40 @@
+"""Stats over HTTP: what became of the tenant's mail, and how long its queue is."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+from pydantic import BaseModel, Field
+
+from host.sdk import Permission, Routes, Row
+
+from ..service import stats
+from ..service.stats import By
+
+routes = Routes()
+
+PERMISSIONS = (Permission("mail.stats.read", "See what became of all mail, in numbers", ("admin", "member", "viewer")),)
+
+_USUAL = timedelta(days=29)
+_EARLIEST, _LATEST = date(2000, 1, 1), date(2999, 12, 31)
+
+
+class Span(BaseModel, extra="forbid"):
+    """Days in UTC, both included; without them the last 30."""
+
+    first: date | None = Field(default=None, alias="from", ge=_EARLIEST, le=_LATEST)
+    last: date | None = Field(default=None, alias="to", ge=_EARLIEST, le=_LATEST)
+    by: By = "day"
+
+
+@routes.get(
+    "/mail/stats",
+    permission="mail.stats.read",
+    name="stats.read",
+    summary="Count what became of messages, by day, category or template, and what waits",
+)
+async def read_stats(query: Span) -> Row:
+    last = query.last or datetime.now(UTC).date()
+    first = query.first or last - _USUAL
+    rows = await stats.stats(first, last, query.by)
+    return {"from": first, "to": last, "by": query.by, "rows": rows, "queue": await stats.queue()}

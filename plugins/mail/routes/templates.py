@@ -1,0 +1,247 @@
+"""Templates over HTTP: see, write, preview and try what mail says."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints, model_validator
+
+from host.sdk import (
+    Accepted,
+    Created,
+    Page,
+    Permission,
+    Query,
+    RequestFacts,
+    Routes,
+    Row,
+    Stream,
+    ValidationFailed,
+)
+
+from ..rendering.compiled import Source
+from ..service import previews, template_versions, trial
+from ..service.previews import Draft
+from ..service.template_versions import HISTORY
+from ..service.templates import library
+
+routes = Routes()
+
+PERMISSIONS = (
+    Permission("mail.templates.read", "See and preview what mail says", ("admin", "member", "viewer")),
+    Permission("mail.templates.update", "Write what mail says, and restore earlier versions", ("admin",)),
+    Permission("mail.templates.delete", "Go back to what mail said before", ("admin",)),
+)
+
+MAX_BODY = 2_000_000  # bytes; each part has a limit of its own
+_INERT_BUT_SEEN = (
+    "default-src 'none'; img-src https: data:; style-src 'unsafe-inline'; font-src https:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'self'; sandbox allow-popups"
+)
+
+
+def _canonical(locale: str) -> str:
+    """A language tag as RFC 5646 recommends to write it: de-at -> de-AT."""
+    language, *subtags = locale.split("-")
+    shaped = (each.upper() if len(each) == 2 else each.title() if len(each) == 4 else each.lower() for each in subtags)
+    return "-".join((language.lower(), *shaped))
+
+
+Locale = Annotated[
+    str,
+    StringConstraints(pattern=r"^([A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3})?$", max_length=35),
+    AfterValidator(_canonical),
+]
+Text = Annotated[str, StringConstraints(max_length=262_144)]
+Variables = Annotated[dict[str, Any], Field(max_length=500)]
+
+
+class Content(BaseModel, extra="forbid"):
+    """Either mjml, the content of the layout or a whole <mjml> document, or html. Without text it is made from that."""
+
+    subject: Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
+    mjml: Text = ""
+    html: Text = ""
+    text: Text = ""
+    variables: Variables = {}  # name -> an example, which previews show
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Content:
+        if bool(self.mjml.strip()) == bool(self.html.strip()):
+            raise ValueError("Give either `mjml` or `html`.")
+        return self
+
+    def draft(self) -> Draft:
+        said = Source(self.subject, mjml=self.mjml, html="" if self.mjml.strip() else self.html, text=self.text)
+        return Draft(said, self.variables)
+
+
+class NewVersion(Content):
+    locale: Locale = ""
+
+
+class Preview(BaseModel, extra="forbid"):
+    """Of the template as it is, or of a draft that is not saved."""
+
+    variables: Variables = {}
+    locale: Locale = ""
+    draft: Content | None = None
+
+
+class Trial(BaseModel, extra="forbid"):
+    to: Annotated[str, StringConstraints(strip_whitespace=True, min_length=3, max_length=320)]
+    variables: Variables = {}
+    locale: Locale = ""
+
+
+class Reader(BaseModel, extra="forbid"):
+    locale: Locale = ""
+
+
+class Form(BaseModel, extra="forbid"):
+    format: Literal["json", "html"] | None = None
+
+
+class TemplateShown(BaseModel):
+    """locales: whose each is. version: of the whole name, 0 before the tenant wrote; number: of this text."""
+
+    name: str
+    summary: str
+    source: Literal["plugin", "deployment", "tenant"]
+    locales: dict[str, Literal["plugin", "deployment", "tenant"]]
+    version: int
+    variables: list[dict[str, Any]]
+    locale: str
+    number: int | None
+    subject: str
+    mjml: str
+    html: str
+    text: str
+
+
+class VersionShown(BaseModel):
+    id: UUID
+    number: int
+    locale: str
+    subject: str
+    mjml: str
+    html: str
+    text: str
+    variables: list[dict[str, Any]]
+    created_by: UUID | None
+
+
+@routes.get(
+    "/mail/templates",
+    permission="mail.templates.read",
+    name="templates.list",
+    summary="List the templates, and whose each is",
+)
+async def list_templates() -> list[Row]:
+    return await template_versions.listed()
+
+
+@routes.get(
+    "/mail/templates/<name>",
+    permission="mail.templates.read",
+    name="templates.get",
+    summary="Read the template that counts for readers of a language",
+    returns=TemplateShown,
+)
+async def get_template(name: str, query: Reader) -> Row:
+    return await template_versions.read(name, query.locale)
+
+
+@routes.put(
+    "/mail/templates/<name>",
+    permission="mail.templates.update",
+    name="templates.update",
+    summary="Write a template, in place of ours or under a name of your own",
+    returns=TemplateShown,
+    max_body=MAX_BODY,
+)
+async def put_template(name: str, body: NewVersion, query: Reader, if_match: int | None) -> Row | Created:
+    if body.locale and query.locale and body.locale != query.locale:
+        raise ValidationFailed(details={"locale": "The address and the body name different ones."})
+    locale = query.locale or body.locale or library().default_locale
+    row, is_new = await template_versions.write(name, body.draft(), locale, version=if_match)
+    return Created(row, f"/mail/templates/{name}") if is_new else row
+
+
+@routes.delete(
+    "/mail/templates/<name>",
+    permission="mail.templates.delete",
+    name="templates.delete",
+    summary="Go back to the deployment's or our own template, in one language or all",
+)
+async def delete_template(name: str, query: Reader, if_match: int | None) -> None:
+    await template_versions.remove(name, query.locale, version=if_match)
+
+
+@routes.get(
+    "/mail/templates/<name>/versions",
+    permission="mail.templates.read",
+    name="templates.versions",
+    summary="List what was written under a name, the newest first",
+    listing=HISTORY,
+    returns=HISTORY,
+)
+async def list_versions(name: str, query: Query) -> Page:
+    return await template_versions.history(name, query)
+
+
+@routes.get(
+    "/mail/templates/<name>/versions/<int:number>",
+    permission="mail.templates.read",
+    name="templates.version",
+    summary="Read what was written once",
+    returns=VersionShown,
+)
+async def get_version(name: str, number: int) -> Row:
+    return await template_versions.past(name, number)
+
+
+@routes.post(
+    "/mail/templates/<name>/versions/<int:number>/restore",
+    permission="mail.templates.update",
+    name="templates.restore",
+    summary="Have an earlier version count again, as a new one",
+    returns=TemplateShown,
+)
+async def restore_version(name: str, number: int, if_match: int | None) -> Row:
+    return await template_versions.restore(name, number, version=if_match)
+
+
+@routes.post(
+    "/mail/templates/<name>/preview",
+    permission="mail.templates.read",
+    name="templates.preview",
+    summary="See what a reader would get; as a page with ?format=html or Accept: text/html",
+    returns=Stream,
+    max_body=MAX_BODY,
+)
+async def preview_template(name: str, body: Preview, query: Form, request: RequestFacts) -> dict[str, str] | Stream:
+    if body.draft is not None:
+        rendered = await previews.of_draft(name, body.draft.draft(), body.variables, body.locale)
+    else:
+        examples = await template_versions.examples(name, body.locale)
+        rendered = await previews.of_template(name, examples, body.variables, body.locale)
+    wants_page = query.format == "html" or (
+        query.format is None and request.headers.get("accept", "").startswith("text/html")
+    )
+    if wants_page:
+        headers = {"content-security-policy": _INERT_BUT_SEEN, "referrer-policy": "no-referrer"}
+        return Stream(rendered.html.encode(), "text/html; charset=utf-8", headers=headers)
+    return {"subject": rendered.subject, "text": rendered.text, "html": rendered.html}
+
+
+@routes.post(
+    "/mail/templates/<name>/test",
+    permission="mail.messages.create",
+    name="templates.test",
+    summary="Send one message of a template to somebody of this organisation",
+)
+async def test_template(name: str, body: Trial) -> Accepted:
+    message = await trial.send(name, body.to, body.variables, body.locale)
+    return Accepted(message, f"/mail/messages/{message['id']}")

@@ -1,0 +1,185 @@
+"""Attachments: files that messages carry, uploaded before or sent along, and how long they are kept."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from tortoise.expressions import Q
+
+from host.sdk import PayloadTooLarge, Records, Row, ValidationFailed, actor, settings, storage, unit_of_work
+
+from ..models import Attachment
+from ..outgoing import Attached
+from ..settings import Settings
+
+_FACTS = ("id", "filename", "content_type", "size")
+
+ATTACHMENTS = Records(
+    Attachment,
+    fields=(*_FACTS, "needed_until", "created_by", "created_at"),
+    filters={"filename": "contains", "content_type": "exact"},
+)
+
+UNUSED = timedelta(days=1)
+"""How long an upload waits for the message that names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Enclosed:
+    """A file sent along with a message; content in base64 (RFC 4648 section 4)."""
+
+    filename: str
+    content_type: str
+    content: str
+
+
+# -- uploads ---------------------------------------------------------------------------------------------
+
+
+async def upload(filename: str, content_type: str, chunks: AsyncIterator[bytes]) -> Row:
+    """Store a file for messages to name within a day.
+
+    Raises:
+        PayloadTooLarge: it is larger than a message may carry; reading stops there.
+        ValidationFailed: it is empty.
+    """
+    row = await _begin(filename, content_type)
+    try:
+        size = await storage().put(_key(row["id"]), _counted(chunks))
+        if not size:
+            raise ValidationFailed(details={"body": "The file is empty."})
+        async with unit_of_work() as work:
+            row = (await ATTACHMENTS.change(row["id"], {"size": size})).after
+            work.record("mail.attachments.create", "attachment", row["id"], after=row)
+    except BaseException:
+        await _discard([row["id"]])
+        raise
+    return row
+
+
+async def remove(attachment_id: UUID) -> None:
+    """Delete a file; messages that name it and have not left will fail, saying so.
+
+    Raises:
+        NotFound: this tenant has no such attachment.
+    """
+    async with unit_of_work() as work:
+        row = await ATTACHMENTS.remove(attachment_id)
+        work.record("mail.attachments.delete", "attachment", attachment_id, before=row)
+    await storage().delete(_key(attachment_id))
+
+
+# -- what a message carries ------------------------------------------------------------------------------
+
+
+async def gather(given: Sequence[UUID | Enclosed]) -> list[Row]:
+    """The files of a message as {id, filename, content_type, size}; those sent along are stored, as if uploaded.
+
+    Raises:
+        ValidationFailed: an id is not one of this tenant's uploads, or a content is no base64.
+        PayloadTooLarge: together they are larger than a message may carry.
+    """
+    if not given:
+        return []
+    ids = [each for each in given if isinstance(each, UUID)]
+    rows = await Attachment.filter(id__in=ids, size__gt=0).values(*_FACTS) if ids else []
+    known = {row["id"]: {**row, "id": str(row["id"])} for row in rows}
+    _check_total(known[each]["size"] if each in known else 0 for each in ids)
+    wrong, files, contents = {}, [], {}
+    for number, each in enumerate(given):
+        if isinstance(each, Enclosed):
+            try:
+                contents[number] = base64.b64decode(each.content, validate=True)
+            except (binascii.Error, ValueError):
+                wrong[f"attachments.{number}.content"] = "This is not base64."
+        elif each not in known:
+            wrong[f"attachments.{number}.id"] = "There is no such attachment here; upload it first."
+    if wrong:
+        raise ValidationFailed(details=wrong)
+    _check_total([*(known[each]["size"] for each in ids), *map(len, contents.values())])
+    for number, each in enumerate(given):
+        file = await _store(each, contents[number]) if isinstance(each, Enclosed) else known[each]
+        files.append(file)
+    return files
+
+
+async def keep(files: Iterable[Mapping[str, Any]], until: datetime) -> None:
+    """See that files are kept at least so long, for a message that names them; in the caller's unit of work."""
+    ids = [file["id"] for file in files]
+    if ids:
+        await Attachment.filter(id__in=ids, needed_until__lt=until).update(needed_until=until)
+
+
+async def contents(files: Iterable[Mapping[str, Any]]) -> tuple[Attached, ...]:
+    """The files themselves.
+
+    Raises:
+        NotFound: one of them was deleted.
+    """
+    read = []
+    for file in files:
+        content = b"".join([chunk async for chunk in await storage().get(_key(file["id"]))])
+        read.append(Attached(file["filename"], file["content_type"], content))
+    return tuple(read)
+
+
+async def sweep(limit: int = 500) -> int:
+    """Remove files that no message needs any more; how many."""
+    old = Q(needed_until__lt=datetime.now(UTC))
+    ids = [row["id"] for row in await Attachment.filter(old).limit(limit).values("id")]
+    await _discard(ids, old)
+    return len(ids)
+
+
+# -- inside ----------------------------------------------------------------------------------------------
+
+
+async def _begin(filename: str, content_type: str) -> Row:
+    """A row of size 0: the file is on its way. Should it never arrive, the row is swept, and with it what there is."""
+    return await ATTACHMENTS.insert(
+        filename=filename,
+        content_type=content_type,
+        size=0,
+        needed_until=datetime.now(UTC) + UNUSED,
+        created_by=actor().user_id,
+    )
+
+
+async def _store(enclosed: Enclosed, content: bytes) -> Row:
+    row = await _begin(enclosed.filename, enclosed.content_type)
+    size = await storage().put(_key(row["id"]), content)
+    await ATTACHMENTS.change(row["id"], {"size": size})
+    return {**{name: row[name] for name in _FACTS}, "id": str(row["id"]), "size": size}
+
+
+async def _discard(ids: Sequence[UUID], only: Q | None = None) -> None:
+    """The rows first: what a row names is there."""
+    rows = Attachment.filter(id__in=list(ids))
+    await (rows.filter(only) if only is not None else rows).delete()
+    for attachment_id in ids:
+        if await ATTACHMENTS.find(id=attachment_id) is None:
+            await storage().delete(_key(attachment_id))
+
+
+async def _counted(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    size = 0
+    async for chunk in chunks:
+        size += len(chunk)
+        _check_total([size])
+        yield chunk
+
+
+def _check_total(sizes: Iterable[int]) -> None:
+    largest = settings(Settings).max_attachments
+    if sum(sizes) > largest:
+        raise PayloadTooLarge(f"A message carries at most {largest:,} bytes of attachments in all.")
+
+
+def _key(attachment_id: UUID | str) -> str:
+    return f"attachments/{attachment_id}"

@@ -1,0 +1,248 @@
+"""The rules of batches: one content for up to 10,000 recipients, written down at once and sent in slices."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from tortoise.expressions import F
+from tortoise.functions import Count
+
+from host.sdk import (
+    Conflict,
+    NotFound,
+    Records,
+    Row,
+    ValidationFailed,
+    actor,
+    spend,
+    tenant_settings,
+    unit_of_work,
+)
+
+from ..addresses import parse_address
+from ..events import BatchFinished
+from ..models import OPEN, WAITING, Batch, BatchSlice, BatchStatus, Message, Status
+from ..settings import TenantSettings
+from . import attachments
+from .drafts import BULK, Draft, columns_of, due, tried
+from .messages import QUOTA, barred_of, refund
+from .templates import missing
+
+MAX_BATCH = 10_000
+SLICE = 500
+"""Recipients checked, and messages written, at a time."""
+
+EXPAND, EXPANDING = "mail.expand", BULK - 1
+"""The task that turns a batch into messages, and its priority: before the messages themselves."""
+
+_MAX_COMPLAINTS = 50
+
+_SHOWN = (
+    "id",
+    "status",
+    "category",
+    "sender",
+    "reply_to",
+    "subject",
+    "template",
+    "template_version",
+    "locale",
+    "attachments",
+    "total",
+    "expanded",
+    "send_at",
+    "finished_at",
+    "created_by",
+    "version",
+    "created_at",
+    "updated_at",
+)
+BATCHES = Records(
+    Batch,
+    fields=_SHOWN,
+    filters={
+        "status": "in",
+        "category": "exact",
+        "template": "exact",
+        "created_from": "created_at:gte",
+        "created_to": "created_at:lt",
+    },
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """One recipient of a batch, with what the template is told about them."""
+
+    to: str
+    variables: Mapping[str, Any]
+    locale: str = ""
+
+
+# -- accepting -------------------------------------------------------------------------------------------
+
+
+async def accept(draft: Draft, recipients: Sequence[Recipient]) -> Row:
+    """Take a batch: every recipient is checked and spent for now, and becomes a message soon.
+
+    Who may not be written to (suppressed, unsubscribed) costs nothing.
+
+    Raises:
+        ValidationFailed: details name what is wrong, as `recipients.17.variables`.
+        QuotaExceeded: the plan's month does not hold them all.
+        PayloadTooLarge: the attachments are larger than a message may carry.
+    """
+    columns = await columns_of(draft)
+    checked = [each async for each in _checked(recipients, columns, draft.locale)]
+    if columns["template"]:  # the names are known to be there; whether it can be rendered at all, the first one tells
+        first = checked[0]
+        await tried(columns, first["variables"], first["locale"] or draft.locale, first["email"])
+    columns["attachments"] = await attachments.gather(draft.attachments)
+    for start in range(0, len(checked), SLICE):
+        await _charge(checked[start : start + SLICE], columns)
+    kept = timedelta(days=(await tenant_settings(TenantSettings)).keep_days)
+    async with unit_of_work() as work:
+        await spend(QUOTA, sum(each["charged"] for each in checked))
+        await attachments.keep(columns["attachments"], due(draft.send_at) + kept + timedelta(days=7))
+        row = await BATCHES.insert(**columns, total=len(checked), created_by=actor().user_id)
+        slices = [
+            BatchSlice(
+                batch_id=row["id"],
+                number=start,
+                charged=sum(each["charged"] for each in part),
+                recipients=part,
+            )
+            for start, part in _slices(checked)
+        ]
+        await BatchSlice.bulk_create(slices)
+        await work.enqueue(EXPAND, priority=EXPANDING, batch_id=str(row["id"]))
+        named = ("status", "category", "sender", "template", "send_at", "total")
+        work.record("mail.batches.create", "batch", row["id"], after={name: row[name] for name in named})
+    return {**row, **_progress(row, {})}
+
+
+def _slices(checked: Sequence[Row]) -> Iterator[tuple[int, list[Row]]]:
+    for start in range(0, len(checked), SLICE):
+        yield start, list(checked[start : start + SLICE])
+
+
+async def _checked(recipients: Sequence[Recipient], columns: Mapping[str, Any], locale: str) -> AsyncIterator[Row]:
+    """The recipients as slices hold them. Other requests get their turn in between: 10,000 take a second."""
+    lacking: dict[tuple[frozenset[str], str], frozenset[str]] = {}
+    wrong: dict[str, str] = {}
+    for number, each in enumerate(recipients):
+        if number % 100 == 99:
+            await asyncio.sleep(0)
+        try:
+            address = parse_address(each.to)
+        except ValueError as error:
+            wrong[f"recipients.{number}.to"] = str(error)
+            continue
+        names = (frozenset(each.variables), each.locale or locale)
+        if columns["template"]:
+            if names not in lacking:
+                given = names[0] | ({"unsubscribe_url"} if columns["bulk"] else set())
+                lacking[names] = await missing(columns["template"], given, locale=names[1])
+            if lacking[names]:
+                wrong[f"recipients.{number}.variables"] = f"missing: {', '.join(sorted(lacking[names]))}"
+        elif each.variables:
+            wrong[f"recipients.{number}.variables"] = "Only a template takes variables."
+        if len(wrong) >= _MAX_COMPLAINTS:
+            break
+        yield {
+            "to": str(address),
+            "email": address.email,
+            "variables": dict(each.variables),
+            "locale": each.locale,
+            "charged": 1,
+        }
+    if wrong:
+        raise ValidationFailed(details=wrong)
+
+
+async def _charge(part: Sequence[Row], columns: Mapping[str, Any]) -> None:
+    """Who may not be written to costs nothing."""
+    barred = await barred_of([(each["email"], columns["category"]) for each in part], bulk=columns["bulk"])
+    emails = {email for email, _ in barred}
+    for each in part:
+        each["charged"] = int(each["email"] not in emails)
+
+
+# -- calling off, and the end ----------------------------------------------------------------------------
+
+
+async def cancel(batch_id: UUID) -> Row:
+    """Stop what has not left; what that cost is given back.
+
+    Raises:
+        NotFound: this tenant has no such batch.
+        Conflict: it is over.
+    """
+    async with unit_of_work() as work:
+        batch = await Batch.filter(id=batch_id).select_for_update().first()
+        if batch is None:
+            raise NotFound
+        if batch.status not in {BatchStatus.QUEUED, BatchStatus.RUNNING}:
+            raise Conflict(f"The batch is {batch.status.value}: nothing of it waits to be sent.")
+        now = datetime.now(UTC)
+        unwritten = sum(row["charged"] for row in await BatchSlice.filter(batch_id=batch_id).values("charged"))
+        await BatchSlice.filter(batch_id=batch_id).delete()
+        off = {"status": Status.CANCELLED, "due_at": None, "updated_at": now, "version": F("version") + 1}
+        waiting = Message.filter(batch_id=batch_id, status__in=WAITING, due_at__isnull=False)
+        stopped = await waiting.filter(charged=1).update(**off, charged=0)
+        await waiting.filter(charged=0).update(**off)
+        await refund(unwritten + stopped, batch.created_at)
+        await Batch.filter(id=batch_id).update(
+            status=BatchStatus.CANCELLED, finished_at=now, updated_at=now, version=F("version") + 1
+        )
+        before, after = {"status": batch.status}, {"status": BatchStatus.CANCELLED}
+        work.record("mail.batches.cancel", "batch", batch_id, before=before, after=after)
+    return await read(batch_id)
+
+
+async def finish(batch_ids: Collection[UUID]) -> int:
+    """Close batches of which nothing waits any more, and announce it; how many.
+
+    Asked after the commit of what may have been their last message, so that of two such commits the later one sees
+    both.
+    """
+    closed = 0
+    for batch_id in batch_ids:
+        if await Message.filter(batch_id=batch_id, status__in=OPEN, due_at__isnull=False).exists():
+            continue
+        async with unit_of_work() as work:
+            now = datetime.now(UTC)
+            batch = await Batch.filter(id=batch_id, status=BatchStatus.RUNNING, expanded=F("total")).first()
+            running = Batch.filter(id=batch_id, status=BatchStatus.RUNNING, expanded=F("total"))
+            done = {"status": BatchStatus.DONE, "finished_at": now, "updated_at": now, "version": F("version") + 1}
+            if batch is not None and await running.update(**done):
+                work.announce(BatchFinished(batch_id=batch_id, total=batch.total))
+                closed += 1
+    return closed
+
+
+# -- reading ---------------------------------------------------------------------------------------------
+
+
+async def read(batch_id: UUID) -> Row:
+    """A batch with `counts` by status of its messages, and `progress`: how much of it has left or never will, 0..1.
+
+    Raises:
+        NotFound: this tenant has no such batch.
+    """
+    row = await BATCHES.get(batch_id)
+    counted = Message.filter(batch_id=batch_id).annotate(count=Count("id")).group_by("status")
+    return {**row, **_progress(row, dict(await counted.values_list("status", "count")))}
+
+
+def _progress(row: Row, counts: Mapping[str, int]) -> Row:
+    named = {str(status): count for status, count in counts.items()}
+    waiting = sum(named.get(status.value, 0) for status in OPEN)
+    if row["status"] in {BatchStatus.CANCELLED, BatchStatus.DONE}:
+        return {"counts": named, "progress": 1.0}
+    return {"counts": named, "progress": round((row["expanded"] - waiting) / row["total"], 4)}

@@ -1,0 +1,265 @@
+"""Delivery: messages taken in hand, made ready and handed to a provider, many at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from host.sdk import HouseError, NotFound, Postpone, RateLimited, allow, limit_value, make_pass, unit_of_work
+
+from ..addresses import Address
+from ..models import OPEN, WAITING, Batch, BatchStatus, Message, Status
+from ..outgoing import Outgoing
+from ..providers.contract import Away, Refused
+from ..providers.relay import Relay, tenant_relay
+from . import attachments, outcomes
+from .drafts import stored_address, worded
+from .messages import RATE, barred_of
+from .outcomes import Outcome, is_dead
+from .subscriptions import unsubscribe_headers
+from .templates import MissingVariables, Prepared, RenderFailed, prepared
+from .tracking import switches, track
+
+TOGETHER = 50
+"""Messages in one run of the task."""
+
+LONGEST = 240.0
+"""Seconds a hand-over may take, waiting for its turn included; the task's time-out is longer."""
+
+FEEDBACK = "feedback"
+"""The purpose of the pass that a message carries for the provider's webhooks to bring back."""
+
+_WRITE_EVERY = 0.25  # seconds: what a killed worker has handed over and not written down is sent twice
+_WITH_FILES = 3  # messages with attachments in memory at once
+_log = logging.getLogger("plugins.mail")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a job of `mail.deliver` is told. turn: see Message.turn. paced: takes its place in the rate now."""
+
+    message: UUID
+    turn: int
+    paced: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Hand:
+    """Messages in our hands, with all that is known for making them ready."""
+
+    messages: Sequence[Message]
+    batches: Mapping[UUID, Batch]
+    barred: frozenset[tuple[str, str]]
+
+    def batch_of(self, message: Message) -> Batch | None:
+        return self.batches.get(message.batch_id) if message.batch_id is not None else None
+
+
+_Key = tuple[str, str, int | None]
+_Templates = Mapping[_Key, Prepared | Exception]
+
+
+@dataclass(frozen=True, slots=True)
+class _Desk:
+    """What messages are made ready with. tracking: of opens and clicks. files: how many may be in memory at once."""
+
+    relay: Relay
+    templates: _Templates
+    tracking: tuple[bool, bool]
+    files: asyncio.Semaphore
+
+
+async def deliver(orders: Sequence[Order]) -> list[Exception | None]:
+    """Deliver messages of the bound tenant; what became of each job: None, Postpone or GiveUp.
+
+    An order whose message is over, or belongs to a later turn by now, is done.
+    """
+    answers: dict[UUID, Exception | None] = await _beyond_rate(orders)
+    hand = await _take([order for order in orders if order.message not in answers])
+    if hand.messages:
+        desk = _Desk(await tenant_relay(), await _templates(hand), await switches(), asyncio.Semaphore(_WITH_FILES))
+        answers |= await _written([asyncio.create_task(_attempt(each, hand, desk)) for each in hand.messages])
+    return [answers.get(order.message) for order in orders]
+
+
+async def _beyond_rate(orders: Sequence[Order]) -> dict[UUID, Exception | None]:
+    """The paced orders that the plan's rate has no room for now, put off one behind the other."""
+    paced = [order for order in orders if order.paced]
+    for number in range(len(paced)):
+        try:
+            await allow(RATE)
+        except RateLimited as limited:
+            value, _ = await limit_value(RATE)
+            wait, apart = int(limited.headers["Retry-After"]), (value.seconds or 0) / (value.amount or 1)
+            left = paced[number:]
+            last = datetime.now(UTC) + timedelta(seconds=wait + len(left) * apart)
+            for turn, ids in _by_turn(left).items():
+                mine = Message.filter(id__in=ids, turn=turn, status__in=WAITING, due_at__isnull=False)
+                await mine.update(status=Status.SCHEDULED, due_at=last, updated_at=datetime.now(UTC))
+            return {
+                each.message: Postpone(timedelta(seconds=wait + place * apart), "the plan's rate is used up")
+                for place, each in enumerate(left)
+            }
+    return {}
+
+
+def _by_turn(orders: Sequence[Order]) -> dict[int, list[UUID]]:
+    turns = defaultdict(list)
+    for order in orders:
+        turns[order.turn].append(order.message)
+    return turns
+
+
+async def _take(orders: Sequence[Order]) -> _Hand:
+    """Take messages in hand: whoever calls them off comes too late from here on."""
+    async with unit_of_work():
+        messages: list[Message] = []
+        for turn, ids in _by_turn(orders).items():
+            mine = Message.filter(id__in=ids, turn=turn, due_at__isnull=False)
+            if await mine.filter(status__in=OPEN).update(status=Status.SENDING, updated_at=datetime.now(UTC)):
+                messages += await mine.filter(status=Status.SENDING)
+        batch_ids = {each.batch_id for each in messages if each.batch_id is not None}
+        batches = await Batch.filter(id__in=list(batch_ids)) if batch_ids else []
+        barred: set[tuple[str, str]] = set()
+        for bulk in (False, True):
+            if pairs := [pair for each in messages if each.bulk is bulk for pair in _pairs(each)]:
+                barred |= await barred_of(pairs, bulk=bulk)
+    return _Hand(messages, {each.id: each for each in batches}, frozenset(barred))
+
+
+async def _templates(hand: _Hand) -> _Templates:
+    """Each template once for all messages in hand, or why there is none."""
+    found: dict[_Key, Prepared | Exception] = {}
+    for message in hand.messages:
+        key = _key(message, hand.batch_of(message))
+        if key[0] and key not in found:
+            try:
+                found[key] = await prepared(key[0], locale=key[1], version=key[2])
+            except (NotFound, RenderFailed) as error:
+                found[key] = error
+    return found
+
+
+def _key(message: Message, batch: Batch | None) -> _Key:
+    content = message if batch is None else batch
+    return content.template, message.locale, content.template_version
+
+
+def _pairs(message: Message) -> list[tuple[str, str]]:
+    return [(email, message.category) for email in message.recipients.split("\n")]
+
+
+async def _written(attempts: Sequence[asyncio.Task[Outcome]]) -> dict[UUID, Exception | None]:
+    """What came of the attempts, written down a few times a second; those called off with us are nobody's."""
+    answers: dict[UUID, Exception | None] = {}
+    waiting = set(attempts)
+    try:
+        while waiting:
+            done, waiting = await asyncio.wait(waiting, timeout=_WRITE_EVERY)
+            answers |= await outcomes.write([each.result() for each in done])
+    except BaseException as error:
+        for each in waiting:
+            each.cancel()
+        ended = await asyncio.gather(*attempts, return_exceptions=True)
+        if isinstance(error, asyncio.CancelledError):
+            unwritten = [each for each in ended if isinstance(each, Outcome) and each.message.id not in answers]
+            await asyncio.shield(outcomes.write(unwritten))
+        raise
+    return answers
+
+
+# -- one message -----------------------------------------------------------------------------------------
+
+
+async def _attempt(message: Message, hand: _Hand, desk: _Desk) -> Outcome:
+    """Make one message ready and hand it over; never raises but when it is cancelled."""
+    batch = hand.batch_of(message)
+    if batch is not None and batch.status is BatchStatus.CANCELLED:
+        return Outcome(message, Status.CANCELLED)
+    barred = tuple(email for email, category in _pairs(message) if (email, category) in hand.barred)
+    outcome = Outcome(message, Status.SUPPRESSED, barred=barred)
+    closed = {*barred, *message.handed}
+    if closed.issuperset(message.recipients.split("\n")):
+        return outcome
+    try:
+        outgoing = _ready(message, batch, closed, desk)
+        outcome = replace(outcome, subject=outgoing.subject)
+        named = (batch or message).attachments
+        if not named:
+            return await _handed(outgoing, desk.relay, outcome)
+        async with desk.files:
+            carried = await attachments.contents(named)
+            return await _handed(replace(outgoing, attachments=carried), desk.relay, outcome)
+    except (MissingVariables, RenderFailed, ValueError) as error:
+        return replace(outcome, status=Status.FAILED, reason=str(error))
+    except NotFound:
+        return replace(outcome, status=Status.FAILED, reason="its template or one of its attachments was deleted")
+    except HouseError as error:  # storage or Redis is away: no try of the message's own
+        return replace(outcome, status=Status.DEFERRED, reason=error.message, tried=False)
+    except Exception as error:
+        _log.exception("message %s could not be handed over", message.id)
+        return replace(outcome, status=Status.DEFERRED, reason=f"{type(error).__name__}: {error}")
+
+
+async def _handed(outgoing: Outgoing, relay: Relay, outcome: Outcome) -> Outcome:
+    try:
+        async with asyncio.timeout(LONGEST):
+            receipt = await relay.deliver(outgoing)
+    except Refused as refused:
+        each = refused.recipients or dict.fromkeys(outgoing.recipients if is_dead(refused) else (), refused)
+        return replace(outcome, status=_refusal(refused), reason=str(refused), refused=each)
+    except Away as away:
+        return replace(outcome, status=Status.DEFERRED, reason=away.reason, wait=away.wait, tried=away.tried)
+    except TimeoutError:
+        return replace(outcome, status=Status.DEFERRED, reason=f"no provider took it within {LONGEST:g} seconds")
+    again = tuple(email for email, refused in receipt.refused.items() if not refused.permanent)
+    return replace(
+        outcome,
+        status=Status.DEFERRED if again else Status.SENT,
+        reason="; ".join(f"{email}: {receipt.refused[email]}" for email in again),
+        receipt=receipt,
+        taken=tuple(email for email in outgoing.recipients if email not in receipt.refused),
+        refused=receipt.refused,
+    )
+
+
+def _refusal(refused: Refused) -> Status:
+    if not refused.permanent:
+        return Status.DEFERRED
+    return Status.BOUNCED if is_dead(refused) else Status.FAILED
+
+
+def _ready(message: Message, batch: Batch | None, closed: set[str], desk: _Desk) -> Outgoing:
+    emails = message.recipients.split("\n")
+    template = desk.templates.get(_key(message, batch))
+    if isinstance(template, Exception):
+        raise template
+    content = message if batch is None else batch
+    said = {"subject": content.subject, "text": content.text, "html": content.html}
+    words = worded({**said, "bulk": message.bulk, "category": message.category}, message.variables, emails[0], template)
+    html, (opens, clicks) = words.html, desk.tracking
+    if html and (opens or clicks):
+        html = track(html, message.id, emails[0] if len(emails) == 1 else "", opens=opens, clicks=clicks)
+
+    def open_to(texts: Sequence[str]) -> tuple[Address, ...]:
+        return tuple(each for each in map(stored_address, texts) if each.email not in closed)
+
+    return Outgoing(
+        message_id=message.message_id,
+        sender=stored_address(message.sender),
+        to=open_to(message.to),
+        cc=open_to(message.cc),
+        bcc=open_to(message.bcc),
+        reply_to=tuple(map(stored_address, message.reply_to)),
+        subject=words.subject,
+        text=words.text,
+        html=html,
+        headers=unsubscribe_headers(emails[0], message.category) if message.bulk else (),
+        reference=make_pass(FEEDBACK, message=str(message.id)),
+        category=message.category,
+    )

@@ -1,0 +1,121 @@
+"""Expansion: a batch becomes messages with their jobs, a slice at a time, however often it is interrupted."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from tortoise.expressions import F
+from uuid_utils.compat import uuid7
+
+from host.sdk import UnitOfWork, limit_value, unit_of_work
+
+from ..models import Batch, BatchSlice, BatchStatus, Message, Status
+from . import batches
+from .batches import EXPAND, EXPANDING
+from .drafts import due, stored_address
+from .messages import RATE, barred_of, hand_to_job, refund
+from .timeline import Happened, note
+
+
+async def expand_slice(batch_id: UUID) -> float | None:
+    """Turn the next slice of a batch into messages with their jobs; how far that is, 0..1, or None at the end.
+
+    The slice goes in the same transaction, so that whoever is killed in between leaves all of it or nothing.
+    """
+    value, _ = await limit_value(RATE)
+    pace = timedelta(seconds=(value.seconds or 0) / value.amount) if value.amount else timedelta(0)
+    async with unit_of_work() as work:
+        batch = await Batch.filter(id=batch_id).select_for_update().first()
+        if batch is None or batch.status not in {BatchStatus.QUEUED, BatchStatus.RUNNING}:
+            return None
+        part = await BatchSlice.filter(batch_id=batch_id).order_by("number").first()
+        if part is None:
+            return None
+        await _write(work, batch, part, pace)
+        expanded = batch.expanded + len(part.recipients)
+        await part.delete()
+        await Batch.filter(id=batch_id).update(
+            status=BatchStatus.RUNNING,
+            expanded=expanded,
+            version=F("version") + 1,
+            updated_at=datetime.now(UTC),
+        )
+    return expanded / batch.total
+
+
+async def _write(work: UnitOfWork, batch: Batch, part: BatchSlice, pace: timedelta) -> None:
+    """The messages of one slice; what may not be written to any more is refunded."""
+    now = datetime.now(UTC)
+    pairs = [(each["email"], batch.category) for each in part.recipients]
+    barred = {email for email, _ in await barred_of(pairs, bulk=batch.bulk)}
+    start = due(batch.send_at, batch.created_at)
+    domain = stored_address(batch.sender).email.rpartition("@")[2]
+    messages = []
+    for number, each in enumerate(part.recipients, part.number):
+        message = _message(batch, each, start + pace * number, now, domain)
+        if each["email"] in barred:
+            message.status, message.due_at, message.charged = Status.SUPPRESSED, None, 0
+        messages.append(message)
+    await Message.bulk_create(messages)
+    for message in messages:
+        if message.due_at is not None:
+            about = {"id": message.id, "bulk": True}
+            await hand_to_job(work, about, message.due_at, turn=0, paced=True)
+    await refund(part.charged - sum(message.charged for message in messages), batch.created_at)
+    kept_out = [message for message in messages if message.status is Status.SUPPRESSED]
+    await note([Happened(each.id, "suppressed", now, recipient=each.recipients) for each in kept_out])
+
+
+def _message(batch: Batch, recipient: Mapping[str, Any], due_at: datetime, now: datetime, domain: str) -> Message:
+    message_id = uuid7()
+    return Message(
+        id=message_id,
+        batch_id=batch.id,
+        status=Status.SCHEDULED if due_at > now + timedelta(seconds=1) else Status.QUEUED,
+        category=batch.category,
+        bulk=batch.bulk,
+        sender=batch.sender,
+        to=[recipient["to"]],
+        reply_to=batch.reply_to,
+        recipients=recipient["email"],
+        subject=batch.subject,
+        template=batch.template,
+        template_version=batch.template_version,
+        locale=recipient["locale"] or batch.locale,
+        variables=recipient["variables"],
+        attachments=batch.attachments,
+        message_id=f"<{message_id}@{domain}>",
+        when_limited="wait",
+        charged=recipient["charged"],
+        charged_at=batch.created_at,
+        send_at=batch.send_at,
+        due_at=due_at,
+        created_by=batch.created_by,
+    )
+
+
+async def expand_all() -> None:
+    """Turn every accepted batch into messages here and now."""
+    async for batch_id in _unexpanded():
+        while await expand_slice(batch_id) is not None:
+            pass
+        await batches.finish([batch_id])
+
+
+async def resume(silent_since: datetime) -> int:
+    """Give batches new jobs whose own came to nothing; how many."""
+    stuck = [each async for each in _unexpanded(updated_at__lt=silent_since)]
+    async with unit_of_work() as work:
+        for batch_id in stuck:
+            await Batch.filter(id=batch_id).update(updated_at=datetime.now(UTC))
+            await work.enqueue(EXPAND, priority=EXPANDING, batch_id=str(batch_id))
+    return len(stuck)
+
+
+async def _unexpanded(**where: Any) -> AsyncIterator[UUID]:
+    open_ones = Batch.filter(status__in=[BatchStatus.QUEUED, BatchStatus.RUNNING], expanded__lt=F("total"), **where)
+    for row in await open_ones.order_by("created_at").values("id"):
+        yield row["id"]

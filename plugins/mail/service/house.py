@@ -1,0 +1,136 @@
+"""The house's own mail: welcome, proof of an address, a new password, an invitation; sent inside the event's own job.
+
+There is no message row and no charge: the links are secrets, and no plan should keep people from signing in. What a
+killed worker sends twice has the job's own Message-ID both times.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Protocol
+from urllib.parse import quote
+
+from uuid_utils.compat import uuid7
+
+from host.sdk import GiveUp, Postpone, TenantMissing, absolute_url, job_id, settings, tenant
+
+from ..addresses import parse_address
+from ..outgoing import Outgoing
+from ..providers.contract import Away, Refused
+from ..providers.relay import house_relay
+from ..settings import Settings
+from .templates import Rendered, render, render_house
+
+CATEGORY = "account"
+_REST = timedelta(seconds=15)  # before the next try where no provider was even asked
+
+
+class Person(Protocol):
+    """What the house says of a person in its events."""
+
+    @property
+    def email(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+
+
+class Verification(Person, Protocol):
+    @property
+    def link(self) -> str: ...
+    @property
+    def hours(self) -> int: ...
+
+
+class Reset(Person, Protocol):
+    @property
+    def link(self) -> str: ...
+    @property
+    def minutes(self) -> int: ...
+
+
+class Invitation(Protocol):
+    @property
+    def email(self) -> str: ...
+    @property
+    def token(self) -> str: ...
+
+
+# -- what the house announces ----------------------------------------------------------------------------
+
+
+async def welcome(event: Person) -> None:
+    """Greet a person who has registered."""
+    await _send("welcome", event.email, name=event.name)
+
+
+async def verification(event: Verification) -> None:
+    """Send the link that proves an address."""
+    await _send("verification", event.email, name=event.name, link=event.link, hours=event.hours)
+
+
+async def password_reset(event: Reset) -> None:
+    """Send the link to a new password."""
+    await _send("password_reset", event.email, name=event.name, link=event.link, minutes=event.minutes)
+
+
+async def password_changed(event: Person) -> None:
+    """Tell the owner of an account that its password was replaced."""
+    await _send("password_changed", event.email, name=event.name)
+
+
+async def registration_repeated(event: Person) -> None:
+    """Tell the owner of an account that somebody tried to register with their address."""
+    await _send("registration_repeated", event.email, name=event.name)
+
+
+async def invitation(event: Invitation) -> None:
+    """Ask somebody to join the organisation this was announced in."""
+    front_end = absolute_url("/").partition("/api/")[0]
+    link = f"{front_end}/accept-invitation?token={quote(event.token)}"
+    await _send("invitation", event.email, link=link, organisation=(await tenant()).name)
+
+
+async def check() -> str | None:
+    """None while the deployment's providers take mail; else what is wrong with them."""
+    return await house_relay().check()
+
+
+# -- how it is sent --------------------------------------------------------------------------------------
+
+
+async def _send(template: str, email: str, **variables: object) -> None:
+    """Render and hand over; raised errors are tries of the event's job.
+
+    Raises:
+        GiveUp: the provider will never take it.
+        Postpone: no provider could be asked.
+    """
+    words, sender = await _rendered(template, variables), settings(Settings).sender
+    outgoing = Outgoing(
+        message_id=f"<{job_id() or uuid7()}@{sender.email.rpartition('@')[2]}>",
+        sender=sender,
+        to=(parse_address(email),),
+        subject=words.subject,
+        text=words.text,
+        html=words.html,
+        category=CATEGORY,
+    )
+    try:
+        await house_relay().deliver(outgoing)
+    except Refused as refused:
+        if refused.permanent:
+            raise GiveUp(f"the provider refused it: {refused}") from refused
+        raise
+    except Away as away:
+        if away.tried:
+            raise
+        raise Postpone(away.wait or _REST, away.reason) from away
+
+
+async def _rendered(template: str, variables: dict[str, object]) -> Rendered:
+    """In an organisation its own version of the template counts."""
+    try:
+        await tenant()
+    except TenantMissing:
+        return render_house(template, variables)
+    return await render(template, variables)

@@ -1,0 +1,303 @@
+"""The rules of messages: accepted within the plan, called off, tried again by hand, read with their time line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+from uuid import UUID
+
+from tortoise.expressions import F
+from uuid_utils.compat import uuid7
+
+from host.sdk import (
+    Conflict,
+    Limit,
+    NotFound,
+    RateLimited,
+    Records,
+    Row,
+    UnitOfWork,
+    ValidationFailed,
+    actor,
+    allow,
+    give_back,
+    spend,
+    tenant_settings,
+    unit_of_work,
+)
+
+from ..addresses import Address
+from ..models import WAITING, Message, Status
+from ..settings import TenantSettings
+from . import attachments
+from .drafts import BULK, MAX_RECIPIENTS, TRANSACTIONAL, Draft, addresses_of, columns_of, due, stored_address, tried
+from .subscriptions import unsubscribed
+from .suppressions import suppressed
+from .timeline import Happened, note, timeline
+
+QUOTA, RATE = "mail.monthly", "mail.rate"
+LIMITS = (
+    Limit(QUOTA, "quota", "How many recipients may be written to", unit="recipients", default="unlimited"),
+    Limit(RATE, "rate", "How many messages may leave", unit="messages", default="unlimited"),
+)
+DELIVER = "mail.deliver"
+RETRIABLE = (Status.FAILED, Status.CANCELLED, Status.SUPPRESSED)
+
+WhenLimited = Literal["refuse", "wait"]
+
+_SHOWN = (
+    "id",
+    "batch_id",
+    "status",
+    "category",
+    "bulk",
+    "sender",
+    "to",
+    "cc",
+    "bcc",
+    "reply_to",
+    "subject",
+    "template",
+    "template_version",
+    "locale",
+    "attachments",
+    "message_id",
+    "provider",
+    "provider_id",
+    "attempts",
+    "error",
+    "when_limited",
+    "send_at",
+    "due_at",
+    "sent_at",
+    "emptied",
+    "opens",
+    "clicks",
+    "created_by",
+    "version",
+    "created_at",
+    "updated_at",
+)
+_FILTERS = {
+    "status": "in",
+    "to": "recipients:contains",
+    "from": "sender:contains",
+    "q": "subject:contains",
+    "category": "exact",
+    "template": "exact",
+    "batch_id": "exact",
+    "message_id": "exact",
+    "created_from": "created_at:gte",
+    "created_to": "created_at:lt",
+}
+
+MESSAGES = Records(Message, fields=_SHOWN, filters=_FILTERS)
+"""Messages as lists show them: without their content."""
+
+WHOLE = Records(Message, fields=(*_SHOWN, "text", "html", "variables"))
+
+
+# -- accepting -------------------------------------------------------------------------------------------
+
+
+async def accept(
+    draft: Draft,
+    *,
+    to: Sequence[str] = (),
+    cc: Sequence[str] = (),
+    bcc: Sequence[str] = (),
+    variables: Mapping[str, Any] | None = None,
+    when_limited: WhenLimited = "refuse",
+) -> Row:
+    """Take a message to be delivered: from here on it ends sent, or failed with its reason.
+
+    Who may not be written to (suppressed, unsubscribed) costs nothing. when_limited: what to do beyond the rate.
+
+    Raises:
+        ValidationFailed: an address, the sender, the template or its variables are not as they should be.
+        RateLimited: the plan's rate is used up, and `when_limited` is "refuse".
+        QuotaExceeded: the plan's month is used up.
+        PayloadTooLarge: the attachments are larger than a message may carry.
+    """
+    recipients = _recipients(to, cc, bcc)
+    columns = await columns_of(draft)
+    first = next(iter(recipients["to"] or recipients["cc"] or recipients["bcc"])).email
+    if columns["bulk"] and sum(map(len, recipients.values())) != 1:
+        raise ValidationFailed(
+            details={"to": f"{columns['category']!r} may be unsubscribed from: one recipient each, or a batch."}
+        )
+    given = dict(variables or {})
+    if columns["template"]:
+        columns["subject"] = (await tried(columns, given, draft.locale, first)).subject[:998]
+    elif given:
+        raise ValidationFailed(details={"variables": "Only a template takes variables."})
+    earliest = await _within_rate(when_limited)
+    columns["attachments"] = await attachments.gather(draft.attachments)
+    due_at = due(draft.send_at, earliest)
+    values = columns | {name: [str(each) for each in found] for name, found in recipients.items()}
+    return await _store(values | {"variables": given, "when_limited": when_limited}, recipients, due_at, earliest)
+
+
+def _recipients(to: Sequence[str], cc: Sequence[str], bcc: Sequence[str]) -> dict[str, list[Address]]:
+    """The recipients by field, each address once: where it is named first."""
+    count = len(to) + len(cc) + len(bcc)
+    if not 0 < count <= MAX_RECIPIENTS:
+        raise ValidationFailed(details={"to": f"A message has 1 to {MAX_RECIPIENTS} recipients in to, cc and bcc."})
+    seen: set[str] = set()
+    found: dict[str, list[Address]] = {}
+    for field, texts in (("to", to), ("cc", cc), ("bcc", bcc)):
+        addresses = addresses_of(texts, field)
+        found[field] = [each for each in addresses if not (each.email in seen or seen.add(each.email))]  # type: ignore[func-returns-value]
+    return found
+
+
+async def _within_rate(when_limited: WhenLimited) -> datetime | None:
+    """None when the message may leave now, else the time before which it is no use to try."""
+    try:
+        await allow(RATE)
+    except RateLimited as limited:
+        if when_limited == "refuse":
+            raise
+        return datetime.now(UTC) + timedelta(seconds=int(limited.headers["Retry-After"]))
+    return None
+
+
+async def _store(
+    values: Mapping[str, Any], recipients: Mapping[str, Sequence[Address]], due_at: datetime, paced: object
+) -> Row:
+    message_id, now = uuid7(), datetime.now(UTC)
+    emails = [each.email for found in recipients.values() for each in found]
+    async with unit_of_work() as work:
+        barred = await barred_of([(email, values["category"]) for email in emails], bulk=values["bulk"])
+        cost = len(emails) - len(barred)
+        await spend(QUOTA, cost)
+        await attachments.keep(values["attachments"], due_at + await _kept())
+        row = await WHOLE.insert(
+            **values,
+            id=message_id,
+            status=_waiting(due_at, now) if cost else Status.SUPPRESSED,
+            recipients="\n".join(emails),
+            message_id=f"<{message_id}@{stored_address(values['sender']).email.rpartition('@')[2]}>",
+            charged=cost,
+            charged_at=now if cost else None,
+            due_at=due_at if cost else None,
+            created_by=actor().user_id,
+        )
+        if cost:
+            await hand_to_job(work, row, due_at, turn=0, paced=paced is not None)
+        else:
+            await note([Happened(message_id, "suppressed", now, recipient=email) for email in emails])
+        work.record("mail.messages.create", "message", message_id, after=_recorded(row))
+    return row
+
+
+async def barred_of(pairs: Sequence[tuple[str, str]], *, bulk: bool) -> set[tuple[str, str]]:
+    """Of (address, category), those that must not be sent: suppressed, or unsubscribed from what is bulk."""
+    addresses = await suppressed([address for address, _ in pairs])
+    barred = {pair for pair in pairs if pair[0] in addresses}
+    return barred | await unsubscribed(pairs) if bulk else barred
+
+
+async def hand_to_job(work: UnitOfWork, row: Mapping[str, Any], due_at: datetime, *, turn: int, paced: bool) -> None:
+    """Have a message delivered. turn: the message's; a job of an earlier turn does nothing any more."""
+    priority = BULK if row["bulk"] else TRANSACTIONAL
+    await work.enqueue(DELIVER, run_at=due_at, priority=priority, message=str(row["id"]), turn=turn, paced=paced)
+
+
+# -- calling off and trying again ------------------------------------------------------------------------
+
+
+async def cancel(message_id: UUID) -> Row:
+    """Call off a message that is in nobody's hands yet; what it cost is given back.
+
+    Raises:
+        NotFound: this tenant has no such message.
+        Conflict: it is being sent, or its life is over.
+    """
+    async with unit_of_work() as work:
+        before = await Message.filter(id=message_id).select_for_update().first()
+        if before is None:
+            raise NotFound
+        if before.status not in WAITING or before.due_at is None:
+            raise Conflict(f"The message is {before.status.value}: only what waits can be cancelled.")
+        now = datetime.now(UTC)
+        await Message.filter(id=message_id).update(
+            status=Status.CANCELLED, due_at=None, charged=0, updated_at=now, version=F("version") + 1
+        )
+        await refund(before.charged, before.charged_at)
+        await note([Happened(message_id, "cancelled", now)])
+        change = {"before": {"status": before.status}, "after": {"status": Status.CANCELLED}}
+        work.record("mail.messages.cancel", "message", message_id, **change)
+        return await WHOLE.get(message_id)
+
+
+async def retry(message_id: UUID) -> Row:
+    """Deliver a failed, cancelled or suppressed message after all, with all its tries; it is spent for again.
+
+    What bounced or was complained of stays so: write a new message once the address is off the list of suppressions.
+
+    Raises:
+        NotFound: this tenant has no such message.
+        Conflict: it is in another state, or its content is gone, or nobody it is for may be written to.
+        RateLimited, QuotaExceeded: the plan does not allow it now.
+    """
+    await WHOLE.get(message_id)
+    await allow(RATE)
+    async with unit_of_work() as work:
+        before = await Message.filter(id=message_id).select_for_update().first()
+        if before is None:
+            raise NotFound
+        if before.status not in RETRIABLE:
+            raise Conflict(f"The message is {before.status.value}: only what failed or was cancelled can be retried.")
+        if before.emptied:
+            raise Conflict("The message's content was removed after the time it is kept: write a new one.")
+        emails = [email for email in before.recipients.split("\n") if email not in before.handed]
+        barred = await barred_of([(email, before.category) for email in emails], bulk=before.bulk)
+        if not (cost := len(emails) - len(barred)):
+            raise Conflict("Nobody this message is for may be written to: they are suppressed or have unsubscribed.")
+        await spend(QUOTA, cost)
+        now, turn = datetime.now(UTC), before.turn + 1
+        fresh = {"status": Status.QUEUED, "attempts": 0, "error": "", "turn": turn, "due_at": now, "updated_at": now}
+        charge = {"charged": cost, "charged_at": now, "version": F("version") + 1}
+        await Message.filter(id=message_id).update(**fresh, **charge)
+        await attachments.keep(before.attachments, now + await _kept())
+        await hand_to_job(work, {"id": message_id, "bulk": before.bulk}, now, turn=turn, paced=False)
+        await note([Happened(message_id, "retried", now)])
+        change = {"before": {"status": before.status}, "after": {"status": Status.QUEUED}}
+        work.record("mail.messages.retry", "message", message_id, **change)
+        return await WHOLE.get(message_id)
+
+
+async def refund(charged: int, charged_at: datetime | None) -> None:
+    """Give recipients back to the quota they were spent from; a month that is over takes nothing back."""
+    now = datetime.now(UTC)
+    if charged and charged_at is not None and (charged_at.year, charged_at.month) == (now.year, now.month):
+        await give_back(QUOTA, charged)
+
+
+# -- reading ---------------------------------------------------------------------------------------------
+
+
+async def read(message_id: UUID) -> Row:
+    """A message with its content and its `timeline`.
+
+    Raises:
+        NotFound: this tenant has no such message.
+    """
+    row = await WHOLE.get(message_id)
+    return {**row, "timeline": await timeline(row)}
+
+
+async def _kept() -> timedelta:
+    return timedelta(days=(await tenant_settings(TenantSettings)).keep_days)
+
+
+def _waiting(due_at: datetime, now: datetime) -> Status:
+    return Status.SCHEDULED if due_at > now + timedelta(seconds=1) else Status.QUEUED
+
+
+def _recorded(row: Row) -> Row:
+    """What the record of actions holds: neither content nor variables, which the subject may show."""
+    named = ("status", "category", "sender", "to", "cc", "bcc", "template", "send_at", "message_id")
+    return {name: row[name] for name in named}

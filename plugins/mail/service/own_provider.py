@@ -1,0 +1,140 @@
+"""The rules of a tenant's own provider: one at most, its secrets sealed, its server on the public internet."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from host.sdk import NotFound, Records, Row, ValidationFailed, actor, allow, seal, settings, unit_of_work
+
+from ..addresses import Address
+from ..models.senders import ProviderAccount, Sender
+from ..outgoing import Outgoing
+from ..providers.contract import Away, Refused
+from ..providers.public_hosts import SMTP_PORTS, public_addresses
+from ..providers.relay import own_relay
+from ..settings import Settings
+
+TRIAL_SECONDS = 45.0
+"""How long a trial may take in all; below what a request may."""
+
+ACCOUNTS = Records(
+    ProviderAccount, fields=("id", "provider", "settings", "created_by", "version", "created_at", "updated_at")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What a tenant brings: the name of a provider, its settings that may be shown, and those that may not."""
+
+    provider: str
+    settings: dict[str, Any]
+    secrets: dict[str, str]
+
+
+async def read_provider() -> Row:
+    """The tenant's own provider, without its secrets.
+
+    Raises:
+        NotFound: it has none; its mail leaves through the deployment's.
+    """
+    row = await ACCOUNTS.find()
+    if row is None:
+        raise NotFound("This organisation has no provider of its own.")
+    return row
+
+
+async def set_provider(chosen: Chosen, *, version: int | None = None) -> tuple[Row, bool]:
+    """Have the tenant's mail leave through its own provider from now on; the row, and whether it had none before.
+
+    Raises:
+        ValidationFailed: its server is not on the public internet, or not one for mail.
+        PreconditionFailed: `version` is no longer the provider's.
+    """
+    if chosen.provider == "smtp" and not settings(Settings).allow_private_hosts:
+        await _check_server(chosen.settings)
+    values = {"provider": chosen.provider, "settings": chosen.settings, "secrets": seal(json.dumps(chosen.secrets))}
+    shown = {"provider": chosen.provider, "settings": chosen.settings}
+    async with unit_of_work() as work:
+        known = await ACCOUNTS.find()
+        if known is None:
+            row = await ACCOUNTS.insert(**values, created_by=actor().user_id)
+        else:
+            row = (await ACCOUNTS.change(known["id"], values, version=version)).after
+        before = None if known is None else {name: known[name] for name in shown}
+        work.record("mail.provider.update", "provider", row["id"], before=before, after=shown)
+    return row, known is None
+
+
+async def delete_provider(*, version: int | None = None) -> None:
+    """Have the tenant's mail leave through the deployment's providers again.
+
+    Raises:
+        NotFound: it has none of its own.
+        PreconditionFailed: `version` is no longer the provider's.
+    """
+    async with unit_of_work() as work:
+        known = await read_provider()
+        await ACCOUNTS.remove(known["id"], version=version)
+        before = {name: known[name] for name in ("provider", "settings")}
+        work.record("mail.provider.delete", "provider", known["id"], before=before)
+
+
+async def try_provider() -> dict[str, Any]:
+    """Ask the tenant's own provider whether it would take mail, and hand it one message, from the tenant's first
+    confirmed sender to that same address: `{"works": bool, "problem": str, "sent_to": str | None}`.
+
+    Raises:
+        NotFound: it has none of its own.
+        RateLimited: the plan's rate of messages is used up.
+    """
+    account = await ProviderAccount.first()
+    if account is None:
+        raise NotFound("This organisation has no provider of its own.")
+    await allow("mail.rate")
+    sender = await Sender.filter(confirmed_at__isnull=False).order_by("confirmed_at", "id").first()
+    relay = own_relay(account)  # apart from the one in use: a trial opens no circuit
+    try:
+        async with asyncio.timeout(TRIAL_SECONDS):
+            problem = await relay.ask()
+            if problem is None and sender is not None:
+                await relay.deliver(_trial(Address(sender.name, sender.email)))
+    except (Refused, Away) as error:
+        problem = str(error)
+    except TimeoutError:
+        problem = f"no answer within {TRIAL_SECONDS:g} seconds"
+    finally:
+        await relay.close()
+    sent_to = sender.email if sender is not None and problem is None else None
+    return {"works": problem is None, "problem": problem or "", "sent_to": sent_to}
+
+
+def _trial(address: Address) -> Outgoing:
+    return Outgoing(
+        message_id=f"<{uuid4()}@{address.email.rpartition('@')[2]}>",
+        sender=address,
+        to=(address,),
+        subject="Your mail provider works",
+        text=f"This message left through your own mail provider at {datetime.now(UTC):%Y-%m-%d %H:%M} UTC.\n",
+        headers=(("Auto-Submitted", "auto-generated"),),
+        category="trial",
+    )
+
+
+async def _check_server(shown: dict[str, Any]) -> None:
+    host, port = str(shown["host"]), shown["port"]
+    wrong: dict[str, str] = {}
+    if port is not None and port not in SMTP_PORTS:
+        wrong["smtp.port"] = f"Mail servers listen at {', '.join(map(str, SMTP_PORTS))}."
+    if shown["tls"] == "none" and shown["username"]:
+        wrong["smtp.tls"] = "A password goes over TLS only: starttls or tls."
+    try:
+        await public_addresses(host, port or SMTP_PORTS[0])
+    except (Refused, Away) as error:
+        wrong["smtp.host"] = str(error)
+    if wrong:
+        raise ValidationFailed(details=wrong)

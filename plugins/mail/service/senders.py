@@ -1,0 +1,231 @@
+"""The rules of senders: addresses that a tenant may write from, each confirmed with a code mailed to it."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import secrets
+from datetime import UTC, datetime, timedelta
+from hashlib import scrypt
+from uuid import UUID, uuid4
+
+from tortoise.expressions import F
+
+from host.sdk import (
+    Conflict,
+    GiveUp,
+    Limit,
+    NotFound,
+    Records,
+    Row,
+    ValidationFailed,
+    actor,
+    allow,
+    settings,
+    tenant,
+    tenant_settings,
+    unit_of_work,
+)
+
+from ..addresses import Address, parse_address
+from ..models.senders import Sender
+from ..outgoing import Outgoing
+from ..providers.contract import Refused
+from ..providers.relay import house_relay
+from ..settings import Settings, TenantSettings
+
+CODES = "mail.sender_codes"
+LIMITS = (Limit(CODES, "rate", "How many codes that confirm a sender may be mailed", unit="codes", default="10/hour"),)
+MAIL_CODE = "mail.mail_sender_code"
+CODE_LIFE = timedelta(minutes=30)
+CODE_TRIES = 5
+
+SENDERS = Records(
+    Sender,
+    fields=(
+        "id",
+        "email",
+        "name",
+        "confirmed_at",
+        "code_expires_at",
+        "code_error",
+        "created_by",
+        "version",
+        "created_at",
+        "updated_at",
+    ),
+    filters={"email": "exact"},
+    sorts=("created_at", "email"),
+    search=("email", "name"),
+)
+
+_log = logging.getLogger("mail.senders")
+
+
+async def sender_for(text: str | None) -> Address:
+    """Who a message is from: the confirmed sender that is named, or the tenant's own when none is.
+
+    The tenant's own is the one in its settings, else the one confirmed first, else the deployment's address with the
+    organisation's name.
+
+    Raises:
+        ValidationFailed: it is no address, or not confirmed here.
+    """
+    chosen = text or (await tenant_settings(TenantSettings)).sender
+    if chosen:
+        return await _confirmed(chosen)
+    first = await Sender.filter(confirmed_at__isnull=False).order_by("confirmed_at", "id").first()
+    if first is not None:
+        return Address(first.name, first.email)
+    house = settings(Settings).sender
+    return Address(house.name or (await tenant()).name, house.email)
+
+
+async def _confirmed(text: str) -> Address:
+    try:
+        address = parse_address(text)
+    except ValueError as error:
+        raise ValidationFailed(details={"from": str(error)}) from None
+    row = await SENDERS.find(email=address.email.lower())
+    if row is None or row["confirmed_at"] is None:
+        raise ValidationFailed(
+            details={"from": f"{address.email} is not a confirmed sender; add it with POST /mail/senders."}
+        )
+    return Address(address.name or row["name"], address.email)
+
+
+async def add_sender(text: str) -> Row:
+    """Add an address to write from, and have a code mailed to it.
+
+    Raises:
+        ValidationFailed: it is no address.
+        Conflict: it is a sender already.
+        RateLimited: enough codes were mailed for now.
+    """
+    try:
+        address = parse_address(text)
+    except ValueError as error:
+        raise ValidationFailed(details={"address": str(error)}) from None
+    email = address.email.lower()
+    if await SENDERS.find(email=email) is not None:
+        raise Conflict(f"{email} is a sender already.", details={"email": email})
+    await allow(CODES)
+    async with unit_of_work() as work:
+        row = await SENDERS.insert(email=email, name=address.name, created_by=actor().user_id)
+        work.record("mail.senders.create", "sender", row["id"], after={"email": email, "name": address.name})
+        await work.enqueue(MAIL_CODE, priority=-10, sender_id=str(row["id"]))
+    return row
+
+
+async def resend_code(sender_id: UUID) -> Row:
+    """Have another code mailed; the one before is no longer taken.
+
+    Raises:
+        NotFound: this tenant has no such sender.
+        Conflict: it is confirmed.
+        RateLimited: enough codes were mailed for now.
+    """
+    row = await SENDERS.get(sender_id)
+    if row["confirmed_at"] is not None:
+        raise Conflict("This sender is confirmed.")
+    await allow(CODES)
+    async with unit_of_work() as work:
+        await work.enqueue(MAIL_CODE, priority=-10, sender_id=str(sender_id))
+    return row
+
+
+async def confirm_sender(sender_id: UUID, code: str) -> Row:
+    """Confirm a sender with the code mailed to it.
+
+    Raises:
+        NotFound: this tenant has no such sender.
+        Conflict: there is no code, it has expired, or it was guessed at too often.
+        ValidationFailed: this is not the code.
+    """
+    sender = await Sender.filter(id=sender_id).first()
+    if sender is None:
+        raise NotFound
+    if sender.confirmed_at is not None:
+        return await SENDERS.get(sender_id)
+    if not sender.code_hash or sender.code_expires_at is None or sender.code_expires_at < datetime.now(UTC):
+        raise Conflict("There is no code that is still good; have one mailed with POST /mail/senders/{id}/resend.")
+    # Counted before it is looked at: as many at once as there are cannot try more often.
+    mine = Sender.filter(id=sender_id, code_hash=sender.code_hash, code_tries__lt=CODE_TRIES)
+    if not await mine.update(code_tries=F("code_tries") + 1):
+        raise Conflict("Too many wrong codes; have another mailed with POST /mail/senders/{id}/resend.")
+    if not await asyncio.to_thread(_matches, code, sender.code_hash):
+        raise ValidationFailed(details={"code": "This is not the code that was mailed last."})
+    async with unit_of_work() as work:
+        await Sender.filter(id=sender_id).update(code_hash="")
+        change = await SENDERS.change(sender_id, {"confirmed_at": datetime.now(UTC), "code_expires_at": None})
+        work.record("mail.senders.confirm", "sender", sender_id, after={"email": sender.email})
+    return change.after
+
+
+async def delete_sender(sender_id: UUID, *, version: int | None = None) -> None:
+    """Delete a sender; what was accepted with it still leaves.
+
+    Raises:
+        NotFound: this tenant has no such sender.
+        PreconditionFailed: `version` is no longer the sender's.
+    """
+    async with unit_of_work() as work:
+        row = await SENDERS.remove(sender_id, version=version)
+        work.record("mail.senders.delete", "sender", sender_id, before={"email": row["email"], "name": row["name"]})
+
+
+async def mail_code(sender_id: UUID) -> None:
+    """Make a code and mail it through the deployment's relay: as a task, so that no code is ever written down.
+
+    Raises:
+        GiveUp: the address or the message is refused for good; the sender's `code_error` says why.
+        Away, Refused: it could not be mailed now.
+    """
+    sender = await Sender.filter(id=sender_id, confirmed_at__isnull=True).first()
+    if sender is None:
+        return
+    code = f"{secrets.randbelow(1_000_000):06}"
+    code_hash = await asyncio.to_thread(_hashed, code, secrets.token_bytes(16))
+    expires = datetime.now(UTC) + CODE_LIFE
+    await Sender.filter(id=sender_id).update(
+        code_hash=code_hash, code_expires_at=expires, code_tries=0, code_error="", version=F("version") + 1
+    )
+    try:
+        await house_relay().deliver(await _code_mail(sender, code))
+    except Refused as refused:
+        if not refused.permanent:
+            raise
+        await Sender.filter(id=sender_id).update(code_error=str(refused)[:500])
+        raise GiveUp(f"the code could not be mailed to {sender.email}: {refused}") from None
+
+
+async def _code_mail(sender: Sender, code: str) -> Outgoing:
+    """Names the organisation by its slug alone: its name is free text, and this goes to whom it has not met."""
+    house, minutes = settings(Settings).sender, int(CODE_LIFE.total_seconds() // 60)
+    text = (
+        f'The organisation "{(await tenant()).slug}" wants to send mail from {sender.email}.\n\n'
+        f"If you agree, give them this code within {minutes} minutes:\n\n"
+        f"    {code}\n\n"
+        "If you do not know what this is about, do nothing: without the code no mail is sent in your name.\n"
+    )
+    return Outgoing(
+        # A new one for each code: a mail program that drops doubles must not drop the code that counts.
+        message_id=f"<{uuid4()}@{house.email.rpartition('@')[2]}>",
+        sender=house,
+        to=(Address("", sender.email),),
+        subject=f"{code} confirms {sender.email} as a sender",
+        text=text,
+        headers=(("Auto-Submitted", "auto-generated"),),
+        category="sender_code",
+    )
+
+
+def _hashed(code: str, salt: bytes) -> str:
+    """scrypt, with the cost that RFC 7914 names for signing in: to try all codes takes longer than one lives."""
+    return f"{salt.hex()}:{scrypt(code.encode(), salt=salt, n=2**14, r=8, p=1).hex()}"
+
+
+def _matches(code: str, code_hash: str) -> bool:
+    salt = bytes.fromhex(code_hash.partition(":")[0])
+    return hmac.compare_digest(_hashed(code, salt), code_hash)

@@ -1,0 +1,197 @@
+"""Templates in use: which one counts for whom and in which language, and filling it in.
+
+The reader's language goes first, then whose template it is: a German reader gets a German text, the tenant's if it has
+one, else the deployment's, else the plugin's; only where nobody has any German does the default locale count, then
+English, each in the same order. So a tenant that has written in English only does not take the German texts away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from host.sdk import NotFound, Records, Row, kept, settings, tenant
+
+from ..models.templates import Template, TemplateVersion
+from ..rendering.compiled import Compiled, Rendered, Source
+from ..rendering.errors import MissingVariables, RenderFailed, TemplateRefused
+from ..rendering.library import HouseTemplate, Library, fallbacks
+from ..rendering.plaintext import text_of
+from ..settings import Settings
+
+__all__ = [
+    "MissingVariables",
+    "RenderFailed",
+    "Rendered",
+    "current_version",
+    "missing",
+    "prepared",
+    "render",
+    "render_house",
+    "text_of",
+]
+
+TEMPLATES = Records(Template)
+VERSIONS = Records(TemplateVersion, filters={"locale": "exact"}, sorts=("number",), default_sort="-number")
+
+BY_THE_HOUSE = frozenset({"organisation", "unsubscribe_url"})
+"""Variables that nobody has to give: who sends, and for bulk mail the way out of it."""
+
+
+def library() -> Library:
+    """The house's templates and all that was compiled, of this application.
+
+    Raises:
+        TemplateRefused: the deployment's folder is not as it should be.
+    """
+    return kept(_library)
+
+
+def _library() -> Library:
+    chosen = settings(Settings)
+    return Library(Path(chosen.templates) if chosen.templates else None, chosen.locale)
+
+
+# -- filling in ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A template found and compiled, to be filled in for any number of recipients.
+
+    version: the tenant's; None for one of the house.
+    """
+
+    compiled: Compiled
+    organisation: str
+    version: int | None
+
+    def render(self, variables: Mapping[str, object]) -> Rendered:
+        """What one recipient gets to read.
+
+        Raises:
+            MissingVariables: names all that the template uses and was not given.
+            RenderFailed: the reason.
+        """
+        return self.compiled.render({"organisation": self.organisation, **variables})
+
+
+async def render(
+    name: str, variables: Mapping[str, object], *, locale: str = "", version: int | None = None
+) -> Rendered:
+    """Fill in a template for a reader of `locale`.
+
+    version: the tenant's of that number, whatever counts by now; once it is no longer kept, what counts.
+
+    Raises:
+        NotFound: there is no such template.
+        MissingVariables: names all that the template uses and was not given.
+        RenderFailed: the reason.
+    """
+    return (await prepared(name, locale=locale, version=version)).render(variables)
+
+
+def render_house(name: str, variables: Mapping[str, object], locale: str = "") -> Rendered:
+    """Fill in the deployment's or the plugin's own template; needs no tenant.
+
+    Raises:
+        NotFound, MissingVariables, RenderFailed: as `render`.
+    """
+    found = of_the_house(name, locale)
+    if found is None:
+        raise NotFound(f"There is no template {name!r}.")
+    sender = settings(Settings).sender.name or "Tenantry"
+    return Prepared(_compiled_house(found), sender, None).render(variables)
+
+
+async def prepared(name: str, *, locale: str = "", version: int | None = None) -> Prepared:
+    """Find and compile a template; see `render`.
+
+    Raises:
+        NotFound: there is no such template.
+        RenderFailed: it is not accepted any more; the reason.
+    """
+    here = await tenant()
+    number = version if version is not None else await current_version(name, locale)
+    if number is not None:
+        key = (here.id, name, number)
+        compiled = library().find(key)
+        row = None if compiled else await stored(name, number)
+        if row is not None:
+            compiled = library().kept(key, lambda: _compiled_own(row))
+        if compiled is not None:
+            return Prepared(compiled, here.name, number)
+        if version is not None and (now := await current_version(name, locale)) != version:
+            return await prepared(name, locale=locale, version=now)
+    found = of_the_house(name, locale)
+    if found is None:
+        raise NotFound(f"There is no template {name!r}.")
+    return Prepared(_compiled_house(found), here.name, None)
+
+
+def _compiled_own(row: Row) -> Compiled:
+    try:
+        return library().compile(source_of(row), row["locale"])
+    except TemplateRefused as error:
+        raise RenderFailed(error.reason, line=error.line, part=error.part) from None
+
+
+def _compiled_house(template: HouseTemplate) -> Compiled:
+    try:
+        return library().compiled(template)
+    except TemplateRefused as error:
+        raise RenderFailed(f"{template.name}/{template.locale}: {error.message}", part=error.part) from None
+
+
+# -- which one -------------------------------------------------------------------------------------------
+
+
+async def current_version(name: str, locale: str = "") -> int | None:
+    """The number of the tenant's version that counts for a reader of `locale`; None where the house's counts.
+
+    Raises:
+        NotFound: there is no such template.
+    """
+    own = await TEMPLATES.find(name=name)
+    in_force: Mapping[str, int] = own["in_force"] if own else {}
+    house = library().locales(name)
+    for candidate in fallbacks(locale, library().default_locale):
+        if candidate in in_force:
+            return in_force[candidate]
+        if candidate in house:
+            return None
+    if in_force:
+        return in_force[min(in_force)]  # a name of the tenant's own, in languages that neither is asked for
+    if house:
+        return None
+    raise NotFound(f"There is no template {name!r}.")
+
+
+def of_the_house(name: str, locale: str) -> HouseTemplate | None:
+    """The deployment's or the plugin's template for a reader of `locale`."""
+    house = library().locales(name)
+    nearest = next((each for each in fallbacks(locale, library().default_locale) if each in house), None)
+    return house[nearest or min(house)] if house else None
+
+
+async def stored(name: str, number: int) -> Row | None:
+    """A version of the bound tenant's, if it is still kept."""
+    own = await TEMPLATES.find(name=name)
+    return await VERSIONS.find(template_id=own["id"], number=number) if own else None
+
+
+def source_of(row: Row) -> Source:
+    """What a version says."""
+    return Source(row["subject"], mjml=row["mjml"], html=row["html"], text=row["text"])
+
+
+async def missing(name: str, variable_names: Collection[str], *, locale: str = "") -> frozenset[str]:
+    """What the template uses and is not among the names; what lacks inside of a variable only shows with its value.
+
+    Raises:
+        NotFound: there is no such template.
+        RenderFailed: it is not accepted any more; the reason.
+    """
+    found = await prepared(name, locale=locale)
+    return found.compiled.missing(BY_THE_HOUSE.union(variable_names))

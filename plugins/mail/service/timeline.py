@@ -1,0 +1,153 @@
+"""The time line: what happened to messages, written down once, and the status that follows from it."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from tortoise.expressions import F
+
+from host.sdk import Event, Metric, Row, count, unit_of_work
+
+from ..events import MessageBounced, MessageComplained, MessageDelivered
+from ..models import Happening, Message, Status
+
+_RANKS = {
+    # A provider may tell out of order, and even of a message that was given up here: what it says only ever raises.
+    **dict.fromkeys((Status.QUEUED, Status.SCHEDULED, Status.SENDING, Status.FAILED), 0),
+    Status.SENT: 1,
+    Status.DEFERRED: 2,
+    Status.DELIVERED: 3,
+    Status.BOUNCED: 4,
+    Status.COMPLAINED: 5,
+}
+_BELOW = {
+    status: [lower for lower, rank in _RANKS.items() if rank < _RANKS[status]]
+    for status in (Status.DEFERRED, Status.DELIVERED, Status.BOUNCED, Status.COMPLAINED)
+}
+MESSAGES_TOTAL = Metric(
+    "tenantry_mail_messages_total", "counter", "Messages by what became of them", labels=("status",)
+)
+_COUNTED = {"opened": "opens", "clicked": "clicks"}
+_LONGEST_DETAIL = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """Something that happened to a message.
+
+    kind: sent, deferred, delivered, bounced, complained, failed, cancelled, retried, refused, suppressed, opened,
+    clicked, unsubscribed. recipient: a bare address, "" for all. provider_event: the provider's own id of it; the same
+    one is written down once.
+    """
+
+    message_id: UUID
+    kind: str
+    at: datetime
+    recipient: str = ""
+    detail: str = ""
+    provider: str = ""
+    provider_event: str | None = None
+
+
+async def happened(events: Sequence[Happened]) -> list[Happened]:
+    """Write down what providers and recipients tell, raise statuses by rank and announce it; those that were new.
+
+    Unknown messages, and events of a provider that are known, are left out.
+    """
+    if not events:
+        return []
+    async with unit_of_work() as work:
+        fresh = await _fresh(events)
+        await note(fresh)
+        await _raise_statuses(fresh)
+        await _count(fresh)
+        for event in fresh:
+            announced = _announcement(event)
+            if announced is not None:
+                work.announce(announced)
+    return fresh
+
+
+async def note(events: Sequence[Happened]) -> None:
+    """Append to the time line and nothing else; in the caller's unit of work."""
+    statuses = Counter(event.kind for event in events if event.kind in set(Status))
+
+    async def measured() -> None:
+        for status, number in statuses.items():
+            count(MESSAGES_TOTAL.name, number, status=status)
+
+    async with unit_of_work() as work:
+        work.after_commit(measured)
+    await Happening.bulk_create(
+        [
+            Happening(
+                message_id=event.message_id,
+                at=event.at,
+                kind=event.kind,
+                recipient=event.recipient[:320],
+                detail=event.detail.replace("\x00", "")[:_LONGEST_DETAIL],
+                provider=event.provider,
+                provider_event=event.provider_event,
+            )
+            for event in events
+        ],
+        ignore_conflicts=True,  # of two calls with one event at the same instant, one writes it down
+    )
+
+
+async def timeline(message: Mapping[str, Any]) -> list[Row]:
+    """What happened to a message since it was accepted, the oldest first: at, kind, recipient, detail, provider."""
+    happenings = Happening.filter(message_id=message["id"]).order_by("at", "id")
+    rows = await happenings.values("at", "kind", "recipient", "detail", "provider")
+    accepted = {"at": message["created_at"], "kind": "accepted", "recipient": "", "detail": "", "provider": ""}
+    return [accepted, *map(dict, rows)]
+
+
+async def _fresh(events: Sequence[Happened]) -> list[Happened]:
+    known = set(await Message.filter(id__in=list({event.message_id for event in events})).values_list("id", flat=True))
+    told = [event.provider_event for event in events if event.provider_event is not None]
+    rows = Happening.filter(provider_event__in=told).values_list("provider", "provider_event") if told else None
+    seen = set(await rows) if rows is not None else set()
+    fresh = []
+    for event in events:
+        key = (event.provider, event.provider_event)
+        if event.message_id in known and (event.provider_event is None or key not in seen):
+            seen.add(key)
+            fresh.append(event)
+    return fresh
+
+
+async def _raise_statuses(events: Sequence[Happened]) -> None:
+    """In order of rank, one UPDATE each: the highest comes last and stands."""
+    ids = defaultdict(set)
+    for event in events:
+        ids[event.kind].add(event.message_id)
+    for status, below in _BELOW.items():
+        if ids[status.value]:
+            raised = Message.filter(id__in=list(ids[status.value]), status__in=below)
+            await raised.update(status=status, version=F("version") + 1, updated_at=datetime.now(UTC))
+
+
+async def _count(events: Sequence[Happened]) -> None:
+    for event in events:
+        column = _COUNTED.get(event.kind)
+        if column is not None:
+            await Message.filter(id=event.message_id).update(**{column: F(column) + 1})
+
+
+def _announcement(event: Happened) -> Event | None:
+    match event.kind:
+        case "delivered":
+            return MessageDelivered(message_id=event.message_id, recipient=event.recipient, at=event.at)
+        case "bounced":
+            return MessageBounced(
+                message_id=event.message_id, recipient=event.recipient, reason=event.detail, at=event.at
+            )
+        case "complained":
+            return MessageComplained(message_id=event.message_id, recipient=event.recipient, at=event.at)
+    return None

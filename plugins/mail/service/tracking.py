@@ -1,0 +1,143 @@
+"""Tracking: links and a picture in HTML that tell us about clicks and opens; only where the tenant switched it on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from html import escape, unescape
+from urllib.parse import quote, urlsplit
+from uuid import UUID
+
+from tortoise.expressions import F
+
+from host.sdk import absolute_url, make_pass, tenant_settings, unit_of_work
+
+from ..models import Message
+from ..settings import TenantSettings
+from .subscriptions import PATH as UNSUBSCRIBE_PATH
+from .timeline import Happened, note
+
+CLICK, OPEN = "click", "open"
+"""The purposes of the passes in links and pictures."""
+
+CLICK_PATH, OPEN_PATH = "/mail/c/", "/mail/o/"
+
+MOST_COUNTED = 1_000
+"""Opens, and clicks, of one message that are counted; what comes after them changes nothing."""
+
+_LONGEST_TARGET = 2_000
+_URL_SAFE = "/:?#[]@!$&'()*+,;=%-._~"
+# Links, and everything in which something might look like one. A tag that is never closed swallows the rest, as in
+# browsers: what does not match is looked at once, so that no HTML takes long.
+_ATTRIBUTES = r"""[^>"']*+(?:(?:"[^"]*+"|'[^']*+')[^>"']*+)*+"""
+_RAW = "script|style|title|textarea|xmp|iframe|noembed|noframes"
+_TOKEN = re.compile(
+    rf"""<(?:a|area)(?=[\s/])(?P<link>{_ATTRIBUTES})>
+    | <(?P<raw>{_RAW})(?=[\s/>]).*?(?:</(?P=raw)(?=[\s/>])|\Z)
+    | <[a-z]{_ATTRIBUTES}>
+    | <!--.*?(?:-->|\Z)
+    | <[a-z].*\Z""",
+    re.IGNORECASE | re.DOTALL | re.VERBOSE,
+)
+_ATTRIBUTE = re.compile(
+    r"""[\s/]++(?P<name>[^\s"'<>/=]+)(?:\s*=\s*(?P<value>"[^"]*"|'[^']*'|[^\s"'=<>`]+))?""", re.VERBOSE
+)
+_LAST_BODY = re.compile(r"</body\s*>", re.IGNORECASE)
+
+
+async def switches() -> tuple[bool, bool]:
+    """Whether the bound tenant has opens, and clicks, tracked."""
+    chosen = await tenant_settings(TenantSettings)
+    return chosen.track_opens, chosen.track_clicks
+
+
+def track(html: str, message_id: UUID, recipient: str = "", *, opens: bool = True, clicks: bool = True) -> str:
+    """The HTML of a message with its links led through us and a picture at its end; `switches` says whether to.
+
+    Links to http and https addresses only; those to unsubscribe stay as they are, and so does what is no plain link.
+    """
+    claims = {"message": str(message_id)} | ({"recipient": recipient} if recipient else {})
+    if clicks:
+        html = _with_links(html, lambda target: _click_link(target, claims))
+    return _with_picture(html, absolute_url(f"{OPEN_PATH}{make_pass(OPEN, **claims)}.gif")) if opens else html
+
+
+async def opened(message_id: UUID, recipient: str = "") -> None:
+    """Count an open, if the tenant still wants to know; the first is put on the time line."""
+    if (await switches())[0]:
+        await _count(message_id, "opened", "opens", recipient, "")
+
+
+async def clicked(message_id: UUID, target: str, recipient: str = "") -> None:
+    """Count a click, if the tenant still wants to know; the first is put on the time line."""
+    if (await switches())[1]:
+        await _count(message_id, "clicked", "clicks", recipient, target)
+
+
+async def _count(message_id: UUID, kind: str, column: str, recipient: str, detail: str) -> None:
+    async with unit_of_work():
+        if await Message.filter(id=message_id, **{column: 0}).update(**{column: 1}):
+            await note([Happened(message_id, kind, datetime.now(UTC), recipient=recipient, detail=detail)])
+        else:
+            more = Message.filter(id=message_id, **{f"{column}__gt": 0, f"{column}__lt": MOST_COUNTED})
+            await more.update(**{column: F(column) + 1})
+
+
+# -- HTML ------------------------------------------------------------------------------------------------
+
+
+def _click_link(target: str, claims: Mapping[str, str]) -> str:
+    return absolute_url(CLICK_PATH + make_pass(CLICK, target=target, **claims))
+
+
+def _with_links(html: str, link_to: Callable[[str], str]) -> str:
+    """The HTML with the target of each link replaced by what `link_to` makes of it."""
+    ours = tuple(absolute_url(path) for path in (UNSUBSCRIBE_PATH, CLICK_PATH, OPEN_PATH))
+    known: dict[str, str] = {}
+    pieces, end = [], 0
+    for token in _TOKEN.finditer(html):
+        found = _href(token["link"]) if token.lastgroup == "link" else None
+        if found is None or found[2].startswith(ours):
+            continue
+        start, stop, target = found
+        if target not in known:
+            known[target] = link_to(target)
+        offset = token.start("link")
+        pieces += [html[end : offset + start], f'"{escape(known[target])}"']
+        end = offset + stop
+    return "".join([*pieces, html[end:]])
+
+
+def _href(attributes: str) -> tuple[int, int, str] | None:
+    """Where in a tag's attributes the value of href is, with its target; None when there is no plain one."""
+    position, found = 0, None
+    while attribute := _ATTRIBUTE.match(attributes, position):
+        position = attribute.end()
+        if found is None and attribute["name"].lower() == "href":
+            found = attribute
+    if found is None or found["value"] is None or attributes[position:].strip(" \t\r\n\f/"):
+        return None  # an odd tag, which is not to be made odder
+    target = _target(unescape(found["value"].strip("\"'")))
+    return None if target is None else (found.start("value"), found.end("value"), target)
+
+
+def _target(written: str) -> str | None:
+    """A link's target as a redirect may name it: http or https, ASCII, not too long; None for any other."""
+    written = re.sub(r"[\t\r\n]", "", written.strip())  # as browsers do (WHATWG URL, section 4.4)
+    try:
+        parts = urlsplit(written)
+        plain = parts.scheme in {"http", "https"} and bool(parts.hostname)
+    except ValueError:
+        return None
+    target = quote(written, safe=_URL_SAFE)
+    return target if plain and len(target) <= _LONGEST_TARGET else None
+
+
+def _with_picture(html: str, address: str) -> str:
+    picture = f'<img src="{escape(address)}" width="1" height="1" alt="" style="display:block;border:0">'
+    last = None
+    for last in _LAST_BODY.finditer(html):  # noqa: B007 - the last one is what is looked for
+        pass
+    position = len(html) if last is None else last.start()
+    return html[:position] + picture + html[position:]

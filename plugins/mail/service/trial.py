@@ -1,0 +1,31 @@
+"""A trial: one message of a template to somebody of the tenant, to see it as it arrives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from host.sdk import Row, ValidationFailed, member_by_email
+
+from ..addresses import parse_address
+from .drafts import Draft
+from .messages import accept
+from .template_versions import examples
+
+
+async def send(name: str, to: str, variables: Mapping[str, Any], locale: str = "") -> Row:
+    """Accept a message of the template to a member of the tenant; examples stand in for what is not given.
+
+    Raises:
+        NotFound: there is no such template.
+        ValidationFailed: `to` is nobody of this tenant, or a variable has neither value nor example.
+        QuotaExceeded, RateLimited: the plan.
+    """
+    try:
+        address = parse_address(to).email
+    except ValueError as error:
+        raise ValidationFailed(details={"to": str(error)}) from None
+    if await member_by_email(address) is None:
+        raise ValidationFailed(details={"to": "Nobody of this organisation has this address."})
+    given = {**await examples(name, locale), **variables}
+    return await accept(Draft(template=name, locale=locale), to=[address], variables=given)

@@ -1,0 +1,204 @@
+"""Receiving: a provider's call is verified, and what it tells is written down in the tenants it is about."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress as ignoring
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal, get_args
+from uuid import UUID
+
+from host.sdk import (
+    NotFound,
+    Row,
+    absolute_url,
+    entering,
+    kept,
+    make_pass,
+    settings,
+    tenant,
+    tenant_settings,
+    unit_of_work,
+    unseal,
+)
+
+from ...models import Message
+from ...models.senders import ProviderAccount
+from ...models.subscriptions import Source
+from ...models.suppressions import Reason
+from ...settings import Settings, TenantSettings
+from .. import subscriptions
+from ..suppressions import Unwanted, suppress_all
+from ..timeline import Happened, happened
+from ..tracking import MOST_COUNTED
+from . import mailgun, sendgrid, ses, sns
+from .feedback import Call, Feedback
+
+ProviderName = Literal["sendgrid", "mailgun", "ses"]
+
+REFERENCE = "feedback"
+"""The purpose of the passes that messages carry, and providers bring back."""
+
+OWN = "webhook"
+"""The purpose of the passes in the addresses of tenants' own webhooks."""
+
+_COUNTED = {"opened": "opens", "clicked": "clicks"}
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """How one account's calls are known: SendGrid's public key, Mailgun's signing key, or the topics of Amazon SNS."""
+
+    key: str = ""
+    topics: frozenset[str] = frozenset()
+
+
+async def own_address() -> tuple[str, str]:
+    """The bound tenant's own provider, and where that is to send its webhooks.
+
+    Raises:
+        NotFound: the tenant has none, or one that sends no webhooks.
+    """
+    account = await ProviderAccount.first()
+    if account is None or account.provider not in get_args(ProviderName):
+        raise NotFound("This organisation has no provider of its own that sends webhooks.")
+    token = make_pass(OWN, provider=account.provider)
+    return account.provider, absolute_url(f"/mail/webhooks/{account.provider}/{token}")
+
+
+async def receive(provider: ProviderName, call: Call) -> int:
+    """Take in a call of the deployment's account; how many events were new. They are stored when this returns.
+
+    Raises:
+        NotFound: this deployment has no key for that provider's webhooks.
+        BadRequest: signature, time or body is wrong.
+        PayloadTooLarge: it brings too many events.
+        Unavailable: Amazon could not be asked.
+    """
+    known = settings(Settings)
+    keys = {
+        "sendgrid": Keys(key=known.sendgrid.webhook_key),
+        "mailgun": Keys(key=known.mailgun.webhook_key.get_secret_value()),
+        "ses": Keys(topics=frozenset(known.ses.topics)),
+    }
+    return await _write_down(provider, await _read(provider, call, keys[provider]))
+
+
+async def receive_own(provider: ProviderName, token: str, call: Call) -> int:
+    """Take in a call of a tenant's own account, which can tell of that tenant's messages only; raises as `receive`."""
+    async with entering(token, OWN) as claims:
+        if claims["provider"] != provider:
+            raise NotFound
+        owner, keys = (await tenant()).id, await _own_keys(provider)
+    return await _write_down(provider, await _read(provider, call, keys), owner)
+
+
+async def _own_keys(provider: ProviderName) -> Keys:
+    """How calls of the bound tenant's own account are known; nothing where it has none with that provider."""
+    account = await ProviderAccount.first()
+    if account is None or account.provider != provider:
+        return Keys()
+    try:
+        known = account.settings | json.loads(unseal(account.secrets))
+    except ValueError:  # the deployment's secret has changed: the tenant has to set its provider again
+        return Keys()
+    return Keys(key=str(known.get("webhook_key", "")), topics=frozenset(known.get("topics", ())))
+
+
+async def _read(provider: ProviderName, call: Call, keys: Keys) -> list[Feedback]:
+    if not (keys.key or keys.topics):
+        raise NotFound
+    tolerance = timedelta(seconds=settings(Settings).webhook_tolerance)
+    if provider == "sendgrid":
+        return sendgrid.read(call, keys.key, tolerance)
+    if provider == "mailgun":
+        return mailgun.read(call, keys.key, tolerance)
+    return await ses.read(call, keys.topics, tolerance, kept(sns.Certificates), sns.fetch)
+
+
+# -- writing down ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """Something told of a message, which may still turn out not to exist."""
+
+    message_id: UUID
+    feedback: Feedback
+
+
+async def _write_down(provider: str, feedback: Sequence[Feedback], only: UUID | None = None) -> int:
+    """Write down what is about known tenants (or `only` this one), each tenant's in one unit of work."""
+    tenants: dict[UUID, list[_Told]] = {}
+    for reference, about in _by_reference(feedback).items():
+        with ignoring(NotFound, ValueError, KeyError):  # not ours, or not any more
+            async with entering(reference, REFERENCE) as claims:
+                tenant_id, message_id = (await tenant()).id, UUID(claims["message"])
+            if only in {None, tenant_id}:
+                tenants.setdefault(tenant_id, []).extend(_Told(message_id, each) for each in about)
+    new = 0
+    for told in tenants.values():
+        async with entering(told[0].feedback.reference, REFERENCE):
+            new += await _write_down_here(provider, told)
+    return new
+
+
+def _by_reference(feedback: Sequence[Feedback]) -> dict[str, list[Feedback]]:
+    found: dict[str, list[Feedback]] = {}
+    for each in feedback:
+        found.setdefault(each.reference, []).append(each)
+    return found
+
+
+async def _write_down_here(provider: str, told: Sequence[_Told]) -> int:
+    """In the bound tenant: the time line, and what follows for lists."""
+    chosen = await tenant_settings(TenantSettings)
+    tracked = {"opened": chosen.track_opens, "clicked": chosen.track_clicks}
+    by_event = {each.feedback.event: each for each in told if tracked.get(each.feedback.kind, True)}
+    async with unit_of_work():
+        ids = list({each.message_id for each in by_event.values()})
+        rows = await Message.filter(id__in=ids).values("id", "category", "bulk", "opens", "clicks")
+        messages: dict[object, Row] = {row["id"]: row for row in rows}
+        events = [_happened(provider, each) for each in by_event.values() if _counts(each, messages)]
+        fresh = [by_event[event.provider_event or ""] for event in await happened(events)]
+        await _suppress(fresh)
+        await _unsubscribe(fresh, messages)
+    return len(fresh)
+
+
+def _counts(told: _Told, messages: dict[object, Row]) -> bool:
+    """Whether the message exists, and has not been opened or clicked so often that nobody counts any more."""
+    message, column = messages.get(told.message_id), _COUNTED.get(told.feedback.kind)
+    return message is not None and (column is None or message[column] < MOST_COUNTED)
+
+
+def _happened(provider: str, told: _Told) -> Happened:
+    feedback = told.feedback
+    return Happened(
+        message_id=told.message_id,
+        kind=feedback.kind,
+        at=feedback.at,
+        recipient=feedback.recipient,
+        detail=feedback.detail,
+        provider=provider,
+        provider_event=feedback.event,
+    )
+
+
+async def _suppress(told: Sequence[_Told]) -> None:
+    unwanted = [
+        Unwanted(each.feedback.recipient, Reason(each.feedback.suppress), each.feedback.detail, each.message_id)
+        for each in told
+        if each.feedback.suppress is not None and each.feedback.recipient
+    ]
+    await suppress_all(unwanted)
+
+
+async def _unsubscribe(told: Sequence[_Told], messages: dict[object, Row]) -> None:
+    for each in told:
+        message = messages[each.message_id]
+        ended = each.feedback.kind == "unsubscribed" and each.feedback.recipient != "" and message["bulk"]
+        if ended and await subscriptions.can_end(message["category"]):
+            await subscriptions.choose(each.feedback.recipient, {message["category"]: False}, Source.PROVIDER)

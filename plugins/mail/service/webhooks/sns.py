@@ -1,0 +1,169 @@
+"""Amazon SNS's messages over HTTP: their signatures, Amazon's certificates, and the confirmation of a subscription.
+
+Sources: https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html
+and https://docs.aws.amazon.com/sns/latest/dg/sns-message-and-json-formats.html
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import httpx
+
+from host.sdk import BadRequest, Unavailable
+
+from .feedback import Call, check_age, iso_time, json_of, refused_signature
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
+Fetch = Callable[[str], Awaitable[bytes]]
+
+_NOTIFICATION = ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type")
+_CONFIRMATION = ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type")
+_SIGNED: Mapping[str, tuple[str, ...]] = {
+    "Notification": _NOTIFICATION,
+    "SubscriptionConfirmation": _CONFIRMATION,
+    "UnsubscribeConfirmation": _CONFIRMATION,
+}
+# A region's name as Amazon writes them, and nothing looser: sns.s3-us-west-2.amazonaws.com is somebody's bucket.
+_HOST = re.compile(r"sns\.[a-z]{2}(?:-[a-z]+)+-[0-9]{1,2}\.amazonaws\.com(?:\.cn)?")
+_MAX_ANSWER, _TIMEOUT = 64 * 1024, 5.0  # bytes, seconds
+_MAX_CERTIFICATES = 64
+
+
+async def fetch(url: str) -> bytes:
+    """What Amazon has at an address, 64 KB at most; no redirect is followed.
+
+    Raises:
+        Unavailable: Amazon did not answer with it.
+    """
+    try:
+        async with (
+            httpx.AsyncClient(timeout=_TIMEOUT, follow_redirects=False, trust_env=True) as client,
+            client.stream("GET", url) as answer,
+        ):
+            answer.raise_for_status()
+            received = b""
+            async for piece in answer.aiter_bytes():
+                received += piece
+                if len(received) > _MAX_ANSWER:
+                    raise Unavailable("Amazon answered with more than it should.")
+            return received
+    except httpx.HTTPError as error:
+        raise Unavailable(f"Amazon did not answer ({type(error).__name__}); SNS will send this again.") from error
+
+
+class Certificates:
+    """The certificates that SNS signs with, each fetched once: an address names its content and never changes it."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Certificate] = {}
+
+    async def get(self, url: str, fetch: Fetch) -> Certificate:
+        """The certificate at an address of Amazon's.
+
+        Raises:
+            BadRequest: the address is not Amazon's, or there is no certificate in force.
+            Unavailable: it could not be fetched.
+        """
+        known = self._known.get(url)
+        if known is None:
+            known = await self._fetched(url, fetch)
+        now = datetime.now(UTC)
+        if not known.not_valid_before_utc <= now <= known.not_valid_after_utc:
+            raise refused_signature()
+        if len(self._known) >= _MAX_CERTIFICATES:
+            self._known.clear()
+        self._known[url] = known
+        return known
+
+    async def _fetched(self, url: str, fetch: Fetch) -> Certificate:
+        from cryptography.x509 import load_pem_x509_certificate
+
+        if not (is_amazons(url) and urlsplit(url).path.endswith(".pem")):
+            raise refused_signature()
+        try:
+            return load_pem_x509_certificate(await fetch(url))
+        except ValueError:
+            raise refused_signature() from None
+
+
+def is_amazons(url: str) -> bool:
+    """Whether an address is one of SNS's own: https, the service's host in a region, nothing unusual beside it."""
+    try:
+        parts = urlsplit(url)
+        usual = parts.scheme == "https" and parts.netloc == parts.hostname and not parts.fragment
+    except ValueError:
+        return False
+    return usual and _HOST.fullmatch(parts.netloc) is not None and url.isascii() and url.isprintable()
+
+
+async def read(
+    call: Call, topics: Collection[str], tolerance: timedelta, certificates: Certificates, fetch: Fetch
+) -> Mapping[str, str] | None:
+    """The notification in a call: MessageId, Message, Timestamp and so on; None where it was about a subscription.
+
+    A subscription to one of `topics` is confirmed on the way.
+
+    Raises:
+        BadRequest: signature, topic, time or shape is wrong.
+        Unavailable: Amazon could not be asked for its certificate, or to confirm.
+    """
+    message = _strings(json_of(call.body))
+    if message.get("TopicArn") not in topics:
+        raise BadRequest("This topic is not among the topic_arns that are listened to here.")
+    await _verify(message, certificates, fetch)
+    sent_at = iso_time(message.get("Timestamp"))
+    if sent_at is None:
+        raise refused_signature()
+    check_age(sent_at, tolerance)
+    if message["Type"] == "Notification":
+        return message
+    if message["Type"] == "SubscriptionConfirmation":
+        url = message["SubscribeURL"]
+        if not is_amazons(url):
+            raise BadRequest("The SubscribeURL is not one of Amazon's.")
+        await fetch(url)
+    return None
+
+
+def _strings(document: object) -> Mapping[str, str]:
+    if not isinstance(document, dict):
+        raise BadRequest("SNS sends a JSON object.")
+    return {name: value for name, value in document.items() if isinstance(value, str)}
+
+
+async def _verify(message: Mapping[str, str], certificates: Certificates, fetch: Fetch) -> None:
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+    from cryptography.hazmat.primitives.hashes import SHA1, SHA256
+
+    version = message.get("SignatureVersion")
+    # SHA-1 is what SNS signs with unless the topic says otherwise.
+    algorithm = {"1": SHA1(), "2": SHA256()}.get(version or "")  # noqa: S303
+    if algorithm is None:
+        raise refused_signature()
+    signed = _signed(message)
+    key = (await certificates.get(message.get("SigningCertURL", ""), fetch)).public_key()
+    if not isinstance(key, RSAPublicKey):
+        raise refused_signature()
+    try:
+        key.verify(base64.b64decode(message.get("Signature", ""), validate=True), signed, PKCS1v15(), algorithm)
+    except (InvalidSignature, binascii.Error, ValueError):
+        raise refused_signature() from None
+
+
+def _signed(message: Mapping[str, str]) -> bytes:
+    """The text that is signed: names and values of certain fields, each on a line, in the order of the names."""
+    names = _SIGNED.get(message.get("Type", ""))
+    if names is None or any(name not in message for name in names if name != "Subject"):
+        raise refused_signature()
+    return "".join(f"{name}\n{message[name]}\n" for name in names if name in message).encode()

@@ -1,0 +1,134 @@
+"""What happens outside every organisation is in the house's own log, which operators read; and they leave a trace."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from host.identity.accounts import ensure_operator
+from host.origin import inside
+from host.services import unit_of_work
+from host.testing import Client, Neighbours
+from plugins.audit.verification import verify
+from tenants.context import WrongTenant, bind, in_house
+
+PASSWORD = "a long enough passphrase"
+
+
+@pytest.fixture
+async def operator(neighbours: Neighbours) -> Client:
+    with neighbours.house.inner.bound():
+        await ensure_operator("root@house.example", PASSWORD)
+    signed_in = await neighbours.stranger.ask(
+        "POST", "/auth/login", json={"email": "root@house.example", "password": PASSWORD}
+    )
+    client = neighbours.house.client(Authorization=f"Bearer {signed_in['access_token']}")
+    client.user_id = signed_in["user"]["id"]
+    return client
+
+
+async def house_log(operator: Client, query: str = "") -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = await operator.ask("GET", f"/operator/audit?limit=100{query}")
+    return entries
+
+
+async def test_sign_ins_when_they_succeed_or_fail_then_are_in_the_houses_log(
+    neighbours: Neighbours, operator: Client
+) -> None:
+    wrong = {"email": "root@house.example", "password": "not the passphrase"}
+    headers = {"User-Agent": "Guesser/1.0", "X-Request-ID": "a-guess"}
+    await neighbours.stranger.ask("POST", "/auth/login", 401, json=wrong, headers=headers)
+    await neighbours.stranger.ask("POST", "/auth/login", 401, json=wrong | {"email": "nobody@house.example"})
+    failed = await house_log(operator, "&action=auth.session.create&outcome=failed")
+    assert [entry["reason"] for entry in failed] == ["unknown address", "wrong password"]
+    assert (failed[1]["address"], failed[1]["request_id"]) == ("127.0.0.1", "a-guess")
+    assert failed[1]["resource_id"] == operator.user_id
+    done = await house_log(operator, "&action=auth.session.create&outcome=succeeded")
+    assert done[0]["after"]["method"] in {"password", "test"}
+    assert "passphrase" not in str(await house_log(operator))
+    own = await neighbours.acme.ask("GET", "/audit/entries?action=auth.*")
+    assert own == []
+    for client in (neighbours.acme, neighbours.acme_admin):
+        await client.ask("GET", "/operator/audit", 403)
+    await neighbours.stranger.ask("GET", "/operator/audit", 401)
+
+
+async def test_houses_log_when_sealed_then_is_a_chain_of_its_own(neighbours: Neighbours, operator: Client) -> None:
+    from plugins.audit import sealing
+
+    with neighbours.house.inner.bound(), inside("audit"), in_house():
+        assert await sealing.seal() > 0
+        verdict = await verify()
+    assert verdict.ok
+    assert verdict.checked > 0
+    with neighbours.house.inner.bound(), bind(neighbours.acme.tenant_id), pytest.raises(WrongTenant), in_house():
+        pass
+
+
+async def test_operator_when_looking_into_an_organisation_then_it_sees_that_and_why(
+    neighbours: Neighbours, operator: Client
+) -> None:
+    project = await neighbours.acme.ask("POST", "/projects", 201, json={"name": "Apollo"})
+    wrong = await operator.ask("GET", "/operator/audit?tenant=acme", 422)
+    assert "reason" in wrong["details"]
+    await operator.ask("GET", "/operator/audit?tenant=acme&reason=%20", 422)
+    await operator.ask("GET", "/operator/audit?tenant=nobody&reason=x", 404)
+    assert await neighbours.acme.ask("GET", "/audit/entries?action=operator.*") == []
+    path = "/operator/audit?tenant=acme&reason=ticket%2042&action=projects.*"
+    [entry] = await operator.ask("GET", path)
+    assert entry["resource_id"] == project["id"]
+    [trace] = await neighbours.acme.ask("GET", "/audit/entries?action=operator.audit.read")
+    assert (trace["after"], trace["is_operator"]) == ({"reason": "ticket 42"}, True)
+    assert (trace["actor_label"], trace["actor_id"]) == ("root@house.example", str(operator.user_id))
+    assert await neighbours.globex.ask("GET", "/audit/entries?action=operator.*") == []
+    await neighbours.acme.ask("GET", "/operator/audit?tenant=globex&reason=x", 403)
+    [denied] = await neighbours.acme.ask("GET", "/audit/entries?action=audit.operator.*&outcome=denied") or [None]
+    assert denied is None  # asked outside every organisation: the house's log has it
+    assert (await house_log(operator, "&outcome=denied"))[0]["actor_label"] == "owner@acme.example"
+
+
+async def test_operator_when_acting_on_an_organisation_then_its_log_says_who(
+    neighbours: Neighbours, operator: Client
+) -> None:
+    await operator.ask("PUT", "/operator/tenants/acme/plan", json={"plan": "pro"})
+    [entry] = await neighbours.acme.ask("GET", "/audit/entries?action=tenant.plan.update")
+    assert (entry["actor_label"], entry["is_operator"]) == ("root@house.example", True)
+    assert (entry["before"], entry["after"]) == ({"plan": "enterprise"}, {"plan": "pro"})
+    await operator.ask("DELETE", "/operator/tenants/globex", 204)
+    await operator.ask("POST", "/operator/tenants/globex/purge", 204)
+    [purged] = await house_log(operator, "&action=tenant.tenant.purge")
+    assert (purged["before"], purged["actor_label"]) == ({"slug": "globex"}, "root@house.example")
+
+
+async def test_denials_when_they_happen_then_each_is_recorded_once(neighbours: Neighbours) -> None:
+    acme, viewer = neighbours.acme, neighbours.acme_viewer
+    await viewer.ask("POST", "/projects", 403, json={"name": "No"})
+    await viewer.ask("GET", "/audit/entries", 403)
+    await acme.ask("PUT", "/tenant/plugins/projects", json={"enabled": False})
+    await acme.ask("GET", "/projects", 404)
+    await acme.ask("DELETE", f"/tenant/roles/{uuid4()}", 404)
+    await acme.ask("GET", f"/audit/entries/{uuid4()}", 404)  # to look and not to find is no action
+    found = await acme.ask("GET", "/audit/entries?outcome=denied,failed&sort=at")
+    assert [(entry["action"], entry["outcome"]) for entry in found] == [
+        ("projects.projects.create", "denied"),
+        ("audit.entries.read", "denied"),
+        ("projects.projects.read", "denied"),
+        ("tenant.roles.delete", "failed"),
+    ]
+    assert "switched it off" in found[2]["reason"]
+    assert found[3]["resource_type"] == "role"
+
+
+async def test_job_when_it_acts_or_fails_for_good_then_is_in_the_log(neighbours: Neighbours) -> None:
+    from host.jobs.models import Job
+
+    with neighbours.house.inner.bound(), bind(neighbours.acme.tenant_id):
+        async with unit_of_work() as work:
+            await work.enqueue("projects.announce_overdue", nonsense=1)
+    await neighbours.house.run_jobs()
+    [entry] = await neighbours.acme.ask("GET", "/audit/entries?actor_kind=job&outcome=failed")
+    assert (entry["action"], entry["resource_type"]) == ("projects.announce_overdue", "job")
+    with neighbours.house.inner.bound():
+        assert str((await Job.get(task="projects.announce_overdue")).id) == entry["resource_id"]

@@ -1,0 +1,129 @@
+"""Attachments: uploaded, sent along, too large, of the other tenant, and swept when nobody needs them."""
+
+from __future__ import annotations
+
+import base64
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from host.sdk import storage
+from host.testing import Client, Neighbours
+from plugins.mail.models import Attachment
+from plugins.mail.service import attachments
+from tests.plugins.mail.conftest import Outbound, Within
+from tests.plugins.mail.test_messages import send
+
+PDF = {"Content-Type": "application/pdf"}
+
+
+async def upload(client: Client, content: bytes = b"%PDF", status: int = 201, name: str = "a.pdf") -> dict[str, Any]:
+    row: dict[str, Any] = await client.ask(
+        "POST", f"/mail/attachments?filename={name}", status, content=content, headers=PDF
+    )
+    return row
+
+
+def enclosed(content: bytes = b"hello", **facts: Any) -> dict[str, Any]:
+    text = base64.b64encode(content).decode()
+    return {"filename": "note.txt", "content_type": "text/plain", "content": text, **facts}
+
+
+async def test_attachments_when_uploaded_or_sent_along_then_they_arrive(
+    neighbours: Neighbours, outbound: Outbound
+) -> None:
+    row = await upload(neighbours.acme)
+    assert (row["filename"], row["content_type"], row["size"]) == ("a.pdf", "application/pdf", 4)
+    message = await send(neighbours.acme, attachments=[enclosed(), {"id": row["id"]}])
+    assert [each["filename"] for each in message["attachments"]] == ["note.txt", "a.pdf"]
+    await neighbours.house.run_jobs()
+    [outgoing] = outbound.taken
+    assert [(each.filename, each.content_type, each.content) for each in outgoing.attachments] == [
+        ("note.txt", "text/plain", b"hello"),
+        ("a.pdf", "application/pdf", b"%PDF"),
+    ]
+
+
+async def test_attachments_when_too_large_then_413_and_nothing_is_kept(
+    neighbours: Neighbours, outbound: Outbound, within: Within
+) -> None:
+    megabyte, read = b"x" * 1_000_000, 0
+
+    async def endless() -> Any:
+        nonlocal read
+        for _ in range(200):
+            read += 1
+            yield megabyte
+
+    await neighbours.acme.ask("POST", "/mail/attachments?filename=big", 413, content=endless(), headers=PDF)
+    assert read < 40  # of 200 megabytes
+    await send(neighbours.acme, 413, attachments=[enclosed(megabyte * 6), enclosed(megabyte * 5)])
+    row = await upload(neighbours.acme, megabyte * 6)
+    await send(neighbours.acme, 413, attachments=[{"id": row["id"]}, {"id": row["id"]}])
+    answer = await neighbours.acme.post(
+        "/api/v1/mail/messages", content=b"x" * 50_000_000, headers={"Content-Type": "application/json"}
+    )
+    assert answer.status_code == 413
+    with within(neighbours.acme):
+        assert await Attachment.all().values_list("id", flat=True) == [attachment_id(row)]
+
+
+def attachment_id(row: dict[str, Any]) -> Any:
+    return type(uuid4())(row["id"])
+
+
+async def test_attachments_when_something_is_wrong_then_the_field_is_named(neighbours: Neighbours) -> None:
+    foreign = await upload(neighbours.globex)
+    for given, field in (
+        ({"id": foreign["id"]}, "attachments.0.id"),
+        ({"id": str(uuid4())}, "attachments.0.id"),
+        ({**enclosed(), "content": "not base64!"}, "attachments.0.content"),
+    ):
+        error = await send(neighbours.acme, 422, attachments=[given])
+        assert list(error["details"]) == [field]
+    for given in (
+        enclosed(filename="a\r\nb"),
+        enclosed(filename="../../etc/passwd"),
+        enclosed(content_type="text/plain\r\nX: y"),
+        enclosed(content_type="text"),
+    ):
+        await send(neighbours.acme, 422, attachments=[given])
+    await upload(neighbours.acme, name="a%0d%0ab", status=422)
+    await upload(neighbours.acme, b"", status=422)
+
+
+async def test_attachments_when_asked_for_by_others_then_there_are_none(neighbours: Neighbours) -> None:
+    row = await upload(neighbours.acme)
+    path = f"/mail/attachments/{row['id']}"
+    for method in ("GET", "DELETE"):
+        await neighbours.globex.ask(method, path, 404)
+    assert await neighbours.globex.ask("GET", "/mail/attachments") == []
+    await upload(neighbours.acme_viewer, status=403)
+    await neighbours.acme_viewer.ask("DELETE", path, 403)
+    await neighbours.acme.ask("DELETE", path, 204)
+    await neighbours.acme.ask("GET", path, 404)
+
+
+async def test_attachment_when_deleted_before_its_message_leaves_then_the_message_fails_saying_so(
+    neighbours: Neighbours, outbound: Outbound
+) -> None:
+    row = await upload(neighbours.acme)
+    message = await send(neighbours.acme, attachments=[{"id": row["id"]}])
+    await neighbours.acme.ask("DELETE", f"/mail/attachments/{row['id']}", 204)
+    await neighbours.house.run_jobs()
+    found = await neighbours.acme.ask("GET", f"/mail/messages/{message['id']}")
+    assert found["status"] == "failed"
+    assert "attachments was deleted" in found["error"]
+
+
+async def test_attachments_when_nobody_needs_them_then_swept_and_the_others_stay(
+    neighbours: Neighbours, outbound: Outbound, within: Within
+) -> None:
+    unused, named = await upload(neighbours.acme), await upload(neighbours.acme)
+    await send(neighbours.acme, attachments=[{"id": named["id"]}])
+    with within(neighbours.acme):
+        assert await attachments.sweep() == 0
+        await Attachment.filter(id=unused["id"]).update(needed_until=datetime.now(UTC) - timedelta(seconds=1))
+        assert await attachments.sweep() == 1
+        keys = [stored.key async for stored in storage().list()]
+    assert keys == [f"attachments/{named['id']}"]

@@ -1,0 +1,275 @@
+"""Delivery: what is refused for now, for good, or for some; what a dead worker leaves; who goes first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from host.sdk import Event, Postpone
+from host.testing import Client, Neighbours
+from plugins.mail.events import MessageBounced, MessageFailed, MessageSent
+from plugins.mail.models import Message, Status
+from plugins.mail.outgoing import Outgoing
+from plugins.mail.providers.contract import Away, Receipt, Refused
+from plugins.mail.service import delivery, outcomes
+from plugins.mail.service.delivery import Order
+from plugins.mail.service.suppressions import suppress, suppressed
+from plugins.mail.service.timeline import Happened, happened
+from tests.plugins.mail.conftest import MakeDue, Outbound, Within
+from tests.plugins.mail.test_messages import PLAIN, limited, send, used
+
+BUSY = Refused("try later", permanent=False, kind="provider", code="451")
+SPAM = Refused("no", permanent=True, kind="content", code="554")
+NOBODY = Refused("no such user", permanent=True, kind="address", code="550 5.1.1")
+
+
+async def look(client: Client, message: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = await client.ask("GET", f"/mail/messages/{message['id']}")
+    return found
+
+
+def kinds(message: dict[str, Any]) -> list[str]:
+    return [each["kind"] for each in message["timeline"]]
+
+
+# -- refusals --------------------------------------------------------------------------------------------
+
+
+async def test_message_when_refused_for_now_then_tried_again_with_the_same_id(
+    neighbours: Neighbours, outbound: Outbound, make_due: MakeDue
+) -> None:
+    outbound.once(BUSY, Away("no answer"))
+    message = await send(neighbours.acme)
+    await neighbours.house.run_jobs()
+    found = await look(neighbours.acme, message)
+    assert (found["status"], found["attempts"], found["error"]) == ("deferred", 1, "451: try later")
+    await make_due()
+    await make_due()
+    assert {each.message_id for each in outbound.handed} == {message["message_id"]}
+    found = await look(neighbours.acme, message)
+    assert kinds(found) == ["accepted", "deferred", "deferred", "sent"]
+    assert (found["status"], found["error"]) == ("sent", "")
+
+
+async def test_message_when_refused_as_often_as_it_is_tried_then_failed_and_given_back(
+    neighbours: Neighbours, outbound: Outbound, make_due: MakeDue, heard: list[Event]
+) -> None:
+    outbound.once(BUSY, BUSY, BUSY)
+    message = await send(neighbours.acme)
+    for _ in range(3):
+        await make_due()
+    found = await look(neighbours.acme, message)
+    assert (found["status"], found["error"], found["attempts"]) == ("failed", "451: try later", 3)
+    assert await used(neighbours.acme) == 0
+    assert [event.reason for event in heard if isinstance(event, MessageFailed)] == ["451: try later"]
+    await make_due()
+    assert len(outbound.handed) == 3
+    await neighbours.acme.ask("POST", f"/mail/messages/{message['id']}/retry", 202)
+    await make_due()
+    assert (await look(neighbours.acme, message))["status"] == "sent"
+    assert await used(neighbours.acme) == 1
+
+
+def test_wait_when_refused_again_then_doubled_within_a_quarter() -> None:
+    outcome = outcomes.Outcome(message=None, status=Status.DEFERRED)  # type: ignore[arg-type]
+    for attempts, usual in ((1, 5.0), (2, 10.0), (3, 20.0), (20, outcomes.LONGEST_WAIT)):
+        waits = {outcomes._wait(outcome, attempts, 5.0).total_seconds() for _ in range(50)}
+        assert len(waits) > 40
+        assert usual * 0.75 <= min(waits) <= max(waits) <= usual * 1.25
+
+
+async def test_message_when_no_provider_was_asked_then_it_is_no_try(
+    neighbours: Neighbours, outbound: Outbound, make_due: MakeDue
+) -> None:
+    outbound.once(*[Away("left alone", wait=timedelta(seconds=40), tried=False)] * 5)
+    message = await send(neighbours.acme)
+    for _ in range(5):
+        await make_due()
+    found = await look(neighbours.acme, message)
+    assert (found["status"], found["attempts"]) == ("queued", 0)
+    await make_due()
+    assert (await look(neighbours.acme, message))["status"] == "sent"
+
+
+async def test_message_when_refused_for_good_then_failed_at_once(neighbours: Neighbours, outbound: Outbound) -> None:
+    outbound.once(SPAM)
+    message = await send(neighbours.acme)
+    await neighbours.house.run_jobs()
+    found = await look(neighbours.acme, message)
+    assert (found["status"], found["error"], kinds(found)) == ("failed", "554: no", ["accepted", "failed"])
+    assert await used(neighbours.acme) == 0
+
+
+async def test_message_when_there_is_nobody_at_the_address_then_bounced_and_suppressed(
+    neighbours: Neighbours, outbound: Outbound, within: Within, heard: list[Event]
+) -> None:
+    outbound.once(NOBODY)
+    message = await send(neighbours.acme)
+    await neighbours.house.run_jobs()
+    found = await look(neighbours.acme, message)
+    assert (found["status"], found["error"], kinds(found)) == ("bounced", str(NOBODY), ["accepted", "bounced"])
+    assert [event.recipient for event in heard if isinstance(event, MessageBounced)] == ["ada@example.com"]
+    assert await used(neighbours.acme) == 0
+    with within(neighbours.acme):
+        assert await suppressed(["ada@example.com"]) == {"ada@example.com"}
+    await neighbours.acme.ask("POST", f"/mail/messages/{message['id']}/retry", 409)
+
+
+async def test_message_when_some_recipients_are_refused_then_the_others_have_it_once(
+    neighbours: Neighbours, outbound: Outbound, make_due: MakeDue
+) -> None:
+    def some(outgoing: Outgoing) -> Receipt:
+        refused = {"bob@example.com": BUSY, "eve@example.com": NOBODY}
+        return Receipt("played", "1", {each: refused[each] for each in outgoing.recipients if each in refused})
+
+    outbound.answers.append(some)
+    message = await send(neighbours.acme, cc=["bob@example.com"], bcc=["eve@example.com"])
+    await neighbours.house.run_jobs()
+    assert (await look(neighbours.acme, message))["status"] == "deferred"
+    await make_due()
+    assert [each.recipients for each in outbound.handed][1] == ("bob@example.com",)
+    found = await look(neighbours.acme, message)
+    assert (found["status"], found["error"]) == ("sent", "")
+    assert kinds(found) == ["accepted", "refused", "bounced", "sent", "suppressed", "sent"]
+    assert await used(neighbours.acme) == 2
+
+
+async def test_message_when_its_only_recipient_is_suppressed_meanwhile_then_not_sent_and_given_back(
+    neighbours: Neighbours, outbound: Outbound, within: Within
+) -> None:
+    message = await send(neighbours.acme)
+    with within(neighbours.acme):
+        await suppress("ada@example.com", "complaint")
+    await neighbours.house.run_jobs()
+    assert outbound.handed == []
+    found = await look(neighbours.acme, message)
+    assert (found["status"], kinds(found)) == ("suppressed", ["accepted", "suppressed"])
+    assert await used(neighbours.acme) == 0
+
+
+async def test_message_when_handing_over_fails_in_an_unknown_way_then_it_counts_as_a_try(
+    neighbours: Neighbours, outbound: Outbound
+) -> None:
+    outbound.once(RuntimeError("a bug"))
+    message = await send(neighbours.acme)
+    await neighbours.house.run_jobs()
+    found = await look(neighbours.acme, message)
+    assert (found["status"], found["error"]) == ("deferred", "RuntimeError: a bug")
+
+
+# -- many at once ----------------------------------------------------------------------------------------
+
+
+async def test_messages_when_many_are_due_then_one_run_delivers_them_with_few_statements(
+    neighbours: Neighbours, outbound: Outbound, monkeypatch: pytest.MonkeyPatch, heard: list[Event]
+) -> None:
+    await limited(neighbours, "mail.rate", "unlimited")
+    for number in range(20):
+        await send(neighbours.acme, to=[f"a{number:02}@example.com"])
+    runs: list[int] = []
+    real = delivery.deliver
+
+    async def counted(orders: Sequence[Order]) -> list[Exception | None]:
+        runs.append(len(orders))
+        return await real(orders)
+
+    monkeypatch.setattr(delivery, "deliver", counted)
+    await neighbours.house.run_jobs()
+    assert runs == [20]
+    assert outbound.recipients == [f"a{number:02}@example.com" for number in range(20)]
+    assert len([event for event in heard if isinstance(event, MessageSent)]) == 20
+    found = await neighbours.acme.ask("GET", "/mail/messages?limit=100")
+    by_recipient = {each.to[0].email: f"id-{place}" for place, each in enumerate(outbound.taken, 1)}
+    assert {each["to"][0]: each["provider_id"] for each in found} == by_recipient
+
+
+async def test_messages_when_a_worker_dies_in_between_then_only_those_in_its_hands_are_sent_twice(
+    neighbours: Neighbours, outbound: Outbound, within: Within
+) -> None:
+    first, second = await send(neighbours.acme), await send(neighbours.acme, to=["bob@example.com"])
+    orders = [Order(each["id"], 0, False) for each in (first, second)]
+    with within(neighbours.acme):
+        await delivery.deliver(orders[:1])
+        await Message.filter(id=second["id"]).update(status=Status.SENDING)  # taken in hand, and the worker is gone
+        assert await delivery.deliver(orders) == [None, None]
+    assert outbound.recipients == ["ada@example.com", "bob@example.com"]
+
+
+async def test_message_when_called_off_before_it_is_taken_in_hand_then_nobody_gets_it(
+    neighbours: Neighbours, outbound: Outbound, within: Within
+) -> None:
+    message = await send(neighbours.acme)
+    await neighbours.acme.ask("POST", f"/mail/messages/{message['id']}/cancel")
+    with within(neighbours.acme):
+        assert await delivery.deliver([Order(message["id"], 0, False)]) == [None]
+    assert outbound.handed == []
+
+
+async def test_message_when_it_is_in_hand_then_it_cannot_be_called_off(
+    neighbours: Neighbours, outbound: Outbound
+) -> None:
+    async def too_late(outgoing: Outgoing) -> None:
+        await neighbours.acme.ask("POST", f"/mail/messages/{message['id']}/cancel", 409)
+
+    outbound.before = too_late
+    message = await send(neighbours.acme)
+    await neighbours.house.run_jobs()
+    assert (await look(neighbours.acme, message))["status"] == "sent"
+
+
+async def test_message_when_the_provider_tells_before_we_have_written_then_its_word_stands(
+    neighbours: Neighbours, outbound: Outbound, within: Within
+) -> None:
+    async def quick(outgoing: Outgoing) -> None:
+        with within(neighbours.acme):
+            row = await Message.get(message_id=outgoing.message_id)
+            await happened([Happened(row.id, "delivered", row.created_at, provider="played", provider_event="e1")])
+
+    outbound.before = quick
+    message = await send(neighbours.acme)
+    await neighbours.house.run_jobs()
+    found = await look(neighbours.acme, message)
+    assert (found["status"], found["provider"], found["due_at"]) == ("delivered", "played", None)
+
+
+async def test_messages_when_bulk_and_other_wait_then_the_others_go_first(
+    neighbours: Neighbours, outbound: Outbound
+) -> None:
+    await limited(neighbours, "mail.rate", "unlimited")
+    for number in range(3):
+        await send(neighbours.acme, to=[f"bulk{number}@example.com"], category="newsletter")
+    await send(neighbours.acme, to=["person@example.com"])
+    await neighbours.house.run_jobs()
+    assert outbound.taken[0].recipients == ("person@example.com",)
+    headers = dict(outbound.taken[1].headers)
+    assert headers["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert outbound.taken[0].headers == ()
+
+
+async def test_message_when_its_job_belongs_to_an_earlier_turn_then_it_does_nothing(
+    neighbours: Neighbours, outbound: Outbound, within: Within
+) -> None:
+    message = await send(neighbours.acme)
+    with within(neighbours.acme):
+        await Message.filter(id=message["id"]).update(turn=1)
+        assert await delivery.deliver([Order(message["id"], 0, False)]) == [None]
+        assert outbound.handed == []
+        assert await delivery.deliver([Order(message["id"], 1, False)]) == [None]
+    assert outbound.recipients == PLAIN["to"]
+
+
+async def test_messages_when_the_rate_is_used_up_at_delivery_then_put_off_one_behind_the_other(
+    neighbours: Neighbours, outbound: Outbound, within: Within
+) -> None:
+    messages = [await send(neighbours.acme, when_limited="wait") for _ in range(3)]
+    await limited(neighbours, "mail.rate", "4/minute")  # three were taken when they were accepted
+    with within(neighbours.acme):
+        answers = await delivery.deliver([Order(each["id"], 0, True) for each in messages])
+    assert answers[0] is None
+    waits = [answer.wait.total_seconds() for answer in answers[1:] if isinstance(answer, Postpone)]
+    assert len(waits) == 2
+    assert waits[1] - waits[0] == 15
+    assert (await look(neighbours.acme, messages[2]))["status"] == "scheduled"

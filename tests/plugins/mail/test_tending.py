@@ -1,0 +1,144 @@
+"""Tending and draining: what was left behind is taken up, what is old goes, and a command delivers what is due."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from host.jobs.models import Job
+from host.testing import Neighbours
+from plugins.mail.models import Batch, Message, Status
+from plugins.mail.providers.contract import Refused
+from plugins.mail.service import delivery, draining, tending
+from plugins.mail.service.delivery import Order
+from tests.plugins.mail.conftest import MakeDue, Outbound, Within
+from tests.plugins.mail.test_batches import submit
+from tests.plugins.mail.test_messages import limited, send, soon, used
+
+LONG_AGO = datetime.now(UTC) - timedelta(hours=2)
+
+
+async def lose_jobs(neighbours: Neighbours) -> None:
+    with neighbours.house.inner.bound():
+        await Job.all().delete()
+
+
+async def age(within: Within, neighbours: Neighbours, **columns: Any) -> None:
+    with within(neighbours.acme):
+        await Message.all().update(**{"due_at": LONG_AGO, "updated_at": LONG_AGO, **columns})
+
+
+async def test_message_when_its_job_is_lost_then_taken_up_after_an_hour_and_sent_once(
+    neighbours: Neighbours, outbound: Outbound, within: Within
+) -> None:
+    await send(neighbours.acme)
+    await lose_jobs(neighbours)
+    with within(neighbours.acme):
+        assert await tending.take_up() == 0
+    await age(within, neighbours)
+    with within(neighbours.acme):
+        assert [await tending.take_up(), await tending.take_up()] == [1, 0]
+    await neighbours.house.run_jobs()
+    assert outbound.recipients == ["ada@example.com"]
+
+
+async def test_message_when_taken_up_while_its_job_still_waits_then_only_the_new_one_counts(
+    neighbours: Neighbours, outbound: Outbound, within: Within
+) -> None:
+    message = await send(neighbours.acme)
+    await age(within, neighbours)
+    with within(neighbours.acme):
+        await tending.take_up()
+        assert await delivery.deliver([Order(UUID(message["id"]), turn=0, paced=False)]) == [None]
+        assert outbound.handed == []
+    assert await neighbours.house.run_jobs() == 2
+    assert outbound.recipients == ["ada@example.com"]
+
+
+async def test_message_when_workers_died_with_it_again_and_again_then_failed_and_given_back(
+    neighbours: Neighbours, outbound: Outbound, within: Within
+) -> None:
+    message = await send(neighbours.acme)
+    for _ in range(4):
+        await lose_jobs(neighbours)
+        await age(within, neighbours, status=Status.SENDING)
+        with within(neighbours.acme):
+            await tending.take_up()
+    found = await neighbours.acme.ask("GET", f"/mail/messages/{message['id']}")
+    assert (found["status"], found["error"]) == ("failed", "its worker ended before it did, 3 times")
+    assert await used(neighbours.acme) == 0
+
+
+async def test_batch_when_its_job_is_lost_then_taken_up(
+    neighbours: Neighbours, outbound: Outbound, within: Within
+) -> None:
+    await limited(neighbours, "mail.rate", "unlimited")
+    await submit(neighbours.acme)
+    await lose_jobs(neighbours)
+    with within(neighbours.acme):
+        await Batch.all().update(updated_at=LONG_AGO)
+        await tending.tend()
+    await neighbours.house.run_jobs()
+    assert len(outbound.taken) == 3
+
+
+async def test_content_when_kept_long_enough_then_removed_and_the_row_stays(
+    neighbours: Neighbours, outbound: Outbound, within: Within
+) -> None:
+    outbound.once(Refused("no", permanent=True, kind="content"))
+    over, waiting = await send(neighbours.acme, html="<p>x</p>"), await send(neighbours.acme, send_at=soon())
+    await neighbours.house.run_jobs()
+    with within(neighbours.acme):
+        await Message.all().update(updated_at=datetime.now(UTC) - timedelta(days=91))
+        await tending.tend()
+    found = await neighbours.acme.ask("GET", f"/mail/messages/{over['id']}")
+    assert (found["emptied"], found["text"], found["html"], found["subject"]) == (True, "", "", "Hello")
+    assert (await neighbours.acme.ask("GET", f"/mail/messages/{waiting['id']}"))["text"] == "Hello Ada"
+    error = await neighbours.acme.ask("POST", f"/mail/messages/{over['id']}/retry", 409)
+    assert "content was removed" in error["message"]
+
+
+async def test_tend_when_run_as_the_job_it_is_then_done(
+    neighbours: Neighbours, outbound: Outbound, within: Within
+) -> None:
+    message = await send(neighbours.acme)
+    await lose_jobs(neighbours)
+    await age(within, neighbours)
+    with neighbours.house.inner.bound():
+        await neighbours.house.inner.reconciler.fan_out()
+    await neighbours.house.run_jobs()
+    found = await neighbours.acme.ask("GET", f"/mail/messages/{message['id']}")
+    assert found["status"] == "sent"
+
+
+async def test_drain_when_messages_are_due_then_sent_here_and_their_jobs_have_nothing_to_do(
+    neighbours: Neighbours, outbound: Outbound, within: Within, make_due: MakeDue
+) -> None:
+    await limited(neighbours, "mail.rate", "unlimited")
+    outbound.once(Refused("later", permanent=False, kind="provider"))
+    await send(neighbours.acme, to=["first@example.com"])
+    await send(neighbours.acme, to=["later@example.com"], send_at=soon())
+    await submit(neighbours.acme, 2)
+    with within(neighbours.acme):
+        assert await draining.waiting() == {"queued": 1, "scheduled": 1}
+        assert await draining.drain() == {"deferred": 1, "sent": 2}
+        assert await draining.waiting() == {"deferred": 1, "scheduled": 1}
+    assert outbound.recipients == ["a00000@example.com", "a00001@example.com"]
+    await make_due()
+    assert outbound.recipients == [
+        "a00000@example.com",
+        "a00001@example.com",
+        "first@example.com",
+        "later@example.com",
+    ]
+
+
+async def test_drain_when_the_other_tenant_has_mail_too_then_it_stays(
+    neighbours: Neighbours, outbound: Outbound, within: Within
+) -> None:
+    message = await send(neighbours.globex)
+    with within(neighbours.acme):
+        assert await draining.drain() == {}
+    with within(neighbours.globex):
+        assert (await Message.get(id=UUID(message["id"]))).status is Status.QUEUED
