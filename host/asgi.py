@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 from contextlib import AsyncExitStack
 from typing import Any
 
-from host.app import House
+from host.app import House, freeze
 from host.log import configure
 from host.settings import load
 from host.web.pipeline import Pipeline
@@ -40,24 +39,13 @@ class LazyApp:
                 configure(settings.log.level, settings.log.format)
                 house = await stack.enter_async_context(House.open(settings, jobs=settings.server.run_jobs))
                 self._app = house.asgi()
-                _settle()
+                freeze()
             except Exception as error:
                 await send({"type": "lifespan.startup.failed", "message": str(error)})
                 return
             await send({"type": "lifespan.startup.complete"})
             await receive()
         await send({"type": "lifespan.shutdown.complete"})
-
-
-def _settle() -> None:
-    """Take what was made at the start out of the garbage collector's rounds, and let it come round less often.
-
-    What lives as long as the process (plugins, models, routes) would be looked through again and again, in time taken
-    from requests.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 20)
 
 
 tell_server_errors()

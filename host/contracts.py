@@ -91,10 +91,14 @@ class EventType:
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """`listener` hears of `event` ("<plugin>.<ClassName>") after commit, at least once, while its plugin is on."""
+    """`listener` hears of `event` ("<plugin>.<ClassName>") after commit, at least once, while its plugin is on.
+
+    priority: of the job it hears in; lower runs first.
+    """
 
     event: str
     listener: Listener
+    priority: int = 0
 
 
 # -- what a plugin declares ------------------------------------------------------------------------------

@@ -55,13 +55,19 @@ def grants() -> Grants:
     return _standing.get().grants
 
 
-@contextmanager
-def _bound(new: Standing) -> Iterator[None]:
-    token = _standing.set(new)
-    try:
-        yield
-    finally:
-        _standing.reset(token)
+class _Bound:
+    """Binds for the block. A class, not a generator: it is entered many times in a request."""
+
+    __slots__ = ("_new", "_token")
+
+    def __init__(self, new: Standing) -> None:
+        self._new = new
+
+    def __enter__(self) -> None:
+        self._token = _standing.set(self._new)
+
+    def __exit__(self, *_: object) -> None:
+        _standing.reset(self._token)
 
 
 @contextmanager
@@ -83,12 +89,13 @@ def move_to(new: Standing) -> None:
 
 def acting(as_origin: Origin) -> AbstractContextManager[None]:
     """Bind an origin for the block."""
-    return _bound(replace(_standing.get(), origin=as_origin))
+    return _Bound(replace(_standing.get(), origin=as_origin))
 
 
 def inside(plugin_id: str) -> AbstractContextManager[None]:
     """Bind the plugin whose code runs in the block."""
-    return _bound(replace(_standing.get(), plugin=plugin_id))
+    here = _standing.get()
+    return _Bound(Standing(here.origin, here.facts, here.grants, plugin_id))
 
 
 def in_tenant(facts: TenantFacts | None) -> AbstractContextManager[None]:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import lru_cache
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 from uuid import UUID
@@ -25,7 +22,7 @@ from host.errors import NotFound, PermissionDenied, RateLimited
 from host.instruments import measuring, tally
 from host.jobs.ledger import Ledger
 from host.jobs.pauses import Pauses
-from host.keys import Passes, Seals
+from host.keys import Passes, Seals, Signatures
 from host.limits.quotas import Quotas
 from host.limits.rates import Bucket, Rates
 from host.metering import use
@@ -65,6 +62,7 @@ class Services:
     plugin_settings: Mapping[str, BaseModel]
     tenant_settings: Mapping[str, type[BaseModel]]
     passes: Passes
+    signatures: Signatures
     seals: Seals
     enter: Callable[[UUID, str], Awaitable[TenantFacts | None]]
     kept: dict[Callable[[], Any], Any] = field(default_factory=dict)
@@ -317,14 +315,7 @@ def signature(data: bytes, *, secret: str = "") -> bytes:
 
     secret: another secret than the deployment's own, such as the one it had when something was signed.
     """
-    deployment = secret or services().settings.identity.secret.get_secret_value()
-    purpose = f"tenantry signature {plugin()} {context.current()}"
-    return blake2b(data, key=_signing_key(deployment, purpose), digest_size=32).digest()
-
-
-@lru_cache(maxsize=10_000)
-def _signing_key(secret: str, purpose: str) -> bytes:
-    return hmac.digest(secret.encode(), purpose.encode() + b"\x01", "sha256")  # HKDF-Expand, RFC 5869
+    return services().signatures.make(data, context.current(), plugin(), secret)
 
 
 # -- from one tenant to another --------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 
-from host.app import House
+from host.app import House, freeze
 from host.log import configure, logger
 from host.settings import Settings
 
@@ -20,6 +20,7 @@ async def run(settings: Settings) -> None:
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, stop.set)
     async with House.open(settings, jobs=True):
+        freeze()
         _log.info("worker ready")
         await stop.wait()
         _log.info("worker stopping")

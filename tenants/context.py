@@ -76,14 +76,19 @@ def is_across() -> bool:
     return isinstance(_scope.get(), Across)
 
 
-@contextmanager
-def bind(tenant_id: UUID | None) -> Iterator[None]:
+class bind:  # noqa: N801 - used like a function; not a generator, for it is entered many times in a request
     """Bind a tenant (None: none) for the block; the earlier binding comes back afterwards."""
-    token = _scope.set(tenant_id)
-    try:
-        yield
-    finally:
-        _scope.reset(token)
+
+    __slots__ = ("_tenant_id", "_token")
+
+    def __init__(self, tenant_id: UUID | None) -> None:
+        self._tenant_id = tenant_id
+
+    def __enter__(self) -> None:
+        self._token = _scope.set(self._tenant_id)
+
+    def __exit__(self, *_: object) -> None:
+        _scope.reset(self._token)
 
 
 def enter(tenant_id: UUID | None) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from host.app import House
+from host.app import House, freeze
 from host.cli.command import as_complaint, command
 from host.cli.opening import opened, read_settings, registry, tenant
 from host.cli.terminal import Complaint, Terminal
@@ -87,6 +87,7 @@ async def _in_the_house(
 ) -> Any:
     slug = options.pop(_SLUG, None)
     async with opened() as house:
+        freeze()
         facts = await _entered(house, slug, plugin_id) if slug else None
         try:
             with in_tenant(facts), inside(plugin_id):

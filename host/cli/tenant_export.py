@@ -19,7 +19,7 @@ from tenants.models import Membership, Tenant, User
 from tenants.scoping import TenantModel
 
 BATCH = 1_000  # rows held in memory at a time
-_SECRET = re.compile(r"(^|_)(hash|secret|password)(_|$)")
+_SECRET = re.compile(r"(^|_)(hash|secrets?|password)(_|$)")
 Progress = Callable[[float], None]
 
 

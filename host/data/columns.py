@@ -32,6 +32,7 @@ _RANGES = (  # the widest first: a BigIntField is not an IntField, but a reader 
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 _PLAIN = (fields.CharField, fields.TextField, fields.IntField, fields.BigIntField, fields.SmallIntField)
 _NATIVE = (*_PLAIN, fields.UUIDField, fields.BooleanField, fields.DatetimeField, fields.DateField)
+_TAKEN = {fields.UUIDField: UUID, fields.BooleanField: bool, fields.DatetimeField: datetime}
 _DRIVER_GIVES = {
     "postgres": (*_NATIVE, fields.FloatField, fields.DecimalField, fields.BinaryField),
     "sqlite": (*_PLAIN, fields.FloatField, fields.BinaryField),
@@ -48,6 +49,7 @@ class Column:
     dialect: str
     decode: Decode | None
     plain: int = -1  # of text that is checked for nothing but its length: the most characters; -1 for other columns
+    as_it_is: type[Any] | None = None  # what the driver takes without another look; of times, those in UTC
 
     @property
     def comes_back_as_given(self) -> bool:
@@ -60,8 +62,8 @@ class Column:
         Raises:
             ValidationFailed: it is not of the field's kind, too long or out of range.
         """
-        if value is None:
-            return None
+        if value is None or (type(value) is self.as_it_is and (self.as_it_is is not datetime or value.tzinfo is UTC)):
+            return value
         if type(value) is str and len(value) <= self.plain and value.isascii() and "\x00" not in value:
             return value
         try:
@@ -121,7 +123,7 @@ def columns(model: type[Model], dialect: str) -> Mapping[str, Column]:
     """Every stored field of a model, by the field's name."""
     meta = model._meta
     return {
-        name: Column(name, column, field, dialect, _decoder(field, dialect), _plain(field))
+        name: Column(name, column, field, dialect, _decoder(field, dialect), _plain(field), _as_it_is(field, dialect))
         for name, column in meta.fields_db_projection.items()
         for field in (meta.fields_map[name],)
     }
@@ -130,6 +132,10 @@ def columns(model: type[Model], dialect: str) -> Mapping[str, Column]:
 def _plain(field: Field[Any]) -> int:
     only_length = type(field) is fields.CharField and [type(each) for each in field.validators] == [MaxLengthValidator]
     return field.max_length if only_length and isinstance(field, fields.CharField) else -1
+
+
+def _as_it_is(field: Field[Any], dialect: str) -> type[Any] | None:
+    return _TAKEN.get(type(field)) if dialect == "postgres" and not field.validators else None
 
 
 def _decoder(field: Field[Any], dialect: str) -> Decode | None:

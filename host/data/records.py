@@ -16,7 +16,6 @@ from tortoise.fields.base import Field
 
 from host.contracts import Page, Query, Row
 from host.data import cursors
-from host.data.columns import BY_DATABASE
 from host.data.conditions import FULL_TEXT, SEARCH, behind, equal, filtered, looked_up
 from host.data.database import Database, bound
 from host.data.shapes import LOOKUPS, After, Shapes
@@ -229,19 +228,12 @@ class Records:
             TypeError: a field is unknown, or misses a value and has no default.
         """
         database, shapes = self._here()
-        self._refuse_unknown(shapes, values)
-        now = datetime.now(UTC)
-        names, encoded = [], []
-        for name, column in shapes.columns.items():
-            if name == "tenant_id":
-                continue
-            value = values[name] if name in values else column.default(now)
-            if value is not BY_DATABASE:
-                names.append(name)
-                encoded.append(column.encode(value))
-        insert = Insert(shapes.insert(tuple(names)), (_tenant(database), *encoded))
-        if shapes.decides_itself(names) and await database.client.insert_later(insert):
-            return shapes.row(names, encoded)
+        form, now = shapes.form(tuple(values)), datetime.now(UTC)
+        encoded = [column.encode(values[column.name]) for column in form.given]
+        encoded += [column.encode(column.default(now)) for column in form.default]
+        insert = Insert(form.insert, (_tenant(database), *encoded))
+        if form.decides_itself and await database.client.insert_later(insert):
+            return shapes.row(form, encoded)
         return shapes.rows(await database.client.rows(insert.statement, insert.values))[0]
 
     async def change(
@@ -256,7 +248,7 @@ class Records:
             TypeError: a field is unknown.
         """
         database, shapes = self._here()
-        self._refuse_unknown(shapes, changes, fixed=("id", "version"))
+        shapes.refuse_unknown(changes, fixed=("id", "version"))
         async with database.transaction():
             before = await self._lock(database, shapes, id, version, where)
             encoded = {name: shapes.columns[name].encode(value) for name, value in changes.items()}
@@ -289,7 +281,7 @@ class Records:
             TypeError: a field is unknown.
         """
         database, shapes = self._here()
-        self._refuse_unknown(shapes, dict.fromkeys(names), fixed=("id",))
+        shapes.refuse_unknown(names, fixed=("id",))
         columns = [shapes.columns[name] for name in ("id", *names)]
         tenant = _tenant(database)
         values = [[tenant, *(column.encode(v) for column, v in zip(columns, row, strict=True))] for row in rows]
@@ -346,11 +338,6 @@ class Records:
     def _scope(self, sort: str, filters: Mapping[str, Any], where: Mapping[str, object]) -> tuple[str, ...]:
         narrowed = sorted((name, str(value)) for name, value in (*filters.items(), *where.items()))
         return (str(current()), self.model._meta.db_table, sort, *(part for pair in narrowed for part in pair))
-
-    def _refuse_unknown(self, shapes: Shapes, names: Mapping[str, object], fixed: tuple[str, ...] = ()) -> None:
-        for name in names:
-            if name not in shapes.columns or name == "tenant_id" or name in fixed:
-                raise TypeError(f"{self.model.__name__} has no field {name!r} that can be given here")
 
 
 def _tenant(database: Database) -> UUID | str:

@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Literal
 from uuid import UUID
@@ -13,7 +14,7 @@ from uuid import UUID
 from tortoise.models import Model
 
 from host.contracts import Row
-from host.data.columns import columns
+from host.data.columns import BY_DATABASE, Column, columns
 from host.data.statement import BOUND, Statement
 
 _COMPARISONS = {"exact": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
@@ -51,6 +52,19 @@ class Condition:
     lookup: str = "exact"
 
 
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How rows are inserted for which the same columns are given; those of `default` get their defaults.
+
+    decides_itself: whether such a row is known without asking the database for it.
+    """
+
+    given: tuple[Column, ...]
+    default: tuple[Column, ...]
+    insert: Statement
+    decides_itself: bool
+
+
 class Shapes:
     """The statements of one model in one database. The first parameter of each is the tenant's id."""
 
@@ -62,6 +76,8 @@ class Shapes:
         self._search = f'"{model._meta.db_table}{SEARCH_SUFFIX}"'
         self._decoders = [(name, decode) for name in self.names if (decode := self.columns[name].decode)]
         self._exact = all(column.comes_back_as_given for column in self.columns.values())
+        self._model = model.__name__
+        self._forms: dict[tuple[str, ...], Form] = {}  # as many as there are places in the code that insert
         self._kept: dict[object, Statement] = {}
 
     def rows(self, records: Sequence[object]) -> list[Row]:
@@ -73,14 +89,27 @@ class Shapes:
                     row[name] = decode(row[name])
         return rows
 
-    def decides_itself(self, names: Sequence[str]) -> bool:
-        """Whether a row inserted with values for `names` is known without asking the database for it."""
-        return self._exact and self.columns.keys() <= {"tenant_id", *names}
+    def form(self, given: tuple[str, ...]) -> Form:
+        """How a row is inserted for which these columns are given.
 
-    def row(self, names: Sequence[str], encoded: Sequence[object]) -> Row:
+        Raises:
+            TypeError: a field is unknown, or misses a value and has no default.
+        """
+        form = self._forms.get(given)
+        if form is None:
+            form = self._forms[given] = self._form(given)
+        return form
+
+    def row(self, form: Form, encoded: Sequence[object]) -> Row:
         """The row that an INSERT of these values makes, where no value is the database's to decide."""
-        given = dict(zip(names, encoded, strict=True))
-        return self.rows([{name: given[name] for name in self.names}])[0]
+        inserted = {column.name: value for column, value in zip((*form.given, *form.default), encoded, strict=True)}
+        return self.rows([{name: inserted[name] for name in self.names}])[0]
+
+    def refuse_unknown(self, names: Iterable[str], fixed: tuple[str, ...] = ()) -> None:
+        """Raise TypeError for a field that is not there, or not to be given."""
+        for name in names:
+            if name not in self.columns or name == "tenant_id" or name in fixed:
+                raise TypeError(f"{self._model} has no field {name!r} that can be given here")
 
     def select(
         self,
@@ -107,9 +136,6 @@ class Shapes:
 
     def count(self, conditions: tuple[Condition, ...]) -> Statement:
         return self._keep(("count", conditions), partial(self._count, conditions))
-
-    def insert(self, names: tuple[str, ...]) -> Statement:
-        return self._keep(("insert", names), partial(self._insert, names))
 
     def update(self, names: tuple[str, ...]) -> Statement:
         """Parameters: tenant, id, then the values."""
@@ -168,6 +194,17 @@ class Shapes:
         looked_up = f"{head}$1 AND bound.tenant IS NOT NULL{where} OFFSET 0"
         alone = f"{BOUND} SELECT p.* FROM bound CROSS JOIN LATERAL ({looked_up}) p"
         return Statement(f"{head}$1{where}", alone, reads=True)
+
+    def _form(self, given: tuple[str, ...]) -> Form:
+        self.refuse_unknown(given)
+        rest = [column for name, column in self.columns.items() if name not in ("tenant_id", *given)]
+        default = [column for column in rest if column.default(datetime.now(UTC)) is not BY_DATABASE]
+        return Form(
+            given=tuple(self.columns[name] for name in given),
+            default=tuple(default),
+            insert=self._insert((*given, *(column.name for column in default))),
+            decides_itself=self._exact and len(default) == len(rest),
+        )
 
     def _insert(self, names: tuple[str, ...]) -> Statement:
         into = ", ".join(self._quoted(name) for name in ("tenant_id", *names))

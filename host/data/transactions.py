@@ -79,7 +79,8 @@ class UnitOfWork:
     ) -> UUID:
         """Have `<plugin>.<task>` run in the bound tenant once this is committed; the job's id.
 
-        run_at: not before (UTC). key: at most one job on record per tenant, task and key. priority: lower runs first.
+        run_at: not before (UTC). key: at most one job on record per tenant, task and key. priority: lower runs first;
+            above 0 it can wait: one place of each worker is kept for what cannot.
         arguments: JSON-able plain values; ids, never objects.
         """
         self._check_open()

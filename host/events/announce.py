@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from host.contracts import Event, EventType, Listener, Task
+from host.contracts import Event, EventType, Subscription, Task
 from host.instruments import tally
 from host.jobs.catalog import JobDraft
 from host.jobs.outcomes import GiveUp
@@ -26,7 +26,7 @@ class _Hearing:
     event: str
     plugin: str
     task: str
-    listener: Listener
+    subscription: Subscription
     model: type[Event]
 
 
@@ -36,14 +36,14 @@ class Announcer:
     def __init__(
         self,
         events: Mapping[str, EventType],
-        listeners: Mapping[str, Sequence[tuple[str, Listener]]],
+        listeners: Mapping[str, Sequence[tuple[str, Subscription]]],
         is_on: IsOn = lambda tenant_id, plugin: True,
     ) -> None:
         """Take what was collected at the start.
 
         Args:
             events: "<plugin>.<ClassName>" -> its declaration.
-            listeners: event name -> (plugin that listens, listener), in the order they were registered.
+            listeners: event name -> (plugin that listens, how), in the order they were registered.
             is_on: a plugin that is off when the event happens does not hear of it later.
 
         Raises:
@@ -83,7 +83,7 @@ class Announcer:
         tenant_id = current_or_none()
         arguments = {"event": event.model_dump(mode="json")}
         return [
-            JobDraft(task=hearing.task, tenant_id=tenant_id, arguments=arguments)
+            JobDraft(hearing.task, tenant_id, arguments=arguments, priority=hearing.subscription.priority)
             for hearing in self._hearings.get(name, ())
             if self._is_on(tenant_id, hearing.plugin)
         ]
@@ -94,17 +94,17 @@ class Announcer:
             tally("tenantry_events_announced_total", self._names[type(event)])
 
 
-def _hearings(event: str, model: type[Event], listeners: Iterable[tuple[str, Listener]]) -> Iterable[_Hearing]:
+def _hearings(event: str, model: type[Event], listeners: Iterable[tuple[str, Subscription]]) -> Iterable[_Hearing]:
     known: set[str] = set()
-    for plugin, listener in listeners:
+    for plugin, heard in listeners:
         # the listener's name, not its number: a job stored by the last release finds it in the next one
-        task = f"{plugin}.on.{event}.{getattr(listener, '__name__', type(listener).__name__)}"
+        task = f"{plugin}.on.{event}.{getattr(heard.listener, '__name__', type(heard.listener).__name__)}"
         if task in known:
             raise ValueError(
                 f"plugin {plugin!r} has two listeners for {event!r} of one name: {task.rpartition('.')[2]}"
             )
         known.add(task)
-        yield _Hearing(event, plugin, task, listener, model)
+        yield _Hearing(event, plugin, task, heard, model)
 
 
 def _delivery(hearing: _Hearing) -> Callable[..., Awaitable[Any]]:
@@ -113,7 +113,7 @@ def _delivery(hearing: _Hearing) -> Callable[..., Awaitable[Any]]:
             heard = hearing.model.model_validate(event)
         except ValidationError as error:
             raise GiveUp(f"the stored event does not fit {hearing.model.__name__}: {error}") from error
-        await hearing.listener(heard)
+        await hearing.subscription.listener(heard)
         tally("tenantry_events_delivered_total", hearing.event, hearing.plugin)
 
     return deliver

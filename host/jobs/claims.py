@@ -12,21 +12,25 @@ from tortoise.backends.base.client import BaseDBAsyncClient
 NOBODY = UUID(int=0)
 """Whose turn it was when it was no tenant's."""
 
+PROMPT, LAST = 0, 32767
+"""Jobs of a priority above PROMPT can wait: they never have all places of a worker. LAST: the largest there is."""
+
 _TAKE = """
 UPDATE "jobs" SET "state" = 'running', "worker" = $1, "lease_until" = $2, "started_at" = $3, "attempts" = "attempts" + 1
 WHERE {which} AND "state" = 'queued' RETURNING *
 """
 _BEST = """
-SELECT "id" FROM "jobs" WHERE "state" = 'queued'
-AND "priority" = (SELECT "priority" FROM "jobs" WHERE "state" = 'queued' ORDER BY "priority" LIMIT 1)
+SELECT "id" FROM "jobs" WHERE "state" = 'queued' AND "priority" = (
+    SELECT "priority" FROM "jobs" WHERE "state" = 'queued' AND "priority" <= $6 ORDER BY "priority" LIMIT 1
+)
 """
 # Among the tenants with due jobs of the best priority: the next one after $4, jobs of no tenant, the first one; and
-# when others have all of these in their hands, whatever is left. $5 is NOBODY.
+# when others have all of these in their hands, whatever is left. $5 is NOBODY, $6 the last priority that is looked at.
 _NEXT = """"id" = COALESCE(
     ({best} AND "tenant_id" > $4 ORDER BY "tenant_id", "run_at" LIMIT 1 {lock}),
     ({best} AND "tenant_id" IS NULL ORDER BY "run_at" LIMIT 1 {lock}),
     ({best} AND "tenant_id" > $5 ORDER BY "tenant_id", "run_at" LIMIT 1 {lock}),
-    (SELECT "id" FROM "jobs" WHERE "state" = 'queued' ORDER BY "priority" LIMIT 1 {lock})
+    (SELECT "id" FROM "jobs" WHERE "state" = 'queued' AND "priority" <= $6 ORDER BY "priority" LIMIT 1 {lock})
 )"""
 _ALIKE = """"id" {among}
     SELECT "id" FROM "jobs" WHERE "state" = 'queued' AND "priority" = $4 AND "tenant_id" = $5 AND "task" = $6
@@ -48,11 +52,11 @@ def _in(dialect: str, which: str) -> str:
 _STATEMENTS = {(dialect, which): _in(dialect, which) for dialect in _SPOKEN for which in (_NEXT, _ALIKE)}
 
 
-async def take_next(
-    client: BaseDBAsyncClient, worker: str, lease_until: datetime, now: datetime, after: UUID
+async def take_next(  # noqa: PLR0917 - the columns of one key, in its order
+    client: BaseDBAsyncClient, worker: str, lease_until: datetime, now: datetime, after: UUID, last: int
 ) -> list[dict[str, Any]]:
-    """The row of the next job, taken, or none; `after`: the tenant whose turn it was."""
-    return await _run(client, _NEXT, (worker, lease_until, now, after, NOBODY))
+    """The row of the next job, taken, or none. after: whose turn it was; last: the last priority that may be taken."""
+    return await _run(client, _NEXT, (worker, lease_until, now, after, NOBODY, last))
 
 
 async def take_alike(  # noqa: PLR0917 - the columns of one key, in its order

@@ -16,7 +16,7 @@ from tortoise.queryset import QuerySet
 
 from host.contracts import Actor, Origin
 from host.jobs.catalog import JobDraft
-from host.jobs.claims import NOBODY, take_alike, take_next
+from host.jobs.claims import LAST, NOBODY, PROMPT, take_alike, take_next
 from host.jobs.models import Job, JobState
 
 _log = logging.getLogger("host.jobs")
@@ -66,13 +66,14 @@ class Ledger:
 
     # -- running -------------------------------------------------------------------------------------------
 
-    async def claim(self, worker: str) -> Job | None:
+    async def claim(self, worker: str, *, patient: bool = True) -> Job | None:
         """Take the next due job for `worker`, or None: of many that ask at once, each gets another one.
 
         The best priority first, in which the tenants take turns: many jobs of one do not hold up one job of another.
+        patient: jobs that can wait (of a priority above `PROMPT`) may be taken too.
         """
         now = self.now()
-        rows = await take_next(Job._meta.db, worker, now + self.lease, now, self._turn)
+        rows = await take_next(Job._meta.db, worker, now + self.lease, now, self._turn, LAST if patient else PROMPT)
         if not rows:
             return None
         job = Job._init_from_db(**rows[0])

@@ -16,6 +16,7 @@ from uuid_utils.compat import uuid7
 
 from host.contracts import Decision, Task
 from host.jobs.bell import Bell
+from host.jobs.claims import PROMPT
 from host.jobs.courier import Courier
 from host.jobs.ledger import Ledger
 from host.jobs.models import Job
@@ -57,6 +58,7 @@ class Runner:
         self._tasks = tasks
         self._may_run = may_run
         self._concurrency = concurrency
+        self._patient = 0  # places that have, or look for, jobs that can wait: one place is kept for those that cannot
         self._failed = failed
         self._running: dict[UUID, _Run] = {}
         self._busy: set[asyncio.Task[Any]] = set()
@@ -102,17 +104,22 @@ class Runner:
         current = asyncio.current_task()
         if self._stopping or current is None:
             return 0
+        patient = self._patient < max(1, self._concurrency - 1)
         self._busy.add(current)
+        self._patient += patient
         try:
-            job = await self._ledger.claim(self.name)
+            job = await self._ledger.claim(self.name, patient=patient)
             if job is None:
                 return 0
+            if patient and job.priority <= PROMPT:
+                self._patient, patient = self._patient - 1, False
             with about_job(job):
                 return await self._take(job)
         except Exception:  # the database is away: a claimed job runs again after its lease
             _log.exception("a job could not be taken or closed")
             return 0
         finally:
+            self._patient -= patient
             self._busy.discard(current)
 
     async def drain(self) -> int:

@@ -40,7 +40,7 @@ class HookFailed(RuntimeError):
         self.plugin, self.hook, self.reason = plugin, hook, reason
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Heard:
     """What came of one plugin's hook: its `answer`, or the `reason` why there is none."""
 
@@ -76,13 +76,18 @@ class Calling:
         self._implementations = implementations
         self._quarantine = quarantine
         self._closed_hooks = dict(closed_hooks or {})
+        self._implementers: dict[str, tuple[str, ...]] = {}
         self._hangs: dict[str, int] = {}
         self._running: set[asyncio.Task[Heard]] = set()  # the loop itself keeps no task alive
 
     def implementers(self, hook: str) -> tuple[str, ...]:
         """The ids of the plugins that implement a hook, in load order, then those not imported that seem to."""
-        closed = (plugin for plugin, hooks in self._closed_hooks.items() if hook in hooks)
-        return (*(one.plugin for one in self._implementations.get(hook, ())), *closed)
+        known = self._implementers.get(hook)
+        if known is None:
+            closed = (plugin for plugin, hooks in self._closed_hooks.items() if hook in hooks)
+            known = (*(one.plugin for one in self._implementations.get(hook, ())), *closed)
+            self._implementers[hook] = known
+        return known
 
     async def tell(
         self,
@@ -246,15 +251,14 @@ async def _guarded(one: Implementation, args: Sequence[object]) -> Heard:
 
 async def _here(one: Implementation, args: Sequence[object], seconds: float) -> Heard:
     """In the caller's task, which owns the open transaction: never left behind while it may use the connection."""
-    current = asyncio.current_task()
-    requests = current.cancelling() if current else 0
     try:
         async with asyncio.timeout(seconds):
             return await _guarded(one, args)
     except TimeoutError:
         return _timed_out(one, seconds)
     except asyncio.CancelledError:
-        if current is None or current.cancelling() > requests:
+        current = asyncio.current_task()
+        if current is None or current.cancelling():
             raise
         return Heard(one.plugin, one.hook, reason="it cancelled itself")
 

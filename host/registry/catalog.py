@@ -15,10 +15,10 @@ from host.contracts import (
     EventType,
     HealthCheck,
     Limit,
-    Listener,
     Metric,
     Permission,
     Route,
+    Subscription,
     Task,
 )
 from host.registry.declarations import Declarations
@@ -42,7 +42,7 @@ class Catalog:
     limit_owner: Mapping[str, str]
     tasks: Mapping[str, Task]
     events: Mapping[str, EventType]
-    listeners: Mapping[str, tuple[tuple[str, Listener], ...]]
+    listeners: Mapping[str, tuple[tuple[str, Subscription], ...]]
     commands: tuple[tuple[str, Command], ...]
     health_checks: tuple[tuple[str, HealthCheck], ...]
     metrics: tuple[tuple[str, Metric], ...]
@@ -51,10 +51,10 @@ class Catalog:
 
 def build_catalog(declared: Sequence[Declarations]) -> Catalog:
     """One table out of checked declarations, given in load order."""
-    listeners: dict[str, tuple[tuple[str, Listener], ...]] = {}
+    listeners: dict[str, tuple[tuple[str, Subscription], ...]] = {}
     for one in declared:
         for heard in one.listeners:
-            listeners[heard.event] = (*listeners.get(heard.event, ()), (one.plugin, heard.listener))
+            listeners[heard.event] = (*listeners.get(heard.event, ()), (one.plugin, heard))
     return Catalog(
         routes=tuple((one.plugin, route) for one in declared for route in one.routes),
         models=_frozen({one.plugin: one.models for one in declared if one.models}),

@@ -59,7 +59,7 @@ class Gate:
     def active(self, facts: TenantFacts, among: Iterable[str] | None = None) -> frozenset[str]:
         """The ids that work for a tenant, "host" among them. among: ask for these only."""
         ids = (HOST, *self._plugins) if among is None else among
-        return frozenset(plugin_id for plugin_id in ids if self.decide(facts, plugin_id).allowed)
+        return frozenset([plugin_id for plugin_id in ids if self.decide(facts, plugin_id).allowed])
 
     def switched_on(self, facts: TenantFacts) -> frozenset[str]:
         """As `active`, but with the plugins that only quarantine keeps from working: whom `ask_veto` must ask."""

@@ -33,7 +33,7 @@ _hides = lru_cache(4096)(is_secret)
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:
     """The values as JSON says them; what secrets stood there is hidden."""
     budget = [MOST_BYTES]
-    return {text(str(name), 200): _plain(each, str(name), 1, budget) for name, each in _some(values)}
+    return {_name(str(name)): _plain(each, str(name), 1, budget) for name, each in _some(values)}
 
 
 def text(value: str, longest: int) -> str:
@@ -42,20 +42,28 @@ def text(value: str, longest: int) -> str:
     return cut if cut.isprintable() else _CONTROL.sub(" ", cut)
 
 
+@lru_cache(4096)
+def _name(name: str) -> str:
+    return text(name, 200)
+
+
 def _some(values: Mapping[Any, Any]) -> list[tuple[Any, Any]]:
     items = list(islice(values.items(), MOST_ITEMS))
     return items if len(values) <= MOST_ITEMS else [*items, ("…", f"{len(values) - MOST_ITEMS} more")]
 
 
 def _plain(value: Any, name: str, depth: int, budget: list[int]) -> Any:
-    if value is None or isinstance(value, bool):
+    kind = type(value)
+    if value is None or kind is bool:
         return value
-    if _hides(name) or isinstance(value, (SecretStr, SecretBytes, bytes, bytearray, memoryview)):
+    if _hides(name):
         return HIDDEN
     if isinstance(value, str):
-        return _text(str(value), budget)
+        return _text(value if kind is str else str(value), budget)
     if isinstance(value, UUID):
         return str(value)
+    if isinstance(value, (SecretStr, SecretBytes, bytes, bytearray, memoryview)):
+        return HIDDEN
     if isinstance(value, date):  # a datetime is one, too
         return value.isoformat().replace("+00:00", "Z")
     if isinstance(value, int):
@@ -65,7 +73,7 @@ def _plain(value: Any, name: str, depth: int, budget: list[int]) -> Any:
     if depth > DEEPEST:
         return HIDDEN
     if isinstance(value, Mapping):
-        return {text(str(key), 200): _plain(each, str(key), depth + 1, budget) for key, each in _some(value)}
+        return {_name(str(key)): _plain(each, str(key), depth + 1, budget) for key, each in _some(value)}
     if isinstance(value, (list, tuple, set, frozenset)):
         items = [_plain(each, name, depth + 1, budget) for each in islice(value, MOST_ITEMS)]
         return [*items, f"… {len(value) - MOST_ITEMS} more"] if len(value) > MOST_ITEMS else items
@@ -76,6 +84,8 @@ def _text(value: str, budget: list[int]) -> str:
     budget[0] -= min(len(value), LONGEST_TEXT)
     if budget[0] < 0:
         return "…"
+    if len(value) < 20 and value.isalnum():  # one word, too short for a token
+        return value
     if not _HARMLESS.fullmatch(value) or _SCHEME.search(value):
         value = _SECRET_TEXT.sub(HIDDEN, redacted_text(value, LONGEST_TEXT))
     return text(value, LONGEST_TEXT + 1)

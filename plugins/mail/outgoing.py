@@ -52,7 +52,7 @@ class Outgoing:
 
     message_id: with its angle brackets, `<…@…>`. bcc: gets it too and is in no header. text, html: one may be "".
     headers: more of them, such as List-Unsubscribe. reference: an opaque note that the provider's webhooks bring back.
-    category: for the provider's statistics.
+    category: for the provider's statistics. bulk: it can wait for what is not.
     """
 
     message_id: str
@@ -68,6 +68,7 @@ class Outgoing:
     attachments: tuple[Attached, ...] = ()
     reference: str = ""
     category: str = ""
+    bulk: bool = False
 
     @property
     def recipients(self) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from pydantic import BaseModel
@@ -16,13 +17,14 @@ from host.sdk import (
     Route,
     Subscription,
     Task,
+    TenantInfo,
     TenantModel,
     hookimpl,
 )
 
 from . import commands, events, models, routes, settings, tasks
-from .providers import relay
-from .service import house, messages, senders, timeline
+from .providers import lane, relay
+from .service import house, messages, outbox, senders, timeline
 
 
 @hookimpl
@@ -68,12 +70,12 @@ def register_events() -> Sequence[EventType]:
 @hookimpl
 def register_listeners() -> Sequence[Subscription]:
     return (
-        Subscription("host.UserRegistered", house.welcome),
-        Subscription("host.EmailVerificationRequested", house.verification),
-        Subscription("host.PasswordResetRequested", house.password_reset),
-        Subscription("host.PasswordChanged", house.password_changed),
-        Subscription("host.RegistrationRepeated", house.registration_repeated),
-        Subscription("host.InvitationCreated", house.invitation),
+        Subscription("host.UserRegistered", house.welcome, house.PRIORITY),
+        Subscription("host.EmailVerificationRequested", house.verification, house.PRIORITY),
+        Subscription("host.PasswordResetRequested", house.password_reset, house.PRIORITY),
+        Subscription("host.PasswordChanged", house.password_changed, house.PRIORITY),
+        Subscription("host.RegistrationRepeated", house.registration_repeated, house.PRIORITY),
+        Subscription("host.InvitationCreated", house.invitation, house.PRIORITY),
     )
 
 
@@ -89,7 +91,12 @@ def register_health_checks() -> Sequence[HealthCheck]:
 
 @hookimpl
 def register_metrics() -> Sequence[Metric]:
-    return (timeline.MESSAGES_TOTAL,)
+    return (timeline.MESSAGES_TOTAL, lane.HANDOVER)
+
+
+@hookimpl
+async def on_tenant_deleted(tenant: TenantInfo) -> None:
+    await asyncio.to_thread(outbox.forget, tenant.slug)
 
 
 @hookimpl

@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from host.contracts import Event, EventType
+from host.contracts import Event, EventType, Subscription
 from host.events.announce import Announcer
 from host.jobs.outcomes import GiveUp
 from tenants.context import bind
@@ -31,10 +31,11 @@ async def keep(event: TaskCreated) -> None:
     heard.append(("audit", event))
 
 
+WHEN_CREATED = Subscription("projects.TaskCreated", when_created, priority=-10)
 EVENTS = {"projects.TaskCreated": EventType(TaskCreated, "a task was made")}
 LISTENERS = {
-    "projects.TaskCreated": [("mail", when_created), ("audit", keep)],
-    "gone.Something": [("mail", when_created)],
+    "projects.TaskCreated": [("mail", WHEN_CREATED), ("audit", Subscription("projects.TaskCreated", keep))],
+    "gone.Something": [("mail", WHEN_CREATED)],
 }
 EVENT = TaskCreated(task_id=uuid4(), at=datetime(2026, 1, 2, tzinfo=UTC))
 
@@ -43,9 +44,9 @@ async def test_announce_when_two_listen_then_one_job_each_that_delivers_the_even
     announcer, tenant = Announcer(EVENTS, LISTENERS), uuid4()
     with bind(tenant):
         drafts = announcer.jobs_for(EVENT)
-    assert [(draft.task, draft.tenant_id, draft.plugin) for draft in drafts] == [
-        ("mail.on.projects.TaskCreated.when_created", tenant, "mail"),
-        ("audit.on.projects.TaskCreated.keep", tenant, "audit"),
+    assert [(draft.task, draft.tenant_id, draft.plugin, draft.priority) for draft in drafts] == [
+        ("mail.on.projects.TaskCreated.when_created", tenant, "mail", -10),
+        ("audit.on.projects.TaskCreated.keep", tenant, "audit", 0),
     ]
     heard.clear()
     tasks = announcer.tasks()
@@ -70,7 +71,7 @@ def test_announce_when_nobody_listens_then_no_jobs() -> None:
 
 def test_listeners_when_two_have_one_name_then_refused() -> None:
     with pytest.raises(ValueError, match=r"mail.*when_created"):
-        Announcer(EVENTS, {"projects.TaskCreated": [("mail", when_created), ("mail", when_created)]})
+        Announcer(EVENTS, {"projects.TaskCreated": [("mail", WHEN_CREATED), ("mail", WHEN_CREATED)]})
 
 
 async def test_delivery_when_stored_event_does_not_fit_then_gives_up() -> None:

@@ -58,6 +58,32 @@ async def test_claim_when_priorities_differ_then_the_lower_goes_first_whoevers_t
     assert await _claimed(yard, 5) == ["reset", "plain", "letter", "letter", None]
 
 
+async def test_run_when_jobs_that_can_wait_take_long_then_one_place_is_left_for_those_that_cannot(yard: Yard) -> None:
+    ended = asyncio.Event()
+    begun: list[str] = []
+
+    async def send(name: str) -> None:
+        begun.append(name)
+        if name == "letter":
+            await ended.wait()
+
+    yard.task(send)
+    await yard.runner(concurrency=3).start()
+    await _store(yard, 1, *["letter"] * 10, priority=10)
+    yard.bell.ring_soon(10)
+
+    async def has_begun(*names: str) -> bool:
+        return begun == list(names)
+
+    await yard.until(lambda: has_begun("letter", "letter"))
+    await _store(yard, 1, "reset")
+    yard.bell.ring_soon()
+    await yard.until(lambda: has_begun("letter", "letter", "reset"))
+    ended.set()
+    yard.bell.ring_soon(10)
+    await yard.until(lambda: has_begun("letter", "letter", "reset", *["letter"] * 8))
+
+
 async def test_claim_when_many_ask_at_once_then_each_gets_another_and_none_goes_away_empty(yard: Yard) -> None:
     for tenant in (1, 2, 3, None):
         await _store(yard, tenant, *(f"{tenant}-{number}" for number in range(10)))

@@ -108,6 +108,12 @@ class Person:
         self.server, self.email, self.password = server, email, password
         self.client = httpx.Client(base_url=f"{server.url}/api/v1", timeout=20)
 
+    def __enter__(self) -> Person:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
+
     def register(self, name: str, tenant_name: str | None = None) -> dict[str, object]:
         body = {"email": self.email, "password": self.password, "name": name}
         if tenant_name is not None:

@@ -201,21 +201,21 @@ async def test_mail_when_everything_breaks_then_each_message_arrives_or_fails_wi
     workers = Workers(server.environment, tmp_path / "workers.log")
     try:
         server.start()
-        await asyncio.to_thread(_storm, server, workers, own_redis, chance)
-        await asyncio.to_thread(_judge, server, peer)
+        with Person(server, "ada@example.com") as ada:
+            await asyncio.to_thread(_storm, ada, workers, own_redis, chance)
+            await asyncio.to_thread(_judge, ada, peer)
     finally:
         workers.stop()
         server.stop()
         own_redis.kill()
 
 
-def _storm(server: Server, workers: Workers, own_redis: OwnRedis, chance: random.Random) -> None:
-    ada = Person(server, "ada@example.com")
+def _storm(ada: Person, workers: Workers, own_redis: OwnRedis, chance: random.Random) -> None:
     ada.register("Ada", "Acme")
-    boss = Person(server, *OPERATOR)
-    boss.login()
-    for limit in ("mail.monthly", "mail.rate"):
-        boss.ask("PUT", f"/operator/tenants/acme/limits/{limit}", json={"value": "unlimited"})
+    with Person(ada.server, *OPERATOR) as boss:
+        boss.login()
+        for limit in ("mail.monthly", "mail.rate"):
+            boss.ask("PUT", f"/operator/tenants/acme/limits/{limit}", json={"value": "unlimited"})
     recipients = [f"person{number}@example.com" for number in range(MESSAGES)]
     alone, together = recipients[::SINGLES], [each for n, each in enumerate(recipients) if n % SINGLES]
     body = {
@@ -254,9 +254,7 @@ def _some(ada: Person, status: str) -> list[Any]:
     return found
 
 
-def _judge(server: Server, peer: Trouble) -> None:
-    ada = Person(server, "ada@example.com")
-    ada.login()
+def _judge(ada: Person, peer: Trouble) -> None:
     rows = {row["to"][0]: row for row in _everything(ada)}
     assert len(rows) == MESSAGES
     by_end = Counter(row["status"] for row in rows.values())

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from host.contracts import Subscription
 from host.registry.declarations import collect
 from host.registry.loading import implementations, new_plugin_manager, register
 
@@ -112,7 +113,9 @@ def test_load_when_everything_is_declared_then_catalog_holds_it_with_owners(tree
     assert list(catalog.tasks) == ["notes.sweep"]
     assert list(catalog.events) == ["notes.NoteKept"]
     handler = tree.module("notes.plugin").handler
-    assert catalog.listeners == {"notes.NoteKept": (("notes", handler),), "absent.Thing": (("notes", handler),)}
+    assert catalog.listeners == {
+        event: (("notes", Subscription(event, handler)),) for event in ("notes.NoteKept", "absent.Thing")
+    }
     assert [(owner, item.name) for owner, item in catalog.commands] == [("notes", "count")]
     assert [item.name for _, item in catalog.health_checks] == ["disk"]
     assert [item.name for _, item in catalog.metrics] == ["tenantry_notes_kept"]

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import nullcontext
 from datetime import timedelta
+from time import perf_counter
+
+from host.sdk import Metric, observe
 
 from ..outgoing import Outgoing
 from ..settings import Pacing
@@ -14,6 +18,12 @@ from .contract import Away, Provider, Receipt, Refused
 CLOSING = 10.0
 """Seconds that messages on their way have to get there when their relay is closed."""
 
+HANDOVER = Metric(
+    "tenantry_mail_handover_duration_seconds",
+    "histogram",
+    "How long providers take for a message, by what came of it: taken, refused or away",
+    labels=("provider", "outcome"),
+)
 _log = logging.getLogger("mail.relay")
 
 
@@ -27,6 +37,7 @@ class Lane:
         self.circuit = Circuit()
         self._pace = Pace(pacing.interval)
         self._places = asyncio.Semaphore(pacing.concurrency)
+        self._bulk_places = asyncio.Semaphore(max(1, pacing.concurrency - 1))  # one is kept for what cannot wait
         self._concurrency = pacing.concurrency
 
     async def deliver(self, outgoing: Outgoing) -> Receipt:
@@ -35,12 +46,12 @@ class Lane:
         Raises:
             Refused, Away: as the provider, and Away when it is not asked.
         """
-        async with self._places:
+        async with self._bulk_places if outgoing.bulk else nullcontext(), self._places:
             if (left := self.circuit.wait()) is not None:
                 raise Away(f"left alone for a while: {self.reason}", wait=left, tried=False)
             try:
                 await self._pace.turn()
-                receipt = await self.provider.deliver(outgoing)
+                receipt = await self._handed(outgoing)
             except Busy:
                 self.circuit.gave_up()
                 raise
@@ -68,6 +79,18 @@ class Lane:
         except TimeoutError:
             _log.warning("%s is closed while it still takes messages", self.name)
         await self.provider.close()
+
+    async def _handed(self, outgoing: Outgoing) -> Receipt:
+        began, outcome = perf_counter(), "away"
+        try:
+            receipt = await self.provider.deliver(outgoing)
+            outcome = "taken"
+            return receipt
+        except Refused:
+            outcome = "refused"
+            raise
+        finally:
+            observe(HANDOVER.name, perf_counter() - began, provider=self.name, outcome=outcome)
 
     def _failed(self, reason: str, *, at_once: bool = False, rest: timedelta | None = None) -> None:
         if self.circuit.failed(at_once=at_once, rest=rest):

@@ -262,4 +262,5 @@ def _ready(message: Message, batch: Batch | None, closed: set[str], desk: _Desk)
         headers=unsubscribe_headers(emails[0], message.category) if message.bulk else (),
         reference=make_pass(FEEDBACK, message=str(message.id)),
         category=message.category,
+        bulk=message.bulk,
     )

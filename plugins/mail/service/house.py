@@ -22,6 +22,9 @@ from ..settings import Settings
 from .templates import Rendered, render, render_house
 
 CATEGORY = "account"
+PRIORITY = -10
+"""People wait for these in front of a form: before what an organisation sends."""
+
 _REST = timedelta(seconds=15)  # before the next try where no provider was even asked
 
 

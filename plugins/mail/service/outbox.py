@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email import message_from_binary_file
@@ -38,6 +39,12 @@ async def content(part: str) -> tuple[str, str] | None:
         if part in (name := _name(path)):
             return name, path.read_text("utf-8", "replace")
     return None
+
+
+def forget(slug: str) -> None:
+    """Remove what was written for an organisation."""
+    for folder in _folders():
+        shutil.rmtree(folder / slug, ignore_errors=True)
 
 
 async def _files() -> list[Path]:

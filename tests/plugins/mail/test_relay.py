@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -212,6 +213,19 @@ async def test_provider_when_many_come_at_once_then_asked_by_no_more_than_its_co
     relay = relay_of(provider, pacing=Pacing(concurrency=3))
     await asyncio.gather(*(relay.deliver(MESSAGE) for _ in range(20)))
     assert (provider.asked, provider.most) == (20, 3)
+
+
+@pytest.mark.parametrize("concurrency", [1, 3])
+async def test_message_when_bulk_has_taken_every_place_it_may_then_handed_over_next(concurrency: int) -> None:
+    provider = Played("smtp")
+    provider.seconds = 0.02
+    relay = relay_of(provider, pacing=Pacing(concurrency=concurrency))
+    letters = [asyncio.create_task(relay.deliver(replace(MESSAGE, bulk=True))) for _ in range(30)]
+    await asyncio.sleep(0.005)
+    receipt = await relay.deliver(MESSAGE)
+    assert int(receipt.provider_id) <= 2 * concurrency
+    await asyncio.gather(*letters)
+    assert (provider.asked, provider.most) == (31, concurrency)
 
 
 async def test_provider_when_it_has_a_rate_then_asked_no_faster() -> None:
