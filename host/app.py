@@ -94,7 +94,8 @@ class House:
         tasks = TaskCatalog({**registry.catalog.tasks, **announcer.tasks()})
         services = _services(settings, plans, registry, ports, announcer, tasks, ledger, wire, bell)
         models = [each for owned in registry.catalog.models.values() for each in owned if issubclass(each, TenantModel)]
-        carry, jobs = Courier(ledger, ports.facts_of), settings.jobs
+        carry, jobs, may_run = Courier(ledger, ports.facts_of), settings.jobs, ports.may_run
+        runner = Runner(ledger, carry, bell, tasks, may_run, concurrency=jobs.concurrency, failed=ports.job_failed)
         every, keep = jobs.reconcile_every, timedelta(days=jobs.keep_days)
         return cls(
             settings=settings,
@@ -103,10 +104,8 @@ class House:
             provisioning=Provisioning(registry, _roles(settings, registry), models),
             migrations=Migrations(services.database),
             ports=ports,
-            runner=Runner(
-                ledger, carry, bell, tasks, ports.may_run, concurrency=jobs.concurrency, failed=ports.job_failed
-            ),
-            reconciler=Reconciler(ledger, bell, tasks, ports.may_run, open_tenants, every=every, keep=keep),
+            runner=runner,
+            reconciler=Reconciler(ledger, bell, tasks, may_run, open_tenants, every=every, keep=keep, fail=runner.fail),
             bell=bell,
             redis=redis,
             tracing=Tracing(settings.tracing) if settings.tracing.exporter != "off" else None,

@@ -39,10 +39,11 @@ async def register(
         cannot be the same). RateLimited.
     """
     config = services().settings.identity
-    if not config.registration:
-        raise PermissionDenied("This deployment takes no registrations; ask for an invitation.")
     address = normalise(email)
     await allow_attempt("register", address)
+    if not config.registration:
+        await record_failure("auth.user.create", "registration is closed", outcome="denied", resource_type="user")
+        raise PermissionDenied("This deployment takes no registrations; ask for an invitation.")
     passwords.check(password, email=address)
     password_hash = await passwords.hashed(password)
     try:

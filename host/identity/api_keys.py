@@ -18,7 +18,7 @@ from host.data.records import Records
 from host.errors import NotFound, ValidationFailed
 from host.identity.models import ApiKey
 from host.identity.tokens import digest
-from host.services import give_back, spend, unit_of_work
+from host.services import give_back, record_failure, spend, unit_of_work
 from tenants.context import current
 
 LIMIT = "tenant.api_keys"
@@ -69,10 +69,15 @@ def parse_key(text: str) -> KeyText | None:
 
 async def api_key(key_id: UUID, secret: str) -> KeyFacts | None:
     """The facts about a key of the bound tenant; None when it is unknown, revoked or too old, or not its secret."""
-    row = await ApiKey.get_or_none(id=key_id, revoked_at=None)
+    row = await ApiKey.get_or_none(id=key_id)
     genuine = hmac.compare_digest(digest(secret), row.secret_hash if row else "")
+    if row is None:
+        return None
     now = datetime.now(UTC)
-    if row is None or not genuine or (row.expires_at is not None and row.expires_at <= now):
+    if reason := _unfit(row, genuine, now):
+        await record_failure(
+            "tenant.api_keys.use", reason, outcome="denied", resource_type="api_key", resource_id=str(key_id)
+        )
         return None
     await ApiKey.filter(Q(last_used_at=None) | Q(last_used_at__lt=now - USED_EVERY), id=row.id).update(last_used_at=now)
     return KeyFacts(row.id, row.tenant_id, row.name, frozenset(row.permissions), row.made_by, row.expires_at)
@@ -122,6 +127,14 @@ async def revoke_key(key_id: UUID) -> None:
         await give_back(LIMIT)
         work.record("tenant.api_keys.delete", "api_key", str(key_id), before={"name": row["name"]})
         work.touch(tenant=current())
+
+
+def _unfit(row: ApiKey, genuine: bool, now: datetime) -> str:
+    if not genuine:
+        return "wrong secret"
+    if row.revoked_at is not None:
+        return "revoked"
+    return "expired" if row.expires_at is not None and row.expires_at <= now else ""
 
 
 def _packed(raw: bytes) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Literal
 
@@ -12,7 +12,7 @@ from host.identity.tokens import digest
 from host.instruments import tally
 from host.limits.rates import Bucket
 from host.origin import origin
-from host.services import services
+from host.services import record_failure, services
 from tenants.plans import parse_limit
 
 ALONE = 10
@@ -24,7 +24,16 @@ SECONDS = 0.3
 """How long an answer takes that must not tell by its time whether an account exists."""
 
 
-async def allow_attempt(kind: Literal["sign_in", "register", "message", "password"], account: str) -> None:
+_Kind = Literal["sign_in", "register", "message", "password"]
+_ACTIONS: Mapping[_Kind, str] = {
+    "sign_in": "auth.session.create",
+    "register": "auth.user.create",
+    "message": "auth.message.create",
+    "password": "auth.user.update",
+}
+
+
+async def allow_attempt(kind: _Kind, account: str) -> None:
     """Count one attempt on an account from the address of the request; `[rates] sign_in` says how many are allowed.
 
     Raises:
@@ -42,6 +51,9 @@ async def allow_attempt(kind: Literal["sign_in", "register", "message", "passwor
     taken = await services().rates.take(buckets, [])
     if not taken.allowed:
         tally("tenantry_rate_refusals_total", kind)
+        once = Bucket(f"{kind}:told:{digest(f'{address} {account}')}", 1, rate.seconds)
+        if (await services().rates.take([once], [])).allowed:  # the others would only fill the log
+            await record_failure(_ACTIONS[kind], "too many attempts", outcome="denied", resource_type="user")
         raise RateLimited(
             "Too many attempts; wait as long as Retry-After says.",
             headers={"Retry-After": str(max(1, taken.reset_seconds))},

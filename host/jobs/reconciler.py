@@ -14,11 +14,14 @@ from host.errors import Unavailable
 from host.jobs.bell import MESSAGES, Bell
 from host.jobs.catalog import JobDraft, TaskCatalog
 from host.jobs.ledger import SCHEDULED, Ledger
+from host.jobs.models import Job
 from host.jobs.runner import MayRun
 from host.origin import NOWHERE
 
 TenantsOf = Callable[[], Awaitable[Sequence[UUID]]]
 """Every tenant that schedules run in."""
+
+Fail = Callable[[Job, str], Awaitable[object]]
 
 _log = logging.getLogger("host.jobs")
 _LOOK_AT_PARKED = timedelta(seconds=30)
@@ -39,8 +42,9 @@ class Reconciler:
         *,
         every: float = 2.0,
         keep: timedelta = timedelta(days=7),
+        fail: Fail | None = None,
     ) -> None:
-        """every: seconds between two looks. keep: how long finished jobs stay on record."""
+        """every: seconds between two looks. keep: how long finished jobs stay on record. fail: gives a job up."""
         self._ledger = ledger
         self._bell = bell
         self._catalog = catalog
@@ -50,6 +54,7 @@ class Reconciler:
         self._keep = keep
         self._slots: dict[str, int] = {}
         self._last: dict[str, datetime] = {}
+        self._fail = fail or ledger.fail
         self._loop: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -95,7 +100,7 @@ class Reconciler:
             reason = f"its worker {job.worker} fell silent at try {job.attempts}"
             _log.warning("job %s (%s): %s", job.id, job.task, reason)
             if job.attempts >= tries + _CRASHES_FORGIVEN:
-                await self._ledger.fail(job, reason)
+                await self._fail(job, reason)
             else:
                 await self._ledger.retry_later(job, reason, timedelta(0))
         return len(jobs)

@@ -131,6 +131,14 @@ class Runner:
             await self._ledger.wake()
         return count
 
+    async def fail(self, job: Job, error: str) -> None:
+        """Write down that a job failed for good, and tell of it."""
+        if await self._ledger.fail(job, error) and self._failed is not None:
+            try:
+                await self._failed(job, error)
+            except Exception:  # that it failed is written down already
+                _log.exception("nobody could be told that job %s failed", job.id)
+
     async def _take(self, job: Job) -> int:
         task = self._tasks.get(job.task)
         if task is None:
@@ -178,23 +186,16 @@ class Runner:
     async def _not_done(self, job: Job, task: Task, outcome: BaseException) -> None:
         match outcome:
             case GiveUp():
-                await self._fail(job, str(outcome))
+                await self.fail(job, str(outcome))
             case Postpone():
                 await self._ledger.retry_later(job, str(outcome), outcome.wait, counts=False)
             case _:
                 _log.error("job %s (%s) failed at try %s", job.id, job.task, job.attempts, exc_info=outcome)
                 await self._tried(job, task, f"{type(outcome).__name__}: {outcome}")
 
-    async def _fail(self, job: Job, error: str) -> None:
-        if await self._ledger.fail(job, error) and self._failed is not None:
-            try:
-                await self._failed(job, error)
-            except Exception:  # that it failed is written down already
-                _log.exception("nobody could be told that job %s failed", job.id)
-
     async def _tried(self, job: Job, task: Task, error: str) -> None:
         if job.attempts >= (job.tries or task.tries):
-            await self._fail(job, error)
+            await self.fail(job, error)
         else:
             await self._ledger.retry_later(job, error, wait_before_retry(task, job.attempts))
 
