@@ -169,7 +169,12 @@ async def test_jobs_when_worker_process_is_killed_then_run_again_after_their_lea
 
 
 async def test_abandoned_when_it_keeps_killing_its_worker_then_fails_in_the_end(yard: Yard, sends: list[int]) -> None:
-    job_id, reconciler = await yard.store(), yard.reconciler()
+    told: list[str] = []
+
+    async def tell(job: Job, error: str) -> None:
+        told.append(error)
+
+    job_id, reconciler = await yard.store(), yard.reconciler(fail=yard.runner(failed=tell).fail)
     for _ in range(5):  # three tries of the task, two crashes forgiven
         assert await yard.ledger.claim("doomed") is not None
         yard.clock.ahead += timedelta(seconds=5)
@@ -177,6 +182,7 @@ async def test_abandoned_when_it_keeps_killing_its_worker_then_fails_in_the_end(
     job = await yard.job(job_id)
     assert job.state == JobState.FAILED
     assert "doomed fell silent at try 5" in job.error
+    assert told == [job.error]
 
 
 async def test_abandoned_when_task_has_one_try_then_runs_again_all_the_same(yard: Yard) -> None:

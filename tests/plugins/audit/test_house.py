@@ -55,6 +55,45 @@ async def test_sign_ins_when_they_succeed_or_fail_then_are_in_the_houses_log(
     await neighbours.stranger.ask("GET", "/operator/audit", 401)
 
 
+async def test_sign_ins_when_there_are_too_many_then_the_first_that_is_turned_away_is_recorded(
+    neighbours: Neighbours, operator: Client
+) -> None:
+    wrong = {"email": "ada@house.example", "password": "not the passphrase"}
+    while (await neighbours.stranger.request("POST", "/api/v1/auth/login", json=wrong)).status_code == 401:
+        pass
+    await neighbours.stranger.ask("POST", "/auth/login", 429, json=wrong)
+    [denied] = await house_log(operator, "&action=auth.session.create&outcome=denied")
+    assert (denied["reason"], denied["address"]) == ("too many attempts", "127.0.0.1")
+
+
+async def test_registration_when_closed_then_who_tried_is_in_the_houses_log(
+    neighbours: Neighbours, operator: Client
+) -> None:
+    services = neighbours.house.inner.services
+    closed = services.settings.identity.model_copy(update={"registration": False})
+    object.__setattr__(services, "settings", services.settings.model_copy(update={"identity": closed}))
+    person = {"email": "eve@example.com", "password": PASSWORD, "name": "Eve"}
+    await neighbours.stranger.ask("POST", "/auth/register", 403, json=person)
+    [denied] = await house_log(operator, "&action=auth.user.create&outcome=denied")
+    assert (denied["reason"], denied["address"]) == ("registration is closed", "127.0.0.1")
+
+
+async def test_key_when_wrong_revoked_or_expired_then_its_organisation_is_told_and_of_unknown_ones_nobody(
+    neighbours: Neighbours,
+) -> None:
+    acme = neighbours.acme
+    made = await acme.ask("POST", "/tenant/api-keys", 201, json={"name": "CI", "permissions": ["audit.entries.read"]})
+    await neighbours.house.client(Authorization=f"Bearer {made['key']}").ask("GET", "/audit/entries")
+    forged = made["key"][:-1] + ("a" if made["key"][-1] != "a" else "b")
+    await neighbours.house.client(Authorization=f"Bearer {forged}").ask("GET", "/audit/entries", 401)
+    await acme.ask("DELETE", f"/tenant/api-keys/{made['id']}", 204)
+    await neighbours.house.client(Authorization=f"Bearer {made['key']}").ask("GET", "/audit/entries", 401)
+    entries = await acme.ask("GET", "/audit/entries?action=tenant.api_keys.use&outcome=denied")
+    assert [entry["reason"] for entry in entries] == ["revoked", "wrong secret"]
+    assert {entry["resource_id"] for entry in entries} == {made["id"]}
+    assert made["key"] not in str(entries)
+
+
 async def test_houses_log_when_sealed_then_is_a_chain_of_its_own(neighbours: Neighbours, operator: Client) -> None:
     from plugins.audit import sealing
 
