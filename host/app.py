@@ -15,6 +15,7 @@ from host.cache.versions import Versions
 from host.cache.wire import Wire
 from host.data.database import Database
 from host.data.migrations import Migrations
+from host.data.new_rows import insert_new
 from host.data.transactions import Transactions
 from host.errors import ConfigurationError
 from host.events.announce import Announcer
@@ -88,7 +89,7 @@ class House:
         redis = None if settings.redis.url else EmbeddedRedis(settings.data.dir / "redis")
         url, timeout = redis.url if redis else settings.redis.url, settings.redis.timeout
         wire, bell = Wire(url, timeout=timeout, revive=redis.start if redis else None), Bell(url, timeout=timeout)
-        ledger = Ledger(lease=timedelta(seconds=settings.jobs.lease))
+        ledger = Ledger(lease=timedelta(seconds=settings.jobs.lease), insert=insert_new)
         ports = Ports(registry, Facts(), Versions(wire), Pauses())
         announcer = Announcer(registry.catalog.events, registry.catalog.listeners, ports.hears)
         tasks = TaskCatalog({**registry.catalog.tasks, **announcer.tasks()})

@@ -77,7 +77,9 @@ class Shapes:
         self._decoders = [(name, decode) for name in self.names if (decode := self.columns[name].decode)]
         self._exact = all(column.comes_back_as_given for column in self.columns.values())
         self._model = model.__name__
-        self._forms: dict[tuple[str, ...], Form] = {}  # as many as there are places in the code that insert
+        self._forms: dict[
+            tuple[tuple[str, ...], bool], Form
+        ] = {}  # as many as there are places in the code that insert
         self._kept: dict[object, Statement] = {}
 
     def rows(self, records: Sequence[object]) -> list[Row]:
@@ -89,15 +91,15 @@ class Shapes:
                     row[name] = decode(row[name])
         return rows
 
-    def form(self, given: tuple[str, ...]) -> Form:
-        """How a row is inserted for which these columns are given.
+    def form(self, given: tuple[str, ...], *, pass_over: bool = False) -> Form:
+        """How a row is inserted for which these columns are given. pass_over: not where it clashes with another.
 
         Raises:
             TypeError: a field is unknown, or misses a value and has no default.
         """
-        form = self._forms.get(given)
+        form = self._forms.get((given, pass_over))
         if form is None:
-            form = self._forms[given] = self._form(given)
+            form = self._forms[given, pass_over] = self._form(given, pass_over)
         return form
 
     def row(self, form: Form, encoded: Sequence[object]) -> Row:
@@ -195,25 +197,28 @@ class Shapes:
         alone = f"{BOUND} SELECT p.* FROM bound CROSS JOIN LATERAL ({looked_up}) p"
         return Statement(f"{head}$1{where}", alone, reads=True)
 
-    def _form(self, given: tuple[str, ...]) -> Form:
+    def _form(self, given: tuple[str, ...], pass_over: bool) -> Form:
         self.refuse_unknown(given)
         rest = [column for name, column in self.columns.items() if name not in ("tenant_id", *given)]
         default = [column for column in rest if column.default(datetime.now(UTC)) is not BY_DATABASE]
         return Form(
             given=tuple(self.columns[name] for name in given),
             default=tuple(default),
-            insert=self._insert((*given, *(column.name for column in default))),
+            insert=self._insert((*given, *(column.name for column in default)), pass_over),
             decides_itself=self._exact and len(default) == len(rest),
         )
 
-    def _insert(self, names: tuple[str, ...]) -> Statement:
+    def _insert(self, names: tuple[str, ...], pass_over: bool) -> Statement:
         into = ", ".join(self._quoted(name) for name in ("tenant_id", *names))
         marks = ", ".join(self._mark(number) for number in range(2, len(names) + 2))
-        head, tail = f"INSERT INTO {self.table} ({into})", f"RETURNING {self._listed()}"
+        clash = "ON CONFLICT DO NOTHING " if pass_over else ""
+        head, tail = f"INSERT INTO {self.table} ({into})", f"{clash}RETURNING {self._listed()}"
         inside = f"{head} VALUES ({self._mark(1)}, {marks}) {tail}"
         if not self.postgres:
             return Statement(inside)
-        return Statement(inside, f"{BOUND} {head} SELECT bound.tenant, {marks} FROM bound {tail}", into=head)
+        return Statement(
+            inside, f"{BOUND} {head} SELECT bound.tenant, {marks} FROM bound {tail}", into=head, clash=clash
+        )
 
     def _update(self, names: tuple[str, ...], returning: bool = True) -> Statement:
         sets = ", ".join(f"{self._quoted(name)} = {self._mark(number)}" for number, name in enumerate(names, 3))

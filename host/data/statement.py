@@ -18,13 +18,14 @@ class Statement:
     alone: for PostgreSQL outside a transaction: sets the tenant and does the work in one autocommitted statement;
         None where there is no such form, then a small transaction is opened around `inside`.
     reads: it changes and locks nothing.
-    into: of an INSERT, the text before the values, with the columns, `tenant_id` the first.
+    into: of an INSERT, the text before the values, with the columns, `tenant_id` the first; clash: the text after them.
     """
 
     inside: str
     alone: str | None = None
     reads: bool = False
     into: str = ""
+    clash: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,6 @@ def together(inserts: tuple[Statement, ...], widths: tuple[int, ...]) -> str:
     parts, number = [BOUND], 2
     for position, (statement, width) in enumerate(zip(inserts, widths, strict=True)):
         marks = ", ".join(f"${each}" for each in range(number, number + width - 1))
-        parts.append(f"row{position} AS ({statement.into} SELECT bound.tenant, {marks} FROM bound)")
+        parts.append(f"row{position} AS ({statement.into} SELECT bound.tenant, {marks} FROM bound {statement.clash})")
         number += width - 1
     return f"{', '.join(parts)} SELECT 1 FROM bound"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -19,6 +19,9 @@ from host.jobs.catalog import JobDraft
 from host.jobs.claims import LAST, NOBODY, PROMPT, take_alike, take_next
 from host.jobs.models import Job, JobState
 
+Insert = Callable[[Sequence[Job]], Awaitable[None]]
+"""Writes new jobs; those whose id or key is on record are dropped."""
+
 _log = logging.getLogger("host.jobs")
 _BATCH = 500
 _LONGEST_ERROR = 4000
@@ -29,6 +32,10 @@ FINAL = (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+async def _insert(rows: Sequence[Job]) -> None:
+    await Job.bulk_create(rows, ignore_conflicts=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +55,15 @@ class Ledger:
     Such methods answer whether it did.
     """
 
-    def __init__(self, *, lease: timedelta = timedelta(seconds=60), now: Callable[[], datetime] = _utc_now) -> None:
-        """lease: how long a running job may be silent before it is taken for abandoned."""
+    def __init__(
+        self,
+        *,
+        lease: timedelta = timedelta(seconds=60),
+        now: Callable[[], datetime] = _utc_now,
+        insert: Insert = _insert,
+    ) -> None:
+        """lease: how long a running job may be silent before it is taken for abandoned. insert: writes new jobs."""
+        self._insert = insert
         self.lease = lease
         self.now = now
         self._turn = NOBODY  # the tenant served last
@@ -62,7 +76,7 @@ class Ledger:
         for start in range(0, len(drafts), _BATCH):
             now = self.now()
             rows = [_row(draft, now) for draft in drafts[start : start + _BATCH]]
-            await Job.bulk_create(rows, ignore_conflicts=True)
+            await self._insert(rows)
 
     # -- running -------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -13,8 +14,12 @@ from tortoise.exceptions import IntegrityError
 from tortoise.transactions import in_transaction
 
 from host.contracts import Query
+from host.data.new_rows import insert_new
 from host.data.postgres_pool import _Connection
 from host.data.records import Records
+from host.jobs.catalog import JobDraft
+from host.jobs.ledger import Ledger
+from host.jobs.models import Job
 from tenants.context import bind
 
 
@@ -23,6 +28,11 @@ def backend() -> str:
     if not os.environ.get("TEST_DATABASE_URL"):
         pytest.skip("no postgres here")
     return "postgres"
+
+
+@pytest.fixture
+def shop_apps(shop_apps: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    return {**shop_apps, "host": ["host.jobs.models"]}
 
 
 @pytest.fixture
@@ -74,6 +84,39 @@ async def test_inserts_when_one_clashes_then_none_is_there(shop, shelves) -> Non
                 await shelves.insert(name="b")
                 raise RuntimeError("undone")
     assert await names(shelves, shop.one) == []
+
+
+async def test_jobs_when_stored_with_rows_then_in_the_same_trip_and_one_of_each_key(shop, shelves, trips) -> None:
+    ledger = Ledger(insert=insert_new)
+    with bind(shop.one):
+        later = datetime.now(UTC) + timedelta(minutes=1)
+        drafts = [
+            JobDraft("mail.send", shop.one, {"number": 1}),
+            JobDraft("mail.send", shop.one, run_at=later, key="k"),
+        ]
+        for number in range(2):
+            trips.clear()
+            async with shop.database.transaction():
+                await shelves.insert(name=f"{number}")
+                await ledger.store([drafts[0]] if number else drafts)
+                await ledger.store([JobDraft("mail.send", shop.one, run_at=later, key="k")])
+            assert len(trips) == 1
+        many = [JobDraft("mail.send", shop.one, {"number": number}) for number in range(5)]
+        async with shop.database.transaction():
+            await ledger.store(many)
+        with pytest.raises(RuntimeError, match="undone"):
+            async with shop.database.transaction():
+                await ledger.store([JobDraft("mail.undone", shop.one)])
+                raise RuntimeError("undone")
+        await ledger.store([JobDraft("mail.alone", shop.one)])
+    jobs = await Job.all().order_by("created_at")
+    assert sorted((job.task, job.state) for job in jobs) == [
+        ("mail.alone", "queued"),
+        *[("mail.send", "queued")] * 6,
+        ("mail.send", "scheduled"),
+    ]
+    assert jobs[0].arguments == {"number": 1}
+    assert await names(shelves, shop.one) == ["0", "1"]
 
 
 async def test_insert_when_looked_for_in_its_transaction_then_there(shop, shelves, trips) -> None:
