@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from tortoise.exceptions import IntegrityError
 
+from host.contracts import Actor
 from host.errors import Conflict, PermissionDenied, PreconditionFailed, Unauthenticated, ValidationFailed
 from host.identity import passwords, sessions
 from host.identity.addresses import normalise
@@ -17,6 +19,7 @@ from host.identity.guard import allow_attempt
 from host.identity.recovery import ask_for_verification
 from host.identity.sessions import SignedIn
 from host.instruments import tally
+from host.origin import acting, origin
 from host.services import record_failure, services, unit_of_work
 from tenants.models import Tenant, User
 
@@ -52,7 +55,8 @@ async def register(
             work.record("auth.user.create", "user", str(user.id), after={"email": address, "name": name})
             work.announce(UserRegistered(user_id=user.id, email=address, name=name))
             await ask_for_verification(work, user)
-            tenant = await make_tenant(tenant_name, user) if tenant_name else None
+            with acting(replace(origin(), actor=Actor("user", user.id, address, user.id))):
+                tenant = await make_tenant(tenant_name, user) if tenant_name else None
             if config.require_verified_email:
                 return None
             return await sessions.start(user, method="password", tenant_id=tenant.id if tenant else None)

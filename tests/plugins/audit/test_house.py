@@ -66,6 +66,16 @@ async def test_sign_ins_when_there_are_too_many_then_the_first_that_is_turned_aw
     assert (denied["reason"], denied["address"]) == ("too many attempts", "127.0.0.1")
 
 
+async def test_registration_when_it_makes_an_organisation_then_its_log_begins_with_who_made_it(
+    neighbours: Neighbours,
+) -> None:
+    person = {"email": "eve@example.com", "password": PASSWORD, "name": "Eve", "tenant_name": "Initech"}
+    made = await neighbours.stranger.ask("POST", "/auth/register", 201, json=person)
+    headers = {"Authorization": f"Bearer {made['access_token']}", "X-Tenant": "initech"}
+    [entry] = await neighbours.stranger.ask("GET", "/audit/entries?action=tenant.tenant.create", headers=headers)
+    assert (entry["actor_label"], entry["user_id"]) == ("eve@example.com", made["user"]["id"])
+
+
 async def test_registration_when_closed_then_who_tried_is_in_the_houses_log(
     neighbours: Neighbours, operator: Client
 ) -> None:
