@@ -249,7 +249,8 @@ class Route:
     path: below `/api/v1`, with typed parameters: `/tasks/<uuid:task_id>`. body, query: pydantic models that
     refuse unknown fields. listing: a Records whose filters, sorts and cursors the query string may use.
     returns: the model or Records that shapes `data` in the OpenAPI document. needs_tenant: False for routes
-    outside any organisation, such as `/me`. limits: plan limits shown as `x-limits`.
+    outside any organisation, such as `/me`. limits: plan limits shown as `x-limits`. refusals: statuses that it answers
+    with besides those of every route of its kind.
     """
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -269,6 +270,7 @@ class Route:
     status: int = 200
     limit_class: Literal["public", "authenticated", "signed"] | None = None  # None: by who is calling
     limits: tuple[str, ...] = ()
+    refusals: tuple[int, ...] = ()
     max_body: int | None = None  # bytes; None: the deployment's limit
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
-from typing import Any, get_type_hints
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from host.contracts import Created, Page, Query, Route, Stream
 from host.web.binding import path_parameters
@@ -122,8 +123,11 @@ def _of_listing(route: Route) -> list[dict[str, Any]]:
 def _success(plugin: str, route: Route, components: Components) -> dict[str, Any]:
     if route.status == 204:
         return {"204": {"description": "Done; there is nothing to tell."}}
+    others = _others(route)
     if route.returns is Stream:
         content: dict[str, Any] = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
+        if others:
+            content["application/json"] = {"schema": {"type": "object", "required": ["success", "data"]}}
         return {str(route.status): {"description": "The content.", "content": content}}
     answer: dict[str, Any] = {"description": "Done."}
     headers: dict[str, Any] = {}
@@ -135,9 +139,18 @@ def _success(plugin: str, route: Route, components: Components) -> dict[str, Any
     if headers:
         answer["headers"] = headers
     answers = {str(route.status): answer}
+    if others and route.status == 201:
+        answers["200"] = {name: said for name, said in answer.items() if name != "headers"}
     if "ETag" in headers and route.method == "GET":
         answers["304"] = {"description": "It is as If-None-Match says."}
     return answers
+
+
+def _others(route: Route) -> list[Any]:
+    """What a handler may return besides a stream or something it has made, where it says so: `Row | Created`."""
+    returned = get_type_hints(inspect.unwrap(route.handler)).get("return")
+    kinds = get_args(returned) if get_origin(returned) in {Union, UnionType} else ()
+    return [kind for kind in kinds if kind not in {Stream, Created, type(None)}]
 
 
 def _envelope(plugin: str, route: Route, components: Components) -> Schema:
@@ -164,8 +177,10 @@ def _told_by(returned: Any) -> Any:
 
 
 def _errors(route: Route) -> dict[str, Any]:
-    statuses = {404, 406, 429, 503}
+    statuses = {404, 406, 429, 503, *route.refusals}
     takes = _takes(route)
+    if any(not found["kind"] for found in _TYPED.finditer(route.path)):
+        statuses |= {422}  # text in the path may be no address, no slug, ...
     if not route.public:
         statuses |= {401}
     if route.permission or route.operator or route.needs_tenant:

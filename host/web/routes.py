@@ -45,6 +45,7 @@ class Declared(TypedDict, total=False):
     status: int
     limit_class: LimitClass | None
     limits: tuple[str, ...]
+    refusals: tuple[int, ...]
     max_body: int | None
 
 

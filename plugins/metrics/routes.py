@@ -29,6 +29,7 @@ class Days(BaseModel, extra="forbid"):
     name="scrape.read",
     summary="What the whole house measures, for Prometheus",
     returns=Stream,
+    refusals=(401, 403),
 )
 async def scrape(request: RequestFacts) -> Stream:
     """Prometheus' text format, or OpenMetrics where Accept asks for it.

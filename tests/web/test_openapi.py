@@ -124,6 +124,25 @@ async def test_operation_when_it_lists_then_filters_sorts_and_page(described: di
     assert list(row["properties"]) == ["id", "version", "name", "permissions", "built_in"]
 
 
+async def test_operation_when_it_may_answer_in_several_ways_then_all_are_there(described: dict[str, Any]) -> None:
+    routes = Routes()
+
+    @routes.put("/things/<name>", name="things.set", summary="Set", public=True, refusals=(413,))
+    async def put_thing(name: str) -> Row | Created: ...
+
+    @routes.get("/report", name="report.read", summary="Report", public=True, returns=Stream)
+    async def report() -> Row | Stream: ...
+
+    described = document([("alpha", route) for route in routes], version="1")
+    OpenAPIV31SpecValidator(described).validate()
+    answers = find(described, "alpha.things.set")["responses"]
+    assert {"200", "201", "413", "422"} <= answers.keys()
+    assert "Location" in answers["201"]["headers"]
+    assert "headers" not in answers["200"]
+    content = find(described, "alpha.report.read")["responses"]["200"]["content"]
+    assert content.keys() == {"*/*", "application/json"}
+
+
 async def test_operation_when_it_changes_then_body_precondition_and_errors(described: dict[str, Any]) -> None:
     update = find(described, "alpha.things.update")
     assert update["parameters"][0] == {

@@ -61,6 +61,7 @@ async def show_page(token: str, request: RequestFacts) -> Stream:
     summary="Unsubscribe, with one click (RFC 8058) or from the page",
     max_body=_MAX_FORM,
     returns=Stream,
+    refusals=(400, 413),
 )
 async def answer_page(token: str, request: RequestFacts) -> Stream:
     form = _form(request.headers.get("content-type", ""), await request.read())
