@@ -1,8 +1,8 @@
 """Measures the audit log and prints its figures: `python -m benchmarks.audit [part …]`, all parts where none is named.
 
-Needs PostgreSQL and Redis as `benchmarks.bench` does. Parts: `create` (a task through the chain, with the plugin and
-without it), `chain` (writing, sealing, verifying), `search` (1,000,000 entries of one tenant among 10) and `export`
-(the same 1,000,000). The last two fill 2,000,000 rows first, which takes minutes.
+Needs PostgreSQL and Redis as `benchmarks.bench` does. Parts: `create` (a task through the chain, with the plugins audit
+and metrics and without them), `chain` (writing, sealing, verifying), `search` (1,000,000 entries of one tenant among
+10) and `export` (the same 1,000,000). The last two fill 2,000,000 rows first, which takes minutes.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ LATERAL (SELECT gen_random_uuid() AS id, md5('u' || n % 200)::uuid AS person,
 
 
 def create(bench: Bench) -> None:
-    """POST a task to a house with the plugin and to one without, in turn; three pairs of them, for no two processes
-    are equally fast."""
+    """POST a task to a house with audit and metrics and to one without, in turn; three pairs of them, for no two
+    processes are equally fast."""
     without = bench.folder / "without"
     without.mkdir()
     (without / "config").mkdir()
@@ -77,7 +77,9 @@ def create(bench: Bench) -> None:
             kept = "\n".join(line for line in text.splitlines() if '"audit.' not in line)
             (without / "config" / file.name).write_text(kept + "\n")
     plugins = (ROOT / "plugins.toml").read_text().split("\n[")
-    (without / "plugins.toml").write_text("\n[".join(part for part in plugins if not part.startswith("audit]")))
+    (without / "plugins.toml").write_text(
+        "\n[".join(part for part in plugins if not part.startswith(("audit]", "metrics]")))
+    )
     found: dict[str, list[_Round]] = {}
     with bench.house("first") as house:
         token, _, place = settle(house)
