@@ -48,6 +48,7 @@ from host.web.application import build_quart
 from host.web.checkpoint import Checkpoint
 from host.web.handling import Handling
 from host.web.headers import HeaderRules
+from host.web.jobs_page import jobs_page
 from host.web.openapi import pages
 from host.web.pipeline import AsgiApp, Pipeline
 from tenants.facts import Facts
@@ -181,7 +182,7 @@ class House:
             Handling(checkpoint, routes, settings.server.request_timeout, derived(secret, "idempotency")),
             max_body=settings.server.max_body,
             body_timeout=settings.server.body_timeout,
-            pages=pages(self.registry, checkpoint.active_for),
+            pages=pages(self.registry, checkpoint.active_for) | jobs_page(),
             missing=self.ports.missing,
         )
         rules = HeaderRules(

@@ -1,8 +1,5 @@
 """`/jobs`: an organisation's background work: what became of it, again, or called off.
 
-There is no page of HTML: signing in here means a bearer token, which a browser does not send with a link, and a cookie
-for one page would be a second way in. This, `tenantry jobs` and the dashboards show the same facts.
-
 What is shown of a job's arguments and error follows `host.redaction`.
 """
 

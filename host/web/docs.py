@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import html
 from collections.abc import Mapping
 from importlib.resources import files
@@ -12,8 +11,9 @@ import orjson
 
 from host.errors import NotFound
 from host.web.application import View
-from host.web.reply import HeaderPairs, Reply
+from host.web.reply import Reply
 from host.web.request import TenantryRequest
+from host.web.served_files import ServedFile
 
 DOCS = "/api/docs"
 _PACKAGE = "flask_openapi3_swagger"  # ships Swagger UI 5 as plain files; nothing of Flask is used
@@ -55,9 +55,9 @@ _START = """window.ui = SwaggerUIBundle({
 
 def documentation_pages(document_url: str, title: str = "Tenantry API") -> dict[str, View]:
     """GET views by absolute path: the page that shows the document at `document_url`, and its assets."""
-    page = _File(_PAGE.format(title=html.escape(title), docs=DOCS).encode(), b"text/html; charset=utf-8", _POLICY)
-    start = _File((_START % orjson.dumps(document_url).decode()).encode(), b"text/javascript; charset=utf-8")
-    held: dict[str, _File] = {"start.js": start}
+    page = ServedFile(_PAGE.format(title=html.escape(title), docs=DOCS).encode(), b"text/html; charset=utf-8", _POLICY)
+    start = ServedFile((_START % orjson.dumps(document_url).decode()).encode(), b"text/javascript; charset=utf-8")
+    held: dict[str, ServedFile] = {"start.js": start}
 
     async def show(request: TenantryRequest, params: Mapping[str, Any]) -> Reply:
         return page.reply(request)
@@ -68,29 +68,10 @@ def documentation_pages(document_url: str, title: str = "Tenantry API") -> dict[
             if name not in _ASSETS:
                 raise NotFound
             path, content_type = _ASSETS[name]
-            held[name] = _File(read_asset(path), content_type)
+            held[name] = ServedFile(read_asset(path), content_type)
         return held[name].reply(request)
 
     return {DOCS: show, f"{DOCS}/<name>": asset}
-
-
-class _File:
-    """Content with its ETag, asked for again only to hear that it is the same."""
-
-    def __init__(self, content: bytes, content_type: bytes, policy: bytes = b"default-src 'none'") -> None:
-        self._content = content
-        self._kept: HeaderPairs = [
-            (b"etag", b'"%s"' % hashlib.sha256(content).hexdigest()[:32].encode()),
-            (b"cache-control", b"no-cache"),
-        ]
-        length = (b"content-length", b"%d" % len(content))
-        self._headers = [(b"content-type", content_type), length, (b"content-security-policy", policy), *self._kept]
-
-    def reply(self, request: TenantryRequest) -> Reply:
-        """The content, or 304 for whoever has it."""
-        if request.raw_headers.get(b"if-none-match") == self._kept[0][1]:
-            return Reply(304, list(self._kept))
-        return Reply(200, list(self._headers), self._content)
 
 
 def read_asset(path: str) -> bytes:

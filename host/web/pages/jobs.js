@@ -1,0 +1,229 @@
+// The page of background work: signs in as the API does, keeps the access token in this tab's memory alone, and shows
+// what /jobs and, to operators, /operator/jobs tell. Everything is put in as text, never as markup.
+
+const API = "/api/v1";
+const EVERYBODY = "";  // the scope of operators: the whole deployment
+const OPEN = ["scheduled", "queued", "running", "parked"];
+const AGAIN = ["failed", "cancelled"];
+const EVERY = 5000;  // milliseconds between two looks
+
+const at = (selector) => document.querySelector(selector);
+let token = "", operator = false, cursor = null, asked = 0;
+
+class Refused extends Error {
+  constructor(error) {
+    super(error.message);
+    this.status = error.status;
+  }
+}
+
+async function send(method, path, body) {
+  const headers = { Accept: "application/json" };
+  if (token) headers.Authorization = `Bearer ${token}`;
+  if (at("#scope").value) headers["X-Tenant"] = at("#scope").value;
+  if (body) headers["Content-Type"] = "application/json";
+  const answer = await fetch(API + path, { method, headers, body: body && JSON.stringify(body) });
+  const said = answer.status === 204 ? { success: true } : await answer.json();
+  if (!said.success) throw new Refused(said.error);
+  return said;
+}
+
+async function call(method, path, body) {
+  try {
+    return await send(method, path, body);
+  } catch (error) {
+    if (error.status !== 401 || !token) throw error;
+    token = "";  // perhaps it has only expired: the refresh cookie is good for another one
+    await renew();
+    return send(method, path, body);
+  }
+}
+
+async function renew() {
+  token = (await send("POST", "/auth/refresh")).data.access_token;
+}
+
+function tell(text, wrong = false) {
+  at("#told").textContent = text;
+  at("#told").className = wrong ? "failed" : "";
+}
+
+function guarded(work) {
+  return async (...given) => {
+    try {
+      await work(...given);
+    } catch (error) {
+      if (error.status === 401) show(false);
+      tell(error.message, true);
+    }
+  };
+}
+
+// -- making elements --------------------------------------------------------------------------------------------
+
+function make(tag, content = "", more = {}) {
+  const made = Object.assign(document.createElement(tag), more);
+  made.append(...[content].flat().map((each) => each instanceof Node ? each : String(each ?? "")));
+  return made;
+}
+
+function button(text, work, more = {}) {
+  const made = make("button", text, { type: "button", ...more });
+  made.addEventListener("click", guarded(work));
+  return made;
+}
+
+function time(text) {
+  return text ? make("time", new Date(text).toLocaleString(), { dateTime: text, title: text }) : "";
+}
+
+// -- who is here ------------------------------------------------------------------------------------------------
+
+function show(signedIn) {
+  at("#enter").hidden = signedIn;
+  at("#who").hidden = at("#work").hidden = !signedIn;
+}
+
+async function settle() {
+  operator = (await call("GET", "/me")).data.is_operator;
+  const tenants = (await call("GET", "/me/tenants?limit=100")).data;
+  const known = tenants.map((tenant) => make("option", tenant.name, { value: tenant.slug }));
+  at("#scope").replaceChildren(...(operator ? [make("option", "the whole deployment", { value: EVERYBODY })] : []), ...known);
+  show(true);
+  if (!operator && !tenants.length) return tell("You belong to no organisation.");
+  tell("");
+  await look();
+}
+
+// -- what there is ----------------------------------------------------------------------------------------------
+
+const base = () => (at("#scope").value === EVERYBODY ? "/operator/jobs" : "/jobs");
+
+async function look() {
+  const mine = ++asked;
+  const filter = new URLSearchParams([...new FormData(at("#filter"))].filter(([, value]) => value));
+  filter.set("limit", "50");
+  const everybody = at("#scope").value === EVERYBODY;
+  const [jobs, tasks] = await Promise.all([
+    call("GET", `${base()}?${filter}`),
+    everybody ? call("GET", "/operator/jobs/tasks") : { data: [] },
+  ]);
+  if (mine !== asked) return;  // another look was asked for meanwhile
+  at("#jobs tbody").replaceChildren(...jobs.data.map(jobRow));
+  if (!jobs.data.length) at("#jobs tbody").append(make("tr", make("td", "There are none.", { colSpan: 6 })));
+  at("#tasks").hidden = !everybody;
+  at("#tasks tbody").replaceChildren(...tasks.data.map(taskRow));
+  remember(jobs);
+}
+
+async function lookFurther() {
+  const filter = new URLSearchParams([...new FormData(at("#filter"))].filter(([, value]) => value));
+  filter.set("limit", "50");
+  filter.set("cursor", cursor);
+  const jobs = await call("GET", `${base()}?${filter}`);
+  at("#jobs tbody").append(...jobs.data.map(jobRow));
+  remember(jobs);
+}
+
+function remember(jobs) {
+  cursor = jobs.meta.next_cursor;
+  at("#more").hidden = !cursor;
+}
+
+function jobRow(job) {
+  const state = [make("span", job.state, { className: `state ${job.state}` })];
+  if (job.state === "running" && job.progress > 0) {
+    state.push(" ", make("progress", "", { max: 1, value: job.progress, title: `${Math.round(job.progress * 100)} %` }));
+  }
+  const verbs = [["Retry", "retry", AGAIN], ["Cancel", "cancel", OPEN]].filter(([, , states]) => states.includes(job.state));
+  return make("tr", [
+    make("td", button(job.task, () => open(job.id), { className: "name", title: job.summary })),
+    make("td", state),
+    make("td", job.tries ? `${job.attempts} of ${job.tries}` : job.attempts),
+    make("td", time(job.run_at)),
+    make("td", job.error, { className: "error" }),
+    make("td", verbs.map(([text, verb]) => button(text, () => change(job, verb))), { className: "actions" }),
+  ]);
+}
+
+function taskRow(task) {
+  const count = (...states) => states.reduce((sum, state) => sum + (task.jobs[state] ?? 0), 0);
+  const verb = task.paused ? button("Let it run", () => resume(task)) : button("Hold back", () => pause(task));
+  return make("tr", [
+    make("td", [make("strong", task.task), make("br"), task.summary]),
+    make("td", count("queued", "scheduled", "parked")),
+    make("td", count("running")),
+    make("td", count("failed")),
+    make("td", task.paused ? `${task.paused.reason} (${task.paused.by})` : ""),
+    make("td", verb, { className: "actions" }),
+  ]);
+}
+
+async function open(id) {
+  const { data: job } = await call("GET", `${base()}/${id}`);
+  at("#job-title").textContent = job.task;
+  const facts = { ...job, arguments: JSON.stringify(job.arguments, null, 2), progress: `${Math.round(job.progress * 100)} %` };
+  const shown = Object.entries(facts).filter(([name, value]) => name !== "task" && value !== null && value !== "");
+  at("#job dl").replaceChildren(...shown.flatMap(([name, value]) => [
+    make("dt", name.replaceAll("_", " ")), make("dd", name.endsWith("_at") ? time(value) : value),
+  ]));
+  at("#job").showModal();
+}
+
+// -- what can be done -------------------------------------------------------------------------------------------
+
+async function change(job, verb) {
+  await call("POST", `${base()}/${job.id}/${verb}`);
+  tell(`${job.task} ${verb === "retry" ? "runs again" : "is called off"}.`);
+  await look();
+}
+
+async function pause(task) {
+  const dialog = at("#pause"), form = dialog.querySelector("form");
+  form.reset();
+  dialog.showModal();
+  await new Promise((closed) => dialog.addEventListener("close", closed, { once: true }));
+  const reason = form.elements.reason.value.trim();
+  if (dialog.returnValue !== "pause" || !reason) return;
+  await call("POST", `/operator/jobs/tasks/${encodeURIComponent(task.task)}/pause`, { reason });
+  tell(`${task.task} is held back.`);
+  await look();
+}
+
+async function resume(task) {
+  await call("POST", `/operator/jobs/tasks/${encodeURIComponent(task.task)}/resume`);
+  tell(`${task.task} runs again.`);
+  await look();
+}
+
+// -- beginning --------------------------------------------------------------------------------------------------
+
+for (const state of [...OPEN, "done", ...AGAIN]) at("#filter select").append(make("option", state));
+at("#enter").addEventListener("submit", guarded(async (event) => {
+  event.preventDefault();
+  const given = Object.fromEntries(new FormData(at("#enter")));
+  at("#scope").replaceChildren();
+  token = (await send("POST", "/auth/login", given)).data.access_token;
+  at("#enter").reset();
+  await settle();
+}));
+at("#leave").addEventListener("click", guarded(async () => {
+  await call("POST", "/auth/logout");
+  token = "";
+  show(false);
+  tell("You have signed out.");
+}));
+at("#filter").addEventListener("submit", (event) => event.preventDefault());
+at("#filter").addEventListener("input", guarded(look));
+at("#scope").addEventListener("change", guarded(look));
+at("#more").addEventListener("click", guarded(lookFurther));
+setInterval(guarded(async () => {
+  const busy = document.hidden || at("dialog[open]") || at("#work").hidden || at("#jobs tbody").rows.length > 50;
+  if (!busy) await look();
+}), EVERY);
+try {
+  await renew();
+  await settle();
+} catch {
+  show(false);
+}

@@ -1,0 +1,27 @@
+"""Served files: pages, scripts and styles that the house has in memory, each with its ETag."""
+
+from __future__ import annotations
+
+import hashlib
+
+from host.web.reply import HeaderPairs, Reply
+from host.web.request import TenantryRequest
+
+
+class ServedFile:
+    """Content with its ETag, asked for again only to hear that it is the same."""
+
+    def __init__(self, content: bytes, content_type: bytes, policy: bytes = b"default-src 'none'") -> None:
+        self._content = content
+        self._kept: HeaderPairs = [
+            (b"etag", b'"%s"' % hashlib.sha256(content).hexdigest()[:32].encode()),
+            (b"cache-control", b"no-cache"),
+        ]
+        length = (b"content-length", b"%d" % len(content))
+        self._headers = [(b"content-type", content_type), length, (b"content-security-policy", policy), *self._kept]
+
+    def reply(self, request: TenantryRequest) -> Reply:
+        """The content, or 304 for whoever has it."""
+        if request.raw_headers.get(b"if-none-match") == self._kept[0][1]:
+            return Reply(304, list(self._kept))
+        return Reply(200, list(self._headers), self._content)
