@@ -47,13 +47,16 @@ class Browser:
         """The first element that is to be seen there and contains this text; waits for it."""
         script = """return [...document.querySelectorAll(arguments[0])].find(
             (each) => each.checkVisibility() && each.textContent.includes(arguments[1])) ?? null"""
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            found = self.run(script, selector, containing)
-            if found is not None:
-                return str(found[_ELEMENT])
+        return str(self.until(script, selector, containing, seconds=seconds)[_ELEMENT])
+
+    def until(self, script: str, *given: object, seconds: float = 15) -> Any:
+        """What a script returns, once it is something."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if found := self.run(script, *given):
+                return found
             time.sleep(0.1)
-        raise LookupError(f"there is no {selector} with {containing!r}; the page says: {self.text('body')}")
+        raise LookupError(f"{script} {given}: not within {seconds:g} seconds; the page says: {self.text('body')}")
 
     def text(self, selector: str) -> str:
         """The text of the first such element as people see it."""
