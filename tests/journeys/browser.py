@@ -62,9 +62,14 @@ class Browser:
         """The text of the first such element as people see it."""
         return str(self.run("return document.querySelector(arguments[0])?.innerText ?? ''", selector))
 
-    def click(self, selector: str, containing: str = "") -> None:
-        """Click on the first such element."""
-        self._ask("POST", f"/element/{self.find(selector, containing)}/click", {})
+    def click(self, selector: str, containing: str = "") -> Any:
+        """Click on the first such element; again where it was drawn anew in that moment."""
+        for left in (2, 1, 0):
+            try:
+                return self._ask("POST", f"/element/{self.find(selector, containing)}/click", {})
+            except LookupError as error:
+                if not left or "stale" not in str(error):
+                    raise
 
     def type(self, selector: str, text: str) -> None:
         """Type into the first such element."""

@@ -73,6 +73,16 @@ function button(text, work, more = {}) {
   return made;
 }
 
+// Rows that are as they were stay where they are, so that nobody's click or focus is lost.
+function put(body, rows) {
+  rows.forEach((row, place) => {
+    const old = body.rows[place];
+    if (!old) body.append(row);
+    else if (!old.isEqualNode(row)) old.replaceWith(row);
+  });
+  while (body.rows.length > rows.length) body.rows[rows.length].remove();
+}
+
 function time(text) {
   return text ? make("time", new Date(text).toLocaleString(), { dateTime: text, title: text }) : "";
 }
@@ -109,10 +119,10 @@ async function look() {
     everybody ? call("GET", "/operator/jobs/tasks") : { data: [] },
   ]);
   if (mine !== asked) return;  // another look was asked for meanwhile
-  at("#jobs tbody").replaceChildren(...jobs.data.map(jobRow));
-  if (!jobs.data.length) at("#jobs tbody").append(make("tr", make("td", "There are none.", { colSpan: 6 })));
+  const none = make("tr", make("td", "There are none.", { colSpan: 6 }));
+  put(at("#jobs tbody"), jobs.data.length ? jobs.data.map(jobRow) : [none]);
   at("#tasks").hidden = !everybody;
-  at("#tasks tbody").replaceChildren(...tasks.data.map(taskRow));
+  put(at("#tasks tbody"), tasks.data.map(taskRow));
   remember(jobs);
 }
 
