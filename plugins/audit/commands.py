@@ -118,4 +118,5 @@ def _show(results: list[dict[str, Any]], as_json: bool) -> None:
         click.echo(f"✗ {result['tenant']}: {result['finding']['kind']}: {result['finding']['message']}", err=True)
         click.echo("  fix: keep the database as it is, and compare this position with a backup", err=True)
     if not wrong:
-        click.echo(f"✓ {sum(result['checked'] for result in results):,} entries in {len(results)} logs are as sealed.")
+        checked, waiting = (sum(result[name] for result in results) for name in ("checked", "unsealed"))
+        click.echo(f"✓ {checked:,} entries in {len(results)} logs are as sealed; {waiting:,} wait to be, as written.")

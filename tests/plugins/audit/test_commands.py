@@ -51,6 +51,8 @@ async def test_verify_audit_when_typed_then_each_log_is_verified_and_the_wrong_e
         said = tenantry(house, "verify", "audit", "--json")
         assert said["success"]
         assert [each["tenant"] for each in said["data"]["logs"]] == ["(no organisation)", "acme", "globex"]
+        await log.write(2)
+        assert "are as sealed; 2 wait to be" in tenantry(house, "verify", "audit", "--tenant", "acme")
         kept = tmp_path / "checkpoint.json"
         kept.write_text(json.dumps(tenantry(house, "audit", "checkpoint", "--tenant", "acme")))
         assert "as sealed" in tenantry(house, "audit", "verify", "--tenant", "acme", "--checkpoint", str(kept))
