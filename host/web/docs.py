@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping
+from functools import partial
 from importlib.resources import files
-from typing import Any
 
 import orjson
 
-from host.errors import NotFound
 from host.web.application import View
-from host.web.reply import Reply
-from host.web.request import TenantryRequest
-from host.web.served_files import ServedFile
+from host.web.served_files import ServedFile, page_with
 
 DOCS = "/api/docs"
 _PACKAGE = "flask_openapi3_swagger"  # ships Swagger UI 5 as plain files; nothing of Flask is used
@@ -57,21 +54,12 @@ def documentation_pages(document_url: str, title: str = "Tenantry API") -> dict[
     """GET views by absolute path: the page that shows the document at `document_url`, and its assets."""
     page = ServedFile(_PAGE.format(title=html.escape(title), docs=DOCS).encode(), b"text/html; charset=utf-8", _POLICY)
     start = ServedFile((_START % orjson.dumps(document_url).decode()).encode(), b"text/javascript; charset=utf-8")
-    held: dict[str, ServedFile] = {"start.js": start}
+    assets = {name: partial(_asset, path, content_type) for name, (path, content_type) in _ASSETS.items()}
+    return page_with(DOCS, page, {"start.js": lambda: start, **assets})
 
-    async def show(request: TenantryRequest, params: Mapping[str, Any]) -> Reply:
-        return page.reply(request)
 
-    async def asset(request: TenantryRequest, params: Mapping[str, Any]) -> Reply:
-        name = params["name"]
-        if name not in held:
-            if name not in _ASSETS:
-                raise NotFound
-            path, content_type = _ASSETS[name]
-            held[name] = ServedFile(read_asset(path), content_type)
-        return held[name].reply(request)
-
-    return {DOCS: show, f"{DOCS}/<name>": asset}
+def _asset(path: str, content_type: bytes) -> ServedFile:
+    return ServedFile(read_asset(path), content_type)
 
 
 def read_asset(path: str) -> bytes:

@@ -6,15 +6,11 @@ second way in. The access token stays in the memory of the tab.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from functools import partial
 from importlib.resources import files
-from typing import Any
 
-from host.errors import NotFound
 from host.web.application import View
-from host.web.reply import Reply
-from host.web.request import TenantryRequest
-from host.web.served_files import ServedFile
+from host.web.served_files import ServedFile, page_with
 
 JOBS = "/api/jobs"
 _POLICY = (
@@ -26,19 +22,9 @@ _TYPES = {"jobs.js": b"text/javascript; charset=utf-8", "jobs.css": b"text/css; 
 
 def jobs_page() -> dict[str, View]:
     """GET views by absolute path: the page, its script and its style."""
-    page = ServedFile(_read("jobs.html"), b"text/html; charset=utf-8", _POLICY)
-    held = {name: ServedFile(_read(name), content_type) for name, content_type in _TYPES.items()}
-
-    async def show(request: TenantryRequest, params: Mapping[str, Any]) -> Reply:
-        return page.reply(request)
-
-    async def asset(request: TenantryRequest, params: Mapping[str, Any]) -> Reply:
-        if params["name"] not in held:
-            raise NotFound
-        return held[params["name"]].reply(request)
-
-    return {JOBS: show, f"{JOBS}/<name>": asset}
+    assets = {name: partial(_file, name, content_type) for name, content_type in _TYPES.items()}
+    return page_with(JOBS, _file("jobs.html", b"text/html; charset=utf-8", _POLICY), assets)
 
 
-def _read(name: str) -> bytes:
-    return (files("host.web") / "pages" / name).read_bytes()
+def _file(name: str, *about: bytes) -> ServedFile:
+    return ServedFile((files("host.web") / "pages" / name).read_bytes(), *about)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any
 
+from host.errors import NotFound
+from host.web.application import View
 from host.web.reply import HeaderPairs, Reply
 from host.web.request import TenantryRequest
 
@@ -25,3 +29,21 @@ class ServedFile:
         if request.raw_headers.get(b"if-none-match") == self._kept[0][1]:
             return Reply(304, list(self._kept))
         return Reply(200, list(self._headers), self._content)
+
+
+def page_with(address: str, page: ServedFile, assets: Mapping[str, Callable[[], ServedFile]]) -> dict[str, View]:
+    """GET views by absolute path: a page, and below it its assets by name, each made when it is first asked for."""
+    held: dict[str, ServedFile] = {}
+
+    async def show(request: TenantryRequest, params: Mapping[str, Any]) -> Reply:
+        return page.reply(request)
+
+    async def asset(request: TenantryRequest, params: Mapping[str, Any]) -> Reply:
+        name = params["name"]
+        if name not in held:
+            if name not in assets:
+                raise NotFound
+            held[name] = assets[name]()
+        return held[name].reply(request)
+
+    return {address: show, f"{address}/<name>": asset}

@@ -19,6 +19,9 @@ from urllib.parse import quote
 
 from .addresses import CONTROL, Address, phrase
 
+REFERENCE, REFERENCE_HEADER = "reference", "X-Tenantry-Reference"
+"""What providers carry `Outgoing.reference` under, and bring it back under in their webhooks."""
+
 LONGEST_LINE = 998
 """Characters of a line without its end (RFC 5322 section 2.1.1)."""
 

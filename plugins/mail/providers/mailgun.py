@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from ..outgoing import Outgoing
+from ..outgoing import REFERENCE, Outgoing
 from ..settings import MailgunSettings
 from .contract import Away, Kind, Receipt, Refused, refuse_smtputf8, written
 from .http_api import Api, document_of, said
@@ -42,7 +42,7 @@ class MailgunProvider:
         if outgoing.category:
             options["o:tag"] = outgoing.category[:TAG_LENGTH]
         if outgoing.reference:
-            options["v:reference"] = outgoing.reference
+            options[f"v:{REFERENCE}"] = outgoing.reference
         answer = await self._api.post(
             f"/v3/{self._domain}/messages.mime",
             data={"to": ", ".join(outgoing.recipients), **options},

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ..addresses import Address
-from ..outgoing import Outgoing, check, header_value
+from ..outgoing import REFERENCE, Outgoing, check, header_value
 from ..settings import SendGridSettings
 from .contract import Kind, Receipt, Refused, refuse_smtputf8
 from .http_api import Api, document_of, said
@@ -96,7 +96,7 @@ def _content(outgoing: Outgoing) -> dict[str, Any]:
     if outgoing.category:
         content["categories"] = [outgoing.category]
     if outgoing.reference:
-        content["custom_args"] = {"reference": outgoing.reference}
+        content["custom_args"] = {REFERENCE: outgoing.reference}
     if outgoing.attachments:
         content["attachments"] = [
             {

@@ -12,7 +12,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from ..outgoing import Outgoing
+from ..outgoing import REFERENCE, REFERENCE_HEADER, Outgoing
 from ..settings import SesSettings
 from .contract import Away, Receipt, Refused, refuse_smtputf8, written
 
@@ -20,8 +20,6 @@ MOST_RECIPIENTS = 50
 LONGEST_TAG = 256
 KEPT_MESSAGE_ID = "Original-Message-ID"
 """SES overrides Message-ID (https://docs.aws.amazon.com/ses/latest/dg/header-fields.html); ours goes on in this."""
-
-REFERENCE = "X-Tenantry-Reference"
 
 CONTENT = frozenset({"MessageRejected", "BadRequestException"})
 """Errors about the message; those below about time, all others about the account, its key or its settings."""
@@ -50,7 +48,7 @@ class SesProvider:
             raise Refused(f"Amazon SES takes {MOST_RECIPIENTS} recipients at most", permanent=True, kind="content")
         headers = [*outgoing.headers, (KEPT_MESSAGE_ID, outgoing.message_id)]
         if outgoing.reference:
-            headers.append((REFERENCE, outgoing.reference))
+            headers.append((REFERENCE_HEADER, outgoing.reference))
         request: dict[str, Any] = {
             "FromEmailAddress": outgoing.sender.email,
             "Destination": _destination(outgoing),
@@ -129,7 +127,7 @@ def _destination(outgoing: Outgoing) -> dict[str, list[str]]:
 
 def _tags(outgoing: Outgoing) -> list[dict[str, str]]:
     """https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_MessageTag.html"""
-    tags = {"reference": outgoing.reference, "category": outgoing.category}
+    tags = {REFERENCE: outgoing.reference, "category": outgoing.category}
     return [
         {"Name": name, "Value": value}
         for name, value in tags.items()

@@ -23,6 +23,7 @@ from .messages import RATE, barred_of
 from .outcomes import Outcome, is_dead
 from .subscriptions import unsubscribe_headers
 from .templates import MissingVariables, Prepared, RenderFailed, prepared
+from .timeline import FEEDBACK
 from .tracking import switches, track
 
 TOGETHER = 50
@@ -30,9 +31,6 @@ TOGETHER = 50
 
 LONGEST = 240.0
 """Seconds a hand-over may take, waiting for its turn included; the task's time-out is longer."""
-
-FEEDBACK = "feedback"
-"""The purpose of the pass that a message carries for the provider's webhooks to bring back."""
 
 _WRITE_EVERY = 0.25  # seconds: what a killed worker has handed over and not written down is sent twice
 _WITH_FILES = 3  # messages with attachments in memory at once

@@ -32,7 +32,12 @@ _BELOW = {
 MESSAGES_TOTAL = Metric(
     "tenantry_mail_messages_total", "counter", "Messages by what became of them", labels=("status",)
 )
-_COUNTED = {"opened": "opens", "clicked": "clicks"}
+FEEDBACK = "feedback"
+"""The purpose of the pass that a message carries for the provider's webhooks to bring back."""
+
+COUNTED = {"opened": "opens", "clicked": "clicks"}
+"""What is counted of a message, and in which of its columns."""
+
 _LONGEST_DETAIL = 2000
 
 
@@ -135,7 +140,7 @@ async def _raise_statuses(events: Sequence[Happened]) -> None:
 
 async def _count(events: Sequence[Happened]) -> None:
     for event in events:
-        column = _COUNTED.get(event.kind)
+        column = COUNTED.get(event.kind)
         if column is not None:
             await Message.filter(id=event.message_id).update(**{column: F(column) + 1})
 

@@ -10,6 +10,7 @@ import hmac
 from collections.abc import Mapping
 from datetime import timedelta
 
+from ...outgoing import REFERENCE
 from .feedback import (
     Call,
     Feedback,
@@ -25,9 +26,6 @@ from .feedback import (
     text,
     unix_time,
 )
-
-REFERENCE = "reference"
-"""The user variable that carries our reference."""
 
 _KINDS: Mapping[str, Kind] = {
     "delivered": "delivered",

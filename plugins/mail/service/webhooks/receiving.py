@@ -31,20 +31,15 @@ from ...models.suppressions import Reason
 from ...settings import Settings, TenantSettings
 from .. import subscriptions
 from ..suppressions import Unwanted, suppress_all
-from ..timeline import Happened, happened
+from ..timeline import COUNTED, FEEDBACK, Happened, happened
 from ..tracking import MOST_COUNTED
 from . import mailgun, sendgrid, ses, sns
 from .feedback import Call, Feedback
 
 ProviderName = Literal["sendgrid", "mailgun", "ses"]
 
-REFERENCE = "feedback"
-"""The purpose of the passes that messages carry, and providers bring back."""
-
 OWN = "webhook"
 """The purpose of the passes in the addresses of tenants' own webhooks."""
-
-_COUNTED = {"opened": "opens", "clicked": "clicks"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +129,13 @@ async def _write_down(provider: str, feedback: Sequence[Feedback], only: UUID | 
     tenants: dict[UUID, list[_Told]] = {}
     for reference, about in _by_reference(feedback).items():
         with ignoring(NotFound, ValueError, KeyError):  # not ours, or not any more
-            async with entering(reference, REFERENCE) as claims:
+            async with entering(reference, FEEDBACK) as claims:
                 tenant_id, message_id = (await tenant()).id, UUID(claims["message"])
             if only in {None, tenant_id}:
                 tenants.setdefault(tenant_id, []).extend(_Told(message_id, each) for each in about)
     new = 0
     for told in tenants.values():
-        async with entering(told[0].feedback.reference, REFERENCE):
+        async with entering(told[0].feedback.reference, FEEDBACK):
             new += await _write_down_here(provider, told)
     return new
 
@@ -170,7 +165,7 @@ async def _write_down_here(provider: str, told: Sequence[_Told]) -> int:
 
 def _counts(told: _Told, messages: dict[object, Row]) -> bool:
     """Whether the message exists, and has not been opened or clicked so often that nobody counts any more."""
-    message, column = messages.get(told.message_id), _COUNTED.get(told.feedback.kind)
+    message, column = messages.get(told.message_id), COUNTED.get(told.feedback.kind)
     return message is not None and (column is None or message[column] < MOST_COUNTED)
 
 

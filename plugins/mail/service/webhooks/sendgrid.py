@@ -13,6 +13,7 @@ from datetime import timedelta
 
 from host.sdk import BadRequest
 
+from ...outgoing import REFERENCE
 from .feedback import (
     Call,
     Feedback,
@@ -31,8 +32,6 @@ from .feedback import (
 )
 
 SIGNATURE, TIMESTAMP = "x-twilio-email-event-webhook-signature", "x-twilio-email-event-webhook-timestamp"
-REFERENCE = "reference"
-"""The custom argument that carries our reference; SendGrid puts it beside an event's own fields."""
 
 _KINDS: Mapping[str, Kind] = {
     "delivered": "delivered",
@@ -93,7 +92,7 @@ def _feedback(event: object) -> Feedback | None:
     name = text(part(event, "event"))
     kind, reference, known_as = (
         _KINDS.get(name),
-        text(part(event, REFERENCE), 2_000),
+        text(part(event, REFERENCE), 2_000),  # custom arguments come beside an event's own fields
         event_id(part(event, "sg_event_id")),
     )
     if kind is None or not (reference and known_as):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from datetime import timedelta
 
+from ...outgoing import REFERENCE, REFERENCE_HEADER
 from . import sns
 from .feedback import (
     Call,
@@ -25,9 +26,6 @@ from .feedback import (
     part,
     text,
 )
-
-TAG, HEADER = "reference", "X-Tenantry-Reference"
-"""The message tag, and the header, that carry our reference."""
 
 # What happened -> its kind, the object that tells more, and in that the list of whom it is about.
 _KINDS: Mapping[str, tuple[Kind, str, str]] = {
@@ -82,11 +80,11 @@ async def read(
 
 def _reference(event: object) -> str:
     """From the tags where SES passes them on, else from the message's own header."""
-    for value in items(part(event, "mail", "tags", TAG)):
+    for value in items(part(event, "mail", "tags", REFERENCE)):
         if found := text(value, 2_000):
             return found
     for header in items(part(event, "mail", "headers")):
-        if text(part(header, "name")).lower() == HEADER.lower():
+        if text(part(header, "name")).lower() == REFERENCE_HEADER.lower():
             return text(part(header, "value"), 2_000)
     return ""
 
