@@ -249,8 +249,10 @@ class Route:
     path: below `/api/v1`, with typed parameters: `/tasks/<uuid:task_id>`. body, query: pydantic models that
     refuse unknown fields. listing: a Records whose filters, sorts and cursors the query string may use.
     returns: the model or Records that shapes `data` in the OpenAPI document. needs_tenant: False for routes
-    outside any organisation, such as `/me`. limits: plan limits shown as `x-limits`. refusals: statuses that it answers
-    with besides those of every route of its kind.
+    outside any organisation, such as `/me`. any_tenant_state: it also serves organisations that are suspended, leaving
+    or have the plugin switched off, since people outside are owed it (to unsubscribe, to follow a link in a message).
+    limits: plan limits shown as `x-limits`. refusals: statuses that it answers with besides those of every route of its
+    kind.
     """
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -263,6 +265,7 @@ class Route:
     operator: bool = False
     public: bool = False
     needs_tenant: bool = True
+    any_tenant_state: bool = False
     body: type[BaseModel] | None = None
     query: type[BaseModel] | None = None
     listing: Any = None

@@ -48,9 +48,17 @@ class Ports:
             return Decision(False, f"the organisation is {facts.status.value}")
         return self._registry.gate.decide(facts, plugin)
 
-    async def enter(self, tenant_id: UUID, plugin: str) -> TenantFacts | None:
-        """What is known of a tenant that a plugin may act in now; None where it may not."""
-        allowed = (await self.may_run(tenant_id, plugin)).allowed
+    async def enter(self, tenant_id: UUID, plugin: str, any_state: bool) -> TenantFacts | None:
+        """What is known of a tenant that a plugin may act in now; None where it may not.
+
+        any_state: only that the tenant exists counts.
+
+        Raises:
+            PluginQuarantined: with any_state, the plugin is in quarantine.
+        """
+        if any_state and (reason := self._registry.quarantine.reason(plugin)):
+            raise PluginQuarantined(f"{plugin} is in quarantine: {reason}", details={"plugin": plugin})
+        allowed = any_state or (await self.may_run(tenant_id, plugin)).allowed
         return await self.facts_of(tenant_id) if allowed else None
 
     def hears(self, tenant_id: UUID | None, plugin: str) -> bool:

@@ -64,7 +64,7 @@ class Services:
     passes: Passes
     signatures: Signatures
     seals: Seals
-    enter: Callable[[UUID, str], Awaitable[TenantFacts | None]]
+    enter: Callable[[UUID, str, bool], Awaitable[TenantFacts | None]]
     kept: dict[Callable[[], Any], Any] = field(default_factory=dict)
 
 
@@ -208,15 +208,19 @@ def make_pass(purpose: str, **claims: str) -> str:
 
 
 @asynccontextmanager
-async def entering(token: str, purpose: str) -> AsyncIterator[Mapping[str, str]]:
+async def entering(token: str, purpose: str, *, any_tenant_state: bool = False) -> AsyncIterator[Mapping[str, str]]:
     """Stand in the tenant that a pass was made in, in nobody's name, for the block; yields the pass's claims.
+
+    any_tenant_state: also where the tenant is suspended, leaving or has the plugin switched off, for routes that are
+    declared so.
 
     Raises:
         NotFound: the pass was not made by this plugin for this purpose, or the tenant is not active, or has the
             plugin switched off; nobody can tell which.
+        PluginQuarantined: with any_tenant_state, the plugin is in quarantine; whoever asks may come again.
     """
     read = services().passes.read(token, plugin(), purpose)
-    facts = await services().enter(read[0], plugin()) if read else None
+    facts = await services().enter(read[0], plugin(), any_tenant_state) if read else None
     if read is None or facts is None:
         raise NotFound
     with standing_as(replace(standing(), facts=facts, grants=NOBODY)):

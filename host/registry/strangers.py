@@ -100,6 +100,8 @@ def _route(route: Route, known: _Known) -> Iterator[str]:
         yield "says nobody may call it; give it a permission, signed_in, operator or public"
     elif sum(who) > 1:
         yield "exactly one of permission, signed_in, operator and public may be given"
+    if route.any_tenant_state and not (route.public and not route.needs_tenant):
+        yield "any_tenant_state is for people outside: it goes with public=True and needs_tenant=False only"
     if route.permission is not None and known.is_missing(route.permission, known.permissions):
         yield f'no one registers the permission "{route.permission}"{nearest(route.permission, known.permissions)}'
     for limit in route.limits:

@@ -51,6 +51,8 @@ def operation(plugin: str, route: Route, components: Components) -> dict[str, An
     if text := inspect.getdoc(route.handler):
         described["description"] = text
     described |= _access(route)
+    if route.any_tenant_state:
+        described["x-any-tenant-state"] = True
     if route.limits:
         described["x-limits"] = list(route.limits)
     if parameters := _parameters(plugin, route, components):

@@ -38,6 +38,7 @@ class Declared(TypedDict, total=False):
     operator: bool
     public: bool
     needs_tenant: bool
+    any_tenant_state: bool
     body: type[BaseModel] | None
     query: type[BaseModel] | None
     listing: object

@@ -60,7 +60,15 @@ async def delete(thing_id: UUID) -> None:
     raise NotImplementedError
 
 
-@routes.get("/things/<int:number>/file", name="things.file", summary="File", public=True, returns=Stream)
+@routes.get(
+    "/things/<int:number>/file",
+    name="things.file",
+    summary="File",
+    public=True,
+    needs_tenant=False,
+    any_tenant_state=True,
+    returns=Stream,
+)
 async def file(number: int) -> Stream:
     raise NotImplementedError
 
@@ -107,7 +115,8 @@ async def test_operation_when_described_then_it_says_who_may_call_it(described: 
     assert find(described, "alpha.things.read")["x-signed-in"] is True
     assert find(described, "alpha.things.delete")["x-operator"] is True
     public = find(described, "alpha.things.file")
-    assert (public["x-public"], public["security"]) == (True, [])
+    assert (public["x-public"], public["x-any-tenant-state"], public["security"]) == (True, True, [])
+    assert "x-any-tenant-state" not in listing
     assert find(described, "alpha.things.create")["x-limits"] == ["things.things"]
 
 

@@ -42,13 +42,14 @@ class Preferences(BaseModel, extra="forbid"):
     PATH + "<token>",
     public=True,
     needs_tenant=False,
+    any_tenant_state=True,
     limit_class="signed",
     name="subscriptions.page",
     summary="The page to unsubscribe on; looking at it changes nothing",
     returns=Stream,
 )
 async def show_page(token: str, request: RequestFacts) -> Stream:
-    async with entering(token, PASS) as claims:
+    async with entering(token, PASS, any_tenant_state=True) as claims:
         return await _page(claims["address"], claims["category"], request, done=False)
 
 
@@ -56,6 +57,7 @@ async def show_page(token: str, request: RequestFacts) -> Stream:
     PATH + "<token>",
     public=True,
     needs_tenant=False,
+    any_tenant_state=True,
     limit_class="signed",
     name="subscriptions.unsubscribe",
     summary="Unsubscribe, with one click (RFC 8058) or from the page",
@@ -65,7 +67,7 @@ async def show_page(token: str, request: RequestFacts) -> Stream:
 )
 async def answer_page(token: str, request: RequestFacts) -> Stream:
     form = _form(request.headers.get("content-type", ""), await request.read())
-    async with entering(token, PASS) as claims:
+    async with entering(token, PASS, any_tenant_state=True) as claims:
         address, category = claims["address"], claims["category"]
         if form.get("List-Unsubscribe") == "One-Click":
             await subscriptions.choose(address, {category: False}, Source.ONE_CLICK)

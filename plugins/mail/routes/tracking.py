@@ -24,6 +24,7 @@ _PICTURE = bytes.fromhex(  # a GIF of one transparent pixel
     CLICK_PATH + "<token>",
     public=True,
     needs_tenant=False,
+    any_tenant_state=True,
     limit_class="signed",
     name="tracking.click",
     summary="Go where a link in a message leads",
@@ -31,7 +32,7 @@ _PICTURE = bytes.fromhex(  # a GIF of one transparent pixel
     returns=Stream,
 )
 async def follow_link(token: str) -> Stream:
-    async with entering(token, CLICK) as claims:
+    async with entering(token, CLICK, any_tenant_state=True) as claims:
         target = claims["target"]
         await tracking.clicked(UUID(claims["message"]), target, claims.get("recipient", ""))
     return Stream(b"", "text/plain; charset=utf-8", 302, {**_NEVER_KEPT, "Location": target})
@@ -41,12 +42,13 @@ async def follow_link(token: str) -> Stream:
     OPEN_PATH + "<token>.gif",
     public=True,
     needs_tenant=False,
+    any_tenant_state=True,
     limit_class="signed",
     name="tracking.open",
     summary="The picture that tells that a message was opened",
     returns=Stream,
 )
 async def show_picture(token: str) -> Stream:
-    async with entering(token, OPEN) as claims:
+    async with entering(token, OPEN, any_tenant_state=True) as claims:
         await tracking.opened(UUID(claims["message"]), claims.get("recipient", ""))
     return Stream(_PICTURE, "image/gif", headers=_NEVER_KEPT)

@@ -226,15 +226,6 @@ async def test_unsubscribe_when_token_is_another_tenants_then_only_that_tenant_i
     assert await states(neighbours.globex) == {"transactional": True, "*": True}
 
 
-async def test_unsubscribe_when_mail_is_switched_off_or_tenant_suspended_then_404(
-    neighbours: Neighbours, link: str
-) -> None:
-    await neighbours.acme.ask("PUT", "/tenant/plugins/mail", json={"enabled": False})
-    assert (await neighbours.stranger.post(link, data=ONE_CLICK)).status_code == 404
-    await neighbours.acme.ask("PUT", "/tenant/plugins/mail", json={"enabled": True})
-    assert await states(neighbours.acme) == {"transactional": True, "*": True}
-
-
 # -- for the tenant --------------------------------------------------------------------------------------
 
 

@@ -190,8 +190,6 @@ async def test_click_when_link_is_forged_cut_or_for_something_else_then_404_and_
         answer = await neighbours.stranger.get(path)
         assert answer.status_code == 404, path
         assert "location" not in answer.headers
-    await neighbours.acme.ask("PUT", "/tenant/plugins/mail", json={"enabled": False})
-    assert (await neighbours.stranger.get(click)).status_code == 404
 
 
 async def test_click_when_message_is_gone_then_it_leads_on(neighbours: Neighbours, within: Any) -> None:

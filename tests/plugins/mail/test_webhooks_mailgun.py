@@ -182,14 +182,6 @@ async def test_feedback_when_reference_is_for_something_else_or_a_message_that_i
     assert (await suppressed(neighbours.acme), await suppressed(neighbours.globex)) == ({}, {})
 
 
-async def test_feedback_when_mail_is_switched_off_for_the_tenant_then_skipped(
-    neighbours: Neighbours, sent: Any
-) -> None:
-    message = await sent(neighbours.acme)
-    await neighbours.acme.ask("PUT", "/tenant/plugins/mail", json={"enabled": False})
-    assert await tell(neighbours, document(message.reference, "delivered")) == {"events": 0}
-
-
 async def test_webhook_when_provider_is_unknown_or_has_no_key_here_then_404(neighbours: Neighbours) -> None:
     for provider in ("sendgrid", "ses", "smtp", "nobody"):
         await neighbours.stranger.ask("POST", f"/mail/webhooks/{provider}", 404, json=[])
