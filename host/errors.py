@@ -101,7 +101,7 @@ class ValidationFailed(HouseError):
 
 class IdempotencyMismatch(HouseError):
     status, code = 422, "IDEMPOTENCY_MISMATCH"
-    default_message = "This Idempotency-Key was used with another request body."
+    default_message = "This Idempotency-Key was used for another request: use a key of its own for each."
 
 
 class RateLimited(HouseError):

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import hmac
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from tortoise.exceptions import IntegrityError
 
 from host.contracts import Actor, Route
-from host.errors import BadRequest, Conflict, IdempotencyMismatch
+from host.errors import BadRequest, Conflict, IdempotencyMismatch, RateLimited
 from host.web.models import IdempotencyRecord, PersonalIdempotencyRecord
 from host.web.reply import Reply
 from host.web.request import TenantryRequest
@@ -25,8 +25,17 @@ from tenants.context import current_or_none
 KEPT = timedelta(hours=24)
 """How long a key is remembered."""
 
-MAX_KEPT_BODY = 1024 * 1024
+MAX_KEPT_BODY = 8 * 1024
 """Bytes of an answer that are kept; a longer one is remembered as done, and asking again is a conflict."""
+
+MAX_KEYS = 10_000
+"""Keys that are remembered at a time for one actor in one organisation."""
+
+MAX_RAW_BODY = 16 * 1024 * 1024
+"""Bytes of a raw body that may be sent with a key: it is held in memory, to be compared before anything is done."""
+
+_COMPARED = (b"accept", b"accept-language", b"content-encoding", b"content-type", b"if-match", b"if-none-match")
+"""Request headers that an answer may depend on. Whose request it is, and for which organisation, the key is bound to."""
 
 _GRACE = timedelta(seconds=5)
 _NONCE = 12  # bytes, as AES-GCM wants
@@ -43,23 +52,44 @@ class Attempt:
 
 
 async def attempt_of(request: TenantryRequest, route: Route, actor: Actor) -> Attempt | None:
-    """The use of a key that a request is; None when it sends none, is no POST, or nobody knows who sends it.
+    """The use of a key that a request is; None when it sends none, creates nothing, or nobody knows who sends it.
+
+    Routes that create are POSTs declared to answer 201 or 202. Public ones take no part: they answer to what the body
+    or a cookie shows rather than to who is known.
 
     Raises:
         BadRequest: the key is not 1 to 255 printable ASCII characters.
         PayloadTooLarge: the body, which is part of the comparison, is larger than allowed.
     """
     key = request.header(b"idempotency-key")
-    if key is None or route.method != "POST" or actor.id is None:
+    if key is None or not takes_key(route) or actor.id is None:
         return None
     if not (0 < len(key) <= 255 and key.isascii() and key.isprintable()):
         raise BadRequest("Idempotency-Key takes 1 to 255 printable ASCII characters, such as a UUID.")
-    digest = hashlib.sha256(f"{request.path}?".encode() + request.query_string + b"\n")
-    if route.body is not None:
-        digest.update(await request.body.read())
-    else:
-        digest.update(str(request.declared_length or 0).encode())
-    return Attempt(key, f"{actor.kind}:{actor.id}", f"{route.method} {route.path}", digest.hexdigest())
+    return Attempt(key, f"{actor.kind}:{actor.id}", f"{route.method} {route.path}", await _fingerprint(request, route))
+
+
+def takes_key(route: Route) -> bool:
+    """Whether an Idempotency-Key means something on a route."""
+    return route.method == "POST" and route.status in {201, 202} and not route.public
+
+
+async def _fingerprint(request: TenantryRequest, route: Route) -> str:
+    """SHA-256 of all that the answer may depend on: path, query, headers and the body's bytes, however it is framed."""
+    body = request.body
+    if route.body is None and (body.limit is None or body.limit > MAX_RAW_BODY):
+        body.limit = MAX_RAW_BODY
+    headers = request.raw_headers
+    parts = [request.path.encode("utf-8", "surrogateescape"), request.query_string]
+    parts += [headers.get(name, b"") for name in _COMPARED]
+    digest = hashlib.sha256(_joined(parts))
+    digest.update(await body.read())
+    return digest.hexdigest()
+
+
+def _joined(parts: Sequence[bytes]) -> bytes:
+    """The parts as one, kept apart by their lengths whatever they hold."""
+    return b"".join(b"%d:%s" % (len(part), part) for part in parts)
 
 
 class IdempotencyKeys:
@@ -102,10 +132,8 @@ class IdempotencyKeys:
         return await asyncio.shield(task)
 
     def _derived(self, purpose: bytes, attempt: Attempt) -> bytes:
-        # The length keeps actor, route and key apart whatever they hold.
         parts = [part.encode() for part in (attempt.actor, attempt.route, attempt.key)]
-        message = b"".join(b"%d:%s" % (len(part), part) for part in (b"idempotency", purpose, *parts))
-        return hmac.digest(self._secret, message, "sha256")
+        return hmac.digest(self._secret, _joined([b"idempotency", purpose, *parts]), "sha256")
 
     async def _claim(self, model: Any, where: dict[str, str], attempt: Attempt, claim: UUID) -> dict[str, Any] | None:
         """What is on record under the key; None when the key is now ours."""
@@ -124,6 +152,7 @@ class IdempotencyKeys:
         except IntegrityError:
             found: list[dict[str, Any]] = await model.filter(**where).values()
         else:
+            await _check_number(model, where)
             return None
         if not found:  # given up between our two statements
             raise _still_running()
@@ -160,11 +189,30 @@ def _kept(found: dict[str, Any], attempt: Attempt, seal: AESGCM) -> Reply:
     if found["status"] is None:
         raise _still_running()
     if found["body"] is None:
-        raise Conflict("This was done already; its answer was streamed or too large to be kept.")
+        location = {name: value for name, value in found["headers"] if name == "location"}
+        raise Conflict(
+            "This was done already; its answer was streamed or too large to be kept.",
+            details={"status": found["status"], **location},
+        )
     stored = bytes(found["body"])
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in found["headers"]]
     headers.append((b"idempotency-replayed", b"true"))
     return Reply(found["status"], headers, seal.decrypt(stored[:_NONCE], stored[_NONCE:], None))
+
+
+async def _check_number(model: Any, where: dict[str, str]) -> None:
+    """Give the key that was just written down back when its actor has too many.
+
+    Raises:
+        RateLimited: MAX_KEYS are remembered already.
+    """
+    if await model.filter(actor=where["actor"]).count() > MAX_KEYS:
+        await model.filter(**where).delete()
+        raise RateLimited(
+            f"{MAX_KEYS} Idempotency-Keys of yours are remembered, each for {KEPT // timedelta(hours=1)} hours; "
+            "wait, or send this without one.",
+            headers={"Retry-After": "3600"},
+        )
 
 
 def _still_running() -> Conflict:

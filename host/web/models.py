@@ -15,7 +15,7 @@ class KeptAnswer:
     actor = fields.CharField(max_length=80)  # "user:<id>", "api_key:<id>"
     route = fields.CharField(max_length=300)  # "POST /projects/<uuid:project_id>/tasks"
     key = fields.CharField(max_length=255)  # derived from the client's: 64 hexadecimal digits
-    request_hash = fields.CharField(max_length=64)  # SHA-256 of path, query and body
+    request_hash = fields.CharField(max_length=64)  # SHA-256 of path, query, headers and body
     claim = fields.UUIDField()  # which attempt holds the key: a late one must not overwrite its successor's answer
     claimed_at = fields.DatetimeField()
     status = fields.SmallIntField(null=True)  # null: still running

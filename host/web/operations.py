@@ -9,6 +9,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from host.contracts import Created, Page, Query, Route, Stream
 from host.web.binding import path_parameters
+from host.web.idempotency import takes_key
 from host.web.schemas import Components, Rows, Schema, filter_schema
 
 _TYPED = re.compile(r"<(?:(?P<kind>[^:<>(]+)(?:\([^)]*\))?:)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)>")
@@ -93,7 +94,7 @@ def _parameters(plugin: str, route: Route, components: Components) -> list[dict[
         listed += _of_listing(route)
     if "if_match" in takes:
         listed.append({"$ref": "#/components/parameters/IfMatch"})
-    if route.method == "POST" and not route.public:
+    if takes_key(route):
         listed.append({"$ref": "#/components/parameters/IdempotencyKey"})
     return listed
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -11,7 +12,8 @@ import time_machine
 from pydantic import BaseModel
 
 from host.contracts import Actor, Route
-from host.errors import BadRequest, Conflict, IdempotencyMismatch
+from host.errors import BadRequest, Conflict, IdempotencyMismatch, PayloadTooLarge, RateLimited
+from host.web import idempotency
 from host.web.idempotency import Attempt, IdempotencyKeys, attempt_of, forget_expired
 from host.web.models import IdempotencyRecord, PersonalIdempotencyRecord
 from host.web.reply import Reply
@@ -30,7 +32,8 @@ async def handler(body: Body) -> None:
     raise NotImplementedError
 
 
-POST = Route("POST", "/things", handler, "things.create", "Make", permission="p", body=Body)
+POST = Route("POST", "/things", handler, "things.create", "Make", permission="p", body=Body, status=201)
+RAW = Route("POST", "/files", handler, "files.create", "Upload", permission="p", status=201)
 
 
 class Doing:
@@ -176,7 +179,7 @@ async def test_key_when_its_day_is_over_then_free_and_swept(keys: IdempotencyKey
         assert await forget_expired() == 1
 
 
-@pytest.mark.parametrize("body", [b"x" * (1024 * 1024 + 1), "stream"])
+@pytest.mark.parametrize("body", [b"x" * (idempotency.MAX_KEPT_BODY + 1), "stream"])
 async def test_answer_when_it_cannot_be_kept_then_done_once_and_conflict_after(
     keys: IdempotencyKeys, body: Any
 ) -> None:
@@ -185,9 +188,24 @@ async def test_answer_when_it_cannot_be_kept_then_done_once_and_conflict_after(
 
     doing = Doing(200, pieces() if body == "stream" else body)
     await keys.once(ASKED, doing)
-    with pytest.raises(Conflict, match="too large to be kept"):
+    with pytest.raises(Conflict, match="too large to be kept") as refused:
         await keys.once(ASKED, doing)
+    assert refused.value.details == {"status": 200, "location": "/x"}
     assert doing.times == 1
+
+
+async def test_keys_when_an_actor_has_too_many_then_refused_but_known_ones_replayed(
+    keys: IdempotencyKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idempotency, "MAX_KEYS", 2)
+    doing = Doing()
+    for key in ("1", "2"):
+        await keys.once(replace(ASKED, key=key), doing)
+    with pytest.raises(RateLimited, match="wait, or send this without one"):
+        await keys.once(replace(ASKED, key="3"), doing)
+    assert (await keys.once(replace(ASKED, key="1"), doing)).status == 201
+    await keys.once(replace(ASKED, key="3", actor="user:2"), doing)
+    assert doing.times == 3
 
 
 ACTOR = Actor("user", uuid4())
@@ -204,6 +222,42 @@ async def test_attempt_when_a_post_sends_a_key_then_it_holds_what_was_asked(web:
     assert first != await attempt_of(request("y"), POST, ACTOR)
     assert first != await attempt_of(request(path="/b"), POST, ACTOR)
     assert "'k'" not in repr(first)
+
+
+@pytest.mark.parametrize("framing", ["content-length", "transfer-encoding"])
+async def test_attempt_when_a_raw_body_of_the_same_length_differs_then_another_request(web: Any, framing: str) -> None:
+    def request(body: bytes) -> Any:
+        headers = {"idempotency-key": "k", framing: "3" if framing == "content-length" else "chunked"}
+        return web.request("POST", "/files", headers=headers, receive=web.Messages(body))
+
+    async def attempt(body: bytes) -> Any:
+        return await attempt_of(request(body), RAW, ACTOR)
+
+    assert await attempt(b"abc") == await attempt(b"abc") != await attempt(b"abd")
+
+
+@pytest.mark.parametrize("name", ["accept", "content-type", "content-encoding", "if-match"])
+async def test_attempt_when_a_header_that_matters_differs_then_another_request(web: Any, name: str) -> None:
+    async def attempt(value: str) -> Any:
+        headers = {"idempotency-key": "k", name: value}
+        return await attempt_of(web.request("POST", "/files", headers=headers, body=b"abc"), RAW, ACTOR)
+
+    assert await attempt("1") == await attempt("1") != await attempt("2")
+
+
+async def test_attempt_when_a_raw_body_is_too_large_to_compare_then_refused(
+    web: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idempotency, "MAX_RAW_BODY", 2)
+    keyed = web.request("POST", "/files", headers={"idempotency-key": "k"}, body=b"abc")
+    with pytest.raises(PayloadTooLarge):
+        await attempt_of(keyed, RAW, ACTOR)
+
+
+@pytest.mark.parametrize("changes", [{"status": 200}, {"public": True, "permission": None}])
+async def test_attempt_when_the_route_creates_nothing_or_is_public_then_none(web: Any, changes: Any) -> None:
+    keyed = web.request("POST", json={}, headers={"idempotency-key": "k"})
+    assert await attempt_of(keyed, replace(POST, **changes), ACTOR) is None
 
 
 async def test_attempt_when_there_is_no_key_or_nobody_then_none(web: Any) -> None:
