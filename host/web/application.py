@@ -15,9 +15,10 @@ from host.contracts import API_BASE, Route
 from host.errors import ConfigurationError
 from host.origin import origin
 from host.web.connection import RefusedWebsocket, TenantryConnection
+from host.web.framing import check_framing
 from host.web.problems import problem
 from host.web.reply import Reply
-from host.web.request import TenantryRequest
+from host.web.request import Scope, TenantryRequest
 from host.web.visit import known_visit
 
 Caller = Callable[[Route, str, TenantryRequest, Mapping[str, Any]], Awaitable[Reply]]
@@ -85,7 +86,7 @@ class TenantryQuart(Quart):
     async def answer(self, request: TenantryRequest) -> Reply:
         """The reply to a request: its view's, or the document of whatever error there was."""
         try:
-            _ = request.raw_headers  # refused here when they contradict themselves
+            check_framing(cast(Scope, request.scope))
             if request.path.startswith("//"):  # werkzeug would take it for one slash
                 raise _nothing_here()
             try:

@@ -35,7 +35,7 @@ MAX_RAW_BODY = 16 * 1024 * 1024
 """Bytes of a raw body that may be sent with a key: it is held in memory, to be compared before anything is done."""
 
 _COMPARED = (b"accept", b"accept-language", b"content-encoding", b"content-type", b"if-match", b"if-none-match")
-"""Request headers that an answer may depend on. Whose request it is, and for which organisation, the key is bound to."""
+"""Request headers that an answer may depend on; the key itself is bound to the actor and the organisation."""
 
 _GRACE = timedelta(seconds=5)
 _NONCE = 12  # bytes, as AES-GCM wants

@@ -26,11 +26,20 @@ _SINGLE = frozenset(
         b"authorization",
         b"content-encoding",
         b"content-length",
+        b"content-range",
         b"content-type",
+        b"expect",
         b"host",
         b"idempotency-key",
         b"if-match",
+        b"if-modified-since",
+        b"if-range",
+        b"if-unmodified-since",
         b"origin",
+        b"range",
+        b"transfer-encoding",
+        b"upload-length",
+        b"upload-offset",
         b"x-request-id",
         b"x-tenant",
     }
@@ -49,7 +58,9 @@ def headers_of(scope: Scope) -> Mapping[bytes, bytes]:
         known = dict(pairs)
         if len(known) != len(pairs):
             known = _joined(pairs)
-        scope[_HEADERS_KEY] = known
+        scope[_HEADERS_KEY] = known  # before it is refused: the refusal's answer asks for headers too
+        if len(known) != len(pairs):
+            _check_single(pairs)
     return known
 
 
@@ -58,11 +69,16 @@ def _joined(pairs: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     for name, value in pairs:
         if name not in joined:
             joined[name] = value
-        elif name in _SINGLE:
-            raise BadRequest(f"The header {name.decode('latin-1')} may be sent only once.")
         else:
             joined[name] += (b"; " if name == b"cookie" else b", ") + value
     return joined
+
+
+def _check_single(pairs: list[tuple[bytes, bytes]]) -> None:
+    names = [name for name, _ in pairs]
+    for name in _SINGLE.intersection(names):
+        if names.count(name) > 1:
+            raise BadRequest(f"The header {name.decode('latin-1')} may be sent only once.")
 
 
 class RequestBody(Body):

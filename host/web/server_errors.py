@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import h11
 from hypercorn import protocol
 from hypercorn.protocol.h11 import H11Protocol
@@ -9,6 +11,7 @@ from uuid_utils.compat import uuid7
 
 from host.errors import BadRequest
 from host.web.documents import document
+from host.web.framing import StrictConnection
 
 _MESSAGES = {
     431: "The request's headers are too large.",
@@ -17,10 +20,24 @@ _MESSAGES = {
 
 
 class TellingH11Protocol(H11Protocol):
-    """Hypercorn's HTTP/1.1 with a body in its own refusals, which otherwise have none."""
+    """Hypercorn's HTTP/1.1, strict in what it reads, with a body in its own refusals, which otherwise have none."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.connection = StrictConnection(h11.SERVER, max_incomplete_event_size=self.config.h11_max_incomplete_size)
+
+    async def _check_protocol(self, event: h11.Request) -> None:
+        """Begin HTTP/2 for those who know that it is spoken here, never by an upgrade.
+
+        An upgrade carried through a proxy would open a way past the proxy's rules; RFC 9110, section 7.8, lets a server
+        ignore it.
+        """
+        if event.method == b"PRI":
+            await super()._check_protocol(event)
 
     async def _send_error_response(self, status_code: int) -> None:
-        error = BadRequest(_MESSAGES.get(status_code, "The request is not HTTP/1.1 as it should be."))
+        fault = getattr(self.connection, "fault", "") or _MESSAGES.get(status_code)
+        error = BadRequest(fault or "The request is not HTTP/1.1 as it should be.")
         error.status = status_code if status_code < 500 else 400
         request_id = str(uuid7())
         reply = document(error, None, request_id)
