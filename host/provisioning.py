@@ -56,7 +56,7 @@ class Provisioning:
         """Make a tenant with its roles and its owner; plugins hear `on_tenant_created` from a durable job.
 
         Raises:
-            ValidationFailed: the slug is reserved or malformed, or the plan is unknown.
+            ValidationFailed: the name is not one line, the slug is reserved or malformed, or the plan is unknown.
             Conflict: the slug is taken.
         """
         config = services().settings
@@ -70,6 +70,8 @@ class Provisioning:
                 raise Conflict(str(error), details={"slug": str(error)}) from error
             except lifecycle.SlugInvalid as error:
                 raise ValidationFailed(details={"slug": str(error)}) from error
+            except lifecycle.NameInvalid as error:
+                raise ValidationFailed(details={"name": str(error)}) from error
             with bind(tenant.id):
                 work.record("tenant.tenant.create", "tenant", tenant.id, after={"slug": tenant.slug, "plan": chosen})
                 if owner is not None:

@@ -49,6 +49,7 @@ from host.errors import (
     ValidationFailed,
 )
 from host.hookspecs import hookimpl
+from host.input_types import Name, OneLine, Title
 from host.instruments import count, observe
 from host.jobs.courier import job_id, report_progress
 from host.jobs.outcomes import GiveUp, Postpone
@@ -85,6 +86,7 @@ from host.web.binding import RequestFacts
 from host.web.routes import Routes
 from tenants.context import TenantMissing, WrongTenant, in_house
 from tenants.scoping import TenantModel
+from tenants.text import address_key, cut_to_line, fold, one_line, slug_of, sort_key, without_links
 
 __all__ = [
     "DURATIONS",
@@ -108,7 +110,9 @@ __all__ = [
     "Limit",
     "Measured",
     "Metric",
+    "Name",
     "NotFound",
+    "OneLine",
     "Origin",
     "Page",
     "PayloadTooLarge",
@@ -133,6 +137,7 @@ __all__ = [
     "TenantInfo",
     "TenantMissing",
     "TenantModel",
+    "Title",
     "Unauthenticated",
     "Unavailable",
     "UnitOfWork",
@@ -141,11 +146,14 @@ __all__ = [
     "WrongTenant",
     "absolute_url",
     "actor",
+    "address_key",
     "allow",
     "cache",
     "count",
+    "cut_to_line",
     "data_folder",
     "entering",
+    "fold",
     "give_back",
     "hookimpl",
     "in_each_tenant",
@@ -159,11 +167,14 @@ __all__ = [
     "measured",
     "member_by_email",
     "observe",
+    "one_line",
     "redacted_text",
     "report_progress",
     "seal",
     "settings",
     "signature",
+    "slug_of",
+    "sort_key",
     "spend",
     "storage",
     "taken_use",
@@ -174,4 +185,5 @@ __all__ = [
     "unseal",
     "usage",
     "visiting",
+    "without_links",
 ]

@@ -35,6 +35,7 @@ from tenants.facts import Facts, TenantFacts
 from tenants.models import Membership, Tenant
 from tenants.plans import LimitValue, Plans, effective_limit
 from tenants.resolver import Directory
+from tenants.text import address_key
 
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
 Kept = TypeVar("Kept")
@@ -310,7 +311,11 @@ async def is_member(user_id: UUID) -> bool:
 
 async def member_by_email(email: str) -> UUID | None:
     """The person of the bound tenant who has this address; None when nobody there does."""
-    found = await Membership.filter(user__email=email.lower()).limit(1).values_list("user_id", flat=True)
+    try:
+        wanted = address_key(email)
+    except ValueError:
+        return None
+    found = await Membership.filter(user__email=wanted).limit(1).values_list("user_id", flat=True)
     return cast(UUID, found[0]) if found else None
 
 

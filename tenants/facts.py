@@ -14,6 +14,7 @@ from uuid import UUID
 from tenants.access import Grants
 from tenants.context import bind
 from tenants.models import Activation, ActivationState, Membership, Tenant, TenantSetting, TenantStatus, User
+from tenants.text import cut_to_line
 
 LIMIT_PREFIX = "limit:"
 """What the key of a TenantSetting begins with when it holds a limit of its own for the tenant."""
@@ -143,7 +144,7 @@ async def _read_tenant(tenant_id: UUID) -> TenantFacts | None:
     return TenantFacts(
         id=tenant.id,
         slug=tenant.slug,
-        name=tenant.name,
+        name=cut_to_line(tenant.name),
         plan=tenant.plan,
         status=tenant.status,
         status_reason=tenant.status_reason,
@@ -161,7 +162,7 @@ def _person(
     return MemberFacts(
         user_id=user.id,
         email=user.email,
-        name=user.name,
+        name=cut_to_line(user.name),
         is_operator=user.is_operator,
         disabled=user.disabled_at is not None,
         token_version=user.token_version,

@@ -7,8 +7,6 @@ because the database learns the tenant when a transaction begins.
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,12 +22,17 @@ from tenants.models import Domain, Membership, Role, Tenant, TenantStatus, User
 from tenants.resolver import is_slug
 from tenants.scoped_tables import ScopedMeta
 from tenants.scoping import TenantModel
+from tenants.text import one_line, slug_of
 
 _TRIES = 100  # slugs tried for one name before the id is appended
 
 
 class SlugInvalid(ValueError):
     """The slug is no DNS label in lower case, or it is reserved."""
+
+
+class NameInvalid(ValueError):
+    """The name is not one line of text; the message is for people."""
 
 
 class SlugTaken(ValueError):
@@ -69,12 +72,17 @@ async def create(
 
     Raises:
         SlugInvalid, SlugTaken: the slug that was asked for cannot be had.
+        NameInvalid: the name is not one line of text.
         ValueError: there is an owner, and no role holds all permissions.
     """
     if owner is not None and not any(seed.all_permission for seed in roles):
         raise ValueError("an owner needs a role with all_permission: add one to the roles of new tenants")
     if slug is not None:
         check_slug(slug, reserved)
+    try:
+        name = one_line(name.strip())
+    except ValueError as error:
+        raise NameInvalid(str(error)) from None
     tenant_id = tenant_id or uuid7()
     for candidate in (slug,) if slug is not None else slugs_for(name, reserved, tenant_id):
         if await Tenant.exists(slug=candidate):
@@ -122,8 +130,7 @@ def check_slug(slug: str, reserved: Collection[str] = ()) -> None:
 
 def slugs_for(name: str, reserved: Collection[str], tenant_id: UUID) -> list[str]:
     """Slugs to try for a name, best first; the last carries the id and so is always free."""
-    ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    stem = re.sub(r"[^a-z0-9]+", "-", ascii_name)[:50].strip("-") or "tenant"
+    stem = slug_of(name, 50, "tenant")
     numbered = [stem, *(f"{stem}-{number}" for number in range(2, _TRIES))]
     return [slug for slug in numbered if slug not in reserved] + [f"{stem[:30].strip('-')}-{tenant_id.hex}"]
 

@@ -7,10 +7,10 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from host.api.auth import Name
 from host.api.roles import refuse_beyond_own, refuse_unknown
 from host.contracts import Actor, Created, Page, Query
 from host.identity.api_keys import KEYS, make_key, revoke_key
+from host.input_types import Name
 from host.web.routes import Routes
 
 routes = Routes()

@@ -13,6 +13,7 @@ from host.contracts import Accepted, Actor, Answer, Row
 from host.errors import Unauthenticated
 from host.identity import accounts, oauth, recovery, sessions
 from host.identity.sessions import SignedIn
+from host.input_types import Name
 from host.provisioning import provisioning
 from host.services import services
 from host.web.binding import RequestFacts
@@ -21,9 +22,6 @@ from tenants.models import Tenant, User
 
 routes = Routes()
 
-Name = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")
-]
 Address = Annotated[str, StringConstraints(max_length=320)]
 Secret = Annotated[str, StringConstraints(max_length=1024)]
 

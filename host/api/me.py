@@ -7,12 +7,13 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, RootModel
 
-from host.api.auth import Address, Name, person, session_behind
+from host.api.auth import Address, person, session_behind
 from host.api.tenant import list_tenants, owned_by
 from host.contracts import Actor, Row
 from host.errors import ValidationFailed
 from host.identity import accounts, sessions
 from host.identity.models import Session
+from host.input_types import Name
 from host.web.routes import Routes
 
 routes = Routes()

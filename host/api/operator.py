@@ -7,11 +7,12 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, EmailStr, Field, StringConstraints
 
-from host.api.tenant import Name, shape
+from host.api.tenant import shape
 from host.contracts import Created, Page, Row
 from host.data import cursors
 from host.errors import NotFound, ValidationFailed
 from host.identity.addresses import normalise
+from host.input_types import Name
 from host.origin import in_tenant
 from host.provisioning import provisioning
 from host.services import limit_value, services

@@ -12,6 +12,7 @@ from tortoise.exceptions import IntegrityError
 from host.contracts import Created, Page, Query, Row
 from host.data.records import Records
 from host.errors import Conflict, PermissionDenied, ValidationFailed
+from host.input_types import Title
 from host.origin import grants
 from host.provisioning import provisioning
 from host.services import tenant_facts, unit_of_work
@@ -29,7 +30,7 @@ class NewRole(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     name: RoleName
-    title: Annotated[str, StringConstraints(max_length=200)] = ""
+    title: Title = ""
     permissions: Annotated[list[str], Field(max_length=1000)] = []
     all_permission: bool = False
 
@@ -38,7 +39,7 @@ class RoleChanges(BaseModel):
     """What may be changed of a role; a field left out stays."""
 
     model_config = ConfigDict(extra="forbid")
-    title: Annotated[str, StringConstraints(max_length=200)] | None = None
+    title: Title | None = None
     permissions: Annotated[list[str], Field(max_length=1000)] | None = None
     all_permission: bool | None = None
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict
 
 from host.contracts import Actor, Answer, Created, Row
 from host.errors import PermissionDenied, PreconditionFailed, Unauthenticated, ValidationFailed
+from host.input_types import Name
 from host.provisioning import provisioning
 from host.services import unit_of_work
 from host.web.routes import Routes
@@ -15,7 +14,6 @@ from tenants.context import across, current
 from tenants.models import Membership, Tenant, User
 
 routes = Routes()
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 
 
 class NewTenant(BaseModel):

@@ -12,6 +12,7 @@ from host.cli.opening import opened
 from host.cli.opening import tenant as by_slug
 from host.cli.tenant_export import export_tenant, row_counts
 from host.cli.terminal import Complaint, Terminal
+from host.identity.addresses import normalise
 from tenants.models import Tenant, TenantStatus, User
 
 COLUMNS = ("slug", "name", "plan", "status", "created_at")
@@ -165,7 +166,7 @@ async def delete(terminal: Terminal, slug: str, purge: bool, yes: bool, dry_run:
 
 
 async def _person(email: str) -> User:
-    found = await User.get_or_none(email=email.strip().lower())
+    found = await User.get_or_none(email=normalise(email, field="owner"))
     if found is None:
         raise Complaint(
             f"nobody has an account with the address {email}", "let them register first, or leave --owner out"

@@ -21,6 +21,7 @@ from host.identity.tokens import digest, random_token
 from host.instruments import tally
 from host.services import record_failure, services, unit_of_work
 from tenants.models import User
+from tenants.text import cut_to_line
 
 LIFETIME = timedelta(minutes=10)
 """How long a person may take at the provider."""
@@ -146,7 +147,7 @@ async def _register(work: UnitOfWork, name: str, address: str, who: Person) -> U
     if not services().settings.identity.registration:
         raise PermissionDenied("This deployment takes no registrations; ask for an invitation.")
     proved = datetime.now(UTC) if who.email_verified else None
-    shown = (who.name or address.partition("@")[0])[:200]
+    shown = cut_to_line(who.name) or address.partition("@")[0]
     user = await User.create(email=address, name=shown, email_verified_at=proved)
     work.record("auth.user.create", "user", str(user.id), after={"email": address, "name": shown, "provider": name})
     work.announce(UserRegistered(user_id=user.id, email=address, name=shown, provider=name))

@@ -9,6 +9,8 @@ from typing import Annotated
 from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, Field
 
+from host.sdk import OneLine
+
 LONGEST = 254
 """Characters of an address (RFC 3696 erratum 1690)."""
 
@@ -94,6 +96,7 @@ def _email(written: str) -> str:
 
 AddressText = Annotated[
     str,
+    OneLine,
     AfterValidator(lambda text: str(parse_address(text))),
     Field(description="`ada@example.com` or `Ada Lovelace <ada@example.com>`", max_length=LONGEST + 2 * LONGEST_NAME),
 ]

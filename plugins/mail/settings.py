@@ -18,6 +18,8 @@ from pydantic import (
     model_validator,
 )
 
+from host.sdk import Title
+
 from .addresses import Address, AddressText, parse_address
 
 _RATE = re.compile(r"(\d{1,9})/(second|minute|hour|day)")
@@ -133,7 +135,7 @@ class Settings(Section):
     from_address: AddressText = Field(
         default="no-reply@tenantry.local", description="Sender of the house's own mail and of who has none confirmed."
     )
-    from_name: str = Field(default="", max_length=200, description="Empty: the organisation's name.")
+    from_name: Title = Field(default="", description="Empty: the organisation's name.")
     tries: int = Field(default=3, ge=1, le=20, description="How often a message is tried before it has failed.")
     first_retry: float = Field(default=5.0, gt=0, le=3600, description="Seconds before the second try; then doubled.")
     max_attachments: ByteSize = Field(

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, StringConstraints
 
-from host.sdk import Created, Page, Permission, Query, Routes, Row
+from host.sdk import Created, Name, OneLine, Page, Permission, Query, Routes, Row
 
 from . import service
 from .models import Priority, ProjectRole, ProjectStatus, TaskStatus
@@ -31,15 +31,14 @@ PERMISSIONS = (
     Permission("projects.tasks.delete", "Delete tasks", _MEMBERS),
 )
 
-Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 Prose = Annotated[str, StringConstraints(max_length=20_000)]
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$")]
-Tag = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=50)]
+Tag = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=50), OneLine]
 Tags = Annotated[list[Tag], Field(max_length=20)]
 
 
 class NewProject(BaseModel, extra="forbid"):
-    name: Line
+    name: Name
     slug: Slug | None = None
     description: Prose = ""
 
@@ -47,7 +46,7 @@ class NewProject(BaseModel, extra="forbid"):
 class ProjectChanges(BaseModel, extra="forbid"):
     """Only fields that are sent change; the defaults below are never stored."""
 
-    name: Line = ""
+    name: Name = ""
     description: Prose = ""
     status: ProjectStatus = ProjectStatus.ACTIVE
 
@@ -57,7 +56,7 @@ class MemberRole(BaseModel, extra="forbid"):
 
 
 class NewTask(BaseModel, extra="forbid"):
-    title: Line
+    title: Name
     description: Prose = ""
     status: TaskStatus = TaskStatus.TODO
     priority: Priority = Priority.NORMAL
@@ -69,7 +68,7 @@ class NewTask(BaseModel, extra="forbid"):
 class TaskChanges(BaseModel, extra="forbid"):
     """Only fields that are sent change; the defaults below are never stored, except null where it is allowed."""
 
-    title: Line = ""
+    title: Name = ""
     description: Prose = ""
     status: TaskStatus = TaskStatus.TODO
     priority: Priority = Priority.NORMAL

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
@@ -20,6 +18,7 @@ from host.sdk import (
     actor,
     give_back,
     is_member,
+    slug_of,
     spend,
     unit_of_work,
 )
@@ -160,8 +159,7 @@ async def _untaken(slug: str) -> str:
 
 async def _free_slug(name: str) -> str:
     """A slug made from the name, numbered when it is taken; two at the same instant end in a Conflict."""
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    stem = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[: SLUG_LENGTH - 6].strip("-") or "project"
+    stem = slug_of(name, SLUG_LENGTH - 6, "project")
     taken = {row["slug"] for row in await Project.filter(slug__startswith=stem).values("slug")}
     if stem not in taken:
         return stem

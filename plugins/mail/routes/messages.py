@@ -8,9 +8,9 @@ from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, StringConstraints
 
-from host.sdk import Accepted, Page, Permission, Query, Routes, Row
+from host.sdk import Accepted, OneLine, Page, Permission, Query, Routes, Row
 
-from ..addresses import CONTROL, AddressText
+from ..addresses import AddressText
 from ..models import Status
 from ..service import messages
 from ..service.attachments import Enclosed
@@ -32,23 +32,17 @@ MAX_BODY = 16 * 1024 * 1024
 """Bytes of a message with attachments of 10 MB in base64."""
 
 
-def _one_line(text: str) -> str:
-    if CONTROL.search(text):
-        raise ValueError("This is one line, without control characters.")
-    return text
-
-
 def _plain_name(text: str) -> str:
     if re.search(r"[/\\]", text) or text in {".", ".."}:
         raise ValueError("This is a file's name, not a path.")
-    return _one_line(text)
+    return text
 
 
-Line = Annotated[str, StringConstraints(max_length=500), AfterValidator(_one_line)]
+Line = Annotated[str, StringConstraints(max_length=500), OneLine]
 Prose = Annotated[str, StringConstraints(max_length=2_000_000)]
 Locale = Annotated[str, Field(pattern=r"^([A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,3})?$")]
 TemplateName = Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9_-]{0,62})?$")]
-Filename = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_plain_name)]
+Filename = Annotated[str, StringConstraints(min_length=1, max_length=200), OneLine, AfterValidator(_plain_name)]
 ContentType = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$&^_.+-]{1,63}/[A-Za-z0-9!#$&^_.+-]{1,63}$")]
 Addresses = Annotated[list[AddressText], Field(max_length=messages.MAX_RECIPIENTS)]
 

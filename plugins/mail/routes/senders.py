@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, SecretStr, StringConstraints, model_validator
 
-from host.sdk import Accepted, Created, Page, Permission, Query, Routes, Row
+from host.sdk import Accepted, Created, Page, Permission, Query, Routes, Row, Title
 
 from ..addresses import AddressText
 from ..service import own_provider, senders
@@ -27,7 +27,6 @@ PERMISSIONS = (
     Permission("mail.provider.update", "Set, try and remove the organisation's own mail provider", _ADMINS),
 )
 
-Line = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Secret = Annotated[SecretStr, Field(min_length=1, max_length=2000)]
 Password = Annotated[SecretStr, Field(max_length=2000)]
 
@@ -45,7 +44,7 @@ class SmtpAccount(BaseModel, extra="forbid"):
 
     host: Annotated[Host, Field(min_length=1)]
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
-    username: Line = ""
+    username: Title = ""
     password: Password = SecretStr("")
     tls: Literal["none", "starttls", "tls"] = "starttls"
 

@@ -7,12 +7,12 @@ killed worker sends twice has the job's own Message-ID both times.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from uuid_utils.compat import uuid7
 
-from host.sdk import GiveUp, Postpone, TenantMissing, absolute_url, job_id, settings, tenant
+from host.sdk import GiveUp, Postpone, TenantMissing, absolute_url, cut_to_line, job_id, settings, tenant, without_links
 
 from ..addresses import parse_address
 from ..outgoing import Outgoing
@@ -24,6 +24,9 @@ from .templates import Rendered, render, render_house
 CATEGORY = "account"
 PRIORITY = -10
 """People wait for these in front of a form: before what an organisation sends."""
+
+_NAMES = frozenset({"name", "organisation"})
+"""What others wrote, perhaps to be read by somebody who never asked for it: no links, one line."""
 
 _REST = timedelta(seconds=15)  # before the next try where no provider was even asked
 
@@ -101,14 +104,15 @@ async def check() -> str | None:
 # -- how it is sent --------------------------------------------------------------------------------------
 
 
-async def _send(template: str, email: str, **variables: object) -> None:
+async def _send(template: str, email: str, **variables: Any) -> None:
     """Render and hand over; raised errors are tries of the event's job.
 
     Raises:
         GiveUp: the provider will never take it.
         Postpone: no provider could be asked.
     """
-    words, sender = await _rendered(template, variables), settings(Settings).sender
+    shown = {key: without_links(cut_to_line(value)) if key in _NAMES else value for key, value in variables.items()}
+    words, sender = await _rendered(template, shown), settings(Settings).sender
     outgoing = Outgoing(
         message_id=f"<{job_id() or uuid7()}@{sender.email.rpartition('@')[2]}>",
         sender=sender,
