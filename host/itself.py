@@ -18,6 +18,7 @@ from host.jobs.models import Job, PausedTask
 from host.limits.models import QuotaUse
 from host.measured import METRICS
 from host.provisioning import provisioning
+from host.services import services, unit_of_work
 from host.web import idempotency
 from host.web.models import IdempotencyRecord, PersonalIdempotencyRecord
 from tenants import models as tenants
@@ -48,8 +49,10 @@ async def purge() -> None:
 
 
 async def sweep() -> None:
-    """Forget what has expired: of the bound tenant, and of nobody's in particular."""
+    """Forget what has expired, of the bound tenant and of nobody's in particular, and add up old use of quotas."""
     await idempotency.forget_expired()
+    async with unit_of_work():
+        await services().quotas.compact()
     with bind(None):
         await idempotency.forget_expired()
         await expired.forget_expired()
@@ -94,7 +97,7 @@ def register_tasks() -> Sequence[Task]:
     return (
         Task("tenant_created", tenant_created, "Tell plugins of a new tenant", tries=10),
         Task("finish_switch", finish_switch, "Finish a switch that a crash left open", tries=10),
-        Task("sweep", sweep, "Forget idempotency keys, sessions and tokens that have expired", every=timedelta(days=1)),
+        Task("sweep", sweep, "Forget what has expired and add up old use of quotas", every=timedelta(days=1)),
         Task("purge", purge, "Purge a tenant whose grace period is over", timeout=3600, tries=10, backoff=60),
     )
 

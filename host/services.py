@@ -164,10 +164,13 @@ async def spend(limit: str, amount: int = 1) -> None:
     await services().quotas.spend(limit, amount, value)
 
 
-async def give_back(limit: str, amount: int = 1) -> None:
-    """Give back what was spent and not used, such as when the thing counted is deleted."""
+async def give_back(limit: str, amount: int = 1, spent_at: datetime | None = None) -> None:
+    """Give back what was spent and not used, such as when the thing counted is deleted.
+
+    spent_at: when it was spent (now, without it), so that it goes back to the window it came from.
+    """
     value, _ = await limit_value(limit)
-    await services().quotas.give_back(limit, amount, value)
+    await services().quotas.give_back(limit, amount, value, spent_at)
 
 
 async def allow(limit: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
@@ -107,15 +107,23 @@ def effective_limit(
 ) -> tuple[LimitValue, Source]:
     """The limit that counts for a tenant, and where it comes from: its override, else its plan, else the default.
 
+    What is unlimited is counted in the period that the limit has elsewhere: in the tenant's plan, by default, in the
+    first plan that gives it one.
+
     Raises:
         LimitError: the text that counts is no limit.
     """
-    if override is not None:
-        return parse_limit(override), "tenant"
     plan = plans.get(plan_id)
-    if plan is not None and limit_name in plan.limits:
-        return parse_limit(plan.limits[limit_name]), "plan"
-    return parse_limit(default), "default"
+    planned = plan.limits.get(limit_name) if plan is not None else None
+    source: Source = "tenant" if override is not None else "plan" if planned is not None else "default"
+    value = parse_limit(next(text for text in (override, planned, default) if text is not None))
+    if not value.unlimited:
+        return value, source
+    others = (
+        parse_limit(text) for text in (planned, default, *(each.limits.get(limit_name) for each in plans)) if text
+    )
+    period = next((other for other in others if other.period), value)
+    return replace(period, amount=None), source
 
 
 def _nearest(name: str, known: Collection[str]) -> str:

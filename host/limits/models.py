@@ -1,4 +1,4 @@
-"""QuotaUse: how much of a quota a tenant has used in one window."""
+"""QuotaUse: how much of a quota a tenant has used, by when that was."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ from tenants.scoping import TenantModel
 
 
 class QuotaUse(TenantModel):
-    """One counter per tenant, limit and window; a standing quota has a single window that began in 1970."""
+    """What was used from `since` until the next row begins: in one hour, in one day when it is more than a week ago.
+
+    Rows know nothing of a limit's period: the use of a window is the sum of the rows that begin in it, so a plan
+    with another period finds the same past. More than a year ago: one row, since 1970. A row may be below 0: more was
+    given back in it than spent.
+    """
 
     limit_name = fields.CharField(max_length=127)  # "<plugin>.<what>"
-    window_start = fields.DatetimeField()
+    since = fields.DatetimeField()
     used = fields.BigIntField(default=0)
 
     class Meta:
         table = "quota_uses"
-        unique_together = (("tenant_id", "limit_name", "window_start"),)
+        unique_together = (("tenant_id", "limit_name", "since"),)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from typing import Any
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
@@ -15,24 +16,27 @@ from host.limits.models import QuotaUse
 from tenants.context import current
 from tenants.limits import LimitValue, window
 
-_EVER = datetime(1970, 1, 1, tzinfo=UTC)
-# One statement, so that no two spenders see the same room. PostgreSQL makes the second wait for the first one's commit
-# and then looks at the room again; SQLite has one writer at a time.
+_LONGEST = timedelta(hours=1)  # what one row may hold; a shorter window has shorter ones
+_BY_DAY_AFTER, _IN_ONE_AFTER = timedelta(days=8), timedelta(days=400)  # when rows are added up, see `compact`
+_EVER, _NEVER = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
+# Use is kept in rows by when it happened, whatever the plan's period is then or later; a window's use is their sum.
+# Spending also writes nothing (0) into the rows before and after its own: whoever spends around the same time, even as
+# an hour ends, is waited for, and all three come back as they are after the wait. No other row rises meanwhile. So one
+# statement adds up the truth, however many spend at once.
 _SPEND = """
-INSERT INTO "quota_uses" ("id", "tenant_id", "limit_name", "window_start", "used") VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT ("tenant_id", "limit_name", "window_start") DO UPDATE SET "used" = "quota_uses"."used" + excluded."used"
-{only} RETURNING "used"
+INSERT INTO "quota_uses" ("id", "tenant_id", "limit_name", "since", "used")
+VALUES ($1, $4, $5, $6, 0), ($2, $4, $5, $7, $9), ($3, $4, $5, $8, 0)
+ON CONFLICT ("tenant_id", "limit_name", "since") DO UPDATE SET "used" = "quota_uses"."used" + excluded."used"
+RETURNING "since" >= $10 AND "since" < $11 AS "counts", "used", (
+    SELECT COALESCE(SUM("other"."used"), 0) FROM "quota_uses" AS "other" WHERE "other"."tenant_id" = $4
+    AND "other"."limit_name" = $5 AND "other"."since" >= $10 AND "other"."since" < $11
+    AND "other"."since" NOT IN ($6, $7, $8)
+) AS "others"
 """
-_GIVE_BACK = """
-UPDATE "quota_uses" SET "used" = CASE WHEN "used" > $4 THEN "used" - $4 ELSE 0 END
-WHERE "tenant_id" = $1 AND "limit_name" = $2 AND "window_start" = $3 RETURNING "used"
+_CHANGE = """
+INSERT INTO "quota_uses" ("id", "tenant_id", "limit_name", "since", "used") VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT ("tenant_id", "limit_name", "since") DO UPDATE SET "used" = "quota_uses"."used" + excluded."used"
 """
-_SET = """
-INSERT INTO "quota_uses" ("id", "tenant_id", "limit_name", "window_start", "used") VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT ("tenant_id", "limit_name", "window_start") DO UPDATE SET "used" = excluded."used" RETURNING "used"
-"""
-_LIMITED = _SPEND.format(only='WHERE "quota_uses"."used" + excluded."used" <= $6')
-_UNLIMITED = _SPEND.format(only="")
 
 
 def _utc_now() -> datetime:
@@ -60,50 +64,82 @@ class Quotas:
             raise ValueError("spend takes 0 or more; to give back, call give_back")
         if amount == 0:
             return await self.used(name, value)
-        start = self._start(value)
-        if value.amount is not None and amount > value.amount:  # a first row has no earlier use to compare with
+        if value.amount is not None and amount > value.amount:
             raise await self._exceeded(name, value)
-        row = (uuid7(), current(), name, start, amount)
-        if value.amount is None:
-            spent = await _run(_UNLIMITED, *row)
-        else:
-            spent = await _run(_LIMITED, *row, value.amount)
-        if not spent:
+        now = self._now()
+        since = _row_of(value, now)
+        around = _row_of(value, since - _LONGEST), since, _row_of(value, since + _LONGEST)
+        ids = uuid7(), uuid7(), uuid7()
+        rows = await _run(_SPEND, *ids, current(), name, *around, amount, *_bounds(value, now))
+        used = int(rows[0]["others"]) + sum(int(row["used"]) for row in rows if row["counts"])
+        if value.amount is not None and used > value.amount:
+            await _run(_CHANGE, uuid7(), current(), name, since, -amount)
             raise await self._exceeded(name, value)
-        return int(spent[0]["used"])
+        return max(0, used)
 
-    async def give_back(self, name: str, amount: int, value: LimitValue) -> int:
-        """Give back what was spent in the current window, never below 0; how much is used now."""
+    async def give_back(self, name: str, amount: int, value: LimitValue, spent_at: datetime | None = None) -> int:
+        """Give back what was spent at `spent_at` (now, when that is not known), never below 0.
+
+        It goes to the window that it was spent in, of which the answer says how much is used now: what was used in a
+        month that is over makes no room in this one.
+        """
         if amount < 0:
             raise ValueError("give_back takes 0 or more")
-        left = await _run(_GIVE_BACK, current(), name, self._start(value), amount)
-        return int(left[0]["used"]) if left else 0
+        when = min(spent_at or self._now(), self._now())
+        spent = await self.used(name, value, when)
+        given = min(amount, spent)
+        await _run(_CHANGE, uuid7(), current(), name, _row_of(value, when), -given)
+        return spent - given
 
-    async def used(self, name: str, value: LimitValue) -> int:
-        """How much is used in the current window."""
-        use = await QuotaUse.get_or_none(limit_name=name, window_start=self._start(value))
-        return use.used if use else 0
+    async def used(self, name: str, value: LimitValue, at: datetime | None = None) -> int:
+        """How much was used in the window that `at` is in; now, without it."""
+        begins, ends = _bounds(value, at or self._now())
+        rows = await QuotaUse.filter(limit_name=name, since__gte=begins, since__lt=ends).values_list("used", flat=True)
+        return max(0, sum(cast(Sequence[int], rows)))
 
     async def used_of(self, values: Mapping[str, LimitValue]) -> dict[str, int]:
         """How much is used of each quota in its current window, by name; one query."""
-        rows = await QuotaUse.filter(limit_name__in=list(values)).values_list("limit_name", "window_start", "used")
-        found = {(name, start): used for name, start, used in rows}
-        return {name: found.get((name, self._start(value)), 0) for name, value in values.items()}
+        bounds = {name: _bounds(value, self._now()) for name, value in values.items()}
+        earliest = min((begins for begins, _ in bounds.values()), default=_EVER)
+        rows = await QuotaUse.filter(limit_name__in=list(values), since__gte=earliest).values(
+            "limit_name", "since", "used"
+        )
+        found = dict.fromkeys(values, 0)
+        for row in rows:
+            begins, ends = bounds[row["limit_name"]]
+            found[row["limit_name"]] += row["used"] if begins <= row["since"] < ends else 0
+        return {name: max(0, used) for name, used in found.items()}
 
     async def reconcile(self, name: str, value: LimitValue, true_count: int) -> int:
         """Set the count of the current window to what was really counted; how far off it was."""
         before = await self.used(name, value)
-        await _run(_SET, uuid7(), current(), name, self._start(value), true_count)
+        await _run(_CHANGE, uuid7(), current(), name, _row_of(value, self._now()), true_count - before)
         return true_count - before
+
+    async def compact(self) -> int:
+        """Add up the bound tenant's old rows: by day after a week, into one after a year; how many rows went.
+
+        Call it in a transaction. No calendar window that is still open loses its beginning by it.
+        """
+        now = self._now()
+        sums: dict[tuple[str, datetime], int] = defaultdict(int)
+        gone = []
+        for row in await QuotaUse.filter(since__lt=now - _BY_DAY_AFTER, since__gt=_EVER).select_for_update():
+            day = row.since.replace(hour=0, minute=0, second=0, microsecond=0)
+            into = _EVER if row.since < now - _IN_ONE_AFTER else day
+            if into != row.since:
+                sums[row.limit_name, into] += row.used
+                gone.append(row.id)
+        for start in range(0, len(gone), 500):
+            await QuotaUse.filter(id__in=gone[start : start + 500]).delete()
+        for (name, since), used in sorted(sums.items()):
+            await _run(_CHANGE, uuid7(), current(), name, since, used)
+        return len(gone)
 
     def resets_at(self, value: LimitValue) -> datetime | None:
         """When the current window ends; None for a standing quota."""
         bounds = window(value, self._now())
         return bounds[1] if bounds else None
-
-    def _start(self, value: LimitValue) -> datetime:
-        bounds = window(value, self._now())
-        return bounds[0] if bounds else _EVER
 
     async def _exceeded(self, name: str, value: LimitValue) -> QuotaExceeded:
         tally("tenantry_quota_refusals_total", name)
@@ -118,6 +154,16 @@ class Quotas:
                 "resets_at": resets_at.isoformat().replace("+00:00", "Z") if resets_at else None,
             },
         )
+
+
+def _bounds(value: LimitValue, at: datetime) -> tuple[datetime, datetime]:
+    """The window that a time is in; all times for a standing quota."""
+    return window(value, at) or (_EVER, _NEVER)
+
+
+def _row_of(value: LimitValue, at: datetime) -> datetime:
+    """When the row begins that a use at this time belongs to: with its hour, or with its window inside of it."""
+    return max(at.astimezone(UTC).replace(minute=0, second=0, microsecond=0), _bounds(value, at)[0])
 
 
 async def _run(sql: str, *values: Any) -> list[dict[str, Any]]:

@@ -137,7 +137,7 @@ async def delete_project(project_id: UUID, *, version: int | None = None) -> Non
             raise NotFound()
         tasks = await _delete_contents(work, project_id)
         row = await PROJECTS.remove(project_id, version=version)
-        await give_back(QUOTA)
+        await give_back(QUOTA, spent_at=row["created_at"])
         work.record("projects.projects.delete", "project", str(project_id), before=row)
         work.announce(ProjectDeleted(project_id=project_id, name=row["name"], tasks=tasks))
 

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
 
 from host.data.database import Database
+from host.data.migrations import Migrations
 from host.errors import QuotaExceeded
+from host.itself import MIGRATIONS
 from host.limits.models import QuotaUse
 from host.limits.quotas import Quotas
 from tenants.context import TenantMissing, bind
@@ -37,13 +39,19 @@ async def quotas(database: Database, clock: Clock) -> AsyncIterator[Quotas]:
         yield Quotas(now=clock)
 
 
-async def accepted(quotas: Quotas, value: LimitValue, amount: int = 1, database: Database | None = None) -> bool:
+async def accepted(
+    quotas: Quotas,
+    value: LimitValue,
+    amount: int = 1,
+    database: Database | None = None,
+    name: str = "projects.projects",
+) -> bool:
     try:
         if database is None:
-            await quotas.spend("projects.projects", amount, value)
+            await quotas.spend(name, amount, value)
         else:
             async with database.transaction():
-                await quotas.spend("projects.projects", amount, value)
+                await quotas.spend(name, amount, value)
                 await asyncio.sleep(0)
     except QuotaExceeded:
         return False
@@ -115,6 +123,84 @@ async def test_spend_when_unlimited_then_counted_all_the_same(quotas: Quotas) ->
     assert not await accepted(quotas, HUNDRED), "a smaller plan begins with the truth"
 
 
+@pytest.mark.parametrize("before", ["unlimited", "500/day", "9/hour", "500/year", "500", "500/36 hours"])
+async def test_spend_when_the_plan_had_another_period_then_what_was_used_counts(
+    quotas: Quotas, clock: Clock, before: str
+) -> None:
+    await quotas.spend("mail.messages", 2, parse_limit(before))
+    clock.time -= timedelta(days=8)
+    await quotas.spend("mail.messages", 2, parse_limit(before))
+    assert await quotas.used("mail.messages", MONTHLY) == 4
+    assert await quotas.spend("mail.messages", 1, MONTHLY) == 5
+    assert not await accepted(quotas, MONTHLY, name="mail.messages")
+
+
+async def test_spend_when_the_period_becomes_shorter_then_only_what_was_used_in_it_counts(
+    quotas: Quotas, clock: Clock
+) -> None:
+    await quotas.spend("mail.messages", 3, MONTHLY)
+    clock.time -= timedelta(days=1)
+    await quotas.spend("mail.messages", 2, MONTHLY)
+    clock.time += timedelta(days=1)
+    assert await quotas.used("mail.messages", parse_limit("5/day")) == 3
+    assert await quotas.used("mail.messages", parse_limit("5/7 days")) == 5
+
+
+async def test_spend_when_the_window_is_shorter_than_an_hour_then_it_renews_within_it(
+    quotas: Quotas, clock: Clock
+) -> None:
+    value = parse_limit("5/15 minutes")
+    await quotas.spend("mail.messages", 5, value)
+    assert not await accepted(quotas, value, name="mail.messages")
+    clock.time += timedelta(minutes=1)
+    assert await quotas.spend("mail.messages", 4, value) == 4
+    assert await quotas.used("mail.messages", MONTHLY) == 4
+
+
+async def test_spend_when_the_hour_turns_among_many_then_exactly_as_many_get_it(
+    quotas: Quotas, database: Database, clock: Clock
+) -> None:
+    clock.time = datetime(2026, 1, 31, 22, 59, 59, tzinfo=UTC)
+
+    async def one(number: int) -> bool:
+        late = Quotas(now=lambda: clock.time + timedelta(seconds=number % 3))
+        return await accepted(late, parse_limit("20/month"), database=database)
+
+    assert sum(await asyncio.gather(*(one(number) for number in range(60)))) == 20
+
+
+async def test_give_back_when_the_month_has_turned_then_it_goes_where_it_was_spent(
+    quotas: Quotas, clock: Clock
+) -> None:
+    spent_at = clock.time
+    await quotas.spend("mail.messages", 5, UNLIMITED)
+    clock.time += timedelta(hours=1)
+    await quotas.spend("mail.messages", 5, MONTHLY)
+    assert await quotas.give_back("mail.messages", 3, MONTHLY, spent_at) == 2
+    assert await quotas.used("mail.messages", MONTHLY) == 5
+    assert await quotas.used("mail.messages", MONTHLY, spent_at) == 2
+    assert await quotas.give_back("mail.messages", 9, MONTHLY, spent_at) == 0, "never below 0"
+    assert await quotas.give_back("mail.messages", 1, MONTHLY) == 4
+
+
+async def test_compact_when_use_is_old_then_fewer_rows_say_the_same(
+    quotas: Quotas, database: Database, clock: Clock
+) -> None:
+    today = clock.time
+    for days, hours in ((500, 0), (450, 0), (20, 0), (20, 1), (20, 2), (1, 0), (1, 1)):
+        clock.time = today - timedelta(days=days, hours=hours)
+        await quotas.spend("mail.messages", 1, UNLIMITED)
+    clock.time = today
+    windows = [parse_limit(text) for text in ("9", "9/month", "9/week", "9/year")]
+    before = [await quotas.used("mail.messages", value) for value in windows]
+    async with database.transaction():
+        assert await quotas.compact() > 0
+    assert [await quotas.used("mail.messages", value) for value in windows] == before
+    assert await QuotaUse.filter(used__gt=0).count() == 4
+    async with database.transaction():
+        assert await quotas.compact() == 0
+
+
 async def test_spend_when_tenant_differs_then_counted_apart(quotas: Quotas) -> None:
     await quotas.spend("projects.projects", 100, HUNDRED)
     with bind(uuid4()):
@@ -158,3 +244,27 @@ async def test_amount_when_negative_then_refused(quotas: Quotas) -> None:
         await quotas.spend("projects.projects", -1, HUNDRED)
     with pytest.raises(ValueError, match="0 or more"):
         await quotas.give_back("projects.projects", -1, HUNDRED)
+
+
+async def test_use_when_counted_by_window_before_the_upgrade_then_it_still_counts(
+    new_database: Callable[..., Awaitable[Database]],
+) -> None:
+    database = await new_database(migrations=MIGRATIONS)
+    migrations = Migrations(database)
+    await migrations.downgrade("host", "0003_paused_tasks")
+    rows = ", ".join(
+        f"('{uuid4()}', '{TENANT}', '{name}', '{since}', {used})"
+        for name, since, used in (
+            ("mail.messages", "2026-01-01 00:00:00+00:00", 4),
+            ("projects.projects", "1970-01-01 00:00:00+00:00", 99),
+        )
+    )
+    async with database.owner() as client:
+        columns = '"id", "tenant_id", "limit_name", "window_start", "used"'
+        await client.execute_script(f'INSERT INTO "quota_uses" ({columns}) VALUES {rows}')
+    await migrations.migrate()
+    quotas = Quotas(now=Clock())
+    with database.bind(), bind(TENANT):
+        assert await quotas.used("mail.messages", MONTHLY) == 4
+        assert await quotas.spend("projects.projects", 1, HUNDRED) == 100
+        assert not await accepted(quotas, HUNDRED)

@@ -99,5 +99,24 @@ def test_limit_when_a_tenant_has_its_own_wins_over_plan_and_default(tmp_path):
     assert limit("gone", "seats") == ("1", "default")
 
 
+def test_limit_when_unlimited_then_counted_in_the_period_it_has_elsewhere(tmp_path):
+    plans = Plans.load(
+        written(
+            tmp_path, '[a.limits]\n"m.n" = "unlimited"\n[b.limits]\n"m.n" = "5/month"\n[c.limits]\n"m.n" = "5/day"\n'
+        )
+    )
+
+    def period(plan: str, default: str, override: str | None = None) -> str | None:
+        value, _ = effective_limit(plans, plan, "m.n", default, override)
+        assert value.unlimited
+        assert str(value) == "unlimited"
+        return value.period
+
+    assert period("a", "unlimited") == "month", "the first plan that has one"
+    assert period("a", "5/week") == "week"
+    assert period("c", "5/week", "unlimited") == "day", "the tenant's own plan"
+    assert effective_limit(plans, "a", "other", "unlimited", None)[0].period is None
+
+
 def test_plans_of_this_repository_are_readable():
     assert Plans.load(Path(__file__).parents[2] / "config" / "plans.toml").ids[0] == "free"

@@ -270,10 +270,9 @@ async def retry(message_id: UUID) -> Row:
 
 
 async def refund(charged: int, charged_at: datetime | None) -> None:
-    """Give recipients back to the quota they were spent from; a month that is over takes nothing back."""
-    now = datetime.now(UTC)
-    if charged and charged_at is not None and (charged_at.year, charged_at.month) == (now.year, now.month):
-        await give_back(QUOTA, charged)
+    """Give recipients back to the quota, in the window that they were spent in."""
+    if charged:
+        await give_back(QUOTA, charged, spent_at=charged_at)
 
 
 # -- reading ---------------------------------------------------------------------------------------------
