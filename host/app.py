@@ -11,6 +11,7 @@ from typing import cast
 
 from host import itself
 from host.cache.embedded import EmbeddedRedis
+from host.cache.invalidations import Invalidations
 from host.cache.versions import Versions
 from host.cache.wire import Wire
 from host.data.database import Database
@@ -73,6 +74,7 @@ class House:
     runner: Runner
     reconciler: Reconciler
     bell: Bell
+    invalidations: Invalidations
     redis: EmbeddedRedis | None
     tracing: Tracing | None
     incidents: Incidents | None
@@ -91,10 +93,11 @@ class House:
         url, timeout = redis.url if redis else settings.redis.url, settings.redis.timeout
         wire, bell = Wire(url, timeout=timeout, revive=redis.start if redis else None), Bell(url, timeout=timeout)
         ledger = Ledger(lease=timedelta(seconds=settings.jobs.lease), insert=insert_new)
-        ports = Ports(registry, Facts(), Versions(wire), Pauses())
+        versions = Versions(wire)
+        ports, invalidations = Ports(registry, Facts(), versions, Pauses()), Invalidations(versions)
         announcer = Announcer(registry.catalog.events, registry.catalog.listeners, ports.hears)
         tasks = TaskCatalog({**registry.catalog.tasks, **announcer.tasks()})
-        services = _services(settings, plans, registry, ports, announcer, tasks, ledger, wire, bell)
+        services = _services(settings, plans, registry, ports, announcer, tasks, ledger, wire, bell, invalidations)
         models = [each for owned in registry.catalog.models.values() for each in owned if issubclass(each, TenantModel)]
         carry, jobs, may_run = Courier(ledger, ports.facts_of), settings.jobs, ports.may_run
         runner = Runner(ledger, carry, bell, tasks, may_run, concurrency=jobs.concurrency, failed=ports.job_failed)
@@ -109,6 +112,7 @@ class House:
             runner=runner,
             reconciler=Reconciler(ledger, bell, tasks, may_run, open_tenants, every=every, keep=keep, fail=runner.fail),
             bell=bell,
+            invalidations=invalidations,
             redis=redis,
             tracing=Tracing(settings.tracing) if settings.tracing.exporter != "off" else None,
             incidents=Incidents(settings) if settings.sentry.dsn.get_secret_value() else None,
@@ -145,6 +149,8 @@ class House:
             operator = settings.operator
             if operator.email and operator.password.get_secret_value():
                 await ensure_operator(operator.email, operator.password.get_secret_value())
+            await house.invalidations.start()
+            stack.push_async_callback(house.invalidations.stop)
             await house.services.metering.start()
             stack.push_async_callback(house.services.metering.stop)
             await house.registry.start()
@@ -201,6 +207,7 @@ def _services(  # noqa: PLR0917 - the parts of one list, each named at the one p
     ledger: Ledger,
     wire: Wire,
     bell: Bell,
+    invalidations: Invalidations,
 ) -> Services:
     database = _database(settings, registry)
     secret = settings.identity.secret.get_secret_value()
@@ -210,7 +217,7 @@ def _services(  # noqa: PLR0917 - the parts of one list, each named at the one p
         jobs_for=announcer.jobs_for,
         store_jobs=ledger.store,
         push=bell.push,
-        touched=ports.touched,
+        touched=invalidations.store,
         announced=announcer.announced,
     )
     metrics = registry.catalog.metrics

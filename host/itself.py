@@ -9,6 +9,7 @@ from tortoise.models import Model
 
 from host.api import api_keys, auth, jobs, me, members, operator, operator_jobs, plan, platform, plugins, roles, tenant
 from host.api.permissions import PERMISSIONS
+from host.cache.models import CacheInvalidation
 from host.contracts import EventType, Limit, Metric, Permission, Route, Task
 from host.hookspecs import hookimpl
 from host.identity import expired
@@ -26,7 +27,7 @@ from tenants.context import bind
 
 APPS = {
     "tenants": ("tenants.models",),
-    "host": ("host.identity.models", "host.jobs.models", "host.limits.models", "host.web.models"),
+    "host": ("host.cache.models", "host.identity.models", "host.jobs.models", "host.limits.models", "host.web.models"),
 }
 """The ORM's apps of the house itself: label -> modules."""
 
@@ -72,7 +73,7 @@ def register_models() -> Sequence[type[Model]]:
         *(tenants.Tenant, tenants.Domain, tenants.User, tenants.Role, tenants.Membership, tenants.Invitation),
         *(tenants.Activation, tenants.TenantSetting),
         *(identity.Session, identity.ApiKey, identity.OneTimeToken, identity.OAuthAccount, identity.OAuthState),
-        *(Job, PausedTask, QuotaUse, IdempotencyRecord, PersonalIdempotencyRecord),
+        *(Job, PausedTask, QuotaUse, IdempotencyRecord, PersonalIdempotencyRecord, CacheInvalidation),
     )
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable
 from uuid import UUID
 
 from host.cache.versions import Versions
 from host.contracts import API_BASE, Action, Decision
-from host.errors import HouseError, NotFound, PluginQuarantined, Unavailable
+from host.errors import HouseError, NotFound, PluginQuarantined
 from host.jobs.ledger import origin_of
 from host.jobs.models import Job
 from host.jobs.pauses import Pauses
@@ -25,7 +23,6 @@ class Ports:
 
     def __init__(self, registry: Registry, facts: Facts, versions: Versions, pauses: Pauses) -> None:
         self._registry, self.facts, self._versions, self.pauses = registry, facts, versions, pauses
-        self._retries: set[asyncio.Task[None]] = set()
 
     async def facts_of(self, tenant_id: UUID) -> TenantFacts | None:
         """What is known of a tenant, as fresh as a request would have it."""
@@ -94,24 +91,6 @@ class Ports:
         if job.tenant_id is None or facts is not None:  # else nobody is left to hear it
             with standing_as(Standing(origin_of(job), facts, NOBODY, job.plugin)):
                 await record_failure(job.task, error, resource_type="job", resource_id=str(job.id))
-
-    async def touched(self, tenants: Iterable[UUID], users: Iterable[UUID]) -> None:
-        """Facts changed: give them new version tokens; where Redis is away, again until it is back."""
-        tenants, users = list(tenants), list(users)
-        try:
-            await self._versions.touched(tenants, users)
-        except Unavailable:
-            task = asyncio.create_task(self._touch_later(tenants, users))
-            self._retries.add(task)
-            task.add_done_callback(self._retries.discard)
-
-    async def _touch_later(self, tenants: list[UUID], users: list[UUID]) -> None:
-        while True:
-            await asyncio.sleep(0.2)
-            try:
-                return await self._versions.touched(tenants, users)
-            except Unavailable:
-                continue
 
 
 async def open_tenants() -> list[UUID]:

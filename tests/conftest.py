@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[1]
 BACKENDS = ["sqlite", *(["postgres"] if os.environ.get("TEST_DATABASE_URL") else [])]
 APPS: Mapping[str, Sequence[str]] = {
     "tenants": ("tenants.models",),
-    "host": ("host.identity.models", "host.jobs.models", "host.limits.models", "host.web.models"),
+    "host": ("host.cache.models", "host.identity.models", "host.jobs.models", "host.limits.models", "host.web.models"),
 }
 
 Administer = Callable[[str], Awaitable[None]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from uuid import UUID, uuid4
 
 from host.cache.wire import Wire
@@ -41,12 +41,22 @@ class Versions:
         if keys:
             await self._wire.calls([("SET", key, uuid4().bytes, "EX", _LIFETIME) for key in keys])
 
-    async def begin_epoch(self) -> bytes:
-        """Mark a Redis that holds nothing of ours yet; the mark, whoever of several processes made it.
+    async def read(self, epoch: bytes | None, tokens: Sequence[bytes | None]) -> list[bytes]:
+        """Versions of what the keys `EPOCH_KEY` and some others held, read in one trip.
+
+        An emptied Redis has lost its epoch; one that was restarted or replaced by a copy may hold old tokens, but
+        takes the connection along. Either way no version is the one of before.
 
         Raises:
             Unavailable: Redis is away.
         """
+        if epoch is None:
+            epoch = await self._begin_epoch()
+        before = b"%d:%b" % (self._wire.connections, epoch)
+        return [before + (token or b"") for token in tokens]
+
+    async def _begin_epoch(self) -> bytes:
+        """Mark a Redis that holds nothing of ours yet; the mark, whoever of several processes made it."""
         await self._wire.call("SET", EPOCH_KEY, uuid4().bytes, "NX")
         found = await self._wire.call("GET", EPOCH_KEY)
         return bytes(found or b"")
@@ -58,4 +68,4 @@ class Versions:
             Unavailable: Redis is away.
         """
         epoch, token = await self._wire.call("MGET", EPOCH_KEY, tenant_version_key(tenant_id))
-        return bytes(epoch or await self.begin_epoch()) + bytes(token or b"")
+        return (await self.read(epoch, [token]))[0]

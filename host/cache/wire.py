@@ -61,6 +61,7 @@ class Wire:
         self._wait = 0.0
         self._not_before = 0.0
         self._closed = False
+        self.connections = 0  # made so far: what Redis held before may be lost with each new one
 
     async def call(self, *command: Argument) -> Reply:
         """Send one command and return its answer: bytes, int, list or None.
@@ -129,6 +130,7 @@ class Wire:
             _log.warning("Redis at %s is away: %s", self._address, error or type(error).__name__)
             raise Unavailable(f"Redis at {self._address} is away.") from error
         self._wait = self._not_before = 0.0
+        self.connections += 1
         return self._connection
 
     async def _open_or_revive(self) -> Connection:

@@ -39,6 +39,7 @@ class UnitOfWork:
         self.events: list[Event] = []
         self.tenants: set[UUID] = set()
         self.users: set[UUID] = set()
+        self.tell: AfterCommit | None = None  # tells of `tenants` and `users`
         self.callbacks: list[AfterCommit] = []
 
     def record(
@@ -119,8 +120,8 @@ class Transactions:
     """Begins units of work on a database.
 
     tell: plugins hear of an action, inside the transaction; raising undoes it. jobs_for: an event's jobs. store_jobs:
-    writes jobs, inside the transaction. push: hands stored jobs to the queue, after it. touched: (tenants, users)
-    whose facts changed, after it. announced: what was announced, after it.
+    writes jobs, inside the transaction. push: hands stored jobs to the queue, after it. touched: notes (tenants, users)
+    whose facts changed, inside it; what it returns tells of them, after it. announced: what was announced, after it.
     """
 
     def __init__(  # noqa: PLR0917 - five ports of one kind, named at the one place that gives them
@@ -130,7 +131,7 @@ class Transactions:
         jobs_for: Callable[[Event], Sequence[JobDraft]],
         store_jobs: Callable[[Sequence[JobDraft]], Awaitable[None]],
         push: Callable[[Sequence[JobDraft]], Awaitable[None]],
-        touched: Callable[[set[UUID], set[UUID]], Awaitable[None]],
+        touched: Callable[[set[UUID], set[UUID]], Awaitable[AfterCommit]],
         announced: Callable[[Sequence[Event]], None] = lambda events: None,
     ) -> None:
         self._database = database
@@ -167,7 +168,7 @@ class Transactions:
                     _current.reset(token)
             if work.events:
                 self._announced(work.events)
-            if work.tenants or work.users or work.jobs or work.callbacks:
+            if work.tell or work.jobs or work.callbacks:
                 await asyncio.shield(self._after(work))
 
     async def tell_alone(self, action: Action) -> None:
@@ -183,11 +184,13 @@ class Transactions:
             raise TransactionManagementError("on_action must not record an action: it would be told of its own")
         if work.jobs:
             await self._store_jobs(work.jobs)
+        if work.tenants or work.users:
+            work.tell = await self._touched(work.tenants, work.users)
 
     async def _after(self, work: UnitOfWork) -> None:
         steps: list[AfterCommit] = []
-        if work.tenants or work.users:
-            steps.append(lambda: self._touched(work.tenants, work.users))
+        if work.tell is not None:
+            steps.append(work.tell)
         if work.jobs:
             steps.append(lambda: self._push(work.jobs))
         for step in (*steps, *work.callbacks):

@@ -251,12 +251,10 @@ class Checkpoint:
         return versions
 
     async def _versions(self, buckets: Sequence[Bucket], keys: Sequence[str]) -> tuple[Taken, list[bytes]]:
-        """Count in the buckets, and read what keys hold, each behind the mark that tells an emptied Redis apart."""
+        """Count in the buckets, and read the versions that keys hold."""
         taken = await self._services.rates.take(buckets, [EPOCH_KEY, *keys])
         epoch, *found = taken.versions
-        if epoch is None:
-            epoch = await Versions(self._services.wire).begin_epoch()
-        return taken, [epoch + (version or b"") for version in found]
+        return taken, await Versions(self._services.wire).read(epoch, found)
 
     # -- may they ----------------------------------------------------------------------------------------
 

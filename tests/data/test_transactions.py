@@ -14,7 +14,7 @@ import pytest
 from tortoise.exceptions import TransactionManagementError
 
 from host.contracts import Action, Actor, Event, Origin
-from host.data.transactions import Transactions
+from host.data.transactions import AfterCommit, Transactions
 from host.jobs.catalog import JobDraft
 from host.origin import acting, origin
 from tenants.context import bind, current_or_none
@@ -59,10 +59,15 @@ class House:
         if self.broken:
             raise ConnectionError("the queue is away")
 
-    async def touched(self, tenants: set[UUID], users: set[UUID]) -> None:
-        self.note("touched", (tenants, users))
-        if self.broken:
-            raise ConnectionError("the cache is away")
+    async def touched(self, tenants: set[UUID], users: set[UUID]) -> AfterCommit:
+        self.note("noted", (tenants, users))
+
+        async def tell() -> None:
+            self.note("touched", (tenants, users))
+            if self.broken:
+                raise ConnectionError("the cache is away")
+
+        return tell
 
     async def shelves(self) -> int:
         with bind(self.shop.one):
@@ -92,6 +97,7 @@ async def test_unit_of_work_when_it_ends_well_then_everything_in_order(house: Ho
     assert house.heard == [
         ("told", "shop.shelves.create", True),
         ("stored", ["shop.paint", "shop.on.built"], True),
+        ("noted", ({house.shop.one}, {user}), True),
         ("touched", ({house.shop.one}, {user}), False),
         ("pushed", ["shop.paint", "shop.on.built"], False),
         ("called", None, False),

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from host.contracts import Action, Actor, Event, Origin
 from host.data.database import Database
-from host.data.transactions import Transactions
+from host.data.transactions import AfterCommit, Transactions
 from host.instruments import Meter
 from host.limits.rates import Bucket
 from host.origin import acting
@@ -92,8 +92,11 @@ class House:
     async def _store(self, drafts: Sequence[Any]) -> None:
         self.events.extend(drafts)
 
-    async def _touch(self, tenants: set[UUID], users: set[UUID]) -> None:
-        self.touched |= tenants | users
+    async def _touch(self, tenants: set[UUID], users: set[UUID]) -> AfterCommit:
+        async def tell() -> None:
+            self.touched |= tenants | users
+
+        return tell
 
     async def _nothing(self, drafts: object) -> None:
         return None

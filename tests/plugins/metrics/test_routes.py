@@ -10,6 +10,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
+from host.cache.versions import Versions
 from host.settings import Settings
 from host.testing import Client, Neighbours, TestHouse
 from tenants.models import User
@@ -74,7 +75,7 @@ async def test_scrape_when_whoever_asks_is_known_then_only_an_operator_may(neigh
         assert (await program.get("/api/v1/metrics/summary")).status_code == 200
     with neighbours.house.inner.bound():
         await User.filter(id=neighbours.acme.user_id).update(is_operator=True)
-        await neighbours.house.inner.ports.touched([], [neighbours.acme.user_id])
+        await Versions(neighbours.house.inner.services.wire).touched([], [neighbours.acme.user_id])
     answer = await neighbours.acme.get("/api/v1/metrics")
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"

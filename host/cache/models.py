@@ -1,0 +1,19 @@
+"""CacheInvalidation: that what is known of tenants or people has changed, until every process has been told."""
+
+from __future__ import annotations
+
+from tortoise import fields
+from tortoise.models import Model
+from uuid_utils.compat import uuid7
+
+
+class CacheInvalidation(Model):
+    """Written in the transaction that changed something, deleted once Redis has heard of it."""
+
+    id = fields.UUIDField(primary_key=True, default=uuid7)
+    tenants: fields.JSONField[list[str]] = fields.JSONField(default=list)  # ids
+    users: fields.JSONField[list[str]] = fields.JSONField(default=list)  # ids
+    created_at = fields.DatetimeField(auto_now_add=True)
+
+    class Meta:
+        table = "cache_invalidations"
