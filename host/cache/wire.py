@@ -114,7 +114,7 @@ class Wire:
         if self._connecting is None or self._connecting.done():
             loop = asyncio.get_running_loop()
             if loop.time() < self._not_before:
-                raise Unavailable(f"Redis at {self._address} is away.")
+                raise Unavailable("Redis is away; try again shortly.")
             self._connecting = loop.create_task(self._connect())
         # shielded: many callers wait for this one connection, and one of them may be cancelled
         return await asyncio.shield(self._connecting)
@@ -128,7 +128,7 @@ class Wire:
             self._wait = min(_LONGEST_WAIT, self._wait * 2 or _FIRST_WAIT)
             self._not_before = asyncio.get_running_loop().time() + self._wait
             _log.warning("Redis at %s is away: %s", self._address, error or type(error).__name__)
-            raise Unavailable(f"Redis at {self._address} is away.") from error
+            raise Unavailable("Redis is away; try again shortly.") from error
         self._wait = self._not_before = 0.0
         self.connections += 1
         return self._connection

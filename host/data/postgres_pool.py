@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, cast
 
@@ -31,6 +32,7 @@ _AWAY = (
     asyncpg.TooManyConnectionsError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
+    asyncpg.InternalClientError,  # the server's last words came before this use of the connection and are half read
 )
 _CONNECT_TIMEOUT = 10.0  # seconds
 
@@ -174,12 +176,16 @@ class PostgresClient(AsyncpgDBClient):
         await asyncio.shield(self._abandon(connection))
 
     async def _abandon(self, connection: Any) -> None:
+        # A connection that breaks returns to the pool by itself: every use of it then is an InterfaceError, which must
+        # not take the place of the error that it is abandoned for.
         try:
             if not connection.is_closed():
                 await connection.execute("ROLLBACK", timeout=10)
         except Exception:  # the connection is beyond use: the pool replaces it
-            connection.terminate()
-        await self.give_back(connection)
+            with suppress(asyncpg.InterfaceError):
+                connection.terminate()
+        with suppress(asyncpg.InterfaceError):
+            await self.give_back(connection)
 
     def acquire_connection(self) -> Any:
         return _Lease(self)

@@ -15,6 +15,7 @@ from saq.worker import Worker
 from uuid_utils.compat import uuid7
 
 from host.contracts import Decision, Task
+from host.errors import Unavailable
 from host.jobs.bell import Bell
 from host.jobs.claims import PROMPT
 from host.jobs.courier import Courier
@@ -115,7 +116,10 @@ class Runner:
                 self._patient, patient = self._patient - 1, False
             with about_job(job):
                 return await self._take(job)
-        except Exception:  # the database is away: a claimed job runs again after its lease
+        except Unavailable as away:  # a claimed job runs again after its lease
+            _log.warning("background work has to wait: %s", away)
+            return 0
+        except Exception:
             _log.exception("a job could not be taken or closed")
             return 0
         finally:

@@ -26,6 +26,7 @@ _log = logging.getLogger("host.web")
 
 # PostgreSQL's classes of what is no fault of the statement: connection, resources, shutdown, deadlock, time-out.
 _AWAY_CLASSES = ("08", "40", "53", "57", "58")
+_AWAY_ERRORS = (DBConnectionError, ConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _UNIQUE = ("23505", "23P01")
 _REFERENCE = "23503"
 _UNSTORABLE_CLASS = "22"
@@ -40,7 +41,20 @@ def problem(exc: BaseException, accept: bytes | None, request_id: str) -> Reply:
 
 
 def told(exc: BaseException) -> HouseError:
-    """The error of the house that an exception is told as."""
+    """The error of the house that an exception is told as; one line in the log for what is away, and why."""
+    found = understood(exc)
+    if found is None:
+        _log.error("%s", f"{type(exc).__name__}: {exc}", exc_info=exc)
+        return HouseError()
+    if type(found) is errors.Unavailable:
+        _log.warning("%s: %s", type(exc).__name__, " ".join(str(exc).split()))
+        if found.__cause__ is not None:  # it says where our services are
+            return errors.Unavailable()
+    return found
+
+
+def understood(exc: BaseException) -> HouseError | None:
+    """What an exception means for whoever asked; None for what is our own fault."""
     if isinstance(exc, HouseError):
         return exc
     if isinstance(exc, BaseExceptionGroup):
@@ -48,13 +62,7 @@ def told(exc: BaseException) -> HouseError:
         known = [leaf for leaf in leaves if isinstance(leaf, HouseError)]
         if len(known) == len(leaves) and known:
             return known[0]
-    found = _of_framework(exc) or _of_database(exc)
-    if found is None:
-        _log.error("%s", f"{type(exc).__name__}: {exc}", exc_info=exc)
-        return HouseError()
-    if found.status >= 500:
-        _log.warning("a backing service is away: %s: %s", type(exc).__name__, exc)
-    return found
+    return _of_framework(exc) or _of_database(exc)
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
@@ -86,7 +94,7 @@ def _of_database(exc: BaseException) -> HouseError | None:
     if isinstance(exc, ValidationError):
         return _unstorable()
     for each in _causes(exc):
-        if isinstance(each, DBConnectionError | ConnectionError | asyncpg.InterfaceError):
+        if isinstance(each, _AWAY_ERRORS):
             # asyncpg's own DataError is an InterfaceError too: a value that the column's type cannot hold
             return _unstorable() if isinstance(each, ValueError) else errors.Unavailable()
         if isinstance(each, OSError) and "Connect call failed" in str(each):

@@ -17,9 +17,11 @@ from host.errors import (
     PreconditionFailed,
     QuotaExceeded,
     TenantSuspended,
+    Unavailable,
 )
 from host.origin import actor
 from host.services import record_failure
+from host.web.problems import understood
 
 _DENIED = (PermissionDenied, TenantSuspended, PlanRequired, PluginDisabled)
 _FAILED = (NotFound, Conflict, PreconditionFailed, QuotaExceeded)
@@ -46,8 +48,11 @@ async def tell_refusal(route: Route, plugin: str, error: Exception, path: Mappin
             resource_type=name.removesuffix("_id"),
             resource_id=str(value),
         )
-    except Exception:  # the refusal itself must reach whoever asked
-        _log.exception("a refusal could not be recorded")
+    except Exception as failure:  # the refusal itself must reach whoever asked
+        if not isinstance(understood(failure), Unavailable):
+            _log.exception("a refusal could not be recorded")
+        elif not isinstance(understood(error), Unavailable):  # else its answer's line says what is away
+            _log.warning("a refusal could not be recorded: %s", failure)
 
 
 def _outcome(route: Route, error: Exception) -> Literal["denied", "failed"] | None:

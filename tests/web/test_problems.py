@@ -33,6 +33,8 @@ from tenants.models import Membership, Role, Tenant, User
         (TimeoutError(), 503, "UNAVAILABLE"),
         (ConnectionRefusedError(), 503, "UNAVAILABLE"),
         (DBConnectionError("away"), 503, "UNAVAILABLE"),
+        (asyncpg.InternalClientError("cannot switch to state 15"), 503, "UNAVAILABLE"),
+        (asyncpg.InterfaceError("connection has been released back to the pool"), 503, "UNAVAILABLE"),
         (ExceptionGroup("two", [errors.NotFound(), ExceptionGroup("in", [errors.NotFound()])]), 404, "NOT_FOUND"),
     ],
 )
@@ -140,6 +142,59 @@ async def test_database_when_it_cuts_the_connection_then_unavailable(database: A
     await admin.execute(cut, row["name"])
     await admin.close()
     assert told(await asyncio.wait_for(waiting, 5)).status == 503
+
+
+async def test_service_when_away_then_one_line_says_where_and_the_answer_does_not(
+    web: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    error = await failure(_away())
+    with caplog.at_level(logging.WARNING, "host.web"):
+        reply = problem(error, None, "r-1")
+    assert (reply.status, web.header(reply, b"retry-after")) == (503, b"1")
+    assert b"10.0.0.5" not in bytes(reply.body)
+    (record,) = caplog.records
+    assert (record.levelname, record.exc_info) == ("WARNING", None)
+    assert "10.0.0.5" in record.getMessage()
+
+
+async def _away() -> None:
+    try:
+        raise ConnectionRefusedError
+    except OSError as error:
+        raise errors.Unavailable("The database is away: connecting to 10.0.0.5 failed") from error
+
+
+async def test_database_when_its_connections_are_cut_under_load_then_nothing_but_unavailable(
+    database: Any, backend: str
+) -> None:
+    if backend != "postgres":
+        pytest.skip("SQLite has no connections to cut")
+    (row,) = await database.fetch("SELECT current_database() AS name")
+    tenant = await Tenant.create(slug="acme", name="Acme", plan="free")
+    cutting, refused = True, []
+
+    async def work(number: int) -> None:
+        while cutting:
+            try:
+                if number % 2:
+                    await Tenant.filter(id=tenant.id).values()
+                    continue
+                with bind(tenant.id):
+                    async with database.transaction():
+                        await Role.create(name=str(uuid4()))
+            except Exception as error:
+                refused.append(told(error).status)
+                await asyncio.sleep(0)
+
+    working = [asyncio.create_task(work(number)) for number in range(16)]
+    admin = await asyncpg.connect(os.environ["TEST_DATABASE_URL"])
+    for _ in range(15):
+        await asyncio.sleep(0.1)
+        await admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", row["name"])
+    cutting = False
+    await admin.close()
+    await asyncio.gather(*working)
+    assert set(refused) == {503}
 
 
 async def test_database_when_nobody_listens_then_unavailable() -> None:
