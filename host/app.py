@@ -182,7 +182,7 @@ class House:
         settings, routes = self.settings, self.registry.catalog.routes
         secret = settings.identity.secret.get_secret_value()
         with self.bound():
-            checkpoint = Checkpoint(self.services, self.registry, access_tokens(), self.provisioning.role_permissions)
+            checkpoint = Checkpoint(self.services, self.registry, access_tokens())
         app = build_quart(
             routes,
             Handling(checkpoint, routes, settings.server.request_timeout, derived(secret, "idempotency")),
@@ -238,6 +238,7 @@ def _services(  # noqa: PLR0917 - the parts of one list, each named at the one p
         facts=ports.facts,
         directory=Directory(),
         limits=registry.catalog.limits,
+        role_permissions=registry.catalog.role_permissions,
         plugin_settings=registry.settings,
         tenant_settings=registry.catalog.tenant_settings,
         passes=Passes(secret),

@@ -119,6 +119,10 @@ class Limit:
 
     kind: `rate` ("5/minute"; Redis), `quota` ("500/month" renewing, "20" standing; database) or `value`
     ("50 MB", "365"; only read). `unit` is what is counted, for people: "projects", "bytes".
+
+    count: how many there are now in the bound tenant, for a standing quota of things that are rows: `spend` counts them
+    itself, one spender of a tenant at a time, so that the number cannot drift; call it before the row is written, in
+    the same unit of work. There is nothing to give back.
     """
 
     name: str
@@ -126,6 +130,7 @@ class Limit:
     summary: str
     unit: str = ""
     default: str = "unlimited"
+    count: Callable[[], Awaitable[int]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

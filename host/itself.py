@@ -14,11 +14,16 @@ from host.contracts import EventType, Limit, Metric, Permission, Route, Task
 from host.hookspecs import hookimpl
 from host.identity import expired
 from host.identity import models as identity
+from host.identity.api_keys import LIMIT as API_KEYS
+from host.identity.api_keys import count_keys
 from host.identity.events import EVENTS
 from host.jobs.models import Job, PausedTask
 from host.limits.models import QuotaUse
 from host.measured import METRICS
-from host.provisioning import provisioning
+from host.membership import invitations
+from host.membership import members as members_rules
+from host.membership.events import EVENTS as MEMBER_EVENTS
+from host.provisioning import PER_PERSON, provisioning
 from host.services import services, unit_of_work
 from host.web import idempotency
 from host.web.models import IdempotencyRecord, PersonalIdempotencyRecord
@@ -87,8 +92,13 @@ def register_permissions() -> Sequence[Permission]:
 def register_limits() -> Sequence[Limit]:
     """What a plan limits of an organisation itself."""
     return (
-        Limit("tenant.members", "quota", "People in the organisation", "members"),
-        Limit("tenant.api_keys", "quota", "API keys of the organisation", "keys"),
+        Limit(
+            members_rules.LIMIT, "quota", "Members and open invitations", "members", count=members_rules.places_taken
+        ),
+        Limit(API_KEYS, "quota", "API keys that work", "keys", count=count_keys),
+        Limit(invitations.RATE, "rate", "Invitations that may be mailed", "invitations", "200/day"),
+        Limit(invitations.RATE_PER_ADDRESS, "rate", "Invitations mailed to one address", "invitations", "3/day"),
+        Limit(PER_PERSON, "value", "Organisations with this plan that one person may own", "organisations", "10"),
     )
 
 
@@ -106,7 +116,7 @@ def register_tasks() -> Sequence[Task]:
 @hookimpl
 def register_events() -> Sequence[EventType]:
     """What happens to people and invitations."""
-    return EVENTS
+    return (*EVENTS, *MEMBER_EVENTS)
 
 
 @hookimpl

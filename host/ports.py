@@ -15,6 +15,7 @@ from host.registry.registry import Registry
 from host.services import record_failure
 from tenants.context import bind
 from tenants.facts import Facts, TenantFacts
+from tenants.lifecycle import closed
 from tenants.models import Tenant, TenantStatus
 
 
@@ -41,8 +42,8 @@ class Ports:
         facts = await self.facts_of(tenant_id)
         if facts is None:
             return Decision(True, "the tenant is gone; the runner closes the job")
-        if facts.status != TenantStatus.ACTIVE:
-            return Decision(False, f"the organisation is {facts.status.value}")
+        if state := closed(facts.status):
+            return Decision(False, f"the organisation is {state}")
         return self._registry.gate.decide(facts, plugin)
 
     async def enter(self, tenant_id: UUID, plugin: str, any_state: bool) -> TenantFacts | None:

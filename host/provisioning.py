@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from host.cache.window import forget_tenant
 from host.errors import ConfigurationError, Conflict, NotFound, ValidationFailed
+from host.membership.events import MemberJoined
 from host.origin import in_tenant
 from host.registry.registry import Registry
 from host.registry.strangers import limit_complaint
-from host.services import services, spend, tenant_facts, unit_of_work
+from host.services import services, tenant_facts, unit_of_work
 from host.switching import Switching, tell
 from tenants import lifecycle
-from tenants.context import bind, current
+from tenants.context import across, bind, current
 from tenants.facts import TenantFacts
 from tenants.lifecycle import RoleSeed
-from tenants.models import Tenant, TenantSetting, TenantStatus, User
+from tenants.models import Membership, Tenant, TenantSetting, TenantStatus, User
+from tenants.plans import effective_limit
 from tenants.scoping import TenantModel
 
-_ROLE_KEYS = frozenset({"title", "all_permission", "permissions"})
+PER_PERSON = "tenant.per_person"
+"""The limit of a plan that says how many organisations with it one person may own."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +45,19 @@ class Provisioning:
         """Turns plugins on and off for the bound tenant."""
         return Switching(self.registry)
 
-    @cached_property
-    def role_permissions(self) -> Mapping[str, frozenset[str]]:
-        """What the loaded plugins give to each built-in role."""
-        declared = self.registry.catalog.permissions.values()
-        names = {role for permission in declared for role in permission.roles}
-        return {name: frozenset(each.name for each in declared if name in each.roles) for name in names}
-
     # -- moving in and out -------------------------------------------------------------------------------
+
+    async def create_own(self, name: str, person: User, *, slug: str | None = None) -> Tenant:
+        """Make a tenant that a person owns and asked for, as many as the plan lets one person have.
+
+        Raises:
+            QuotaExceeded: they own as many already, those within their grace period among them.
+            ValidationFailed, Conflict: as `create`.
+        """
+        async with unit_of_work():
+            if not person.is_operator:
+                await self._refuse_one_more(person, services().settings.house.default_plan)
+            return await self.create(name, slug=slug, owner=person)
 
     async def create(self, name: str, *, slug: str | None = None, plan: str = "", owner: User | None = None) -> Tenant:
         """Make a tenant with its roles and its owner; plugins hear `on_tenant_created` from a durable job.
@@ -75,7 +82,8 @@ class Provisioning:
             with bind(tenant.id):
                 work.record("tenant.tenant.create", "tenant", tenant.id, after={"slug": tenant.slug, "plan": chosen})
                 if owner is not None:
-                    await spend("tenant.members")
+                    role = next(role.name for role in self.roles if role.all_permission)
+                    work.announce(MemberJoined(user_id=owner.id, role=role))
                 await work.enqueue("host.tenant_created", key=f"created:{tenant.id}")
             work.touch(tenant=tenant.id, user=owner.id if owner else None)
         return tenant
@@ -181,6 +189,14 @@ class Provisioning:
     async def _unpark(self, tenant_id: UUID) -> None:
         for plugin in self.registry.ids:
             await services().ledger.unpark(plugin, tenant_id)
+
+    async def _refuse_one_more(self, person: User, plan: str) -> None:
+        await User.select_for_update(no_key=True).get(id=person.id)  # one at a time, so that the number holds
+        with across("a person's own memberships"):
+            own = await Membership.filter(user_id=person.id, role__all_permission=True)
+        owned = await Tenant.filter(id__in=[each.tenant_id for each in own], plan=plan).count()
+        value, _ = effective_limit(services().plans, plan, PER_PERSON, services().limits[PER_PERSON].default, None)
+        services().quotas.refuse_beyond(PER_PERSON, value, owned, 1)
 
     def _check_plan(self, plan: str) -> None:
         known = services().plans.ids

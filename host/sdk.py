@@ -53,6 +53,8 @@ from host.input_types import Name, OneLine, Title
 from host.instruments import count, observe
 from host.jobs.courier import job_id, report_progress
 from host.jobs.outcomes import GiveUp, Postpone
+from host.membership.events import MemberJoined, MemberLeft, MemberRoleChanged
+from host.membership.members import owner_ids
 from host.origin import actor
 from host.redaction import HIDDEN, is_secret, redacted_text
 from host.services import (
@@ -85,6 +87,7 @@ from host.tracing import trace_headers
 from host.web.binding import RequestFacts
 from host.web.routes import Routes
 from tenants.context import TenantMissing, WrongTenant, in_house
+from tenants.locking import lock_tenant
 from tenants.scoping import TenantModel
 from tenants.text import address_key, cut_to_line, fold, one_line, slug_of, sort_key, without_links
 
@@ -109,6 +112,9 @@ __all__ = [
     "HouseError",
     "Limit",
     "Measured",
+    "MemberJoined",
+    "MemberLeft",
+    "MemberRoleChanged",
     "Metric",
     "Name",
     "NotFound",
@@ -163,11 +169,13 @@ __all__ = [
     "job_id",
     "kept",
     "limit_value",
+    "lock_tenant",
     "make_pass",
     "measured",
     "member_by_email",
     "observe",
     "one_line",
+    "owner_ids",
     "redacted_text",
     "report_progress",
     "seal",

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 from uuid import UUID
@@ -18,7 +19,7 @@ from host.cache.wire import Wire
 from host.contracts import API_BASE, Action, Limit, Measured, TakenUse, Task, TenantInfo
 from host.data.database import Database
 from host.data.transactions import Transactions, UnitOfWork
-from host.errors import NotFound, PermissionDenied, RateLimited
+from host.errors import NotFound, PermissionDenied, RateLimited, TenantSuspended
 from host.instruments import measuring, tally
 from host.jobs.ledger import Ledger
 from host.jobs.pauses import Pauses
@@ -30,8 +31,9 @@ from host.metering.metering import Metering
 from host.origin import NOBODY, actor, in_tenant, origin, plugin, standing, standing_as
 from host.settings import Settings
 from host.storage.window import Storage, StorageWindow
-from tenants import context
+from tenants import context, lifecycle
 from tenants.facts import Facts, TenantFacts
+from tenants.locking import lock_tenant
 from tenants.models import Membership, Tenant
 from tenants.plans import LimitValue, Plans, effective_limit
 from tenants.resolver import Directory
@@ -60,6 +62,7 @@ class Services:
     facts: Facts
     directory: Directory
     limits: Mapping[str, Limit]
+    role_permissions: Mapping[str, frozenset[str]]  # built-in role -> what the loaded plugins give it
     plugin_settings: Mapping[str, BaseModel]
     tenant_settings: Mapping[str, type[BaseModel]]
     passes: Passes
@@ -114,6 +117,18 @@ async def tenant() -> TenantInfo:
     return TenantInfo(id=facts.id, slug=facts.slug, name=facts.name, plan=facts.plan)
 
 
+def refuse_closed(tenant: Tenant | TenantFacts) -> None:
+    """Let nobody into a tenant that is not open: asked by every way into one.
+
+    Raises:
+        TenantSuspended: it is suspended or being deleted.
+    """
+    if state := lifecycle.closed(tenant.status):
+        raise TenantSuspended(
+            f"This organisation is {state}.", details={"status": str(tenant.status), "reason": tenant.status_reason}
+        )
+
+
 def unit_of_work() -> AbstractAsyncContextManager[UnitOfWork]:
     """One transaction around one action; a nested one joins the outer.
 
@@ -161,20 +176,34 @@ async def spend(limit: str, amount: int = 1) -> None:
         QuotaExceeded: the plan does not allow that much more.
     """
     value, _ = await limit_value(limit)
-    await services().quotas.spend(limit, amount, value)
+    count = services().limits[limit].count
+    if count is None:
+        await services().quotas.spend(limit, amount, value)
+    elif value.amount is not None:
+        await lock_tenant()
+        services().quotas.refuse_beyond(limit, value, await count(), amount)
 
 
 async def give_back(limit: str, amount: int = 1, spent_at: datetime | None = None) -> None:
-    """Give back what was spent and not used, such as when the thing counted is deleted.
+    """Give back what was spent and not used, such as when the thing counted is deleted; not where rows are counted.
 
     spent_at: when it was spent (now, without it), so that it goes back to the window it came from.
     """
-    value, _ = await limit_value(limit)
-    await services().quotas.give_back(limit, amount, value, spent_at)
+    if services().limits[limit].count is None:
+        value, _ = await limit_value(limit)
+        await services().quotas.give_back(limit, amount, value, spent_at)
 
 
-async def allow(limit: str) -> None:
-    """Count one use against a rate of the bound tenant.
+async def limit_used(limit: str, value: LimitValue) -> int | None:
+    """How much of a quota the bound tenant uses now; None for a limit that is no quota."""
+    declared = services().limits[limit]
+    if declared.count is not None:
+        return await declared.count()
+    return await services().quotas.used(limit, value) if declared.kind == "quota" else None
+
+
+async def allow(limit: str, key: str = "") -> None:
+    """Count one use against a rate of the bound tenant; key: whose, where each one has a rate of its own.
 
     Raises:
         RateLimited: the plan's rate is used up; Retry-After says for how long.
@@ -182,7 +211,8 @@ async def allow(limit: str) -> None:
     value, _ = await limit_value(limit)
     if value.amount is None or value.seconds is None:
         return
-    bucket = Bucket(f"limit:{context.current()}:{limit}", value.amount, value.seconds)
+    whose = f":{sha256(key.encode()).hexdigest()}" if key else ""
+    bucket = Bucket(f"limit:{context.current()}:{limit}{whose}", value.amount, value.seconds)
     taken = await services().rates.take([bucket], [])
     if not taken.allowed:
         tally("tenantry_rate_refusals_total", limit)

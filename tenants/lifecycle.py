@@ -135,6 +135,13 @@ def slugs_for(name: str, reserved: Collection[str], tenant_id: UUID) -> list[str
     return [slug for slug in numbered if slug not in reserved] + [f"{stem[:30].strip('-')}-{tenant_id.hex}"]
 
 
+def closed(status: TenantStatus) -> str:
+    """Why nobody may come in: "suspended", "being deleted"; "" for an active tenant."""
+    if status == TenantStatus.ACTIVE:
+        return ""
+    return "suspended" if status == TenantStatus.SUSPENDED else "being deleted"
+
+
 # -- changing status ----------------------------------------------------------------------------------------
 
 

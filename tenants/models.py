@@ -105,18 +105,21 @@ class Membership(TenantModel):
 
 
 class Invitation(TenantModel):
-    """An open offer to join a tenant with a role; the token is stored hashed and carries the tenant's id."""
+    """An open offer to join a tenant with a role, one per address; the token is stored hashed, with the tenant's id.
+
+    Whoever accepts takes the row away with it.
+    """
 
     email = fields.CharField(max_length=254)
     role: fields.ForeignKeyRelation[Role] = fields.ForeignKeyField("tenants.Role", related_name=False)
     token_hash = fields.CharField(max_length=64, unique=True)
     invited_by = fields.UUIDField(null=True)
     expires_at = fields.DatetimeField()
-    accepted_at = fields.DatetimeField(null=True)
     created_at = fields.DatetimeField(auto_now_add=True)
 
     class Meta:
         table = "invitations"
+        unique_together = (("tenant_id", "email"),)
 
 
 class ActivationState(StrEnum):

@@ -8,7 +8,8 @@ built by a `ScopedManager` are refused: Tortoise offers no hook for that, so `Aw
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
+from functools import wraps
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
@@ -37,6 +38,10 @@ from tenants.scoped_tables import TENANT, Link, ScopedMeta, is_scoped
 from tenants.wall import Wall, check_links, check_rows, refuse_moving, refuse_sql, refuse_sql_within, same_scope
 
 MODEL = TypeVar("MODEL", bound=Model)
+
+
+class LockLost(TypeError):
+    """Rows were locked, and then asked for in a way that reads them without the lock."""
 
 
 class ScopedUpdateQuery(UpdateQuery):
@@ -254,3 +259,44 @@ def _guard_queries() -> None:
 
 
 _guard_queries()
+
+
+# -- locks: a query made from a locked one must not lose the lock in silence ---------------------------------
+
+_LOSING = ("values", "values_list", "count", "exists", "contains", "union")
+
+
+def _guard_locks() -> None:
+    """Refuse, on every model, what Tortoise turns into a query of its own that no longer says FOR UPDATE.
+
+    The same on SQLite, which has one writer at a time and no row locks: what is wrong shows where it is written.
+    """
+    lock = QuerySet.select_for_update
+
+    @wraps(lock)
+    def select_for_update(self: QuerySet[Any], *args: Any, **options: Any) -> QuerySet[Any]:
+        locked = lock(self, *args, **options)
+        if locked is self:
+            locked = self._clone()
+            locked._select_for_update_of = {"*"}  # not looked at without row locks: only the mark of `_refusing`
+        return locked
+
+    QuerySet.select_for_update = select_for_update  # type: ignore[method-assign]
+    for name in _LOSING:
+        setattr(QuerySet, name, _refusing(name, getattr(QuerySet, name)))
+
+
+def _refusing(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    def refusing(self: QuerySet[Any], *args: Any, **options: Any) -> Any:
+        if self._select_for_update or self._select_for_update_of:
+            raise LockLost(
+                f"{self.model.__name__}: {name}() after select_for_update() reads without the lock; await the rows "
+                "themselves, or lock the tenant with lock_tenant() first and read as you like"
+            )
+        return method(self, *args, **options)
+
+    return refusing
+
+
+_guard_locks()

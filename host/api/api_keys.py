@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from host.api.roles import refuse_beyond_own, refuse_unknown
-from host.contracts import Actor, Created, Page, Query
+from host.contracts import Actor, Created, Page, Query, Row
 from host.identity.api_keys import KEYS, make_key, revoke_key
 from host.input_types import Name
 from host.web.routes import Routes
@@ -34,8 +35,9 @@ class NewKey(BaseModel):
     returns=KEYS,
 )
 async def list_keys(query: Query) -> Page:
-    """The organisation's keys that were not ended; never their secrets."""
-    return await KEYS.page(query, revoked_at=None)
+    """The organisation's keys that were not ended, `expired` ones too; never their secrets."""
+    page = await KEYS.page(query, revoked_at=None)
+    return Page([_shape(row) for row in page.items], page.limit, page.next_cursor)
 
 
 @routes.post(
@@ -53,7 +55,7 @@ async def create_key(body: NewKey, actor: Actor) -> Created:
     row, text = await make_key(
         name=body.name, permissions=body.permissions, expires_at=body.expires_at, made_by=actor.user_id
     )
-    return Created(row | {"key": text}, f"/tenant/api-keys/{row['id']}")
+    return Created(_shape(row) | {"key": text}, f"/tenant/api-keys/{row['id']}")
 
 
 @routes.delete(
@@ -65,3 +67,7 @@ async def create_key(body: NewKey, actor: Actor) -> Created:
 async def delete_key(key_id: UUID) -> None:
     """End a key: it stops working at once."""
     await revoke_key(key_id)
+
+
+def _shape(key: Row) -> Row:
+    return key | {"expired": key["expires_at"] is not None and key["expires_at"] <= datetime.now(UTC)}

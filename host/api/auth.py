@@ -129,7 +129,7 @@ async def register(body: Registration) -> Answer:
     """
 
     async def make_tenant(name: str, owner: User) -> Tenant:
-        return await provisioning().create(name, owner=owner)
+        return await provisioning().create_own(name, owner)
 
     signed_in = await accounts.register(
         email=body.email,

@@ -10,14 +10,14 @@ from pydantic import BaseModel, ConfigDict, EmailStr, Field, StringConstraints
 from host.api.tenant import shape
 from host.contracts import Created, Page, Row
 from host.data import cursors
-from host.errors import NotFound, ValidationFailed
-from host.identity.addresses import normalise
+from host.errors import NotFound
 from host.input_types import Name
+from host.membership.members import appoint_owner, proven_person
 from host.origin import in_tenant
 from host.provisioning import provisioning
 from host.services import limit_value, services
 from host.web.routes import Routes
-from tenants.models import Tenant, TenantStatus, User
+from tenants.models import Tenant, TenantStatus
 
 routes = Routes()
 Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
@@ -58,6 +58,13 @@ class PlanChange(BaseModel):
     plan: str
 
 
+class NewOwner(BaseModel):
+    """Who is to own the organisation: the verified address of an account."""
+
+    model_config = ConfigDict(extra="forbid")
+    email: EmailStr
+
+
 class LimitChange(BaseModel):
     """A value as config/plans.toml writes it: "20", "500/month", "5 GB", "unlimited"."""
 
@@ -88,11 +95,7 @@ async def list_tenants(query: TenantQuery) -> Page:
 @routes.post("/operator/tenants", name="operator.tenants.create", summary="Make one", operator=True, needs_tenant=False)
 async def create_tenant(body: NewTenant) -> Created:
     """Make an organisation, with or without an owner."""
-    owner = None
-    if body.owner_email is not None:
-        owner = await User.get_or_none(email=normalise(body.owner_email))
-        if owner is None:
-            raise ValidationFailed(details={"owner_email": "nobody has an account with this address"})
+    owner = await proven_person(body.owner_email, "owner_email") if body.owner_email is not None else None
     tenant = await provisioning().create(body.name, slug=body.slug, plan=body.plan or "", owner=owner)
     return Created(shape(tenant), f"/operator/tenants/{tenant.slug}")
 
@@ -144,6 +147,16 @@ async def resume_tenant(slug: str) -> Row:
 async def purge_tenant(slug: str) -> None:
     """Remove everything of a deleted organisation now, before its grace period is over."""
     await provisioning().purge(await _id(slug))
+
+
+@routes.put(
+    "/operator/tenants/<slug>/owner", name="operator.tenants.owner", summary="Appoint an owner", operator=True,
+    needs_tenant=False,
+)  # fmt: skip
+async def appoint(slug: str, body: NewOwner) -> Row:
+    """Make somebody with a verified address owner, beside those there are; also where nobody is."""
+    member = await appoint_owner(await _id(slug), body.email)
+    return {"user_id": member.user.id, "email": member.user.email, "name": member.user.name, "role": member.role.name}
 
 
 @routes.put(

@@ -10,7 +10,7 @@ from host.contracts import Decision, Row
 from host.errors import NotFound, ValidationFailed
 from host.origin import grants
 from host.provisioning import provisioning
-from host.services import limit_value, services, tenant_facts
+from host.services import limit_used, limit_value, services, tenant_facts
 from host.web.routes import Routes
 from tenants.access import explain
 from tenants.plans import window
@@ -120,6 +120,6 @@ async def _limit_row(name: str) -> Row:
         "limit": value.amount,
         "value": str(value),
         "source": source,
-        "used": await services().quotas.used(name, value) if quota else None,
+        "used": await limit_used(name, value),
         "resets_at": period[1] if period else None,
     }

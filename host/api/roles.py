@@ -13,12 +13,13 @@ from host.contracts import Created, Page, Query, Row
 from host.data.records import Records
 from host.errors import Conflict, PermissionDenied, ValidationFailed
 from host.input_types import Title
+from host.membership.members import changing_members, permissions_of, withdraw
 from host.origin import grants
 from host.provisioning import provisioning
 from host.services import tenant_facts, unit_of_work
 from host.web.routes import Routes
 from tenants.context import current
-from tenants.models import Invitation, Membership, Role
+from tenants.models import Membership, Role
 
 routes = Routes()
 ROLES = Records(Role, filters=("name", "built_in"), sorts=("name", "created_at"), default_sort="created_at")
@@ -61,8 +62,7 @@ def refuse_beyond_own(permissions: Iterable[str], all_permission: bool) -> None:
 def effective(row: Row) -> Row:
     """A role as the API shows it: built-in ones with what the loaded plugins give them."""
     if row["built_in"]:
-        given = provisioning().role_permissions.get(row["name"], frozenset())
-        return row | {"permissions": sorted({*row["permissions"], *given})}
+        return row | {"permissions": sorted(permissions_of(row["name"], row["permissions"], built_in=True))}
     return row
 
 
@@ -108,9 +108,12 @@ async def create_role(body: NewRole) -> Created:
     returns=ROLES,
 )
 async def update_role(role_id: UUID, body: RoleChanges, if_match: int | None) -> Row:
-    """Change a role of the organisation's own; who holds it has the new permissions within a second."""
+    """Change a role of the organisation's own; who holds it has the new permissions within a second.
+
+    The last role that its owners hold keeps `all_permission`.
+    """
     changes = body.model_dump(exclude_none=True)
-    async with unit_of_work() as work:
+    async with changing_members() as work:
         role = effective(await ROLES.get(role_id))
         _refuse_built_in(role)
         refuse_beyond_own(role["permissions"], role["all_permission"])
@@ -126,14 +129,14 @@ async def update_role(role_id: UUID, body: RoleChanges, if_match: int | None) ->
     "/tenant/roles/<uuid:role_id>", name="roles.delete", summary="Delete a role", permission="tenant.roles.delete"
 )
 async def delete_role(role_id: UUID, if_match: int | None) -> None:
-    """Delete a role that nobody holds."""
-    async with unit_of_work() as work:
+    """Delete a role that nobody holds; open invitations with it are withdrawn."""
+    async with changing_members() as work:
         role = await ROLES.get(role_id)
         _refuse_built_in(role)
         refuse_beyond_own(role["permissions"], role["all_permission"])
         if await Membership.filter(role_id=role_id).exists():
             raise Conflict("Members hold this role; give them another one first.")
-        await Invitation.filter(role_id=role_id).delete()
+        await withdraw(role_id=role_id)
         await ROLES.remove(role_id, version=if_match)
         work.record("tenant.roles.delete", "role", role_id, before={"name": role["name"]})
 

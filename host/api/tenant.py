@@ -5,13 +5,15 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 
 from host.contracts import Actor, Answer, Created, Row
-from host.errors import PermissionDenied, PreconditionFailed, Unauthenticated, ValidationFailed
+from host.errors import PermissionDenied, PreconditionFailed, RateLimited, Unauthenticated, ValidationFailed
 from host.input_types import Name
+from host.limits.rates import Bucket
 from host.provisioning import provisioning
-from host.services import unit_of_work
+from host.services import services, unit_of_work
 from host.web.routes import Routes
 from tenants.context import across, current
 from tenants.models import Membership, Tenant, User
+from tenants.plans import parse_limit
 
 routes = Routes()
 
@@ -70,9 +72,24 @@ async def list_tenants(actor: Actor) -> list[Row]:
 
 @routes.post("/tenants", name="tenants.create", summary="Make an organisation", signed_in=True, needs_tenant=False)
 async def create_tenant(body: NewTenant, actor: Actor) -> Created:
-    """Make an organisation; whoever makes it becomes its owner."""
-    tenant = await provisioning().create(body.name, slug=body.slug, owner=await owned_by(actor))
+    """Make an organisation; whoever makes it becomes its owner. A plan says how many of its kind one may own."""
+    person = await owned_by(actor)
+    await _allow_another(person)
+    tenant = await provisioning().create_own(body.name, person, slug=body.slug)
     return Created(shape(tenant), "/tenant")
+
+
+async def _allow_another(person: User) -> None:
+    """Count one against the rate of organisations that one person may make; operators make as many as they like."""
+    value = parse_limit(services().settings.rates.organisations)
+    if person.is_operator or value.amount is None or value.seconds is None:
+        return
+    taken = await services().rates.take([Bucket(f"organisations:{person.id}", value.amount, value.seconds)])
+    if not taken.allowed:
+        raise RateLimited(
+            f"One person may make {value} organisations here.",
+            headers={"Retry-After": str(max(1, taken.reset_seconds))},
+        )
 
 
 @routes.get("/tenant", name="tenant.read", summary="The current organisation", signed_in=True)

@@ -11,7 +11,7 @@ from host.cli.command import asynchronous, dry_run_option, yes_option
 from host.cli.opening import opened, tenant
 from host.cli.terminal import Complaint, Terminal
 from host.origin import in_tenant
-from host.services import limit_value, unit_of_work
+from host.services import limit_used, limit_value, unit_of_work
 from tenants.facts import TenantFacts
 
 COLUMNS = ("limit", "kind", "value", "from", "used", "resets_at")
@@ -65,6 +65,8 @@ async def reconcile(terminal: Terminal, slug: str, limit: str, count: int, yes: 
     """Put a quota's counter right: COUNT is how much is truly in use."""
     async with opened() as house:
         _declared(house, limit, "quota")
+        if house.services.limits[limit].count is not None:
+            raise Complaint(f"{limit} counts what there is, so its number is always right", "there is nothing to do")
         with in_tenant(await _facts(house, slug)):
             before = await _row(house, limit)
             sentence = f"{limit} of {slug}: {before['used']} counted, {count} true"
@@ -118,7 +120,7 @@ async def _row(house: House, name: str) -> dict[str, Any]:
         "unit": declared.unit,
         "value": str(value),
         "from": source,
-        "used": await house.services.quotas.used(name, value) if quota else None,
+        "used": await limit_used(name, value),
         "resets_at": house.services.quotas.resets_at(value) if quota else None,
         "summary": declared.summary,
     }

@@ -1,4 +1,4 @@
-"""`tenantry tenant`: list, create, suspend, resume, plan, export, delete."""
+"""`tenantry tenant`: list, create, owner, suspend, resume, plan, export, delete."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from host.cli.opening import opened
 from host.cli.opening import tenant as by_slug
 from host.cli.tenant_export import export_tenant, row_counts
 from host.cli.terminal import Complaint, Terminal
-from host.identity.addresses import normalise
+from host.errors import ValidationFailed
+from host.membership.members import appoint_owner, proven_person
 from tenants.models import Tenant, TenantStatus, User
 
 COLUMNS = ("slug", "name", "plan", "status", "created_at")
@@ -20,7 +21,7 @@ COLUMNS = ("slug", "name", "plan", "status", "created_at")
 
 @click.group()
 def tenant() -> None:
-    """List, create, suspend, resume, export and delete tenants."""
+    """List, create, suspend, resume, export and delete tenants, and appoint their owners."""
 
 
 def facts(row: Tenant) -> dict[str, Any]:
@@ -55,7 +56,7 @@ async def list_(terminal: Terminal, status: str | None, plan: str | None) -> Non
 @click.argument("name")
 @click.option("--slug", help="Its name in addresses; made from NAME otherwise.")
 @click.option("--plan", default="", help="Its plan; house.default_plan otherwise.")
-@click.option("--owner", metavar="EMAIL", help="Who owns it: somebody with an account.")
+@click.option("--owner", metavar="EMAIL", help="Who owns it: somebody with an account and a verified address.")
 @dry_run_option
 @asynchronous
 async def create(terminal: Terminal, name: str, slug: str | None, plan: str, owner: str | None, dry_run: bool) -> None:
@@ -67,6 +68,22 @@ async def create(terminal: Terminal, name: str, slug: str | None, plan: str, own
             return terminal.done(shown, f"Would create {name!r} with the plan {shown['plan']}.")
         row = await house.provisioning.create(name, slug=slug, plan=plan, owner=person)
     terminal.done(facts(row), f"Created {row.slug} ({row.id}) with the plan {row.plan}.")
+
+
+@tenant.command()
+@click.argument("slug")
+@click.option("--email", required=True, help="Who is to own it: somebody with an account and a verified address.")
+@dry_run_option
+@asynchronous
+async def owner(terminal: Terminal, slug: str, email: str, dry_run: bool) -> None:
+    """Make somebody owner of a tenant, beside those there are; also where nobody is."""
+    async with opened():
+        row, person = await by_slug(slug), await _person(email)
+        shown = {"slug": slug, "user_id": person.id, "email": person.email}
+        if dry_run:
+            return terminal.done(shown, f"Would make {person.email} owner of {slug}.")
+        member = await appoint_owner(row.id, person.email)
+    terminal.done(shown | {"role": member.role.name}, f"{person.email} owns {slug} with the role {member.role.name}.")
 
 
 @tenant.command()
@@ -166,9 +183,8 @@ async def delete(terminal: Terminal, slug: str, purge: bool, yes: bool, dry_run:
 
 
 async def _person(email: str) -> User:
-    found = await User.get_or_none(email=normalise(email, field="owner"))
-    if found is None:
-        raise Complaint(
-            f"nobody has an account with the address {email}", "let them register first, or leave --owner out"
-        )
-    return found
+    try:
+        return await proven_person(email)
+    except ValidationFailed as error:
+        fix = "let them register and open the link that proves their address first"
+        raise Complaint(f"{email}: {error.details['email']}", fix, code=error.code) from error

@@ -18,7 +18,7 @@ from host.data.records import Records
 from host.errors import NotFound, ValidationFailed
 from host.identity.models import ApiKey
 from host.identity.tokens import digest
-from host.services import give_back, record_failure, spend, unit_of_work
+from host.services import record_failure, spend, unit_of_work
 from tenants.context import current
 
 LIMIT = "tenant.api_keys"
@@ -124,9 +124,24 @@ async def revoke_key(key_id: UUID) -> None:
         row = await KEYS.find(id=key_id, revoked_at=None)
         if row is None or not await ApiKey.filter(id=key_id, revoked_at=None).update(revoked_at=datetime.now(UTC)):
             raise NotFound("There is no such API key.")
-        await give_back(LIMIT)
         work.record("tenant.api_keys.delete", "api_key", str(key_id), before={"name": row["name"]})
         work.touch(tenant=current())
+
+
+async def end_keys_of(user_id: UUID) -> None:
+    """End every key of the bound tenant that a person made, for ever: they do not belong to it any more."""
+    async with unit_of_work() as work:
+        theirs = await ApiKey.filter(made_by=user_id, revoked_at=None)
+        await ApiKey.filter(id__in=[key.id for key in theirs]).update(revoked_at=datetime.now(UTC))
+        for key in theirs:
+            work.record("tenant.api_keys.delete", "api_key", str(key.id), before={"name": key.name})
+        work.touch(tenant=current())
+
+
+async def count_keys() -> int:
+    """How many keys of the bound tenant work: not ended, not past their time."""
+    now = datetime.now(UTC)
+    return await ApiKey.filter(Q(expires_at=None) | Q(expires_at__gt=now), revoked_at=None).count()
 
 
 def _unfit(row: ApiKey, genuine: bool, now: datetime) -> str:

@@ -141,9 +141,21 @@ class Quotas:
         bounds = window(value, self._now())
         return bounds[1] if bounds else None
 
+    def refuse_beyond(self, name: str, value: LimitValue, used: int, amount: int) -> None:
+        """See that `amount` more than the `used` that were counted elsewhere are within the quota; nothing is written.
+
+        Raises:
+            QuotaExceeded: they are not.
+        """
+        if value.amount is not None and used + amount > value.amount:
+            raise self._refusal(name, value, used)
+
     async def _exceeded(self, name: str, value: LimitValue) -> QuotaExceeded:
+        return self._refusal(name, value, await self.used(name, value))
+
+    def _refusal(self, name: str, value: LimitValue, used: int) -> QuotaExceeded:
         tally("tenantry_quota_refusals_total", name)
-        used, resets_at = await self.used(name, value), self.resets_at(value)
+        resets_at = self.resets_at(value)
         renews = f"; it renews at {resets_at:%Y-%m-%d %H:%M} UTC" if resets_at else ""
         return QuotaExceeded(
             f"The plan allows {value} ({name}), of which {used} are used{renews}.",

@@ -48,6 +48,13 @@ class Catalog:
     metrics: tuple[tuple[str, Metric], ...]
     tenant_settings: Mapping[str, type[BaseModel]]
 
+    @property
+    def role_permissions(self) -> Mapping[str, frozenset[str]]:
+        """What is given to each built-in role, by the role's name."""
+        declared = self.permissions.values()
+        names = {role for permission in declared for role in permission.roles}
+        return {name: frozenset(each.name for each in declared if name in each.roles) for name in names}
+
 
 def build_catalog(declared: Sequence[Declarations]) -> Catalog:
     """One table out of checked declarations, given in load order."""

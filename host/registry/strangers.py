@@ -69,6 +69,8 @@ def _names(one: Declarations, known: _Known) -> Iterator[str]:
             yield f'limit "{limit.name}" must be named <plugin>.<what>; rename it'
         elif limit.name.split(".")[0] not in areas:
             yield f'limit "{limit.name}" does not begin with its own id; rename it "{one.plugin}.…"'
+        if limit.count is not None and not (limit.kind == "quota" and is_async(limit.count)):
+            yield f'limit "{limit.name}": only a quota has `count`, and it must be `async def`'
         if wrong := limit_complaint(limit, limit.default):
             yield f'limit "{limit.name}": default: {wrong}'
 
@@ -83,6 +85,8 @@ def limit_complaint(limit: Limit, text: str) -> str | None:
         return str(error)
     if limit.kind == "rate" and not value.unlimited and value.seconds is None:
         return f'"{text}" is no rate, it needs a fixed length of time; write it like "5/minute"'
+    if limit.count is not None and value.period is not None:
+        return f'"{text}" has a length of time and "{limit.name}" counts what there is; write the number alone'
     if limit.kind == "value" and value.period is not None:
         return f'"{text}" has a length of time and "{limit.name}" is a plain value; write the number alone'
     return None

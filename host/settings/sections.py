@@ -164,6 +164,7 @@ class RatesSettings(Section):
     authenticated: Rate = "1000/minute"
     signed: Rate = "6000/minute"
     sign_in: Rate = "5/15 minutes"
+    organisations: Rate = "10/hour"
 
 
 class JobsSettings(Section):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -115,7 +116,11 @@ class Neighbours:
 async def _furnish(house: TestHouse, slug: str) -> dict[str, Client]:
     with house.inner.bound():
         users = {
-            role: await User.create(email=f"{role}@{slug}.example", name=f"{role.title()} of {slug.title()}")
+            role: await User.create(
+                email=f"{role}@{slug}.example",
+                name=f"{role.title()} of {slug.title()}",
+                email_verified_at=datetime.now(UTC),
+            )
             for role in ROLES
         }
         plan = house.inner.services.plans.ids[-1]

@@ -23,7 +23,6 @@ from host.errors import (
     PluginDisabled,
     PluginQuarantined,
     RateLimited,
-    TenantSuspended,
     Unauthenticated,
 )
 from host.identity.api_keys import KeyFacts, api_key
@@ -33,14 +32,13 @@ from host.instruments import tally
 from host.limits.rates import Bucket, Taken
 from host.origin import NOBODY, Standing, move_to, standing
 from host.registry.registry import Registry
-from host.services import Services
+from host.services import Services, refuse_closed
 from host.web.credentials import Credential, Credentials
 from host.web.request import TenantryRequest
 from host.web.visit import ANONYMOUS, Visit, visit_of
 from tenants.access import Grants
 from tenants.context import bind
 from tenants.facts import MemberFacts, Shelf, TenantFacts
-from tenants.models import TenantStatus
 from tenants.plans import LimitValue, parse_limit
 from tenants.resolver import Hint, choose
 
@@ -61,16 +59,9 @@ _DOCUMENT = Route("GET", "/openapi.json", _nothing, "platform.openapi", "The API
 class Checkpoint:
     """Lets a request in, or says why not; afterwards tenant, actor, grants and plugin are bound."""
 
-    def __init__(
-        self,
-        services: Services,
-        registry: Registry,
-        tokens: AccessTokens,
-        role_permissions: Mapping[str, frozenset[str]],
-    ) -> None:
+    def __init__(self, services: Services, registry: Registry, tokens: AccessTokens) -> None:
         self._services, self._registry = services, registry
         self._credentials = Credentials(tokens, registry.calling)
-        self._role_permissions = role_permissions
         rates = services.settings.rates
         named = {"public": rates.public, "authenticated": rates.authenticated, "signed": rates.signed}
         self._rates = {name: parse_limit(rate) for name, rate in named.items()}
@@ -108,7 +99,7 @@ class Checkpoint:
         origin = Origin(visit.request_id, actor, visit.address, visit.header(b"user-agent")[:300])
         move_to(Standing(origin, facts, grants, plugin))
         if facts is not None:
-            self._open(facts)
+            refuse_closed(facts)
             self._active(facts, plugin)
         await self._permitted(route, Standing(origin, facts, grants, plugin), path)
 
@@ -200,7 +191,7 @@ class Checkpoint:
         if member is None or member.grants is None:
             return NOBODY
         held = member.grants
-        given = self._role_permissions.get(held.role) if member.built_in_role else None
+        given = self._services.role_permissions.get(held.role) if member.built_in_role else None
         return Grants(held.permissions | given, held.all_permission, held.role) if given else held
 
     async def _session_alive(self, session_id: UUID, version: bytes) -> bool:
@@ -257,13 +248,6 @@ class Checkpoint:
         return taken, await Versions(self._services.wire).read(epoch, found)
 
     # -- may they ----------------------------------------------------------------------------------------
-
-    def _open(self, facts: TenantFacts) -> None:
-        if facts.status != TenantStatus.ACTIVE:
-            state = "suspended" if facts.status == TenantStatus.SUSPENDED else "being deleted"
-            raise TenantSuspended(
-                f"This organisation is {state}.", details={"status": str(facts.status), "reason": facts.status_reason}
-            )
 
     def _active(self, facts: TenantFacts, plugin: str) -> None:
         if plugin == "host":

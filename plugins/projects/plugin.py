@@ -6,7 +6,17 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel
 
-from host.sdk import EventType, Limit, Permission, Route, Task, TenantModel, hookimpl
+from host.sdk import (
+    EventType,
+    Limit,
+    Permission,
+    Route,
+    Subscription,
+    Task,
+    TenantInfo,
+    TenantModel,
+    hookimpl,
+)
 
 from . import events, models, routes, service, settings, tasks
 
@@ -39,6 +49,16 @@ def register_limits() -> Sequence[Limit]:
 @hookimpl
 def register_tasks() -> Sequence[Task]:
     return tasks.TASKS
+
+
+@hookimpl
+def register_listeners() -> Sequence[Subscription]:
+    return (Subscription("host.MemberLeft", tasks.when_member_left),)
+
+
+@hookimpl
+async def on_activated(tenant: TenantInfo) -> None:
+    await service.release_people_who_left()
 
 
 @hookimpl

@@ -7,6 +7,8 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
+from tortoise.expressions import Q
+
 from host.sdk import (
     Conflict,
     Limit,
@@ -16,8 +18,9 @@ from host.sdk import (
     UnitOfWork,
     ValidationFailed,
     actor,
-    give_back,
     is_member,
+    lock_tenant,
+    owner_ids,
     slug_of,
     spend,
     unit_of_work,
@@ -38,14 +41,25 @@ from .events import (
 from .models import Priority, Project, ProjectMember, ProjectRole, ProjectStatus, Task, TaskStatus
 
 QUOTA = "projects.projects"
-LIMITS = (Limit(QUOTA, "quota", "How many projects there may be at a time", unit="projects", default="3"),)
 SLUG_LENGTH = 63
+BATCH = 200  # tasks per unit of work: keeps each transaction short
+_OPEN = Q(status__in=[TaskStatus.TODO, TaskStatus.IN_PROGRESS])
 
 PROJECTS = Records(
     Project,
     filters={"status": "exact", "slug": "exact", "created_by": "exact"},
     sorts=("created_at", "updated_at", "name"),
     search=("name", "description"),
+)
+
+
+async def count_projects() -> int:
+    """How many projects there are, archived ones too."""
+    return await PROJECTS.count()
+
+
+LIMITS = (
+    Limit(QUOTA, "quota", "How many projects there may be at a time", "projects", default="3", count=count_projects),
 )
 
 MEMBERS = Records(ProjectMember, filters={"role": "exact", "user_id": "exact"}, sorts=("created_at",))
@@ -125,7 +139,7 @@ async def change_project(project_id: UUID, changes: Mapping[str, Any], *, versio
 
 
 async def delete_project(project_id: UUID, *, version: int | None = None) -> None:
-    """Delete a project with its people and tasks, each task recorded, and give its place in the quota back.
+    """Delete a project with its people and tasks, each task recorded.
 
     Raises:
         NotFound: this tenant has no such project.
@@ -137,7 +151,6 @@ async def delete_project(project_id: UUID, *, version: int | None = None) -> Non
             raise NotFound()
         tasks = await _delete_contents(work, project_id)
         row = await PROJECTS.remove(project_id, version=version)
-        await give_back(QUOTA, spent_at=row["created_at"])
         work.record("projects.projects.delete", "project", str(project_id), before=row)
         work.announce(ProjectDeleted(project_id=project_id, name=row["name"], tasks=tasks))
 
@@ -220,6 +233,45 @@ async def member(project_id: UUID, user_id: UUID) -> Row:
     if found is None:
         raise NotFound()
     return found
+
+
+async def release_person(user_id: UUID) -> None:
+    """Take a person who left the organisation out of every project and off every open task; who did a task stays.
+
+    A project that has no lead any more is led by the owner who has belonged to the organisation longest.
+    """
+    async with unit_of_work():
+        await lock_tenant()  # two leads who leave at once must not each rely on the other
+        for place in await ProjectMember.filter(user_id=user_id):
+            await remove_member(place.project_id, user_id)
+            if place.role == ProjectRole.LEAD:
+                await _hand_over(place.project_id)
+    while await _release_tasks(user_id):
+        pass
+
+
+async def release_people_who_left() -> None:
+    """The same for everybody who left while this plugin was off and heard nothing of it."""
+    people = await ProjectMember.all().distinct().values("user_id")
+    assignees = await Task.filter(_OPEN, assignee_id__isnull=False).distinct().values("assignee_id")
+    for user_id in {*(row["user_id"] for row in people), *(row["assignee_id"] for row in assignees)}:
+        if not await is_member(user_id):
+            await release_person(user_id)
+
+
+async def _hand_over(project_id: UUID) -> None:
+    if await ProjectMember.filter(project_id=project_id, role=ProjectRole.LEAD).exists():
+        return
+    for heir in (await owner_ids())[:1]:
+        await set_member(project_id, heir, ProjectRole.LEAD)
+
+
+async def _release_tasks(user_id: UUID) -> int:
+    async with unit_of_work() as work:
+        tasks = await Task.filter(_OPEN, assignee_id=user_id).order_by("id").limit(BATCH).values("id")
+        for task in tasks:
+            await _change(work, task["id"], {"assignee_id": None}, None)
+    return len(tasks)
 
 
 async def _ensure_member(field: str, user_id: UUID) -> None:

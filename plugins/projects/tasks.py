@@ -1,4 +1,4 @@
-"""Background work: announces tasks whose due day has passed, each once per due date."""
+"""Background work: announces overdue tasks, each once per due date, and lets go of people who left."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import cast
 
 from tortoise.expressions import F, Q
 
+from host.sdk import MemberLeft, tenant_settings, unit_of_work
 from host.sdk import Task as BackgroundTask
-from host.sdk import tenant_settings, unit_of_work
 
+from . import service
 from .events import TaskOverdue
 from .models import Task, TaskStatus
 from .settings import TenantSettings
@@ -25,6 +26,11 @@ async def announce_overdue() -> int:
     while batch := await _announce_batch():
         announced += batch
     return announced
+
+
+async def when_member_left(event: MemberLeft) -> None:
+    """Whoever left the organisation leads and does nothing in it any more, also if invited again."""
+    await service.release_person(event.user_id)
 
 
 async def _announce_batch() -> int:

@@ -1,4 +1,4 @@
-"""Tables of host, step 4: use of quotas is kept by when it happened, so a row says since when, not of which window.
+"""Tables of host, step 5: use of quotas is kept by when it happened, so a row says since when, not of which window.
 
 What a renewing quota has used stays at the beginning of its window; what a standing one has, in 1970.
 """
@@ -10,7 +10,7 @@ from tortoise.migrations import operations as ops
 
 
 class Migration(migrations.Migration):
-    dependencies = [("host", "0003_paused_tasks"), ("tenants", "0001_initial")]
+    dependencies = [("host", "0004_cache_invalidations"), ("tenants", "0001_initial")]
 
     initial = False
 

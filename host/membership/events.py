@@ -1,0 +1,42 @@
+"""What the host announces about the people of a tenant, in that tenant; ids only, for events are stored as jobs."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from host.contracts import Event, EventType
+
+
+class MemberJoined(Event, frozen=True):
+    """A person belongs to the organisation now. `role` is the role's name; `invited_by` None: nobody's invitation."""
+
+    user_id: UUID
+    role: str
+    invited_by: UUID | None = None
+
+
+class MemberLeft(Event, frozen=True):
+    """A person does not belong to the organisation any more, whether removed, gone or without an account.
+
+    `removed_by` is the person themselves when they left; None: a command or a job.
+    """
+
+    user_id: UUID
+    role: str
+    removed_by: UUID | None = None
+
+
+class MemberRoleChanged(Event, frozen=True):
+    """A member has another role now: names of roles. `changed_by` None: a command or a job."""
+
+    user_id: UUID
+    before: str
+    after: str
+    changed_by: UUID | None = None
+
+
+EVENTS = (
+    EventType(MemberJoined, "A person belongs to the organisation now"),
+    EventType(MemberLeft, "A person left the organisation or was removed"),
+    EventType(MemberRoleChanged, "A member has another role now"),
+)

@@ -1,0 +1,108 @@
+"""Invitations: one open offer per address, worth no more than its inviter could give on the day it is accepted."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from base64 import b32decode, b32encode
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from host.contracts import Row
+from host.data.records import Records
+from host.errors import Conflict, NotFound, PermissionDenied
+from host.identity.events import InvitationCreated
+from host.membership.members import LIMIT, add_member, changing_members, grants_of
+from host.origin import actor
+from host.services import limit_value, refuse_closed, services, spend, unit_of_work
+from tenants.context import bind, current
+from tenants.locking import lock_tenant
+from tenants.models import Invitation, Membership, Role, Tenant, User
+
+RATE, RATE_PER_ADDRESS = "tenant.invitations", "tenant.invitations_per_address"
+MAY_INVITE = "tenant.invitations.create"
+
+INVITATIONS = Records(
+    Invitation,
+    fields=("id", "email", "role_id", "invited_by", "expires_at", "created_at"),
+    filters=("email",),
+    sorts=("created_at", "expires_at"),
+)
+
+
+async def invite(email: str, role: Role) -> tuple[Row, str]:
+    """Offer a person a place in the bound tenant, in the place of an offer made before; its row and its token.
+
+    email: normalised. Whether the actor may give the role is asked before.
+
+    Raises:
+        Conflict: they are a member. QuotaExceeded: members and open invitations are as many as the plan allows.
+        TenantSuspended: the tenant is not open.
+    """
+    token = f"{b32encode(current().bytes).decode().rstrip('=').lower()}.{secrets.token_urlsafe(32)}"
+    async with unit_of_work() as work:
+        refuse_closed(await lock_tenant())
+        if await Membership.filter(user__email=email).exists():
+            raise Conflict("They belong to this organisation already.", details={"email": "is a member"})
+        await Invitation.filter(email=email).delete()
+        await spend(LIMIT)
+        row = await INVITATIONS.insert(
+            email=email,
+            role_id=role.id,
+            token_hash=_hashed(token),
+            invited_by=actor().user_id,
+            expires_at=datetime.now(UTC) + timedelta(days=services().settings.identity.invitation_days),
+        )
+        work.record("tenant.invitations.create", "invitation", row["id"], after={"email": email, "role": role.name})
+        work.announce(InvitationCreated(invitation_id=row["id"], email=email, token=token))
+    return row, token
+
+
+async def accept(token: str, user: User) -> Tenant:
+    """Take the place that the invitation with this token offers.
+
+    Raises:
+        NotFound: there is no such token, it has expired, was used or withdrawn, or whoever invited could not give
+            that role any more. PermissionDenied: it was sent to another address. Conflict: they are a member.
+        TenantSuspended: the tenant is not open. QuotaExceeded: the plan has no room for another member.
+    """
+    with bind(_tenant_of(token)):
+        if await Invitation.get_or_none(token_hash=_hashed(token)) is None:
+            raise _gone()
+        async with changing_members():
+            found = await Invitation.get_or_none(token_hash=_hashed(token)).select_related("role")
+            if found is None or found.expires_at <= datetime.now(UTC) or not await _still_good(found):
+                raise _gone()
+            if found.email != user.email:
+                raise PermissionDenied("This invitation was sent to another address; sign in with that one.")
+            members, (value, _) = await Membership.all().count(), await limit_value(LIMIT)
+            services().quotas.refuse_beyond(LIMIT, value, members, 1)  # its own place was promised when it was made
+            await add_member(user, found.role, invited_by=found.invited_by)
+        return await Tenant.get(id=current())
+
+
+async def _still_good(invitation: Invitation) -> bool:
+    """Whether whoever invited could make this offer today; nobody is asked where no person made it."""
+    if invitation.invited_by is None:
+        return True
+    inviter = await Membership.get_or_none(user_id=invitation.invited_by).select_related("user", "role")
+    if inviter is None or inviter.user.disabled_at is not None:
+        return False
+    held, given = grants_of(inviter.role), grants_of(invitation.role)
+    return not held.lacking({MAY_INVITE, *given.permissions}, all_permission=given.all_permission)
+
+
+def _gone() -> NotFound:
+    return NotFound("This invitation does not exist any more; ask for a new one.")
+
+
+def _hashed(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _tenant_of(token: str) -> UUID:
+    try:
+        head = token.split(".", 1)[0].upper()
+        return UUID(bytes=b32decode(head + "=" * (-len(head) % 8)))
+    except (ValueError, IndexError) as error:
+        raise _gone() from error

@@ -1,0 +1,204 @@
+"""The rules of members and their roles: one change at a time, and at its end somebody is left who may do everything."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from uuid import UUID
+
+from tortoise.queryset import QuerySet
+
+from host.data.transactions import UnitOfWork
+from host.errors import Conflict, NotFound, ValidationFailed
+from host.identity.addresses import normalise
+from host.identity.api_keys import end_keys_of
+from host.membership.events import MemberJoined, MemberLeft, MemberRoleChanged
+from host.origin import actor
+from host.services import refuse_closed, services, unit_of_work
+from tenants.access import Grants
+from tenants.context import across, bind, current
+from tenants.locking import lock_tenant
+from tenants.models import Invitation, Membership, Role, Tenant, User
+
+LIMIT = "tenant.members"
+
+
+@asynccontextmanager
+async def changing_members() -> AsyncIterator[UnitOfWork]:
+    """A unit of work that writes roles or memberships of the bound tenant; everything that does goes through here.
+
+    Two of one tenant wait for each other, so what is read inside holds until the end.
+
+    Raises:
+        Conflict: nobody would be left who may do everything, where somebody was.
+    """
+    async with unit_of_work() as work:
+        await lock_tenant()
+        owned = await owners().exists()
+        yield work
+        if owned and not await owners().exists():
+            raise Conflict(
+                "The organisation would be left without an owner: somebody whose role may do everything, and whose "
+                "account is not disabled. Make somebody else owner first."
+            )
+
+
+def owners() -> QuerySet[Membership]:
+    """The memberships of the bound tenant that may do everything and can be used, the oldest first."""
+    return Membership.filter(role__all_permission=True, user__disabled_at=None).order_by("created_at", "id")
+
+
+async def owner_ids() -> list[UUID]:
+    """The people of the bound tenant who may do everything, who has belonged to it longest first."""
+    return [each.user_id for each in await owners()]  # type: ignore[attr-defined]
+
+
+async def places_taken() -> int:
+    """How many places of the plan are taken: members, and open invitations, which are places promised."""
+    return await Membership.all().count() + await Invitation.filter(expires_at__gt=datetime.now(UTC)).count()
+
+
+def permissions_of(name: str, permissions: list[str], built_in: bool) -> frozenset[str]:
+    """What a role holds now: a built-in one also what the loaded plugins give it."""
+    given = services().role_permissions.get(name, frozenset()) if built_in else frozenset()
+    return frozenset(permissions) | given
+
+
+def grants_of(role: Role) -> Grants:
+    """The same, as grants."""
+    return Grants(permissions_of(role.name, role.permissions, role.built_in), role.all_permission, role.name)
+
+
+async def member_of(user_id: UUID) -> Membership:
+    """A person's place in the bound tenant, with person and role.
+
+    Raises:
+        NotFound: they have none.
+    """
+    found = await Membership.get_or_none(user_id=user_id).select_related("user", "role")
+    if found is None:
+        raise NotFound
+    return found
+
+
+async def add_member(user: User, role: Role, invited_by: UUID | None = None) -> Membership:
+    """Give a person a place in the bound tenant. Open invitations to their address have done their work.
+
+    Raises:
+        TenantSuspended: the tenant is not open. Conflict: they have a place.
+    """
+    async with changing_members() as work:
+        refuse_closed(await Tenant.get(id=current()))
+        if await Membership.filter(user_id=user.id).exists():
+            raise Conflict("They belong to this organisation already.", details={"email": "is a member"})
+        member = await Membership.create(user=user, role=role)
+        await withdraw(email=user.email)
+        work.record("tenant.members.create", "user", user.id, after={"email": user.email, "role": role.name})
+        work.announce(MemberJoined(user_id=user.id, role=role.name, invited_by=invited_by))
+        work.touch(tenant=current(), user=user.id)
+    return member
+
+
+async def set_role(member: Membership, role: Role) -> None:
+    """Give a member another role; their keys and open invitations are worth what the new one holds.
+
+    Raises:
+        Conflict: they are the last owner.
+    """
+    before = member.role
+    if before.id == role.id:
+        return
+    async with changing_members() as work:
+        member.role, member.version = role, member.version + 1
+        await member.save(update_fields=["role_id", "version"])
+        user_id = member.user.id
+        work.record("tenant.members.update", "user", user_id, before={"role": before.name}, after={"role": role.name})
+        work.announce(
+            MemberRoleChanged(user_id=user_id, before=before.name, after=role.name, changed_by=actor().user_id)
+        )
+        work.touch(tenant=current(), user=user_id)
+
+
+async def remove_member(member: Membership) -> None:
+    """Take a person out of the bound tenant, and with them their keys and the promises they made.
+
+    Raises:
+        Conflict: they are the last owner.
+    """
+    async with changing_members() as work:
+        user, role = member.user, member.role
+        await member.delete()
+        await end_keys_of(user.id)
+        await withdraw(invited_by=user.id)
+        await withdraw(email=user.email)
+        work.record("tenant.members.delete", "user", user.id, before={"role": role.name})
+        work.announce(MemberLeft(user_id=user.id, role=role.name, removed_by=actor().user_id))
+        work.touch(tenant=current(), user=user.id)
+
+
+async def leave_everywhere(user_id: UUID) -> None:
+    """Take a person out of every tenant, open or not: for an account that ends. All or nothing.
+
+    Raises:
+        Conflict: they are the last owner of one; it is named.
+    """
+    async with unit_of_work():
+        with across("a person's own memberships"):
+            theirs = await Membership.filter(user_id=user_id).order_by("tenant_id")
+        for each in theirs:
+            with bind(each.tenant_id):
+                try:
+                    await remove_member(await member_of(user_id))
+                except Conflict as error:
+                    slug = (await Tenant.get(id=each.tenant_id)).slug
+                    raise Conflict(f"{slug}: {error.message}", details={"tenant": slug}) from error
+
+
+async def withdraw(**where: object) -> None:
+    """Delete the invitations of the bound tenant whose columns equal `where`; each is recorded."""
+    async with unit_of_work() as work:
+        for each in await Invitation.filter(**where):
+            await each.delete()
+            work.record("tenant.invitations.delete", "invitation", each.id, before={"email": each.email})
+
+
+# -- owners, by operators --------------------------------------------------------------------------------
+
+
+async def proven_person(email: str, field: str = "email") -> User:
+    """The person who has this address and has proved it: the only one whom an operator may make an owner by address.
+
+    Raises:
+        ValidationFailed: nobody has it, it is not proved, or the account is disabled.
+    """
+    user = await User.get_or_none(email=normalise(email, field=field))
+    if user is None:
+        raise ValidationFailed(details={field: "nobody has an account with this address"})
+    if user.email_verified_at is None:
+        raise ValidationFailed(details={field: "this account has not proved its address yet; have it verified first"})
+    if user.disabled_at is not None:
+        raise ValidationFailed(details={field: "this account is disabled"})
+    return user
+
+
+async def appoint_owner(tenant_id: UUID, email: str) -> Membership:
+    """Make a person owner of a tenant, whoever owns it so far or nobody; other owners stay, the plan is not asked.
+
+    Raises:
+        ValidationFailed: the address is nobody's, or not proved. TenantSuspended: the tenant is not open.
+        Conflict: no role of the tenant may do everything.
+    """
+    user = await proven_person(email)
+    with bind(tenant_id):
+        async with changing_members():
+            role = await Role.filter(all_permission=True).order_by("-built_in", "created_at", "id").first()
+            if role is None:
+                raise Conflict("No role of this organisation may do everything; there is nothing to be owner with.")
+            member = await Membership.get_or_none(user_id=user.id).select_related("user", "role")
+            if member is None:
+                member = await add_member(user, role)
+            elif not member.role.all_permission:
+                refuse_closed(await Tenant.get(id=tenant_id))
+                await set_role(member, role)
+    return member

@@ -1,0 +1,27 @@
+"""Lock the bound tenant, so that a rule about several of its rows is checked and written by one at a time."""
+
+from __future__ import annotations
+
+from tortoise.backends.base.client import TransactionalDBClient
+from tortoise.exceptions import TransactionManagementError
+
+from tenants.context import TenantMissing, current
+from tenants.models import Tenant
+
+
+async def lock_tenant() -> Tenant:
+    """Wait for everybody else who holds this lock, and hold it until the transaction ends; the tenant as it is then.
+
+    For rules such as "at least one owner" or "at most one open invitation": take it first, before other rows are
+    locked or read, then check, then write. Reading, and writes that take no such lock, go on beside it.
+
+    Raises:
+        TransactionManagementError: outside a transaction, where it would be let go of at once.
+        TenantMissing: no tenant is bound, or it was purged.
+    """
+    if not isinstance(Tenant._meta.db, TransactionalDBClient):
+        raise TransactionManagementError("lock_tenant() holds to the end of a unit of work: begin one around it")
+    tenant = await Tenant.select_for_update(no_key=True).get_or_none(id=current())
+    if tenant is None:
+        raise TenantMissing(f"tenant {current()} does not exist")
+    return tenant
