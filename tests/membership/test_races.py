@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from host.identity.models import ApiKey
+from host.services import unit_of_work
 from host.testing import Client, Neighbours
 from tenants.context import bind
 from tenants.models import Invitation, Membership, Role
@@ -34,9 +35,9 @@ async def make_owners(neighbours: Neighbours, *clients: Client) -> dict[str, str
         for client, role in zip(clients, ("owner", "chief"), strict=True):
             place, _ = await Membership.get_or_create(user_id=client.user_id, defaults={"role": roles[role]})
             await Membership.filter(id=place.id).update(role_id=roles[role].id)
-        await neighbours.house.inner.ports.touched(
-            [neighbours.acme.tenant_id], [client.user_id for client in clients if client.user_id]
-        )
+        async with unit_of_work() as work:
+            for client in clients:
+                work.touch(tenant=client.tenant_id, user=client.user_id)
     return {name: str(role.id) for name, role in roles.items()}
 
 
