@@ -66,7 +66,8 @@ $(VENV)/bin/python:
 
 $(VENV)/.run: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip --upgrade
-	$(PIP) install -c constraints.txt -e .
+	@echo "Setting up $(VENV), once: what Tenantry needs is downloaded, a minute or two …"
+	$(BIN)/python -m pip --disable-pip-version-check install -c constraints.txt -e .
 	@touch $@
 
 # --group is understood by pip 25.1 and later, which is newer than what Python 3.11 to 3.13 bring along.

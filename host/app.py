@@ -46,6 +46,7 @@ from host.storage.local import LocalStorage
 from host.storage.window import Storage
 from host.tracing import Tracing, traced
 from host.web.application import build_quart
+from host.web.binding import compile
 from host.web.checkpoint import Checkpoint
 from host.web.handling import Handling
 from host.web.headers import HeaderRules
@@ -88,7 +89,9 @@ class House:
         """
         settings = secrets(given)
         plans = _plans(settings)
-        registry = Registry.load(settings.plugins_file, plans=plans, host_plugin=itself, strict=settings.house.strict)
+        registry = Registry.load(
+            settings.plugins_file, plans=plans, host_plugin=itself, strict=settings.house.strict, check_route=compile
+        )
         redis = None if settings.redis.url else EmbeddedRedis(settings.data.dir / "redis")
         url, timeout = redis.url if redis else settings.redis.url, settings.redis.timeout
         wire, bell = Wire(url, timeout=timeout, revive=redis.start if redis else None), Bell(url, timeout=timeout)
@@ -117,6 +120,11 @@ class House:
             tracing=Tracing(settings.tracing) if settings.tracing.exporter != "off" else None,
             incidents=Incidents(settings) if settings.sentry.dsn.get_secret_value() else None,
         )
+
+    @property
+    def packages(self) -> dict[str, str]:
+        """The plugins' ids by their import package."""
+        return {plugin.package: plugin.id for plugin in self.registry.plugins}
 
     @contextmanager
     def bound(self) -> Iterator[None]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from host.app import House, freeze
 from host.log import configure
+from host.loop_watch import watch_loop
 from host.settings import load
 from host.web.pipeline import Pipeline
 from host.web.server_errors import tell_server_errors
@@ -39,6 +40,7 @@ class LazyApp:
                 configure(settings.log.level, settings.log.format)
                 house = await stack.enter_async_context(House.open(settings, jobs=settings.server.run_jobs))
                 self._app = house.asgi()
+                await stack.enter_async_context(watch_loop(house.packages))
                 freeze()
             except Exception as error:
                 await send({"type": "lifespan.startup.failed", "message": str(error)})

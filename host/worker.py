@@ -7,6 +7,7 @@ import signal
 
 from host.app import House, freeze
 from host.log import configure, logger
+from host.loop_watch import watch_loop
 from host.settings import Settings
 
 _log = logger("host.worker")
@@ -19,7 +20,7 @@ async def run(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, stop.set)
-    async with House.open(settings, jobs=True):
+    async with House.open(settings, jobs=True) as house, watch_loop(house.packages):
         freeze()
         _log.info("worker ready")
         await stop.wait()

@@ -11,9 +11,14 @@ from typing import Any
 
 from host.app import House
 from host.identity.accounts import ensure_operator
-from tenants.models import User
+from tenants.models import Tenant, User
 
 FIRST_OPERATOR = "operator@tenantry.local"
+_PASSWORD = "TENANTRY_OPERATOR__PASSWORD"  # noqa: S105 - the name of a variable
+_PICK = "python3 -c 'import json,sys; print(json.load(sys.stdin)[\"data\"][sys.argv[1]])'"
+_CREDENTIALS = (
+    f'python3 -c \'import json,os; print(json.dumps({{"email": "EMAIL", "password": os.environ["{_PASSWORD}"]}}))\''
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,42 +30,53 @@ class Greeting:
 
 
 async def greeting(house: House) -> Greeting:
-    """Where the house is reached; on the first start also the operator's sign-in and three lines to paste."""
-    url = house.settings.public_url
+    """Where the host is reached; on the first start also who operates it and three lines to paste."""
+    settings = house.settings
+    url, operator = settings.public_url, settings.operator
     where = f"Tenantry is at {url}, its documentation at {url}/api/docs"
-    if await User.filter(is_operator=True).exists():
+    if not await User.filter(is_operator=True).exists():
+        if settings.house.production:
+            hint = "Nobody is operator yet: set TENANTRY_OPERATOR__EMAIL and TENANTRY_OPERATOR__PASSWORD, start again."
+            return Greeting((where, hint), {})
+        password = secrets.token_urlsafe(12)
+        await ensure_operator(FIRST_OPERATOR, password)
+        known = f"  password   {password}   (shown this once; POST {url}/api/v1/auth/password/change makes it yours)"
+        curls = curl_lines(house, url, shlex.quote(json.dumps({"email": FIRST_OPERATOR, "password": password})))
+        facts = {"operator": {"email": FIRST_OPERATOR, "password": password}, "curl": list(curls)}
+        return Greeting(_first_lines(where, FIRST_OPERATOR, known, curls), facts)
+    if settings.house.production or not operator.email or await Tenant.exists():
         return Greeting((where,), {})
-    if house.settings.house.production:
-        hint = "Nobody is operator yet: set TENANTRY_OPERATOR__EMAIL and TENANTRY_OPERATOR__PASSWORD and start again."
-        return Greeting((where, hint), {})
-    password = secrets.token_urlsafe(12)
-    await ensure_operator(FIRST_OPERATOR, password)
-    curls = curl_lines(house, url, FIRST_OPERATOR, password)
-    lines = (
+    curls = curl_lines(house, url, f'"$({_CREDENTIALS.replace("EMAIL", operator.email)})"')
+    known = f"  password   the one in {_PASSWORD}; the first line below reads it from there"
+    return Greeting(_first_lines(where, operator.email, known, curls), {"curl": list(curls)})
+
+
+def curl_lines(house: House, url: str, credentials: str) -> tuple[str, str, str]:
+    """Three lines that work when pasted one after the other into a shell with curl and python3.
+
+    credentials: the body of the sign-in, as a word of the shell.
+    """
+    json_type = "-H 'Content-Type: application/json'"
+    bearer = '-H "Authorization: Bearer $TOKEN"'
+    return (
+        f"TOKEN=$(curl -s {url}/api/v1/auth/login {json_type} -d {credentials} | {_PICK} access_token)",
+        f'SLUG=$(curl -s {url}/api/v1/tenants {bearer} {json_type} -d \'{{"name": "Acme"}}\' | {_PICK} slug)',
+        f'curl -s {url}/api/v1{_something_to_see(house)} {bearer} -H "X-Tenant: $SLUG"',
+    )
+
+
+def _first_lines(where: str, email: str, password: str, curls: tuple[str, ...]) -> tuple[str, ...]:
+    return (
         "",
         where,
         "",
-        f"  operator   {FIRST_OPERATOR}",
-        f"  password   {password}   (shown this once; POST {url}/api/v1/auth/password/change makes it yours)",
+        f"  operator   {email}",
+        password,
         "",
         "Sign in, make an organisation, look around:",
         "",
         *(f"  {line}" for line in curls),
         "",
-    )
-    return Greeting(lines, {"operator": {"email": FIRST_OPERATOR, "password": password}, "curl": list(curls)})
-
-
-def curl_lines(house: House, url: str, email: str, password: str) -> tuple[str, str, str]:
-    """Three lines that work when pasted one after the other into a shell with curl and python3."""
-    json_type = "-H 'Content-Type: application/json'"
-    body = shlex.quote(json.dumps({"email": email, "password": password}))
-    token = 'python3 -c \'import json,sys; print(json.load(sys.stdin)["data"]["access_token"])\''  # noqa: S105
-    bearer = '-H "Authorization: Bearer $TOKEN"'
-    return (
-        f"TOKEN=$(curl -s {url}/api/v1/auth/login {json_type} -d {body} | {token})",
-        f'curl -s {url}/api/v1/tenants {bearer} {json_type} -d \'{{"name": "Acme"}}\'',
-        f"curl -s {url}/api/v1{_something_to_see(house)} {bearer} -H 'X-Tenant: acme'",
     )
 
 

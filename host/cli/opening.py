@@ -19,6 +19,7 @@ from host.origin import acting
 from host.registry.discovery import read
 from host.registry.registry import Registry
 from host.settings import Settings, load
+from host.web.binding import compile
 from tenants.models import Tenant
 from tenants.plans import PlanError, Plans
 
@@ -51,7 +52,7 @@ def registry(settings: Settings, *, strict: bool = False) -> Registry:
     except PlanError as error:
         raise ConfigurationError(str(error)) from error
     logging.getLogger("host.registry").setLevel(logging.CRITICAL)
-    return Registry.load(settings.plugins_file, plans=plans, host_plugin=itself, strict=strict)
+    return Registry.load(settings.plugins_file, plans=plans, host_plugin=itself, strict=strict, check_route=compile)
 
 
 @asynccontextmanager

@@ -11,8 +11,10 @@ import click
 
 from host.cli.command import config_path
 from host.errors import ConfigurationError
+from host.registry.discovery import find, hooks_in_source, read
 
 VERBS: Mapping[str, tuple[str, str]] = {
+    "init": ("host.cli.init", "Write a deployment's plugins.toml and config/ into this folder."),
     "serve": ("host.cli.serve", "Start the web server; on a fresh machine everything it needs as well."),
     "worker": ("host.cli.worker", "Run background jobs."),
     "migrate": ("host.cli.migrate", "Bring the database up to date, or show how."),
@@ -56,9 +58,23 @@ class Program(click.Group):
             raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The table of verbs, without importing their modules."""
+        """The table of verbs and of the plugins that bring commands, without importing any of them."""
         with formatter.section("Commands"):
             formatter.write_dl([(verb, line) for verb, (_, line) in VERBS.items()])
+        if brought := _plugins_with_commands():
+            with formatter.section("Commands of this deployment's plugins"):
+                formatter.write_dl(brought)
+
+
+def _plugins_with_commands() -> list[tuple[str, str]]:
+    """The id and summary of each plugin of this deployment that brings commands; [] where none can be read."""
+    plugins_file = config_path().absolute().parent.parent / "plugins.toml"
+    try:
+        plugins = find(read(plugins_file), plugins_file)
+    except ConfigurationError:
+        return []
+    hook = {"register_commands"}
+    return [(each.manifest.id, each.manifest.summary) for each in plugins if hooks_in_source(each, hook)]
 
 
 @click.command(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -111,6 +111,8 @@ async def _started(waited: object) -> None:
 
 
 async def _prepare(terminal: Terminal, settings: Settings, migrate: bool) -> None:
+    if migrate:
+        terminal.say(f"Preparing {settings.data.dir}: services, tables, plugins …")
     with terminal.progress("preparing"):
         async with House.open(settings, migrate=migrate) as house:
             with acting(at_keyboard()):

@@ -12,7 +12,10 @@ from collections.abc import Awaitable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from tortoise.exceptions import OperationalError
+
 from host.contracts import Decision
+from host.errors import HouseError
 from host.instruments import tally, timed
 from host.origin import inside
 from host.registry.attempt import describe
@@ -28,6 +31,15 @@ SECONDS: Mapping[str, float] = MappingProxyType(
 
 HANGS_ALLOWED = 3
 """Time-outs in a row after which a plugin goes into quarantine: each one holds up somebody's request."""
+
+FAILURES_ALLOWED = 5
+"""Unexpected exceptions of one hook in a row after which its plugin goes into quarantine.
+
+A hook that records actions undoes each of them by raising: a broken one would stop its deployment for everybody.
+"""
+
+_EXPECTED = (HouseError, OSError, OperationalError)
+"""A refusal, or a service that is away: neither says that the plugin is broken."""
 
 _log = logging.getLogger("host.registry.calling")
 
@@ -63,7 +75,8 @@ class Calling:
     """The one way to call a hook. `plugins`: ids to call, None for all; the host's own hooks are called always.
 
     A plugin in quarantine is not told anything, and says no to what it could have refused. It goes there when
-    `on_start` fails, when any hook exits the process, or when it hangs `HANGS_ALLOWED` times in a row.
+    `on_start` fails, when any hook exits the process, when it hangs `HANGS_ALLOWED` times in a row, and when one hook
+    raises what nobody expects `FAILURES_ALLOWED` times in a row.
     """
 
     def __init__(
@@ -78,6 +91,7 @@ class Calling:
         self._closed_hooks = dict(closed_hooks or {})
         self._implementers: dict[str, tuple[str, ...]] = {}
         self._hangs: dict[str, int] = {}
+        self._failures: dict[tuple[str, str], int] = {}
         self._running: set[asyncio.Task[Heard]] = set()  # the loop itself keeps no task alive
 
     def implementers(self, hook: str) -> tuple[str, ...]:
@@ -196,17 +210,27 @@ class Calling:
         heard = await hooked(one.plugin, one.hook, told, Heard.kind)
         if not heard.reason:
             self._hangs.pop(one.plugin, None)
+            self._failures.pop((one.plugin, one.hook), None)
             return heard
         tally("tenantry_hook_failures_total", one.plugin, one.hook)
         _log.error("plugin %s: %s: %s", one.plugin, one.hook, heard.reason, exc_info=heard.error)
         if isinstance(heard.error, SystemExit):
             self._quarantine.put(one.plugin, f"{one.hook}: {heard.reason}")
+        elif heard.error is not None and one.plugin != HOST and not isinstance(heard.error, _EXPECTED):
+            self._count_failure(one, heard)
         if heard.hung:
             self._hangs[one.plugin] = self._hangs.get(one.plugin, 0) + 1
             if self._hangs[one.plugin] >= HANGS_ALLOWED:
                 del self._hangs[one.plugin]
                 self._quarantine.put(one.plugin, f"{one.hook}: {heard.reason}, {HANGS_ALLOWED} times in a row")
         return heard
+
+    def _count_failure(self, one: Implementation, heard: Heard) -> None:
+        key = one.plugin, one.hook
+        self._failures[key] = self._failures.get(key, 0) + 1
+        if self._failures[key] >= FAILURES_ALLOWED:
+            del self._failures[key]
+            self._quarantine.put(one.plugin, f"{one.hook}: {heard.reason}, {FAILURES_ALLOWED} times in a row")
 
     async def _apart(self, one: Implementation, args: Sequence[object], seconds: float) -> Heard:
         """In a task of its own, so that an implementation that swallows its cancellation can be left behind."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
@@ -92,13 +94,13 @@ def find(wanted: Iterable[Wanted], plugins_toml: Path, bundled: str = BUNDLED) -
     Raises:
         ConfigurationError: lists each plugin that is not installed, is installed twice or has a broken manifest.
     """
-    folder = package_folder(bundled)
+    _add_folder(bundled, plugins_toml.absolute().parent / bundled)
     installed = tuple(entry_points(group=ENTRY_POINT_GROUP))
     complaints: list[str] = []
     found = []
     for one in wanted:
         try:
-            found.append(_find_one(one, plugins_toml, bundled, folder, installed))
+            found.append(_find_one(one, plugins_toml, bundled, installed))
         except ConfigurationError as error:
             complaints.append(str(error))
     refuse(complaints)
@@ -107,17 +109,23 @@ def find(wanted: Iterable[Wanted], plugins_toml: Path, bundled: str = BUNDLED) -
 
 def available(bundled: str = BUNDLED) -> tuple[str, ...]:
     """The ids of every plugin that could be named in plugins.toml here, bundled and installed."""
-    folder = package_folder(bundled)
-    in_tree = [path.parent.name for path in folder.glob("*/manifest.toml")] if folder else []
+    in_tree = [path.parent.name for folder in _folders(bundled) for path in folder.glob("*/manifest.toml")]
     return tuple(sorted({*in_tree, *(point.name for point in entry_points(group=ENTRY_POINT_GROUP))}))
 
 
-def _find_one(
-    wanted: Wanted, plugins_toml: Path, bundled: str, folder: Path | None, installed: tuple[EntryPoint, ...]
-) -> Found:
+def _add_folder(bundled: str, folder: Path) -> None:
+    """Let the deployment's own folder of plugins belong to the package of the bundled ones, which may be installed."""
+    if not folder.is_dir() or folder in _folders(bundled) or importlib.util.find_spec(bundled) is None:
+        return
+    importlib.import_module(bundled).__path__.append(str(folder))
+
+
+def _find_one(wanted: Wanted, plugins_toml: Path, bundled: str, installed: tuple[EntryPoint, ...]) -> Found:
     where = f"{plugins_toml}: [{wanted.id}]"
-    if wanted.package is None and folder is not None and (folder / wanted.id / "manifest.toml").is_file():
-        manifest = parse(folder / wanted.id / "manifest.toml")
+    manifests = [folder / wanted.id / "manifest.toml" for folder in _folders(bundled)]
+    in_tree = next((path for path in manifests if path.is_file()), None)
+    if wanted.package is None and in_tree is not None:
+        manifest = parse(in_tree)
         return _agreeing(Found(wanted, manifest, f"{bundled}.{wanted.id}", "bundled"), where)
     point = _entry_point(wanted, where, bundled, installed)
     package = point.module.removesuffix(".plugin")
@@ -170,12 +178,25 @@ def _distribution(point: EntryPoint) -> str:
 
 def package_folder(package: str) -> Path | None:
     """The folder of an importable package, found without running any of its code; None when there is none."""
+    return next(iter(_folders(package)), None)
+
+
+def _folders(package: str) -> list[Path]:
     top, *rest = package.split(".")
     try:
         spec = importlib.util.find_spec(top)
     except (ImportError, ValueError):
-        return None
+        return []
     if spec is None or not spec.submodule_search_locations:
-        return None
+        return []
     folders = [Path(location).joinpath(*rest) for location in spec.submodule_search_locations]
-    return next((folder for folder in folders if folder.is_dir()), None)
+    return [folder for folder in folders if folder.is_dir()]
+
+
+def hooks_in_source(found: Found, hooks: Iterable[str]) -> frozenset[str]:
+    """Which of these hooks a plugin's source mentions, read without importing it; errs on the side of naming one."""
+    try:
+        text = (found.manifest.path.parent / "plugin.py").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return frozenset()
+    return frozenset(hook for hook in hooks if re.search(rf"\b{hook}\b", text))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import inspect
 import logging
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -148,12 +147,3 @@ def implementations(manager: pluggy.PluginManager, order: Iterable[str]) -> Impl
                         Implementation(plugin_id, caller.name, one.function, takes)
                     )
     return MappingProxyType({hook: tuple(ones) for hook, ones in found.items()})
-
-
-def hooks_in_source(found: Found, hooks: Iterable[str]) -> frozenset[str]:
-    """Which of these hooks a plugin's source mentions, read without importing it; errs on the side of naming one."""
-    try:
-        text = (found.manifest.path.parent / "plugin.py").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return frozenset()
-    return frozenset(hook for hook in hooks if re.search(rf"\b{hook}\b", text))

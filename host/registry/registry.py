@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -12,18 +12,18 @@ from types import MappingProxyType
 import pluggy
 from pydantic import BaseModel
 
+from host.contracts import Route
 from host.errors import ConfigurationError
 from host.registry.calling import Calling, HookFailed
 from host.registry.catalog import Catalog, build_catalog
 from host.registry.clashes import clashes
 from host.registry.complaints import refuse
 from host.registry.declarations import Declarations, collect
-from host.registry.discovery import BUNDLED, Found, find, read
+from host.registry.discovery import BUNDLED, Found, find, hooks_in_source, read
 from host.registry.gate import Gate
 from host.registry.loading import (
     HOOKS,
     LoadedPlugin,
-    hooks_in_source,
     implementations,
     import_plugin,
     new_plugin_manager,
@@ -60,6 +60,7 @@ class Registry:
         host_plugin: object | None = None,
         env: Mapping[str, str] | None = None,
         strict: bool = False,
+        check_route: Callable[[Route], object] = lambda route: None,
         bundled: str = BUNDLED,
         sdk: str = SDK_VERSION,
     ) -> Registry:
@@ -73,6 +74,7 @@ class Registry:
             host_plugin: an object or module with the host's own hook implementations.
             env: the environment variables, os.environ when None.
             strict: what else would be quarantined stops it too.
+            check_route: raises ConfigurationError for a route whose handler cannot be called as declared.
             bundled: the package that holds the bundled plugins.
 
         Raises:
@@ -81,7 +83,7 @@ class Registry:
         found = _in_order(find(read(plugins_toml), plugins_toml, bundled), sdk)
         loader = _Loader(host_plugin, found)
         refuse(loader.complaints)
-        loader.check(strict)
+        loader.check(strict, check_route)
         settings = loader.settings(plugins_toml, os.environ if env is None else env)
         loader.check_plans(plans)
         refuse(loader.complaints)
@@ -189,10 +191,17 @@ class _Loader:
             if reasons:
                 self.quarantine.put(plugin_id, "; ".join(reasons), until_restart=True)
 
-    def check(self, strict: bool) -> None:
-        """Add complaints about clashes and strangers and, when strict, about plugins in quarantine."""
+    def check(self, strict: bool, check_route: Callable[[Route], object]) -> None:
+        """Add complaints about clashes and strangers, about handlers that cannot be called and, when strict, about
+        plugins in quarantine."""
         self.complaints += clashes(self.declared)
         self.complaints += strangers(self.declared, {one.manifest.id: one.manifest for one in self.found})
+        for declarations in self.declared:
+            for route in declarations.routes:
+                try:
+                    check_route(route)
+                except ConfigurationError as error:
+                    self.complaints.append(f'plugin "{declarations.plugin}": {error}')
         if strict:
             self.complaints += [
                 f'plugin "{held.plugin}": {held.reason}; correct it, remove it from plugins.toml, or start without '

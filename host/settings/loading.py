@@ -61,7 +61,8 @@ def _from_file(file: Path) -> Found:
         document = tomllib.loads(file.read_text("utf-8"))
     except FileNotFoundError:
         raise ConfigurationError(
-            f"{file} is missing: run from the project's folder, or name the file with --config or TENANTRY_CONFIG"
+            f"{file} is missing: `tenantry init` writes a new deployment here; or run from the folder of yours, or "
+            "name the file with --config or TENANTRY_CONFIG"
         ) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigurationError(f"{file} cannot be read: {error}") from error

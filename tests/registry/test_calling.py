@@ -9,7 +9,7 @@ from host.contracts import Decision
 from host.errors import QuotaExceeded
 from host.hookspecs import hookimpl
 from host.origin import plugin
-from host.registry.calling import HANGS_ALLOWED, Calling, HookFailed
+from host.registry.calling import FAILURES_ALLOWED, HANGS_ALLOWED, Calling, HookFailed
 from host.registry.loading import implementations, new_plugin_manager, register
 from host.registry.quarantine import Quarantine
 
@@ -78,6 +78,10 @@ async def hang() -> None:
 
 async def cancel_self() -> None:
     raise asyncio.CancelledError
+
+
+async def refuse() -> None:
+    raise QuotaExceeded("no more")
 
 
 async def refuse_to_die() -> None:
@@ -286,3 +290,30 @@ async def test_ask_first_when_one_answers_then_the_first_wins_and_failures_are_s
     assert await calls.ask_first("authenticate", {}) == ("aa", "me")
     assert await calls.ask_first("authenticate", {}, plugins={"bad", "silent"}) is None
     assert calls.implementers("authenticate") == ("bad", "silent", "aa", "bb")
+
+
+async def test_action_when_a_plugin_raises_again_and_again_then_it_goes_into_quarantine_and_others_go_on(told):
+    calls, quarantine = calling(bad=starter(boom), good=starter(fine))
+    for _ in range(FAILURES_ALLOWED):
+        assert "bad" not in quarantine
+        with pytest.raises(ValueError, match="boom"):
+            await calls.tell("on_action", "x", raising=True)
+    assert "times in a row" in (quarantine.reason("bad") or "")
+    told.clear()
+    await calls.tell("on_action", "y", raising=True)
+    assert told == ["good:y"]
+
+
+async def test_action_when_a_plugin_refuses_or_works_in_between_then_it_stays_in_service():
+    answers = [boom, boom, boom, boom, fine, boom]
+
+    async def next_answer() -> None:
+        await answers.pop(0)()
+
+    calls, quarantine = calling(moody=starter(next_answer), strict=starter(refuse))
+    while answers:
+        await calls.tell("on_action", "x", plugins={"moody"})
+    for _ in range(FAILURES_ALLOWED + 1):
+        with pytest.raises(QuotaExceeded):
+            await calls.tell("on_action", "x", plugins={"strict"}, raising=True)
+    assert len(quarantine) == 0
