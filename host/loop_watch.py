@@ -66,8 +66,8 @@ class _Watch:
         frame = sys._current_frames().get(self._loop_thread)
         plugin, place = self._blamed(frame)
         _log.warning(
-            "%s has blocked the event loop for %.1f s at %s: every other request waits; await instead, or move the work "
-            "to asyncio.to_thread or a job",
+            "%s has blocked the event loop for %.1f s at %s: every other request waits; await instead, or move the "
+            "work to asyncio.to_thread or a job",
             plugin,
             seconds,
             place,
