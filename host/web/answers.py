@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from hashlib import blake2b
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
@@ -75,12 +76,17 @@ def _resource(data: Any, status: int, headers: Mapping[bytes, bytes], route: Rou
     version = data.get("version") if isinstance(data, dict) else None
     if type(version) is not int:
         return envelope(data, status)
-    etag = b'"%d"' % version
+    body = dumps({"success": True, "data": data})
+    etag = _validator(version, body)
     if route.method == "GET" and b"if-none-match" in headers and _matches(headers[b"if-none-match"], etag):
         return Reply(304, [(b"etag", etag), _REVALIDATE, _VARY])
-    body = dumps({"success": True, "data": data})
     pairs = [JSON, (b"content-length", b"%d" % len(body)), (b"etag", etag), _REVALIDATE, _VARY]
     return Reply(status, pairs, body)
+
+
+def _validator(version: int, body: bytes) -> bytes:
+    """The version, which If-Match compares, and a digest of all that is shown, much of which has no version."""
+    return b'"%d-%s"' % (version, blake2b(body, digest_size=8).hexdigest().encode())
 
 
 def _matches(if_none_match: bytes, etag: bytes) -> bool:

@@ -24,6 +24,7 @@ Binder = Callable[[TenantryRequest, Mapping[str, Any]], Awaitable[Any]]
 
 _PARAMETER = re.compile(r"<(?:[^:<>]+:)?([A-Za-z_][A-Za-z0-9_]*)>")
 _ETAG = re.compile(r'^(?:W/)?"([^"]*)"$')
+_VERSION = re.compile(r"([0-9]{1,10})(?:-[0-9a-f]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +196,8 @@ def facts(request: TenantryRequest) -> RequestFacts:
 def version_of(if_match: str | None) -> int | None:
     """The version in an If-Match header; None when there is none, or it is `*`.
 
-    A weak tag (`W/"3"`) counts as `"3"`: proxies that compress weaken the tags they pass on, and ours are versions.
+    Of a tag (`"3-1f0c…"`) the version counts: an edit clashes with other edits, not with what changes beside them. The
+    version alone (`"3"`) is taken as well, and a weak tag (`W/"3"`): proxies that compress weaken the tags they pass on.
 
     Raises:
         BadRequest: it is no ETag, or several.
@@ -205,8 +207,8 @@ def version_of(if_match: str | None) -> int | None:
         return None
     found = _ETAG.match(if_match.strip())
     if found is None:
-        raise BadRequest('If-Match takes one ETag as we gave it, such as "3", or *.')
-    text = found[1]
-    if not (text.isascii() and text.isdigit() and len(text) <= 10):
+        raise BadRequest('If-Match takes one ETag as we gave it, such as "3-1f0c9a", or *.')
+    version = _VERSION.fullmatch(found[1])
+    if version is None:
         raise PreconditionFailed
-    return int(text)
+    return int(version[1])

@@ -63,7 +63,7 @@ _PARAMETERS: Mapping[str, Any] = {
     "IfMatch": {
         "name": "If-Match",
         "in": "header",
-        "description": 'The ETag that was read, such as "3"; 412 if it was changed since.',
+        "description": 'The ETag that was read, or the version alone, such as "3"; 412 if it was changed since.',
         "schema": {"type": "string"},
     },
     "IdempotencyKey": {

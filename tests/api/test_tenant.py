@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from host.testing import Neighbours
+from tenants.models import Tenant
 
 
 async def test_tenants_when_made_by_a_member_then_they_own_it_and_see_both(neighbours: Neighbours) -> None:
@@ -29,6 +30,15 @@ async def test_tenant_when_renamed_with_an_old_version_then_precondition_failed(
     refused = await neighbours.acme.ask("PATCH", "/tenant", 412, json={"name": "Again"}, headers={"If-Match": tag})
     assert refused["code"] == "PRECONDITION_FAILED"
     assert (await neighbours.acme.ask("GET", "/tenant"))["name"] == "Acme Corp"
+
+
+async def test_tenant_when_its_plan_changes_then_whoever_has_it_gets_it_anew(neighbours: Neighbours) -> None:
+    tag = {"If-None-Match": (await neighbours.acme.get("/api/v1/tenant")).headers["etag"]}
+    assert (await neighbours.acme.get("/api/v1/tenant", headers=tag)).status_code == 304
+    with neighbours.house.inner.bound():
+        await Tenant.filter(slug="acme").update(plan="pro")  # its version stays
+    answer = await neighbours.acme.get("/api/v1/tenant", headers=tag)
+    assert (answer.status_code, answer.json()["data"]["plan"]) == (200, "pro")
 
 
 async def test_tenant_when_fields_are_forged_then_refused_with_their_names(neighbours: Neighbours) -> None:

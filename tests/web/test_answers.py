@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -9,6 +10,7 @@ from pydantic import BaseModel
 from host.contracts import Accepted, Answer, Created, Origin, Page, Route, Stream
 from host.origin import acting, origin
 from host.web.answers import shape
+from host.web.binding import version_of
 
 
 async def handler() -> None:
@@ -23,7 +25,7 @@ def test_row_when_returned_then_in_the_envelope_with_its_version_as_etag(web: An
     reply = shape({"id": 1, "version": 3}, {}, route())
     assert reply.status == 200
     assert web.told(reply) == {"success": True, "data": {"id": 1, "version": 3}}
-    assert web.header(reply, b"etag") == b'"3"'
+    assert re.fullmatch(rb'"3-[0-9a-f]{16}"', web.header(reply, b"etag"))
     assert web.header(reply, b"cache-control") == b"private, no-cache"
     assert web.header(reply, b"vary") == b"Authorization, X-Tenant, Accept"
     assert web.header(reply, b"content-type") == b"application/json"
@@ -38,15 +40,28 @@ def test_data_when_it_has_no_version_then_no_etag_and_not_cached(web: Any, data:
     assert web.told(reply)["data"] == data
 
 
-@pytest.mark.parametrize("tags", [b'"3"', b'W/"3"', b'"1", "3"', b"*"])
-def test_row_when_client_has_this_version_then_not_modified(web: Any, tags: bytes) -> None:
-    reply = shape({"version": 3}, {b"if-none-match": tags}, route())
-    assert (reply.status, reply.body, web.header(reply, b"etag")) == (304, b"", b'"3"')
+@pytest.mark.parametrize("tags", [b"%s", b"W/%s", b'"1", %s', b"*"])
+def test_row_when_client_has_it_as_it_is_then_not_modified(web: Any, tags: bytes) -> None:
+    etag = tag_of(web, {"version": 3})
+    reply = shape({"version": 3}, {b"if-none-match": tags.replace(b"%s", etag)}, route())
+    assert (reply.status, reply.body, web.header(reply, b"etag")) == (304, b"", etag)
 
 
-def test_row_when_client_has_another_version_or_changes_it_then_told(web: Any) -> None:
-    assert shape({"version": 3}, {b"if-none-match": b'"2"'}, route()).status == 200
-    assert shape({"version": 3}, {b"if-none-match": b'"3"'}, route("PATCH")).status == 200
+def tag_of(web: Any, data: Any) -> bytes:
+    found: bytes = web.header(shape(data, {}, route()), b"etag")
+    return found
+
+
+@pytest.mark.parametrize("now", [{"version": 4, "plan": "free"}, {"version": 3, "plan": "pro"}, {"version": 3}])
+def test_row_when_anything_in_it_is_another_then_told(web: Any, now: Any) -> None:
+    etag = tag_of(web, {"version": 3, "plan": "free"})
+    assert shape(now, {b"if-none-match": etag}, route()).status == 200
+
+
+def test_row_when_changed_by_whoever_has_it_then_told_and_its_tag_guards_the_version(web: Any) -> None:
+    etag = tag_of(web, {"version": 3})
+    assert shape({"version": 3}, {b"if-none-match": etag}, route("PATCH")).status == 200
+    assert version_of(etag.decode()) == 3
 
 
 def test_page_when_there_is_more_then_cursor_and_link_that_keep_the_question(web: Any) -> None:
@@ -70,7 +85,7 @@ def test_list_when_whole_then_meta_all_the_same(web: Any) -> None:
 def test_created_when_returned_then_201_with_location_below_the_base(web: Any) -> None:
     reply = shape(Created({"id": 1, "version": 1}, "/things/ä?x=1"), {}, route("POST", 201))
     assert (reply.status, web.header(reply, b"location")) == (201, b"/api/v1/things/%C3%A4?x=1")
-    assert web.header(reply, b"etag") == b'"1"'
+    assert web.header(reply, b"etag").startswith(b'"1-')
 
 
 def test_location_when_it_would_break_the_line_then_quoted(web: Any) -> None:
@@ -94,7 +109,8 @@ def test_model_when_returned_then_its_fields(web: Any) -> None:
         version: int = 2
 
     reply = shape(Shown(), {}, route())
-    assert (web.told(reply)["data"], web.header(reply, b"etag")) == ({"version": 2}, b'"2"')
+    assert web.told(reply)["data"] == {"version": 2}
+    assert web.header(reply, b"etag").startswith(b'"2-')
 
 
 def test_answer_when_it_brings_headers_and_cookies_then_they_are_set(web: Any) -> None:

@@ -133,7 +133,9 @@ def test_path_parameters_when_typed_or_not_then_named() -> None:
 
 
 def test_if_match_when_ours_then_its_version() -> None:
-    assert [version_of(text) for text in (None, "*", '"3"', 'W/"12"', ' "7" ')] == [None, None, 3, 12, 7]
+    assert [version_of(text) for text in (None, "*", '"3"', 'W/"12-af"', ' "7" ', '"8-01"')] == [
+        *(None, None, 3, 12, 7, 8)
+    ]
 
 
 @pytest.mark.parametrize("text", ['"1", "2"', "3", '"3', "x"])
@@ -142,7 +144,7 @@ def test_if_match_when_no_single_etag_then_bad_request(text: str) -> None:
         version_of(text)
 
 
-@pytest.mark.parametrize("text", ['"abc"', '""', '"-1"', '"' + "9" * 30 + '"', '"٣"'])
+@pytest.mark.parametrize("text", ['"abc"', '""', '"3-"', '"3-XY"', '"-1"', '"' + "9" * 30 + '"', '"٣"'])
 def test_if_match_when_never_given_by_us_then_precondition_failed(text: str) -> None:
     with pytest.raises(PreconditionFailed):
         version_of(text)

@@ -52,7 +52,7 @@ async def test_template_when_read_in_a_language_then_its_source_is_shown_and_the
     assert (english["locale"], austrian["locale"]) == ("en", "de")
     assert "Willkommen" in austrian["subject"]
     assert "<mj-section>" in austrian["mjml"]
-    assert (await acme.get("/api/v1/mail/templates/welcome")).headers["etag"] == '"0"'
+    assert (await acme.get("/api/v1/mail/templates/welcome")).headers["etag"].startswith('"0-')
     await acme.ask("GET", "/mail/templates/nothing", 404)
 
 
