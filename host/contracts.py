@@ -256,8 +256,9 @@ class Route:
     returns: the model or Records that shapes `data` in the OpenAPI document. needs_tenant: False for routes
     outside any organisation, such as `/me`. any_tenant_state: it also serves organisations that are suspended, leaving
     or have the plugin switched off, since people outside are owed it (to unsubscribe, to follow a link in a message).
-    limits: plan limits shown as `x-limits`. refusals: statuses that it answers with besides those of every route of its
-    kind.
+    effects: a GET that does something besides answering, such as counting a click: HEAD and browsers that load ahead of
+    time do not run it. limits: plan limits shown as `x-limits`. refusals: statuses that it answers with besides those
+    of every route of its kind.
     """
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -271,6 +272,7 @@ class Route:
     public: bool = False
     needs_tenant: bool = True
     any_tenant_state: bool = False
+    effects: bool = False
     body: type[BaseModel] | None = None
     query: type[BaseModel] | None = None
     listing: Any = None

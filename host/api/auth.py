@@ -224,6 +224,7 @@ async def change_password(body: PasswordChange, actor: Actor) -> Answer:
 
 @routes.get(
     "/auth/oauth/<provider>/start",
+    effects=True,
     name="auth.oauth_start",
     summary="Sign in with another provider",
     public=True,
@@ -239,6 +240,7 @@ async def oauth_start(provider: str, query: Start) -> Answer:
 
 @routes.get(
     "/auth/oauth/<provider>/callback",
+    effects=True,
     name="auth.oauth_callback",
     summary="Come back from another provider",
     public=True,

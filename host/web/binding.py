@@ -197,7 +197,7 @@ def version_of(if_match: str | None) -> int | None:
     """The version in an If-Match header; None when there is none, or it is `*`.
 
     Of a tag (`"3-1f0c…"`) the version counts: an edit clashes with other edits, not with what changes beside them. The
-    version alone (`"3"`) is taken as well, and a weak tag (`W/"3"`): proxies that compress weaken the tags they pass on.
+    version alone (`"3"`) is taken as well, and a weak tag (`W/"3"`), as proxies that compress weaken what they pass on.
 
     Raises:
         BadRequest: it is no ETag, or several.

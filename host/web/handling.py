@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from host.contracts import Route
-from host.errors import Unavailable
-from host.web.answers import Reply, shape
+from host.errors import Conflict, Unavailable
+from host.web.answers import shape
 from host.web.binding import Binder, compile
 from host.web.checkpoint import Checkpoint
 from host.web.idempotency import IdempotencyKeys, attempt_of
 from host.web.refusals import tell_refusal
+from host.web.reply import NO_STORE, Reply
 from host.web.request import TenantryRequest
 from host.web.visit import visit_of
 
@@ -45,6 +46,10 @@ class Handling:
     async def _answer(self, route: Route, plugin: str, request: TenantryRequest, params: Mapping[str, Any]) -> Reply:
         visit = visit_of(request)
         await self._checkpoint.admit(route, plugin, visit, params)
+        if route.effects:
+            if request.method == "HEAD":
+                return Reply(204, [NO_STORE])
+            _check_wanted(request)
         attempt = await attempt_of(request, route, visit.actor)
         if attempt is not None:
             return await self._keys.once(attempt, lambda: self._run(route, request, params))
@@ -59,3 +64,14 @@ class Handling:
     async def _run(self, route: Route, request: TenantryRequest, params: Mapping[str, Any]) -> Reply:
         result = await self._binders[id(route)](request, params)
         return shape(result, request.raw_headers, route, request.query_string)
+
+
+def _check_wanted(request: TenantryRequest) -> None:
+    """Refuse what a browser loads ahead of time, before anybody asked for it; it asks again when somebody does.
+
+    Raises:
+        Conflict: the request says that it is such a one (https://wicg.github.io/nav-speculation/prefetch.html).
+    """
+    for name in (b"sec-purpose", b"purpose", b"x-purpose", b"x-moz"):
+        if request.raw_headers.get(name, b"").lower().startswith((b"prefetch", b"preview", b"prerender")):
+            raise Conflict("This does something, and is not done ahead of time; ask for it when it is wanted.")

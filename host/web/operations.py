@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from functools import lru_cache
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -36,6 +37,7 @@ _TITLES = {
 }
 
 
+@lru_cache(maxsize=2000)
 def openapi_path(path: str) -> str:
     """`/tasks/<uuid:task_id>` as OpenAPI writes it: `/tasks/{task_id}`."""
     return _TYPED.sub(lambda found: "{" + found["name"] + "}", path)

@@ -79,7 +79,7 @@ class Pipeline:
             finally:
                 if span.is_recording():
                     if visit.route:
-                        span.update_name(f"{scope['method']} {API_BASE}{openapi_path(visit.route)}")
+                        span.update_name(f"{scope['method']} {_pattern(visit)}")
                     span.set_attributes(_described(visit))
                     if visit.status >= 500 or not visit.status:
                         tracing.failed(span, str(visit.status or "interrupted"))
@@ -111,7 +111,7 @@ class Pipeline:
 def _described(visit: Visit) -> dict[str, str | int]:
     """A request as its span tells it; never its path or its address, which may hold a token or a person."""
     facts: dict[str, str | int] = {
-        "http.route": f"{API_BASE}{openapi_path(visit.route)}" if visit.route else "",
+        "http.route": _pattern(visit) if visit.route else "",
         "http.response.status_code": visit.status,
         "tenantry.request": visit.request_id,
         "tenantry.operation": visit.operation,
@@ -135,4 +135,12 @@ def _write_line(scope: Scope, visit: Visit, seconds: float) -> None:
     if visit.tenant_id is not None:
         facts["tenant"] = visit.tenant_id
     facts.update(who(visit.actor))
-    request_line(f"{scope['method']} {scope['path'][:500]}", facts)
+    request_line(f"{scope['method']} {_pattern(visit)}", facts)
+
+
+def _pattern(visit: Visit) -> str:
+    """The path as its route declares it: what was asked may hold a token, also where no route takes it."""
+    if visit.route:
+        return f"{API_BASE}{openapi_path(visit.route)}"
+    kind, _, address = visit.operation.partition(" ")
+    return address if kind == "page" else "(no such route)"

@@ -20,6 +20,7 @@ from host.errors import (
     Unavailable,
 )
 from host.origin import actor
+from host.redaction import HIDDEN, is_secret
 from host.services import record_failure
 from host.web.problems import understood
 
@@ -46,7 +47,7 @@ async def tell_refusal(route: Route, plugin: str, error: Exception, path: Mappin
             reason,
             outcome=outcome,
             resource_type=name.removesuffix("_id"),
-            resource_id=str(value),
+            resource_id=HIDDEN if is_secret(name) else str(value),
         )
     except Exception as failure:  # the refusal itself must reach whoever asked
         if not isinstance(understood(failure), Unavailable):

@@ -39,6 +39,7 @@ class Declared(TypedDict, total=False):
     public: bool
     needs_tenant: bool
     any_tenant_state: bool
+    effects: bool
     body: type[BaseModel] | None
     query: type[BaseModel] | None
     listing: object

@@ -151,6 +151,7 @@ async def read_report(query: ReportQuery, request: RequestFacts) -> dict[str, An
 @routes.get(
     "/audit/export",
     permission=EXPORT,
+    effects=True,
     name="entries.export",
     summary="All entries that fit the filters as CSV or JSON lines",
     listing=ENTRIES,
@@ -242,6 +243,7 @@ async def _erasure(body: Erasure) -> Accepted:
     "/operator/audit",
     operator=True,
     needs_tenant=False,
+    effects=True,
     name="operator.entries.list",
     summary="An organisation's log, with a reason that it sees; or the log of what belongs to none",
     listing=ENTRIES,

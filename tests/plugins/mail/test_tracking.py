@@ -175,6 +175,18 @@ async def test_counts_when_they_are_at_their_end_then_they_stay_there(
     assert (await message.look())["opens"] == 1000
 
 
+async def test_link_and_picture_when_a_scanner_asks_for_their_head_then_nothing_is_counted(
+    neighbours: Neighbours, sent: Any, within: Any
+) -> None:
+    acme, message = neighbours.acme, await sent(neighbours.acme)
+    await switch_on(acme, "track_clicks", "track_opens")
+    for path in await paths(acme, within, message):
+        assert (await neighbours.stranger.head(path)).status_code == 204
+        assert (await neighbours.stranger.get(path, headers={"Sec-Purpose": "prefetch"})).status_code == 409
+    row = await message.look()
+    assert (row["clicks"], row["opens"]) == (0, 0)
+
+
 async def test_click_when_link_is_forged_cut_or_for_something_else_then_404_and_nowhere_sent(
     neighbours: Neighbours, sent: Any, within: Any
 ) -> None:
