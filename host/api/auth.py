@@ -12,6 +12,7 @@ from host.api.tenant import shape as tenant_shape
 from host.contracts import Accepted, Actor, Answer, Row
 from host.errors import Unauthenticated
 from host.identity import accounts, oauth, recovery, sessions
+from host.identity.devices import device_token
 from host.identity.sessions import SignedIn
 from host.input_types import Name
 from host.provisioning import provisioning
@@ -74,11 +75,12 @@ class Reset(BaseModel):
 
 
 class PasswordChange(BaseModel):
-    """The password in use, and the one to take its place."""
+    """The password in use, and the one to take its place; the API keys I made end with it, unless they are kept."""
 
     model_config = ConfigDict(extra="forbid")
     current_password: Secret
     new_password: Secret
+    keep_api_keys: bool = False
 
 
 class Start(BaseModel):
@@ -116,8 +118,14 @@ async def tokens(signed_in: SignedIn) -> Row:
     }
 
 
-async def _answer(signed_in: SignedIn, status: int = 200) -> Answer:
-    return Answer(await tokens(signed_in), status, cookies=(refresh_cookie.refresh(signed_in.refresh_token),))
+async def _answer(signed_in: SignedIn) -> Answer:
+    return Answer(await tokens(signed_in), cookies=(refresh_cookie.refresh(signed_in.refresh_token),))
+
+
+def _begun(signed_in: SignedIn) -> tuple[str, str]:
+    """The cookies of a browser in which somebody has just shown who they are."""
+    known = refresh_cookie.device(device_token(signed_in.user.id))
+    return refresh_cookie.refresh(signed_in.refresh_token), known
 
 
 @routes.post("/auth/register", name="auth.register", summary="Register", public=True, needs_tenant=False, status=201)
@@ -140,21 +148,22 @@ async def register(body: Registration) -> Answer:
     )
     if signed_in is None:
         return Answer({"verification": "sent"}, 202)
-    answer = await _answer(signed_in, 201)
-    return Answer(answer.data, 201, headers={"Location": "/me"}, cookies=answer.cookies)
+    return Answer(await tokens(signed_in), 201, headers={"Location": "/me"}, cookies=_begun(signed_in))
 
 
 @routes.post("/auth/login", name="auth.login", summary="Sign in", public=True, needs_tenant=False)
-async def login(body: Credentials) -> Answer:
+async def login(body: Credentials, request: RequestFacts) -> Answer:
     """Begin a session: an access token in the body, the refresh token in a cookie that scripts cannot read."""
-    return await _answer(await accounts.sign_in(email=body.email, password=body.password))
+    known = refresh_cookie.read(request, refresh_cookie.DEVICE)
+    signed_in = await accounts.sign_in(email=body.email, password=body.password, device=known)
+    return Answer(await tokens(signed_in), cookies=_begun(signed_in))
 
 
 @routes.post("/auth/refresh", name="auth.refresh", summary="Renew the access token", public=True, needs_tenant=False)
 async def refresh(request: RequestFacts) -> Answer:
     """Trade the refresh cookie for an access token and the next refresh cookie; an old one ends the session."""
     refresh_cookie.refuse_cross_site(request)
-    token = request.cookies.get(refresh_cookie.NAME, "")
+    token = refresh_cookie.read(request, refresh_cookie.NAME)
     try:
         return await _answer(await sessions.rotate(token))
     except Unauthenticated as error:
@@ -166,7 +175,7 @@ async def refresh(request: RequestFacts) -> Answer:
 async def logout(request: RequestFacts, actor: Actor) -> Answer:
     """End the session of the refresh cookie, or else of the access token; fine too when there is none."""
     refresh_cookie.refuse_cross_site(request)
-    session = await sessions.session_of(request.cookies.get(refresh_cookie.NAME, ""))
+    session = await sessions.session_of(refresh_cookie.read(request, refresh_cookie.NAME))
     if session is not None:
         await sessions.end_if_open(session.id, user_id=session.user_id, reason="signed out")
     elif actor.session_id is not None and actor.user_id is not None:
@@ -177,10 +186,15 @@ async def logout(request: RequestFacts, actor: Actor) -> Answer:
 @routes.post(
     "/auth/email/verify", name="auth.verify_email", summary="Verify an e-mail address", public=True, needs_tenant=False
 )
-async def verify_email(body: Verification) -> Answer:
-    """With `token`: the address it was sent to is proved. With `email`: a token is sent to it, if it needs one."""
+async def verify_email(body: Verification, request: RequestFacts, actor: Actor) -> Answer:
+    """With `token`: the address it was sent to is proved. With `email`: a token is sent to it, if it needs one.
+
+    The session that this request shows (access token or refresh cookie) goes on; every other one of the account ends,
+    and where it shows none, so do API keys and unproven sign-ins with other providers.
+    """
     if body.token is not None:
-        return Answer({"email": await recovery.verify_email(body.token), "verified": True})
+        session_id = actor.session_id or await _session_shown(request)
+        return Answer({"email": await recovery.verify_email(body.token, session_id), "verified": True})
     await recovery.send_verification(body.email or "")
     return Answer({"verification": "sent"}, 202)
 
@@ -202,7 +216,10 @@ async def forgot_password(body: AddressOnly) -> Accepted:
     "/auth/password/reset", name="auth.reset_password", summary="Set a new password", public=True, needs_tenant=False
 )
 async def reset_password(body: Reset) -> Answer:
-    """Set a new password with the token that was sent; every session ends."""
+    """Set a new password with the token that was sent.
+
+    Every session, API key, pending change and unproven sign-in with another provider ends.
+    """
     await recovery.reset_password(body.token, body.password)
     return Answer({"reset": True}, cookies=(refresh_cookie.no_refresh(),))
 
@@ -215,11 +232,16 @@ async def reset_password(body: Reset) -> Answer:
     needs_tenant=False,
 )
 async def change_password(body: PasswordChange, actor: Actor) -> Answer:
-    """Replace my password; every other session ends, this one gets a new access token."""
+    """Replace my password; every other session, and what is pending or unproven, ends; this one gets new tokens."""
     user_id, session_id = session_behind(actor)
-    return await _answer(
-        await recovery.change_password(user_id, session_id, current=body.current_password, new=body.new_password)
+    renewed = await recovery.change_password(
+        user_id,
+        session_id,
+        current=body.current_password,
+        new=body.new_password,
+        keep_keys=body.keep_api_keys,
     )
+    return await _answer(renewed)
 
 
 @routes.get(
@@ -252,15 +274,20 @@ async def oauth_callback(provider: str, query: Callback, request: RequestFacts) 
         provider,
         state=query.state,
         code=query.code,
-        browser=request.cookies.get(refresh_cookie.BROWSER, ""),
+        browser=refresh_cookie.read(request, refresh_cookie.BROWSER),
         error=query.error,
         issuer=query.iss,
     )
-    cookies = (refresh_cookie.refresh(finished.signed_in.refresh_token), refresh_cookie.browser("", 0))
+    cookies = (*_begun(finished.signed_in), refresh_cookie.browser("", 0))
     if finished.return_to:
         address = services().settings.public_url + finished.return_to
         return Answer(None, 302, headers={"Location": address}, cookies=cookies)
     return Answer(await tokens(finished.signed_in), cookies=cookies)
+
+
+async def _session_shown(request: RequestFacts) -> UUID | None:
+    shown = await sessions.session_of(refresh_cookie.read(request, refresh_cookie.NAME))
+    return shown.id if shown else None
 
 
 def session_behind(actor: Actor) -> tuple[UUID, UUID]:

@@ -23,6 +23,7 @@ PERMISSIONS = (
     Permission("tenant.usage.read", "See what the organisation has used", roles=_EVERYBODY),
     Permission("tenant.api_keys.read", "See API keys"),
     Permission("tenant.api_keys.create", "Make API keys"),
+    Permission("tenant.api_keys.delegate", "Let an API key make API keys, which end with it"),
     Permission("tenant.api_keys.delete", "End API keys"),
     Permission("tenant.jobs.read", "See background jobs and what became of them"),
     Permission("tenant.jobs.update", "Run failed jobs again and call jobs off"),

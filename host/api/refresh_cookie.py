@@ -1,34 +1,73 @@
-"""The refresh cookie: how it is set and cleared, and what a request that uses it must show."""
+"""The cookies of signing in: how they are set, read and cleared, and what a request that uses them must show."""
 
 from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from host.errors import PermissionDenied
+from werkzeug.http import parse_cookie
+
+from host.errors import BadRequest, PermissionDenied
 from host.services import services
 from host.web.binding import RequestFacts
 
 NAME = "tenantry_refresh"
 BROWSER = "tenantry_oauth"
 """The cookie that ties a sign-in at another provider to the browser that began it."""
+DEVICE = "tenantry_device"
+"""The cookie by which a browser that was signed in before is known; it opens nothing."""
 
 _PATH = "/api/v1/auth"
+_DEVICE_SECONDS = 365 * 86400
 
 
 def refresh(token: str) -> str:
     """The Set-Cookie value that keeps a refresh token where no script reads it and no other site sends it."""
-    seconds = services().settings.identity.session_days * 86400
-    return f"{NAME}={token}; Path={_PATH}; Max-Age={seconds}; HttpOnly; SameSite=Strict{_secure()}"
+    return _cookie(NAME, token, services().settings.identity.session_days * 86400)
 
 
 def no_refresh() -> str:
     """The Set-Cookie value that takes the refresh token away."""
-    return f"{NAME}=; Path={_PATH}; Max-Age=0; HttpOnly; SameSite=Strict{_secure()}"
+    return _cookie(NAME, "", 0)
 
 
 def browser(token: str, seconds: int) -> str:
     """The Set-Cookie value for the way to another provider and back; Lax: the way back begins at another site."""
-    return f"{BROWSER}={token}; Path={_PATH}/oauth; Max-Age={seconds}; HttpOnly; SameSite=Lax{_secure()}"
+    return _cookie(BROWSER, token, seconds, path=f"{_PATH}/oauth", same_site="Lax")
+
+
+def device(token: str) -> str:
+    """The Set-Cookie value by which this browser is known at the next sign-in."""
+    return _cookie(DEVICE, token, _DEVICE_SECONDS)
+
+
+def read(request: RequestFacts, name: str) -> str:
+    """A cookie of ours; empty when it was not sent.
+
+    Raises:
+        BadRequest: it was sent twice: one was planted by another site, and nobody can tell which.
+    """
+    values = parse_cookie(request.headers.get("cookie", "")).getlist(_named(name))
+    if len(values) > 1:
+        raise BadRequest(f"The cookie {_named(name)} was sent {len(values)} times; delete this site's cookies.")
+    return values[0] if values else ""
+
+
+def _cookie(name: str, value: str, seconds: int, *, path: str = _PATH, same_site: str = "Strict") -> str:
+    """Under https its name begins with `__Host-`, which browsers let nobody but this very host set, for all paths.
+
+    Plain http is for development on one's own machine, where such a cookie would not come back.
+    """
+    where, secure = ("/", "; Secure") if _is_secure() else (path, "")
+    return f"{_named(name)}={value}; Path={where}; Max-Age={seconds}; HttpOnly; SameSite={same_site}{secure}"
+
+
+def _named(name: str) -> str:
+    return f"__Host-{name}" if _is_secure() else name
+
+
+def _is_secure() -> bool:
+    settings = services().settings
+    return settings.house.production or settings.public_url.startswith("https://")
 
 
 def refuse_cross_site(request: RequestFacts) -> None:
@@ -55,9 +94,3 @@ def refuse_cross_site(request: RequestFacts) -> None:
 def _own_origin() -> str:
     parts = urlsplit(services().settings.public_url)
     return f"{parts.scheme}://{parts.netloc}"
-
-
-def _secure() -> str:
-    """Plain http is for development on one's own machine, where a Secure cookie would not come back."""
-    settings = services().settings
-    return "; Secure" if settings.house.production or settings.public_url.startswith("https://") else ""

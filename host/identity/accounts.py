@@ -11,12 +11,16 @@ from uuid import UUID
 from tortoise.exceptions import IntegrityError
 
 from host.contracts import Actor
+from host.data.transactions import UnitOfWork
 from host.errors import Conflict, PermissionDenied, PreconditionFailed, Unauthenticated, ValidationFailed
 from host.identity import passwords, sessions
 from host.identity.addresses import normalise
+from host.identity.devices import device_id
 from host.identity.events import RegistrationRepeated, UserRegistered
-from host.identity.guard import allow_attempt
-from host.identity.recovery import ask_for_verification
+from host.identity.guard import allow_attempt, equal_time
+from host.identity.models import OAuthAccount
+from host.identity.recovery import ask_for_verification, is_taken
+from host.identity.revocation import end_unproven, unlink
 from host.identity.sessions import SignedIn
 from host.instruments import tally
 from host.origin import acting, origin
@@ -28,7 +32,7 @@ MakeTenant = Callable[[str, User], Awaitable[Tenant]]
 
 
 async def register(
-    *, email: str, password: str, name: str, tenant_name: str | None, make_tenant: MakeTenant
+    *, email: str, password: str, name: str, tenant_name: str | None, make_tenant: MakeTenant, locale: str = ""
 ) -> SignedIn | None:
     """Make an account, with a tenant of its own if named, and sign in.
 
@@ -48,44 +52,45 @@ async def register(
         await record_failure("auth.user.create", "registration is closed", outcome="denied", resource_type="user")
         raise PermissionDenied("This deployment takes no registrations; ask for an invitation.")
     passwords.check(password, email=address)
-    password_hash = await passwords.hashed(password)
+    hashed = await passwords.hashed(password)
+    person = User(email=address, name=name, password_hash=hashed, locale=locale)
+    if config.require_verified_email:
+        async with equal_time():
+            await _register_unseen(person, tenant_name, make_tenant)
+        return None
+    taken = Conflict("This e-mail address has an account; sign in.", details={"email": "taken"})
+    if await is_taken(address):
+        raise taken
     try:
         async with unit_of_work() as work:
-            user = await User.create(email=address, name=name, password_hash=password_hash)
-            work.record("auth.user.create", "user", str(user.id), after={"email": address, "name": name})
-            work.announce(UserRegistered(user_id=user.id, email=address, name=name))
-            await ask_for_verification(work, user)
-            with acting(replace(origin(), actor=Actor("user", user.id, address, user.id))):
-                tenant = await make_tenant(tenant_name, user) if tenant_name else None
-            if config.require_verified_email:
-                return None
-            return await sessions.start(user, method="password", tenant_id=tenant.id if tenant else None)
+            tenant = await _create(work, person, tenant_name, make_tenant)
+            return await sessions.start(person, method="password", tenant_id=tenant.id if tenant else None)
     except IntegrityError:
-        known = await User.get_or_none(email=address)
-        if known is None:
+        if not await is_taken(address):
             raise
-    if not config.require_verified_email:
-        raise Conflict("This e-mail address has an account; sign in.", details={"email": "taken"})
-    async with unit_of_work() as work:
-        work.announce(RegistrationRepeated(user_id=known.id, email=known.email, name=known.name))
-    return None
+        raise taken from None
 
 
-async def sign_in(*, email: str, password: str) -> SignedIn:
+async def sign_in(*, email: str, password: str, device: str = "") -> SignedIn:
     """Begin a session with an address and its password.
+
+    device: what the browser keeps from an earlier sign-in (see host.identity.devices).
 
     Raises:
         Unauthenticated: unknown address or wrong password, told apart neither by words nor by time; or the account is
         disabled. PermissionDenied: the address has to be verified first. RateLimited.
     """
     address = normalise(email)
-    await allow_attempt("sign_in", address)
     user = await User.get_or_none(email=address)
+    known = device_id(device, user.id) if user else ""
+    # with the token version: a new password forgets the wrong guesses at the old one, from wherever they came
+    attempt = await allow_attempt("sign_in", f"{address} {user.token_version if user else 1}", device=known)
     matches = await passwords.matches(password, user.password_hash if user else None)
     if user is None or not matches:
         reason = "wrong password" if user else "unknown address"
         await _record_refused(reason, user)
         raise Unauthenticated("The e-mail address or the password is wrong.")
+    await attempt.succeeded()
     if user.disabled_at is not None:
         await _record_refused("account disabled", user)
         raise Unauthenticated("This account is disabled.")
@@ -141,7 +146,10 @@ async def replace_settings(user_id: UUID, values: dict[str, Any]) -> dict[str, A
 
 
 async def ensure_operator(email: str, password: str) -> User:
-    """Make the deployment's operator, or an account that exists into one; an existing password stays.
+    """Make the deployment's operator. An operator who exists stays as they are, their password too.
+
+    An account that somebody registered with this address before is taken over: the credentials given here count, and
+    whatever opened it until now does so no more.
 
     Raises:
         ValidationFailed: address or password.
@@ -153,16 +161,71 @@ async def ensure_operator(email: str, password: str) -> User:
     passwords.check(password, email=address)
     password_hash = await passwords.hashed(password)
     async with unit_of_work() as work:
-        user, made = await User.get_or_create(
-            defaults={"name": "Operator", "password_hash": password_hash, "email_verified_at": datetime.now(UTC)},
-            email=address,
-        )
-        user.is_operator = True
-        await _save(user, "is_operator")
+        now = datetime.now(UTC)
+        given = {"name": "Operator", "password_hash": password_hash, "email_verified_at": now, "is_operator": True}
+        _, made = await User.get_or_create(defaults=given, email=address)
+        user = await User.select_for_update().get(email=address)
+        if not made and not user.is_operator:  # else another process was faster
+            await _take_over(work, user, password_hash)
         verb = "create" if made else "update"
         work.record(f"auth.user.{verb}", "user", str(user.id), after={"email": address, "is_operator": True})
         work.touch(user=user.id)
     return user
+
+
+async def _take_over(work: UnitOfWork, user: User, password_hash: str) -> None:
+    await end_unproven(work, user, reason="made operator")
+    for linked in await OAuthAccount.filter(user_id=user.id):
+        await unlink(work, user, linked)
+    user.password_hash, user.is_operator, user.email_verified_at = password_hash, True, datetime.now(UTC)
+    user.token_version, user.version = user.token_version + 1, user.version + 1
+    await user.save(
+        update_fields=["password_hash", "is_operator", "email_verified_at", "token_version", "version", "updated_at"]
+    )
+
+
+# -- steps -----------------------------------------------------------------------------------------------
+
+
+class _RehearsedError(Exception):
+    """Undoes a registration that was only gone through."""
+
+
+async def _create(
+    work: UnitOfWork, person: User, tenant_name: str | None, make_tenant: MakeTenant, *, verify: bool = True
+) -> Tenant | None:
+    await person.save(force_create=True)
+    work.record("auth.user.create", "user", str(person.id), after={"email": person.email, "name": person.name})
+    work.announce(UserRegistered(user_id=person.id, email=person.email, name=person.name, locale=person.locale))
+    if verify:
+        await ask_for_verification(work, person)
+    with acting(replace(origin(), actor=Actor("user", person.id, person.email, person.id))):
+        return await make_tenant(tenant_name, person) if tenant_name else None
+
+
+async def _register_unseen(person: User, tenant_name: str | None, make_tenant: MakeTenant) -> None:
+    """Register whoever is new; for whoever is known go through the same work, which may be refused the same way."""
+    address = person.email
+    taken = await is_taken(address)
+    try:
+        async with unit_of_work() as work:
+            if taken:
+                person.email = f"{person.id.hex}@rehearsal.invalid"
+            await _create(work, person, tenant_name, make_tenant, verify=not taken)
+            if taken:
+                raise _RehearsedError
+            return
+    except _RehearsedError:
+        pass
+    except IntegrityError:
+        if not await is_taken(address):
+            raise
+    known = await User.get_or_none(email=address)
+    if known is not None:
+        async with unit_of_work() as work:
+            work.announce(
+                RegistrationRepeated(user_id=known.id, email=known.email, name=known.name, locale=known.locale)
+            )
 
 
 async def _save(user: User, field: str) -> None:
@@ -171,13 +234,14 @@ async def _save(user: User, field: str) -> None:
 
 
 async def _refuse_wrong_password(user_id: UUID, password: str | None) -> None:
-    await allow_attempt("password", str(user_id))
+    attempt = await allow_attempt("password", str(user_id))
     user = await User.get(id=user_id)
     if user.password_hash is None:
         raise ValidationFailed(details={"current_password": "set a password first: ask for a reset link"})
     if not await passwords.matches(password or "", user.password_hash):
         await record_failure("auth.user.update", "wrong password", resource_type="user", resource_id=str(user_id))
         raise ValidationFailed(details={"current_password": "needed, and must be right, for another address"})
+    await attempt.succeeded()
 
 
 async def _record_refused(reason: str, user: User | None) -> None:

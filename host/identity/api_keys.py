@@ -15,20 +15,27 @@ from uuid_utils.compat import uuid7
 
 from host.contracts import Row
 from host.data.records import Records
-from host.errors import NotFound, ValidationFailed
+from host.data.transactions import UnitOfWork
+from host.errors import NotFound, PermissionDenied, Unauthenticated, ValidationFailed
+from host.identity.events import ApiKeyCreated
 from host.identity.models import ApiKey
 from host.identity.tokens import digest
+from host.origin import actor, grants
 from host.services import record_failure, spend, unit_of_work
-from tenants.context import current
+from tenants.context import across, bind, current
+from tenants.models import User
 
 LIMIT = "tenant.api_keys"
+DELEGATE = "tenant.api_keys.delegate"
+"""What a key must hold to make further keys."""
+
 SCHEME = "tk"
 USED_EVERY = timedelta(minutes=1)
 """`last_used_at` is right to this: not every request has to write."""
 
 KEYS = Records(
     ApiKey,
-    fields=("id", "name", "prefix", "permissions", "made_by", "expires_at", "last_used_at", "created_at"),
+    fields=("id", "name", "prefix", "permissions", "made_by", "parent_id", "expires_at", "last_used_at", "created_at"),
     filters=("name", "made_by"),
     sorts=("created_at", "name"),
 )
@@ -88,16 +95,21 @@ async def make_key(
 ) -> tuple[Row, str]:
     """Make a key in the bound tenant; its row, and its text that nobody can read again.
 
-    Whether the maker holds `permissions` is asked before.
+    Whether the maker holds `permissions` is asked before. A key that is made with a key ends with it: by its time,
+    which is the maker's where `expires_at` is None, and when the maker is ended.
 
     Raises:
-        ValidationFailed: it would be past its time at once. QuotaExceeded: the plan allows no more keys.
+        ValidationFailed: it would be past its time at once, or outlive the key that makes it.
+        PermissionDenied: a key that may not make keys. QuotaExceeded: the plan allows no more keys.
     """
     if expires_at is not None and expires_at <= datetime.now(UTC):
         raise ValidationFailed(details={"expires_at": "lies in the past"})
     key_id, secret = uuid7(), _packed(secrets.token_bytes(32))
     prefix = f"{SCHEME}_{_packed(current().bytes)}_{_packed(key_id.bytes)}"
     async with unit_of_work() as work:
+        parent = await _making_key()
+        if parent is not None:
+            expires_at = _within(parent, expires_at)
         await spend(LIMIT)
         await ApiKey.create(
             id=key_id,
@@ -106,36 +118,97 @@ async def make_key(
             secret_hash=digest(secret),
             permissions=sorted(set(permissions)),
             made_by=made_by,
+            parent_id=parent.id if parent else None,
             expires_at=expires_at,
         )
         row = await KEYS.get(key_id)
         after = {"name": name, "permissions": row["permissions"], "expires_at": expires_at}
         work.record("tenant.api_keys.create", "api_key", str(key_id), after=after)
+        await _announce(work, key_id, name, made_by)
     return row, f"{prefix}_{secret}"
 
 
 async def revoke_key(key_id: UUID) -> None:
-    """End a key of the bound tenant at once; its row is kept.
+    """End a key of the bound tenant at once, and the keys made with it; their rows are kept.
 
     Raises:
         NotFound: there is none, or it was revoked before.
     """
     async with unit_of_work() as work:
-        row = await KEYS.find(id=key_id, revoked_at=None)
-        if row is None or not await ApiKey.filter(id=key_id, revoked_at=None).update(revoked_at=datetime.now(UTC)):
+        if not await _end(work, [key_id]):
             raise NotFound("There is no such API key.")
-        work.record("tenant.api_keys.delete", "api_key", str(key_id), before={"name": row["name"]})
-        work.touch(tenant=current())
 
 
 async def end_keys_of(user_id: UUID) -> None:
     """End every key of the bound tenant that a person made, for ever: they do not belong to it any more."""
     async with unit_of_work() as work:
-        theirs = await ApiKey.filter(made_by=user_id, revoked_at=None)
-        await ApiKey.filter(id__in=[key.id for key in theirs]).update(revoked_at=datetime.now(UTC))
-        for key in theirs:
-            work.record("tenant.api_keys.delete", "api_key", str(key.id), before={"name": key.name})
+        made = await ApiKey.filter(made_by=user_id, revoked_at=None)
+        await _end(work, [each.id for each in made])
         work.touch(tenant=current())
+
+
+async def end_keys_everywhere(work: UnitOfWork, user_id: UUID) -> None:
+    """End the keys that a person made, in whatever organisation, and the keys made with those."""
+    with across("the API keys that a person made"):
+        made = await ApiKey.filter(made_by=user_id, revoked_at=None)
+    for tenant_id in sorted({each.tenant_id for each in made}):
+        with bind(tenant_id):
+            await _end(work, [each.id for each in made if each.tenant_id == tenant_id])
+
+
+# -- steps -----------------------------------------------------------------------------------------------
+
+
+async def _making_key() -> ApiKey | None:
+    """The key that the request shows, held until the end of the transaction; None when a person asks."""
+    if actor().kind != "api_key":
+        return None
+    if not grants().allows(DELEGATE):
+        raise PermissionDenied(
+            f"An API key makes further keys only if it holds {DELEGATE}.", details={"permission": DELEGATE}
+        )
+    found = await ApiKey.select_for_update().get_or_none(id=actor().id, revoked_at=None)
+    if found is None:
+        raise Unauthenticated("This API key does not exist, has expired or was ended.")
+    return found
+
+
+def _within(parent: ApiKey, expires_at: datetime | None) -> datetime | None:
+    if parent.expires_at is not None and expires_at is not None and expires_at > parent.expires_at:
+        last = parent.expires_at.isoformat()
+        raise ValidationFailed(details={"expires_at": f"the key that makes it ends before: {last} at the latest"})
+    return expires_at or parent.expires_at
+
+
+async def _announce(work: UnitOfWork, key_id: UUID, key_name: str, made_by: UUID | None) -> None:
+    user = await User.get_or_none(id=made_by) if made_by else None
+    if user is not None:
+        work.announce(
+            ApiKeyCreated(
+                key_id=key_id,
+                key_name=key_name,
+                user_id=user.id,
+                email=user.email,
+                name=user.name,
+                locale=user.locale,
+            )
+        )
+
+
+async def _end(work: UnitOfWork, ids: Collection[UUID]) -> int:
+    """End keys of the bound tenant, and what was made with them; how many were ended."""
+    count, now = 0, datetime.now(UTC)
+    while ids:
+        ending = await ApiKey.select_for_update().filter(id__in=list(ids), revoked_at=None)
+        for each in ending:
+            await ApiKey.filter(id=each.id).update(revoked_at=now)
+            work.record("tenant.api_keys.delete", "api_key", str(each.id), before={"name": each.name})
+            count += 1
+        made_with = await ApiKey.filter(parent_id__in=[each.id for each in ending], revoked_at=None) if ending else []
+        ids = [each.id for each in made_with]
+    if count:
+        work.touch(tenant=current())
+    return count
 
 
 async def count_keys() -> int:

@@ -14,6 +14,7 @@ class UserRegistered(Event, frozen=True):
     email: str
     name: str
     provider: str = ""
+    locale: str = ""
 
 
 class EmailVerificationRequested(Event, frozen=True):
@@ -24,6 +25,7 @@ class EmailVerificationRequested(Event, frozen=True):
     name: str
     link: str
     hours: int
+    locale: str = ""
 
 
 class PasswordResetRequested(Event, frozen=True):
@@ -34,6 +36,7 @@ class PasswordResetRequested(Event, frozen=True):
     name: str
     link: str
     minutes: int
+    locale: str = ""
 
 
 class RegistrationRepeated(Event, frozen=True):
@@ -42,6 +45,7 @@ class RegistrationRepeated(Event, frozen=True):
     user_id: UUID
     email: str
     name: str
+    locale: str = ""
 
 
 class PasswordChanged(Event, frozen=True):
@@ -50,6 +54,56 @@ class PasswordChanged(Event, frozen=True):
     user_id: UUID
     email: str
     name: str
+    locale: str = ""
+
+
+class EmailChanged(Event, frozen=True):
+    """The address of an account was replaced: `email` is the old one, whose owner should hear of it."""
+
+    user_id: UUID
+    email: str
+    name: str
+    new_email: str
+    locale: str = ""
+
+
+class SignInLinked(Event, frozen=True):
+    """A sign-in with another provider opens an existing account from now on."""
+
+    user_id: UUID
+    email: str
+    name: str
+    provider: str
+    locale: str = ""
+
+
+class SignInUnlinked(Event, frozen=True):
+    """A sign-in with another provider does not open the account any more."""
+
+    user_id: UUID
+    email: str
+    name: str
+    provider: str
+    locale: str = ""
+
+
+class ApiKeyCreated(Event, frozen=True):
+    """An API key was made in somebody's name, in the tenant this was announced in; `email` is that person's."""
+
+    key_id: UUID
+    key_name: str
+    user_id: UUID
+    email: str
+    name: str
+    locale: str = ""
+
+
+class SessionEnded(Event, frozen=True):
+    """A session is over, whoever ended it: its tokens stopped working. Announced in no tenant."""
+
+    session_id: UUID
+    user_id: UUID
+    reason: str
 
 
 class InvitationCreated(Event, frozen=True):
@@ -66,5 +120,10 @@ EVENTS = (
     EventType(PasswordResetRequested, "A new password was asked for"),
     EventType(RegistrationRepeated, "A registered address was used to register again"),
     EventType(PasswordChanged, "A password was replaced"),
+    EventType(EmailChanged, "The address of an account was replaced"),
+    EventType(SignInLinked, "A sign-in with another provider was linked"),
+    EventType(SignInUnlinked, "A sign-in with another provider was unlinked"),
+    EventType(ApiKeyCreated, "An API key was made"),
+    EventType(SessionEnded, "A session is over"),
     EventType(InvitationCreated, "Somebody is asked to join the organisation"),
 )

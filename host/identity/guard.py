@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+import ipaddress
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from host.errors import RateLimited
@@ -16,9 +18,8 @@ from host.services import record_failure, services
 from tenants.plans import parse_limit
 
 ALONE = 10
-"""How many times the rate of one account from one address either may use alone: one account guessed at from many
-addresses, many accounts from one. More than once, so that a stranger's guesses do not lock the owner out and an
-office behind one address can sign in."""
+"""How many times the rate of one account from one network either may use alone: one account from many networks, many
+accounts from one."""
 
 SECONDS = 0.3
 """How long an answer takes that must not tell by its time whether an account exists."""
@@ -31,33 +32,77 @@ _ACTIONS: Mapping[_Kind, str] = {
     "message": "auth.message.create",
     "password": "auth.user.update",
 }
+_GUESSES: frozenset[_Kind] = frozenset({"sign_in", "password"})
+"""Attempts that may be wrong: only wrong ones stay counted. The others cost something each time, such as a mail."""
+
+_UNBOUNDED = 2**31
 
 
-async def allow_attempt(kind: _Kind, account: str) -> None:
-    """Count one attempt on an account from the address of the request; `[rates] sign_in` says how many are allowed.
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt that was counted; call `succeeded` when it turns out to be no guess."""
+
+    own: Bucket | None = None  # of this account from here
+    shared: Sequence[Bucket] = ()
+
+    async def succeeded(self) -> None:
+        """Take it back, with the wrong ones at the same account from here before it."""
+        if self.own is None:
+            return
+        rates = services().rates
+        if self.shared:
+            counted = await rates.peek(self.own)
+            await rates.take([replace(each, cost=-counted, limit=_UNBOUNDED) for each in self.shared], [])
+        await rates.forget(self.own.key)
+
+
+async def allow_attempt(kind: _Kind, account: str, *, device: str = "") -> Attempt:
+    """Count one attempt on an account from the network of the request; `[rates] sign_in` says how many are allowed.
+
+    From one network so many at an account, `ALONE` times as many at all accounts. Strangers cannot lock an owner out:
+    after `ALONE` times as many wrong guesses at an account from everywhere, each network still has one, so whoever
+    knows the password gets in; and a `device` (see `host.identity.devices`) that was signed in before has attempts of
+    its own.
 
     Raises:
         RateLimited: too many; Retry-After says for how long.
     """
     rate = parse_limit(services().settings.rates.sign_in)
     if rate.amount is None or rate.seconds is None:
-        return
-    address = origin().address
-    buckets = [
-        Bucket(f"{kind}:both:{digest(f'{address} {account}')}", rate.amount, rate.seconds),
-        Bucket(f"{kind}:account:{digest(account)}", rate.amount * ALONE, rate.seconds),
-        Bucket(f"{kind}:address:{digest(address)}", rate.amount * ALONE, rate.seconds),
-    ]
-    taken = await services().rates.take(buckets, [])
+        return Attempt()
+    place = f"device {device}" if device else network(origin().address)
+    own = Bucket(f"{kind}:both:{digest(f'{place} {account}')}", rate.amount, rate.seconds)
+    by_account = Bucket(f"{kind}:account:{digest(account)}", rate.amount * ALONE, rate.seconds)
+    by_network = Bucket(f"{kind}:address:{digest(place)}", rate.amount * ALONE, rate.seconds)
+    shared: list[Bucket] = [] if device else [by_account, by_network]
+    if shared and kind in _GUESSES:
+        guessed_at = await services().rates.peek(by_account) >= by_account.limit
+        own = replace(own, limit=1) if guessed_at else own
+        shared = [replace(by_account, limit=_UNBOUNDED), by_network]
+    taken = await services().rates.take([own, *shared], [])
     if not taken.allowed:
         tally("tenantry_rate_refusals_total", kind)
-        once = Bucket(f"{kind}:told:{digest(f'{address} {account}')}", 1, rate.seconds)
+        once = Bucket(f"{kind}:told:{digest(f'{place} {account}')}", 1, rate.seconds)
         if (await services().rates.take([once], [])).allowed:  # the others would only fill the log
             await record_failure(_ACTIONS[kind], "too many attempts", outcome="denied", resource_type="user")
         raise RateLimited(
             "Too many attempts; wait as long as Retry-After says.",
             headers={"Retry-After": str(max(1, taken.reset_seconds))},
         )
+    return Attempt(own, shared)
+
+
+def network(address: str) -> str:
+    """What one client can hold: the address itself, of IPv6 its /64, in which it may choose any other."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv4Address):
+        return str(found)
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return str(ipaddress.ip_network((found, 64), strict=False))
 
 
 @asynccontextmanager

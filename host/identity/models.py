@@ -49,6 +49,7 @@ class ApiKey(TenantModel):
     secret_hash = fields.CharField(max_length=64)
     permissions: fields.JSONField[list[str]] = fields.JSONField(default=list)
     made_by = fields.UUIDField(null=True)
+    parent_id = fields.UUIDField(null=True)  # the key that made this one, with which it ends
     expires_at = fields.DatetimeField(null=True)
     last_used_at = fields.DatetimeField(null=True)
     revoked_at = fields.DatetimeField(null=True)
@@ -93,6 +94,7 @@ class OAuthAccount(Model):
     provider = fields.CharField(max_length=63)
     subject = fields.CharField(max_length=255)  # the provider's own, stable id of the person
     email = fields.CharField(max_length=254, default="")
+    email_verified = fields.BooleanField(default=False)  # whether the provider vouches for `email`
     last_used_at = fields.DatetimeField(auto_now_add=True)
     created_at = fields.DatetimeField(auto_now_add=True)
 

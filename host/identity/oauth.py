@@ -12,10 +12,10 @@ from host.data.transactions import UnitOfWork
 from host.errors import BadRequest, Conflict, PermissionDenied, Unauthenticated, ValidationFailed
 from host.identity import sessions
 from host.identity.addresses import normalise
-from host.identity.events import UserRegistered
+from host.identity.events import SignInLinked, UserRegistered
 from host.identity.models import OAuthAccount, OAuthState
 from host.identity.providers import Person, Provider, client, person, provider
-from host.identity.recovery import ask_for_verification
+from host.identity.recovery import ask_for_verification, is_taken
 from host.identity.sessions import SignedIn
 from host.identity.tokens import digest, random_token
 from host.instruments import tally
@@ -121,8 +121,20 @@ async def _linked(name: str, who: Person) -> User | None:
     known = await OAuthAccount.get_or_none(provider=name, subject=who.subject).select_related("user")
     if known is None:
         return None
-    await OAuthAccount.filter(id=known.id).update(last_used_at=datetime.now(UTC), email=who.email[:254])
-    return known.user
+    user, vouched = known.user, _vouched(who)
+    if user.email_verified_at is not None and not known.email_verified and vouched != user.email:
+        raise _not_proven(name)  # it was linked by whoever had the account before its address was proved
+    proven = {"email": vouched, "email_verified": True} if vouched else {}
+    await OAuthAccount.filter(id=known.id).update(last_used_at=datetime.now(UTC), **proven)
+    return user
+
+
+def _vouched(who: Person) -> str:
+    """The address that the provider says is proved; empty for none."""
+    try:
+        return normalise(who.email) if who.email_verified else ""
+    except ValidationFailed:
+        return ""
 
 
 async def _link(work: UnitOfWork, name: str, who: Person) -> User:
@@ -130,17 +142,35 @@ async def _link(work: UnitOfWork, name: str, who: Person) -> User:
         raise Conflict(f"{name} tells no e-mail address of this account; add one there, or register here.")
     address = normalise(who.email)
     user = await User.get_or_none(email=address)
+    if user is None and await is_taken(address):
+        raise Conflict("This address is kept for somebody else.", details={"email": "taken"})
     if user is None:
         user = await _register(work, name, address, who)
-    elif not who.email_verified or user.email_verified_at is None:
+    elif not who.email_verified:
+        raise _not_proven(name)
+    elif user.email_verified_at is None:
         # Whoever registered an address without proving it must not get into what its owner does here later.
         raise Conflict(
             "This address has an account; sign in with its password, or reset it, and verify the address first.",
             details={"email": "taken"},
         )
-    await OAuthAccount.create(user_id=user.id, provider=name, subject=who.subject, email=address)
+    else:
+        work.announce(
+            SignInLinked(user_id=user.id, email=user.email, name=user.name, provider=name, locale=user.locale)
+        )
+    await OAuthAccount.create(
+        user_id=user.id, provider=name, subject=who.subject, email=address, email_verified=who.email_verified
+    )
     work.record("auth.oauth_account.create", "user", str(user.id), after={"provider": name})
     return user
+
+
+def _not_proven(name: str) -> Conflict:
+    return Conflict(
+        f"This address has an account, and {name} does not say that the address is proved: sign in with the account's "
+        f"password, or ask for a new one. The deployment's operator can trust {name} with `trust_email`.",
+        details={"email": "taken"},
+    )
 
 
 async def _register(work: UnitOfWork, name: str, address: str, who: Person) -> User:

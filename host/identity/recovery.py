@@ -15,9 +15,10 @@ from host.data.transactions import UnitOfWork
 from host.errors import BadRequest, Conflict, ValidationFailed
 from host.identity import passwords, sessions
 from host.identity.addresses import normalise
-from host.identity.events import EmailVerificationRequested, PasswordChanged, PasswordResetRequested
+from host.identity.events import EmailChanged, EmailVerificationRequested, PasswordChanged, PasswordResetRequested
 from host.identity.guard import allow_attempt, equal_time
-from host.identity.models import OneTimeToken, Session, TokenPurpose
+from host.identity.models import OAuthAccount, OneTimeToken, Session, TokenPurpose
+from host.identity.revocation import end_unproven
 from host.identity.sessions import SignedIn
 from host.identity.tokens import digest, random_token
 from host.services import record_failure, services, unit_of_work
@@ -32,7 +33,17 @@ async def ask_for_verification(work: UnitOfWork, user: User, email: str | None =
     address = email or user.email
     token = await _make(user, TokenPurpose.VERIFY_EMAIL, address, timedelta(hours=hours))
     link = _link("verify-email", token)
-    work.announce(EmailVerificationRequested(user_id=user.id, email=address, name=user.name, link=link, hours=hours))
+    work.announce(
+        EmailVerificationRequested(
+            user_id=user.id, email=address, name=user.name, link=link, hours=hours, locale=user.locale
+        )
+    )
+
+
+async def is_taken(address: str) -> bool:
+    """Whether an address, normalised, has an account or is kept for the operator that the settings name."""
+    configured = services().settings.operator.email
+    return (bool(configured) and address == normalise(configured)) or await User.filter(email=address).exists()
 
 
 async def send_verification(email: str) -> None:
@@ -46,8 +57,12 @@ async def send_verification(email: str) -> None:
                 await ask_for_verification(work, user)
 
 
-async def verify_email(token: str) -> str:
+async def verify_email(token: str, session_id: UUID | None = None) -> str:
     """Prove an address with the token that was sent to it; the address proved.
+
+    session_id: of the browser in which the link was opened. Where it is signed in to the account, who reads the mail
+    and who holds the account are one, and only other sessions and links end. Else whoever held the account until now
+    may be somebody else: everything that is not proven ends (see `end_unproven`).
 
     Raises:
         BadRequest: the token is unknown, used or too old. Conflict: the address has another account by now.
@@ -55,14 +70,21 @@ async def verify_email(token: str) -> str:
     try:
         async with unit_of_work() as work:
             user, address = await _consume(token, TokenPurpose.VERIFY_EMAIL)
+            if user.disabled_at is not None:
+                raise _spent()
+            if address != user.email and await is_taken(address):
+                raise _taken()
             before = {"email": user.email, "email_verified_at": user.email_verified_at}
             user.email, user.email_verified_at, user.version = address, datetime.now(UTC), user.version + 1
             await user.save(update_fields=["email", "email_verified_at", "version", "updated_at"])
             after = {"email": user.email, "email_verified_at": user.email_verified_at}
             work.record("auth.user.verify", "user", str(user.id), before=before, after=after)
+            await _end_after_proof(work, user, session_id)
+            if address != before["email"]:
+                _announce_change(work, user, str(before["email"]))
             work.touch(user=user.id)
     except IntegrityError as error:
-        raise Conflict("This address has another account.", details={"email": "taken"}) from error
+        raise _taken() from error
     return address
 
 
@@ -79,13 +101,18 @@ async def send_reset(email: str) -> None:
                 link = _link("reset-password", token)
                 work.announce(
                     PasswordResetRequested(
-                        user_id=user.id, email=user.email, name=user.name, link=link, minutes=minutes
+                        user_id=user.id,
+                        email=user.email,
+                        name=user.name,
+                        link=link,
+                        minutes=minutes,
+                        locale=user.locale,
                     )
                 )
 
 
 async def reset_password(token: str, password: str) -> None:
-    """Set a new password with the token that was sent; every session ends, and the address is proved.
+    """Set a new password with the token that was sent; the address is proved, and all that is not proven ends.
 
     Raises:
         BadRequest: the token is unknown, used or too old. ValidationFailed: the password.
@@ -101,20 +128,25 @@ async def reset_password(token: str, password: str) -> None:
             raise _spent()
         await _replace_password(work, user, password_hash)
         await User.filter(id=user.id, email_verified_at=None).update(email_verified_at=datetime.now(UTC))
-        await sessions.end_all(user.id, reason="password reset")
+        await end_unproven(work, user, reason="password reset")
 
 
-async def change_password(user_id: UUID, session_id: UUID, *, current: str, new: str) -> SignedIn:
-    """Replace a known password; every other session ends, and this one gets new tokens.
+async def change_password(
+    user_id: UUID, session_id: UUID, *, current: str, new: str, keep_keys: bool = False
+) -> SignedIn:
+    """Replace a known password; all that is pending and every other session end, and this one gets new tokens.
+
+    keep_keys: the API keys that the person made go on.
 
     Raises:
         ValidationFailed: the current password is wrong or the new one not acceptable. RateLimited.
     """
-    await allow_attempt("password", str(user_id))
+    attempt = await allow_attempt("password", str(user_id))
     user = await User.get(id=user_id)
     if not await passwords.matches(current, user.password_hash):
         await record_failure("auth.user.update", "wrong password", resource_type="user", resource_id=str(user_id))
         raise ValidationFailed(details={"current_password": "is not your password"})
+    await attempt.succeeded()
     passwords.check(new, email=user.email, field="new_password")
     if new == current:
         raise ValidationFailed(details={"new_password": "is the same as the old one"})
@@ -122,7 +154,7 @@ async def change_password(user_id: UUID, session_id: UUID, *, current: str, new:
     async with unit_of_work() as work:
         user = await User.select_for_update().get(id=user_id, password_hash=user.password_hash)
         await _replace_password(work, user, password_hash)
-        await sessions.end_all(user.id, reason="password changed", but=session_id)
+        await end_unproven(work, user, reason="password changed", keep_session=session_id, keep_keys=keep_keys)
         await Session.filter(id=session_id, user_id=user_id).update(token_version=user.token_version + 1)
     return await sessions.renewed(session_id)
 
@@ -130,14 +162,26 @@ async def change_password(user_id: UUID, session_id: UUID, *, current: str, new:
 # -- steps -----------------------------------------------------------------------------------------------
 
 
+async def _end_after_proof(work: UnitOfWork, user: User, session_id: UUID | None) -> None:
+    reason = "address proved"
+    if session_id is None or not await Session.filter(id=session_id, user_id=user.id, ended_at=None).exists():
+        return await end_unproven(work, user, reason=reason)
+    await OneTimeToken.filter(user_id=user.id, used_at=None).update(used_at=datetime.now(UTC))
+    await sessions.end_all(user.id, reason=reason, but=session_id)
+    await OAuthAccount.filter(user_id=user.id).update(email=user.email, email_verified=True)
+
+
+def _announce_change(work: UnitOfWork, user: User, old: str) -> None:
+    work.announce(EmailChanged(user_id=user.id, email=old, name=user.name, new_email=user.email, locale=user.locale))
+
+
 async def _replace_password(work: UnitOfWork, user: User, password_hash: str) -> None:
     """Raising the token version voids every access token issued before, at once."""
     await User.filter(id=user.id).update(
         password_hash=password_hash, token_version=F("token_version") + 1, version=F("version") + 1
     )
-    await _drop(user, TokenPurpose.RESET_PASSWORD)
     work.record("auth.user.update", "user", str(user.id), after={"password": "replaced"})
-    work.announce(PasswordChanged(user_id=user.id, email=user.email, name=user.name))
+    work.announce(PasswordChanged(user_id=user.id, email=user.email, name=user.name, locale=user.locale))
     work.touch(user=user.id)
 
 
@@ -171,6 +215,10 @@ async def _consume(token: str, purpose: TokenPurpose) -> tuple[User, str]:
 async def _drop(user: User, purpose: TokenPurpose) -> None:
     """Void what else was sent for this purpose: an older link must not undo what a newer one did."""
     await OneTimeToken.filter(user_id=user.id, purpose=purpose, used_at=None).update(used_at=datetime.now(UTC))
+
+
+def _taken() -> Conflict:
+    return Conflict("This address has another account.", details={"email": "taken"})
 
 
 def _spent() -> BadRequest:

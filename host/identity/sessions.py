@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from host.contracts import Actor
+from host.data.transactions import UnitOfWork
 from host.errors import NotFound, Unauthenticated
+from host.identity.events import SessionEnded
 from host.identity.models import Session
 from host.identity.tokens import AccessTokens, RefreshToken, parse_refresh_token, random_token, refresh_token
 from host.instruments import tally
-from host.origin import origin
+from host.origin import acting, origin
 from host.services import record_failure, services, unit_of_work
-from tenants.context import across, current_or_none
+from tenants.context import across, bind, current_or_none
 from tenants.models import Membership, Tenant, TenantStatus, User
 
 RACE = timedelta(seconds=10)
@@ -60,7 +63,9 @@ async def start(user: User, *, method: str, tenant_id: UUID | None) -> SignedIn:
             expires_at=now + _lifetime(),
         )
         after = {"user_id": str(user.id), "method": method}
-        work.record("auth.session.create", "session", str(session.id), after=after)
+        who = Actor("user", user.id, user.email, user.id, session.id, user.is_operator)
+        with acting(replace(origin(), actor=who)):
+            work.record("auth.session.create", "session", str(session.id), after=after)
     tally("tenantry_sign_ins_total", method, "succeeded")
     return _signed_in(user, session)
 
@@ -188,14 +193,20 @@ async def _end_replayed(session: Session) -> None:
 async def _end(user_id: UUID, reason: str, **which: UUID) -> int:
     now = datetime.now(UTC)
     async with unit_of_work() as work:
-        ids = await Session.filter(user_id=user_id, ended_at=None, expires_at__gt=now, **which).values_list(
-            "id", flat=True
-        )
-        await Session.filter(id__in=ids).update(ended_at=now, end_reason=reason)
-        for session_id in ids:
-            work.record("auth.session.delete", "session", str(session_id), after={"reason": reason})
+        still_open = Session.filter(user_id=user_id, ended_at=None, expires_at__gt=now, **which)
+        ended = await still_open.select_for_update()  # of two that end it at once, one announces it
+        await Session.filter(id__in=[each.id for each in ended]).update(ended_at=now, end_reason=reason)
+        for each in ended:
+            work.record("auth.session.delete", "session", str(each.id), after={"reason": reason})
+            announce_ended(work, each.id, user_id, reason)
         work.touch(user=user_id)
-    return len(ids)
+    return len(ended)
+
+
+def announce_ended(work: UnitOfWork, session_id: UUID, user_id: UUID, reason: str) -> None:
+    """Let plugins hear that a session is over; a session belongs to no organisation, whichever is bound."""
+    with bind(None):
+        work.announce(SessionEnded(session_id=session_id, user_id=user_id, reason=reason))
 
 
 def _is_open(session: Session) -> bool:

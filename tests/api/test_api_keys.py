@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from host.contracts import Event
+from host.identity.events import ApiKeyCreated
 from host.testing import Client, Neighbours
 
 NEW = {"name": "CI", "permissions": ["projects.projects.read"]}
@@ -65,3 +68,59 @@ async def test_key_when_its_maker_is_demoted_then_it_may_no_more_than_they(neigh
         )
         await program.ask("POST", "/tenant/roles", 403, json={"name": "another"})
         await program.ask("GET", "/tenant/roles")
+
+
+MAKER = {"name": "Maker", "permissions": ["tenant.api_keys.create", "projects.projects.read"]}
+DELEGATE = {"name": "Maker", "permissions": [*MAKER["permissions"], "tenant.api_keys.delegate"]}
+
+
+async def test_key_when_it_makes_a_key_without_a_permission_that_says_so_then_403(neighbours: Neighbours) -> None:
+    made = await neighbours.acme.ask("POST", "/tenant/api-keys", 201, json=MAKER)
+    async with await key_client(neighbours, made) as program:
+        refused = await program.ask("POST", "/tenant/api-keys", 403, json=NEW)
+    assert refused["details"] == {"permission": "tenant.api_keys.delegate"}
+
+
+async def test_key_when_made_with_a_key_then_no_wider_no_longer_and_over_with_it(neighbours: Neighbours) -> None:
+    soon = datetime.now(UTC) + timedelta(hours=1)
+    made = await neighbours.acme.ask("POST", "/tenant/api-keys", 201, json=DELEGATE | {"expires_at": soon.isoformat()})
+    async with await key_client(neighbours, made) as program:
+        await program.ask("POST", "/tenant/api-keys", 403, json=NEW | {"permissions": ["tenant.roles.create"]})
+        later = NEW | {"expires_at": (soon + timedelta(seconds=1)).isoformat()}
+        assert list((await program.ask("POST", "/tenant/api-keys", 422, json=later))["details"]) == ["expires_at"]
+        child = await program.ask("POST", "/tenant/api-keys", 201, json=DELEGATE)
+        assert datetime.fromisoformat(child["expires_at"]) == soon
+        assert child["parent_id"] == made["id"]
+    async with await key_client(neighbours, child) as program:
+        grandchild = await program.ask("POST", "/tenant/api-keys", 201, json=NEW)
+    other = await neighbours.acme.ask("POST", "/tenant/api-keys", 201, json=NEW)
+    async with await key_client(neighbours, grandchild) as program:
+        await program.ask("GET", "/projects")
+        await neighbours.acme.ask("DELETE", f"/tenant/api-keys/{made['id']}", 204)
+        await program.ask("GET", "/projects", 401)
+    assert [each["id"] for each in await neighbours.acme.ask("GET", "/tenant/api-keys")] == [other["id"]]
+
+
+async def test_key_when_made_then_its_maker_hears_of_it(neighbours: Neighbours, heard: list[Event]) -> None:
+    made = await neighbours.acme.ask("POST", "/tenant/api-keys", 201, json=NEW)
+    [created] = [each for each in heard if isinstance(each, ApiKeyCreated)]
+    assert (str(created.key_id), created.key_name, created.email) == (made["id"], "CI", "owner@acme.example")
+
+
+async def test_key_when_it_does_what_only_people_do_then_403(neighbours: Neighbours) -> None:
+    everything = [each["name"] for each in await neighbours.acme.ask("GET", "/tenant/permissions")]
+    made = await neighbours.acme.ask("POST", "/tenant/api-keys", 201, json={"name": "All", "permissions": everything})
+    roles = {each["name"]: each["id"] for each in await neighbours.acme.ask("GET", "/tenant/roles")}
+    member = neighbours.acme_member.user_id
+    async with await key_client(neighbours, made) as program:
+        for method, path, body in (
+            ("POST", "/tenants", {"name": "Mine"}),
+            ("PATCH", "/me", {"name": "Mine"}),
+            ("DELETE", "/me/sessions", None),
+            ("POST", "/invitations/accept", {"token": "x"}),
+            ("POST", "/tenant/roles", {"name": "all", "all_permission": True}),
+            ("POST", "/tenant/invitations", {"email": "new@example.com", "role_id": roles["owner"]}),
+            ("PATCH", f"/tenant/members/{member}", {"role_id": roles["owner"]}),
+            ("GET", "/operator/tenants", None),
+        ):
+            await program.ask(method, path, 403, json=body)

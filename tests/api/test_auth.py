@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx
 import pytest
 
-from host.api.refresh_cookie import NAME
+from host.api.refresh_cookie import DEVICE, NAME
 from host.contracts import Event
 from host.identity.events import EmailVerificationRequested, PasswordResetRequested
+from host.settings import Settings
 from host.testing import Client, TestHouse
 
 PASSWORD, NEW = "a long enough passphrase", "another good passphrase"
@@ -197,3 +199,59 @@ async def test_attempts_when_too_many_then_429_with_retry_after_and_other_accoun
     assert answers[-1].json()["error"]["code"] == "RATE_LIMITED"
     assert 1 <= int(answers[-1].headers["retry-after"]) <= 60
     await visitor.ask("POST", "/auth/login", 401, json=body | {"email": "bob@example.com"})
+
+
+@pytest.fixture
+async def secure(house_settings: Settings) -> AsyncIterator[Client]:
+    """Somebody who talks to a deployment that is reached by https."""
+    home = house_settings.house.model_copy(update={"public_url": "https://tenantry.example"})
+    async with (
+        TestHouse.open(house_settings.model_copy(update={"house": home})) as opened,
+        opened.client() as client,
+    ):
+        client.base_url = httpx.URL("https://testserver")
+        yield client
+
+
+async def test_cookie_when_reached_by_https_then_nobody_else_can_plant_one(secure: Client) -> None:
+    answer = await secure.post("/api/v1/auth/register", json=ADA)
+    cookies = answer.headers.get_list("set-cookie")
+    assert [each.partition("=")[0] for each in cookies] == [f"__Host-{NAME}", f"__Host-{DEVICE}"]
+    for each in cookies:
+        for part in ("; Path=/;", "; Secure", "; HttpOnly", "; SameSite=Strict"):
+            assert part in each
+        assert "domain" not in each.lower()
+    good = secure.cookies[f"__Host-{NAME}"]
+    secure.cookies.clear()
+    await secure.ask("POST", "/auth/refresh", 401, headers={"Cookie": f"{NAME}={good}"})
+    await secure.ask("POST", "/auth/refresh", headers={"Cookie": f"{NAME}=planted; __Host-{NAME}={good}"})
+
+
+@pytest.mark.parametrize("cookies", ["{0}=planted; {0}={1}", "{0}={1}; {0}=planted", "{0}={1}; {0}={1}"])
+async def test_cookie_when_sent_twice_then_refused_and_the_session_goes_on(visitor: Client, cookies: str) -> None:
+    data = await visitor.ask("POST", "/auth/register", 201, json=ADA)
+    good = visitor.cookies[NAME]
+    visitor.cookies.clear()
+    for path in ("/auth/refresh", "/auth/logout"):
+        await visitor.ask("POST", path, 400, headers={"Cookie": cookies.format(NAME, good)})
+    await visitor.ask("GET", "/me", headers=bearer(data))
+    await visitor.ask("POST", "/auth/refresh", headers={"Cookie": f"{NAME}={good}"})
+
+
+async def test_address_when_its_owner_opens_the_link_elsewhere_then_who_registered_it_is_signed_out(
+    visitor: Client, second: Client, heard: list[Event]
+) -> None:
+    squatting = await visitor.ask("POST", "/auth/register", 201, json=ADA)
+    await second.ask("POST", "/auth/email/verify", json={"token": token_of(heard, EmailVerificationRequested)})
+    await visitor.ask("GET", "/me", 401, headers=bearer(squatting))
+    await visitor.ask("POST", "/auth/refresh", 401)
+
+
+async def test_attempts_when_strangers_guess_on_the_same_network_then_who_was_signed_in_there_gets_in(
+    visitor: Client, second: Client
+) -> None:
+    await visitor.ask("POST", "/auth/register", 201, json=ADA)
+    await visitor.ask("POST", "/auth/logout", 204)
+    wrong = {"email": ADA["email"], "password": "wrong"}
+    assert [(await second.post("/api/v1/auth/login", json=wrong)).status_code for _ in range(21)][-1] == 429
+    await visitor.ask("POST", "/auth/login", json={"email": ADA["email"], "password": PASSWORD})

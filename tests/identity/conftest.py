@@ -44,8 +44,15 @@ class Counting:
         if any(self.used.get(each.key, 0) >= each.limit for each in buckets):
             return Taken(False)
         for each in buckets:
-            self.used[each.key] = self.used.get(each.key, 0) + 1
+            self.used[each.key] = self.used.get(each.key, 0) + each.cost
         return Taken(True)
+
+    async def peek(self, bucket: Bucket) -> int:
+        return self.used.get(bucket.key, 0)
+
+    async def forget(self, *keys: str) -> None:
+        for key in keys:
+            self.used.pop(key, None)
 
 
 @dataclass(slots=True)

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from argon2 import PasswordHasher
+from pydantic import SecretStr
 
-from host.errors import Conflict, PermissionDenied, PreconditionFailed, Unauthenticated, ValidationFailed
+from host.errors import BadRequest, Conflict, PermissionDenied, PreconditionFailed, Unauthenticated, ValidationFailed
 from host.identity import accounts, passwords, recovery, sessions
-from host.identity.events import EmailVerificationRequested, RegistrationRepeated, UserRegistered
+from host.identity.events import (
+    EmailVerificationRequested,
+    PasswordResetRequested,
+    RegistrationRepeated,
+    UserRegistered,
+)
+from host.identity.models import OAuthAccount
+from host.services import offering
+from host.settings.sections import OperatorSettings
 from tenants.models import Tenant, User
 
 PASSWORD = "a long enough passphrase"
@@ -153,12 +163,88 @@ async def test_settings_when_replaced_then_kept_whole(house: Any, ada: User) -> 
     assert (await User.get(id=ada.id)).settings == {"theme": "light"}
 
 
-async def test_operator_when_ensured_twice_then_one_account_whose_password_stays(house: Any, ada: User) -> None:
+async def test_operator_when_ensured_twice_then_one_account_whose_password_stays(house: Any) -> None:
     made = await accounts.ensure_operator("ops@example.com", "operators passphrase")
-    await accounts.ensure_operator("ops@example.com", "another passphrase 2")
-    raised = await accounts.ensure_operator("ada@example.com", "another passphrase 3")
+    again = await accounts.ensure_operator("ops@example.com", "another passphrase 2")
 
+    assert again.id == made.id
     assert (await User.get(id=made.id)).is_operator
     assert (await accounts.sign_in(email="ops@example.com", password="operators passphrase")).user.is_operator
-    assert raised.id == ada.id
-    assert (await accounts.sign_in(email="ada@example.com", password=PASSWORD)).user.is_operator
+
+
+async def test_operator_when_somebody_registered_the_address_before_then_only_the_configured_credentials_count(
+    house: Any, ada: User
+) -> None:
+    squatting = await accounts.sign_in(email="ada@example.com", password=PASSWORD)
+    await accounts.update_profile(ada.id, email="squatter@example.com", current_password=PASSWORD)
+    change = house.token(EmailVerificationRequested)
+    await recovery.send_reset("ada@example.com")
+    reset = house.token(PasswordResetRequested)
+    await OAuthAccount.create(user_id=ada.id, provider="x", subject="7", email="ada@example.com", email_verified=True)
+
+    raised = await accounts.ensure_operator("ada@example.com", "operators passphrase")
+
+    assert (raised.id, raised.is_operator) == (ada.id, True)
+    assert (await accounts.sign_in(email="ada@example.com", password="operators passphrase")).user.is_operator
+    with pytest.raises(Unauthenticated):
+        await accounts.sign_in(email="ada@example.com", password=PASSWORD)
+    assert not await sessions.session_alive(squatting.session_id)
+    for attack in (
+        recovery.verify_email(change),
+        recovery.reset_password(reset, "the squatters passphrase"),
+        sessions.rotate(squatting.refresh_token),
+    ):
+        with pytest.raises((BadRequest, Unauthenticated)):
+            await attack
+    assert not await OAuthAccount.exists()
+
+
+async def test_operator_when_their_address_is_not_in_use_then_nobody_else_may_register_or_take_it(
+    house: Any, ada: User, tenant_for: Any
+) -> None:
+    named = OperatorSettings(email="Ops@example.com", password=SecretStr("operators passphrase"))
+    house.settings = house.settings.model_copy(update={"operator": named})
+    with offering(house.offered()):
+        with pytest.raises(Conflict):
+            await register(tenant_for, email="ops@EXAMPLE.com")
+        with house.with_identity(require_verified_email=True):
+            assert await register(tenant_for, email="ops@example.com") is None
+        await accounts.update_profile(ada.id, email="ops@example.com", current_password=PASSWORD)
+        with pytest.raises(Conflict):
+            await recovery.verify_email(house.token(EmailVerificationRequested))
+    assert [each.email for each in await User.all()] == ["ada@example.com"]
+
+
+async def test_registration_when_verification_is_required_then_equal_refusals_and_equal_time(
+    house: Any, ada: User, tenant_for: Any
+) -> None:
+    async def refusing(name: str, owner: User) -> Tenant:
+        raise ValidationFailed(details={"tenant_name": "reserved"})
+
+    async def slow(name: str, owner: User) -> Tenant:
+        await asyncio.sleep(0.4)
+        return Tenant(id=owner.id)
+
+    times = []
+    with house.with_identity(require_verified_email=True):
+        for email in ("new@example.com", "ada@example.com"):
+            with pytest.raises(ValidationFailed):
+                await register(refusing, email=email)
+        for email in ("new@example.com", "ada@example.com"):
+            began = time.perf_counter()
+            assert await register(slow, email=email) is None
+            times.append(time.perf_counter() - began)
+    assert min(times) > 0.4
+    assert sorted([each.email for each in await User.all()]) == ["ada@example.com", "new@example.com"]
+    assert not [each for each in house.events if "rehearsal" in getattr(each, "email", "")]
+
+
+async def test_sign_in_when_right_then_its_record_says_who(house: Any, ada: User) -> None:
+    signed_in = await accounts.sign_in(email="ada@example.com", password=PASSWORD)
+    actor = house.actions[-1].origin.actor
+    assert (actor.kind, actor.user_id, actor.label, actor.session_id) == (
+        "user",
+        ada.id,
+        "ada@example.com",
+        signed_in.session_id,
+    )

@@ -37,17 +37,49 @@ async def test_attempts_when_another_address_then_the_owner_is_not_locked_out(st
         await allow_attempt("sign_in", "ada@example.com")
 
 
-async def test_attempts_when_from_everywhere_or_at_everybody_then_limited(strict: None, client: Any) -> None:
+async def test_attempts_when_from_one_ipv6_network_then_limited_together(strict: None, client: Any) -> None:
+    for number in (1, 2):
+        with client(f"2001:db8:1:2::{number}"):
+            await allow_attempt("sign_in", "ada@example.com")
+    with client("2001:db8:1:2:ffff::3"), pytest.raises(RateLimited):
+        await allow_attempt("sign_in", "ada@example.com")
+    with client("2001:db8:1:3::1"):
+        await allow_attempt("sign_in", "ada@example.com")
+
+
+async def test_attempts_when_strangers_guess_from_everywhere_then_slow_and_whoever_knows_the_password_gets_in(
+    strict: None, client: Any
+) -> None:
     for number in range(2 * ALONE):
         with client(f"198.51.100.{number}"):
             await allow_attempt("sign_in", "ada@example.com")
-    with client("203.0.113.1"), pytest.raises(RateLimited):
+    with client("203.0.113.1"):
+        right = await allow_attempt("sign_in", "ada@example.com")
+        await right.succeeded()
         await allow_attempt("sign_in", "ada@example.com")
+        with pytest.raises(RateLimited):  # one guess from each network, no more
+            await allow_attempt("sign_in", "ada@example.com")
+
+
+async def test_attempts_when_at_everybody_from_one_network_then_limited_but_for_known_devices(
+    strict: None, client: Any
+) -> None:
     with client("203.0.113.9"):
         for number in range(2 * ALONE):
             await allow_attempt("sign_in", f"somebody{number}@example.com")
         with pytest.raises(RateLimited):
             await allow_attempt("sign_in", "nobody@example.com")
+        for _ in range(2):
+            await allow_attempt("sign_in", "ada@example.com", device="0a")
+        with pytest.raises(RateLimited):
+            await allow_attempt("sign_in", "ada@example.com", device="0a")
+
+
+async def test_attempts_when_right_then_not_counted_and_the_wrong_ones_before_forgotten(strict: None) -> None:
+    for _ in range(30):
+        await allow_attempt("sign_in", "ada@example.com")
+        right = await allow_attempt("sign_in", "ada@example.com")
+        await right.succeeded()
 
 
 async def test_equal_time_when_there_is_nothing_to_do_then_it_still_takes_its_time() -> None:

@@ -7,16 +7,19 @@ import logging
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import time_machine
 
-from host.errors import BadRequest, Conflict, Unauthenticated, ValidationFailed
+from host.errors import BadRequest, Conflict, RateLimited, Unauthenticated, ValidationFailed
 from host.identity import accounts, recovery, sessions
+from host.identity.devices import device_token
 from host.identity.events import EmailVerificationRequested, PasswordChanged, PasswordResetRequested
 from host.identity.guard import SECONDS
 from host.identity.models import OneTimeToken
-from host.services import unit_of_work
+from host.services import offering, unit_of_work
+from host.settings import RatesSettings
 from tenants.models import User
 
 PASSWORD, NEW = "a long enough passphrase", "another good passphrase"
@@ -182,3 +185,42 @@ async def test_change_when_the_password_is_wrong_or_the_new_one_bad_then_refused
         assert list(refused.value.details) == [field]
     assert (await User.get(id=ada.id)).token_version == 1
     assert house.names("failed") == ["auth.user.update"]
+
+
+async def test_sign_in_when_locked_out_by_guesses_then_open_at_once_after_a_reset(
+    house: Any, ada: User, client: Any
+) -> None:
+    house.settings = house.settings.model_copy(update={"rates": RatesSettings(sign_in="3/15 minutes")})
+    with offering(house.offered()):
+        for address in ("192.0.2.1", "198.51.100.7"):
+            with client(address):
+                for _ in range(3):
+                    with pytest.raises(Unauthenticated):
+                        await accounts.sign_in(email="ada@example.com", password="wrong passphrase")
+                with pytest.raises(RateLimited):
+                    await accounts.sign_in(email="ada@example.com", password=PASSWORD)
+        await recovery.reset_password(await ask_for_reset(house), NEW)
+        with client("198.51.100.7"):
+            await accounts.sign_in(email="ada@example.com", password=NEW)
+
+
+async def test_sign_in_when_right_many_times_then_never_refused(house: Any, ada: User) -> None:
+    house.settings = house.settings.model_copy(update={"rates": RatesSettings(sign_in="2/15 minutes")})
+    with offering(house.offered()):
+        for _ in range(4):
+            await accounts.sign_in(email="ada@example.com", password=PASSWORD)
+
+
+async def test_device_when_signed_in_before_then_strangers_on_its_network_do_not_lock_it_out(
+    house: Any, ada: User
+) -> None:
+    known = device_token(ada.id)
+    house.settings = house.settings.model_copy(update={"rates": RatesSettings(sign_in="2/15 minutes")})
+    with offering(house.offered()):
+        for _ in range(2):
+            with pytest.raises(Unauthenticated):
+                await accounts.sign_in(email="ada@example.com", password="wrong passphrase")
+        for forged in ("", "x", device_token(uuid4()), known[:-2] + "AA"):
+            with pytest.raises(RateLimited):
+                await accounts.sign_in(email="ada@example.com", password=PASSWORD, device=forged)
+        await accounts.sign_in(email="ada@example.com", password=PASSWORD, device=known)
