@@ -180,7 +180,11 @@ TEST = '''"""The $id plugin, from the outside: what its routes answer, and to wh
 
 from __future__ import annotations
 
+import pytest
+
 from host.testing import Neighbours
+
+pytestmark = pytest.mark.asyncio
 
 
 async def test_${id}_when_asked_by_a_member_then_answers(neighbours: Neighbours) -> None:

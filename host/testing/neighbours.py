@@ -13,6 +13,9 @@ import httpx
 
 from host.app import House
 from host.identity.sessions import start
+from host.jobs.models import JobState
+from host.origin import in_tenant
+from host.services import unit_of_work
 from host.settings import Settings
 from tenants.context import bind
 from tenants.models import Membership, Role, Tenant, User
@@ -68,6 +71,25 @@ class TestHouse:
         client = self.client(**{"Authorization": f"Bearer {signed_in.access_token}", "X-Tenant": tenant.slug})
         client.user_id, client.tenant_id = user.id, tenant.id
         return client
+
+    async def run_task(self, task: str, tenant: Client | UUID | None = None, /, **arguments: Any) -> None:
+        """Run one task as a job, to its end: `await house.run_task("notes.sweep", neighbours.acme, days=30)`.
+
+        tenant: whose it is, as a client signed in there or an id; None: of no tenant.
+
+        Raises:
+            AssertionError: the job did not end well; its error is in the message.
+        """
+        tenant_id = tenant.tenant_id if isinstance(tenant, Client) else tenant
+        facts = await self.inner.ports.facts_of(tenant_id) if tenant_id is not None else None
+        with self.inner.bound(), in_tenant(facts):
+            async with unit_of_work() as work:
+                job_id = await work.enqueue(task, **arguments)
+        await self.run_jobs()
+        with self.inner.bound(), bind(None):
+            job = await self.inner.services.ledger.get(job_id)
+        assert job is not None, f"{task}: its job is gone"
+        assert job.state == JobState.DONE, f"{task}: {job.state}: {job.error}"
 
     async def run_jobs(self) -> int:
         """Run every job that is due, one after another; how many there were."""
