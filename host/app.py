@@ -95,11 +95,12 @@ class House:
         redis = None if settings.redis.url else EmbeddedRedis(settings.data.dir / "redis")
         url, timeout = redis.url if redis else settings.redis.url, settings.redis.timeout
         wire, bell = Wire(url, timeout=timeout, revive=redis.start if redis else None), Bell(url, timeout=timeout)
-        ledger = Ledger(lease=timedelta(seconds=settings.jobs.lease), insert=insert_new)
         versions = Versions(wire)
         ports, invalidations = Ports(registry, Facts(), versions, Pauses()), Invalidations(versions)
         announcer = Announcer(registry.catalog.events, registry.catalog.listeners, ports.hears)
         tasks = TaskCatalog({**registry.catalog.tasks, **announcer.tasks()})
+        lease = timedelta(seconds=settings.jobs.lease)
+        ledger = Ledger(lease=lease, insert=insert_new, channel_of=tasks.channel_of)
         services = _services(settings, plans, registry, ports, announcer, tasks, ledger, wire, bell, invalidations)
         models = [each for owned in registry.catalog.models.values() for each in owned if issubclass(each, TenantModel)]
         carry, jobs, may_run = Courier(ledger, ports.facts_of), settings.jobs, ports.may_run

@@ -134,6 +134,20 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
+class Channel:
+    """What jobs of a plugin go through that takes only so much at a time, such as a provider.
+
+    name: "" for the one that all tenants share, else whose own it is. concurrency: jobs it takes at once, per process.
+    interval: seconds between two jobs, per process; 0 without a rate. rest: how long it takes nothing from now on.
+    """
+
+    name: str = ""
+    concurrency: int = 10
+    interval: float = 0.0
+    rest: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """Background work, known as `<plugin>.<name>`; takes ids and plain values, never objects.
 
@@ -144,6 +158,13 @@ class Task:
     one positional argument, a sequence with each job's arguments as stored (a dict of JSON values), and returns one
     outcome per job in that order: None for done, else the exception that job alone would have raised, `GiveUp` and
     `Postpone` included. What it raises itself counts for every one of them.
+
+    channel: asked in the job's tenant before a run; jobs then wait in the store, in turns between tenants, until their
+    channel has room, and have no place of the worker's own: a slow one holds up nothing else.
+
+    on_retry, on_cancel: what running a job again, or calling it off, means to the thing that it is about; given the
+    job's arguments as stored, in the job's tenant and in the same transaction. What they raise refuses it: a `Conflict`
+    whose message says why, or where else to do it.
     """
 
     name: str
@@ -154,6 +175,9 @@ class Task:
     backoff: float = 5.0
     every: timedelta | None = None
     together: int = 1
+    channel: Callable[[], Awaitable[Channel]] | None = None
+    on_retry: Callable[[Mapping[str, Any]], Awaitable[object]] | None = None
+    on_cancel: Callable[[Mapping[str, Any]], Awaitable[object]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

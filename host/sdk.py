@@ -7,6 +7,7 @@ from host.contracts import (
     Action,
     Actor,
     Answer,
+    Channel,
     Command,
     Created,
     DayOfUse,
@@ -52,7 +53,7 @@ from host.hookspecs import hookimpl
 from host.input_types import Name, OneLine, Title
 from host.instruments import count, observe
 from host.jobs.courier import job_id, report_progress
-from host.jobs.outcomes import GiveUp, Postpone
+from host.jobs.outcomes import Backoff, GiveUp, Postpone, TryAgain
 from host.membership.events import MemberJoined, MemberLeft, MemberRoleChanged
 from host.membership.members import owner_ids
 from host.origin import actor
@@ -98,8 +99,10 @@ __all__ = [
     "Action",
     "Actor",
     "Answer",
+    "Backoff",
     "BadRequest",
     "Change",
+    "Channel",
     "Command",
     "Conflict",
     "Created",
@@ -144,6 +147,7 @@ __all__ = [
     "TenantMissing",
     "TenantModel",
     "Title",
+    "TryAgain",
     "Unauthenticated",
     "Unavailable",
     "UnitOfWork",

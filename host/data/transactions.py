@@ -16,6 +16,7 @@ from typing import Any
 from uuid import UUID
 
 from tortoise.exceptions import TransactionManagementError
+from uuid_utils.compat import uuid7
 
 from host.contracts import Action, Event
 from host.data.database import Database
@@ -76,18 +77,33 @@ class UnitOfWork:
         self.events.append(event)
 
     async def enqueue(
-        self, task: str, *, run_at: datetime | None = None, key: str | None = None, priority: int = 0, **arguments: Any
+        self,
+        task: str,
+        *,
+        run_at: datetime | None = None,
+        key: str | None = None,
+        priority: int = 0,
+        job_id: UUID | None = None,
+        **arguments: Any,
     ) -> UUID:
         """Have `<plugin>.<task>` run in the bound tenant once this is committed; the job's id.
 
         run_at: not before (UTC). key: at most one job on record per tenant, task and key. priority: lower runs first;
-            above 0 it can wait: one place of each worker is kept for what cannot.
+            above 0 it can wait, below 0 it is urgent: places of each worker are kept for what cannot wait.
+        job_id: the id of the thing that the job is about, so that it has one job at most: an older one gives way.
         arguments: JSON-able plain values; ids, never objects.
         """
         self._check_open()
         when = run_at or datetime.now(UTC)
         draft = JobDraft(
-            task=task, tenant_id=current_or_none(), arguments=arguments, run_at=when, key=key, priority=priority
+            task=task,
+            tenant_id=current_or_none(),
+            arguments=arguments,
+            run_at=when,
+            key=key,
+            priority=priority,
+            id=job_id or uuid7(),
+            replace=job_id is not None,
         )
         self.jobs.append(draft)
         return draft.id

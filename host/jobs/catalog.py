@@ -26,6 +26,7 @@ class JobDraft:
     task: "<plugin>.<name>". arguments: JSON-able plain values. run_at: not before this time (UTC). key: at most one
     job per tenant, task and key on record; a second one is dropped in silence. priority: lower runs first.
     traceparent: the span that asks for it, as W3C Trace Context writes it; empty where nothing is traced.
+    replace: a job of this id that is on record already gives way to this one; whoever runs it has lost it.
     """
 
     task: str
@@ -37,6 +38,7 @@ class JobDraft:
     origin: Origin = field(default_factory=current_origin)
     id: UUID = field(default_factory=uuid7)
     traceparent: str = field(default_factory=traceparent)
+    replace: bool = False
 
     @property
     def plugin(self) -> str:
@@ -65,6 +67,11 @@ class TaskCatalog(Mapping[str, Task]):
 
     def __len__(self) -> int:
         return len(self._tasks)
+
+    def channel_of(self, name: str) -> str:
+        """The channel that new jobs of a task wait for; their own may be another one of the same plugin."""
+        task = self._tasks.get(name)
+        return name.partition(".")[0] if task is not None and task.channel is not None else ""
 
     def scheduled(self) -> Mapping[str, Task]:
         """The tasks that run on a schedule."""

@@ -12,30 +12,43 @@ from tortoise.backends.base.client import BaseDBAsyncClient
 NOBODY = UUID(int=0)
 """Whose turn it was when it was no tenant's."""
 
-PROMPT, LAST = 0, 32767
-"""Jobs of a priority above PROMPT can wait: they never have all places of a worker. LAST: the largest there is."""
+URGENT, PROMPT, LAST = -1, 0, 32767
+"""Jobs of a priority above PROMPT can wait, those up to URGENT cannot at all: neither the former nor what is between
+ever has all places of a worker. LAST: the largest there is."""
 
 _TAKE = """
 UPDATE "jobs" SET "state" = 'running', "worker" = $1, "lease_until" = $2, "started_at" = $3, "attempts" = "attempts" + 1
 WHERE {which} AND "state" = 'queued' RETURNING *
 """
+_DUE = """"jobs" WHERE "state" = 'queued' AND "channel" = $7"""
 _BEST = """
-SELECT "id" FROM "jobs" WHERE "state" = 'queued' AND "priority" = (
-    SELECT "priority" FROM "jobs" WHERE "state" = 'queued' AND "priority" <= $6 ORDER BY "priority" LIMIT 1
+SELECT "id" FROM {due} AND "priority" = (
+    SELECT "priority" FROM {due} AND "priority" <= $6 ORDER BY "priority" LIMIT 1
 )
 """
-# Among the tenants with due jobs of the best priority: the next one after $4, jobs of no tenant, the first one; and
-# when others have all of these in their hands, whatever is left. $5 is NOBODY, $6 the last priority that is looked at.
+# Among the tenants with due jobs of the best priority in channel $7: the next one after $4, jobs of no tenant, the
+# first one; and when others have all of these in their hands, whatever is left. $5 is NOBODY, $6 the last priority
+# that is looked at.
 _NEXT = """"id" = COALESCE(
     ({best} AND "tenant_id" > $4 ORDER BY "tenant_id", "run_at" LIMIT 1 {lock}),
     ({best} AND "tenant_id" IS NULL ORDER BY "run_at" LIMIT 1 {lock}),
     ({best} AND "tenant_id" > $5 ORDER BY "tenant_id", "run_at" LIMIT 1 {lock}),
-    (SELECT "id" FROM "jobs" WHERE "state" = 'queued' AND "priority" <= $6 ORDER BY "priority" LIMIT 1 {lock})
+    (SELECT "id" FROM {due} AND "priority" <= $6 ORDER BY "priority" LIMIT 1 {lock})
 )"""
 _ALIKE = """"id" {among}
-    SELECT "id" FROM "jobs" WHERE "state" = 'queued' AND "priority" = $4 AND "tenant_id" = $5 AND "task" = $6
-    ORDER BY "run_at" LIMIT $7 {lock}
+    SELECT "id" FROM {due} AND "priority" = $4 AND "tenant_id" = $5 AND "task" = $6
+    ORDER BY "run_at" LIMIT $8 {lock}
 {end}"""
+# Each channel with due jobs, by a look at the index for each: what waits in them is not read.
+_CHANNELS = """
+WITH RECURSIVE "found"("channel") AS (
+    SELECT MIN("channel") FROM "jobs" WHERE "state" = 'queued'
+    UNION ALL
+    SELECT (SELECT MIN("channel") FROM "jobs" WHERE "state" = 'queued' AND "channel" > "found"."channel")
+    FROM "found" WHERE "found"."channel" IS NOT NULL
+)
+SELECT "channel" FROM "found" WHERE "channel" IS NOT NULL
+"""
 # PostgreSQL makes an array once; what stands behind IN its planner may run several times, each time with other rows.
 # SQLite has one writer at a time: nothing to lock.
 _SPOKEN = {
@@ -46,17 +59,22 @@ _SPOKEN = {
 
 def _in(dialect: str, which: str) -> str:
     words = _SPOKEN[dialect]
-    return _TAKE.format(which=which.format(best=_BEST, **words)).replace("$", words["mark"])
+    return _TAKE.format(which=which.format(best=_BEST.format(due=_DUE), due=_DUE, **words)).replace("$", words["mark"])
 
 
 _STATEMENTS = {(dialect, which): _in(dialect, which) for dialect in _SPOKEN for which in (_NEXT, _ALIKE)}
 
 
 async def take_next(  # noqa: PLR0917 - the columns of one key, in its order
-    client: BaseDBAsyncClient, worker: str, lease_until: datetime, now: datetime, after: UUID, last: int
+    client: BaseDBAsyncClient, worker: str, lease_until: datetime, now: datetime, after: UUID, last: int, channel: str
 ) -> list[dict[str, Any]]:
     """The row of the next job, taken, or none. after: whose turn it was; last: the last priority that may be taken."""
-    return await _run(client, _NEXT, (worker, lease_until, now, after, NOBODY, last))
+    return await _run(client, _NEXT, (worker, lease_until, now, after, NOBODY, last, channel))
+
+
+async def channels_due(client: BaseDBAsyncClient) -> list[str]:
+    """The channels in which jobs are due."""
+    return [row["channel"] for row in await client.execute_query_dict(_CHANNELS)]
 
 
 async def take_alike(  # noqa: PLR0917 - the columns of one key, in its order
@@ -67,10 +85,11 @@ async def take_alike(  # noqa: PLR0917 - the columns of one key, in its order
     priority: int,
     tenant_id: UUID,
     task: str,
+    channel: str,
     most: int,
 ) -> list[dict[str, Any]]:
-    """The rows of up to `most` due jobs of one task, tenant and priority, taken."""
-    return await _run(client, _ALIKE, (worker, lease_until, now, priority, tenant_id, task, most))
+    """The rows of up to `most` due jobs of one task, tenant, priority and channel, taken."""
+    return await _run(client, _ALIKE, (worker, lease_until, now, priority, tenant_id, task, channel, most))
 
 
 async def _run(client: BaseDBAsyncClient, which: str, values: Sequence[Any]) -> list[dict[str, Any]]:

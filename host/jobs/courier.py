@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from uuid import UUID
 
-from host.contracts import Actor, Origin, Task
+from host.contracts import Actor, Channel, Origin, Task
 from host.jobs.arguments import typed
 from host.jobs.ledger import Ledger, origin_of
 from host.jobs.models import Job
@@ -43,11 +43,8 @@ class Courier:
             GiveUp: the tenant is gone, or the stored arguments do not fit the task.
             Exception: whatever the task raises.
         """
-        job, facts = jobs[0], None
-        if job.tenant_id is not None:
-            facts = await self._facts_of(job.tenant_id)
-            if facts is None:
-                raise GiveUp(f"the tenant {job.tenant_id} does not exist any more")
+        job = jobs[0]
+        facts = await self._facts(job)
         if task.together > 1:
             origin = Origin("", Actor("job", label=job.task))  # in the name of nobody: each may be another person's
             with standing_as(Standing(origin, facts, NOBODY, job.plugin)), watched(jobs) as seen:
@@ -65,6 +62,28 @@ class Courier:
         finally:
             _errand.reset(token)
         return [None]
+
+    async def channel(self, job: Job, task: Task) -> tuple[str, Channel]:
+        """The channel that a job goes through now, as the job store names it and with what it says of itself.
+
+        Raises:
+            GiveUp: the tenant is gone.
+            Exception: whatever the task raises.
+        """
+        if task.channel is None:
+            return "", Channel()
+        facts = await self._facts(job)
+        with standing_as(Standing(origin_of(job), facts, NOBODY, job.plugin)):
+            channel = await task.channel()
+        return f"{job.plugin}/{channel.name}" if channel.name else job.plugin, channel
+
+    async def _facts(self, job: Job) -> TenantFacts | None:
+        if job.tenant_id is None:
+            return None
+        facts = await self._facts_of(job.tenant_id)
+        if facts is None:
+            raise GiveUp(f"the tenant {job.tenant_id} does not exist any more")
+        return facts
 
 
 async def _contained(work: Awaitable[object]) -> object:

@@ -16,7 +16,7 @@ from tortoise.queryset import QuerySet
 
 from host.contracts import Actor, Origin
 from host.jobs.catalog import JobDraft
-from host.jobs.claims import LAST, NOBODY, PROMPT, take_alike, take_next
+from host.jobs.claims import LAST, NOBODY, channels_due, take_alike, take_next
 from host.jobs.models import Job, JobState
 
 Insert = Callable[[Sequence[Job]], Awaitable[None]]
@@ -61,47 +61,65 @@ class Ledger:
         lease: timedelta = timedelta(seconds=60),
         now: Callable[[], datetime] = _utc_now,
         insert: Insert = _insert,
+        channel_of: Callable[[str], str] = lambda task: "",
     ) -> None:
-        """lease: how long a running job may be silent before it is taken for abandoned. insert: writes new jobs."""
+        """lease: how long a running job may be silent before it is taken for abandoned. insert: writes new jobs.
+
+        channel_of: the channel that new jobs of a task wait for.
+        """
         self._insert = insert
+        self._channel_of = channel_of
         self.lease = lease
         self.now = now
-        self._turn = NOBODY  # the tenant served last
+        self._turns: dict[str, UUID] = {}  # channel -> the tenant served last
         self._census: tuple[datetime, list[Census]] | None = None
 
     # -- accepting -----------------------------------------------------------------------------------------
 
     async def store(self, drafts: Sequence[JobDraft]) -> None:
         """Accept jobs; those whose key is on record already are dropped."""
+        if replaced := [draft.id for draft in drafts if draft.replace]:
+            await Job.filter(id__in=replaced).delete()
         for start in range(0, len(drafts), _BATCH):
             now = self.now()
-            rows = [_row(draft, now) for draft in drafts[start : start + _BATCH]]
+            rows = [_row(draft, now, self._channel_of(draft.task)) for draft in drafts[start : start + _BATCH]]
             await self._insert(rows)
 
     # -- running -------------------------------------------------------------------------------------------
 
-    async def claim(self, worker: str, *, patient: bool = True) -> Job | None:
-        """Take the next due job for `worker`, or None: of many that ask at once, each gets another one.
+    async def claim(self, worker: str, *, last: int = LAST, channel: str = "") -> Job | None:
+        """Take the next due job of a channel for `worker`, or None: of many that ask at once, each gets another one.
 
         The best priority first, in which the tenants take turns: many jobs of one do not hold up one job of another.
-        patient: jobs that can wait (of a priority above `PROMPT`) may be taken too.
+        last: the last priority that may be taken.
         """
-        now = self.now()
-        rows = await take_next(Job._meta.db, worker, now + self.lease, now, self._turn, LAST if patient else PROMPT)
+        now, turn = self.now(), self._turns.get(channel, NOBODY)
+        rows = await take_next(Job._meta.db, worker, now + self.lease, now, turn, last, channel)
         if not rows:
             return None
         job = Job._init_from_db(**rows[0])
-        self._turn = job.tenant_id or NOBODY
+        self._turns[channel] = job.tenant_id or NOBODY
         return job
 
     async def claim_alike(self, job: Job, most: int) -> list[Job]:
-        """Take for a claimed job's worker up to `most` due jobs more of the same task, tenant and priority."""
+        """Take for a claimed job's worker up to `most` due jobs more of the same task, tenant, priority and channel."""
         if job.tenant_id is None or most < 1:
             return []
         now, worker = self.now(), job.worker or ""
-        mine = (job.priority, job.tenant_id, job.task)
+        mine = (job.priority, job.tenant_id, job.task, job.channel)
         rows = await take_alike(Job._meta.db, worker, now + self.lease, now, *mine, most)
         return [Job._init_from_db(**row) for row in rows]
+
+    async def channels(self) -> list[str]:
+        """The channels in which jobs are due."""
+        return await channels_due(Job._meta.db)
+
+    async def move(self, job: Job, channel: str) -> None:
+        """Let a claimed job, and what waits of the same task and tenant in its channel, wait for another one."""
+        alike = Job.filter(task=job.task, tenant_id=job.tenant_id, channel=job.channel, state__in=WAITING)
+        await alike.update(channel=channel)
+        await self._held(job).update(channel=channel)
+        await self.release(job, job.error)
 
     async def wake(self) -> int:
         """Queue the jobs whose time has come; how many they were."""
@@ -297,7 +315,7 @@ def origin_of(job: Job) -> Origin:
     )
 
 
-def _row(draft: JobDraft, now: datetime) -> Job:
+def _row(draft: JobDraft, now: datetime, channel: str) -> Job:
     origin = draft.origin
     return Job(
         id=draft.id,
@@ -313,6 +331,7 @@ def _row(draft: JobDraft, now: datetime) -> Job:
             "user_agent": origin.user_agent,
             **({"traceparent": draft.traceparent} if draft.traceparent else {}),
         },
+        channel=channel,
         priority=draft.priority,
         key=_stored_key(draft),
         run_at=draft.run_at,

@@ -39,6 +39,7 @@ class Job(Model):
     arguments: dict[str, Any] = fields.JSONField(default=dict)
     origin: dict[str, Any] = fields.JSONField(default=dict)
     state = fields.CharEnumField(JobState, max_length=16, default=JobState.QUEUED)
+    channel = fields.CharField(max_length=100, default="")  # "<plugin>" or "<plugin>/<name>"; "": a worker's own places
     priority = fields.SmallIntField(default=0)  # lower runs first, as with nice(1); the index serves this order
     key = fields.CharField(max_length=255, null=True, unique=True)  # one job per key for as long as it is on record
     run_at = fields.DatetimeField()
@@ -55,7 +56,7 @@ class Job(Model):
     class Meta:
         table = "jobs"
         indexes = (
-            Index(fields=("state", "priority", "tenant_id", "run_at"), name="jobs_turn"),  # who is next
+            Index(fields=("state", "channel", "priority", "tenant_id", "run_at"), name="jobs_next"),  # who is next
             Index(fields=("state", "run_at"), name="jobs_time"),
             Index(fields=("state", "lease_until"), name="jobs_lease"),
             Index(fields=("state", "finished_at"), name="jobs_finished"),

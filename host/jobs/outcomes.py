@@ -1,14 +1,35 @@
-"""How a try of a job may end other than by returning: given up for good, or put off."""
+"""How a try of a job may end other than by returning: given up for good, put off, or tried again by another rule."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 
-from host.contracts import Task
 
-_LONGEST_WAIT = 3600.0
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """How long to wait before each further try: `first` seconds, doubled each time up to `longest`.
+
+    within: there is no further try once all waits together come to so many seconds; None: the tries are counted.
+    """
+
+    first: float
+    longest: float = 3600.0
+    within: float | None = None
+
+    def wait(self, attempts: int, chance: Callable[[], float] = random.random) -> timedelta | None:
+        """The wait after try number `attempts` (1 is the first); None: that was the last.
+
+        A quarter is added or taken off by chance, so that jobs that failed together do not come back together.
+        """
+        if self.within is not None and sum(map(self._usual, range(1, attempts))) >= self.within:
+            return None
+        return timedelta(seconds=self._usual(attempts) * (0.75 + 0.5 * chance()))
+
+    def _usual(self, attempts: int) -> float:
+        return float(min(self.longest, self.first * 2.0 ** min(attempts - 1, 30)))
 
 
 class GiveUp(Exception):
@@ -23,10 +44,9 @@ class Postpone(Exception):
         super().__init__(reason or f"put off by {wait}")
 
 
-def wait_before_retry(task: Task, attempts: int, chance: Callable[[], float] = random.random) -> timedelta:
-    """How long to wait after try number `attempts` (1 is the first): doubled each time, an hour at most.
+class TryAgain(Exception):
+    """Raised by a task: this try failed for a reason that has its own pace, which takes the place of the task's."""
 
-    A quarter is added or taken off by chance, so that jobs that failed together do not come back together.
-    """
-    doubled: float = min(_LONGEST_WAIT, task.backoff * 2.0 ** min(attempts - 1, 30))
-    return timedelta(seconds=doubled * (0.75 + 0.5 * chance()))
+    def __init__(self, reason: str, backoff: Backoff) -> None:
+        self.backoff = backoff
+        super().__init__(reason)

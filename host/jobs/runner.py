@@ -17,11 +17,12 @@ from uuid_utils.compat import uuid7
 from host.contracts import Decision, Task
 from host.errors import Unavailable
 from host.jobs.bell import Bell
-from host.jobs.claims import PROMPT
+from host.jobs.channels import Channels
+from host.jobs.claims import LAST, PROMPT, URGENT
 from host.jobs.courier import Courier
 from host.jobs.ledger import Ledger
 from host.jobs.models import Job
-from host.jobs.outcomes import GiveUp, Postpone, wait_before_retry
+from host.jobs.outcomes import Backoff, GiveUp, Postpone, TryAgain
 from host.jobs.watching import about_job
 from tenants.context import current_or_none
 
@@ -33,6 +34,7 @@ Failed = Callable[[Job, str], Awaitable[None]]
 _log = logging.getLogger("host.jobs")
 _HEED_CANCELLING = 5.0  # seconds a task has to end after it was cancelled
 _LONGEST_ANSWER = 30.0  # seconds
+_MANY = 8  # places
 
 _Run = asyncio.Task[Sequence[BaseException | None]]
 
@@ -59,10 +61,10 @@ class Runner:
         self._tasks = tasks
         self._may_run = may_run
         self._concurrency = concurrency
-        self._patient = 0  # places that have, or look for, jobs that can wait: one place is kept for those that cannot
+        self._channels = Channels(self, ledger, courier, bell)
         self._failed = failed
         self._running: dict[UUID, _Run] = {}
-        self._busy: set[asyncio.Task[Any]] = set()
+        self._busy: set[asyncio.Task[Any]] = set()  # the worker's own places
         self._lost: set[UUID] = set()
         self._worker: Worker[Any] | None = None
         self._loops: list[asyncio.Task[None]] = []
@@ -83,8 +85,10 @@ class Runner:
     async def stop(self, grace: float = 10.0) -> None:
         """Take no more jobs, give running ones `grace` seconds, then give the rest back to the ledger."""
         self._stopping = True
-        if self._busy:  # until the outcome is written down, not only until the task has returned
-            await asyncio.wait(set(self._busy), timeout=grace)
+        await self._channels.stop()
+        if under_way := self._busy | self._channels.runs:  # until the outcome is written down, not only the task's end
+            await asyncio.wait(under_way, timeout=grace)
+        await self._channels.interrupt()
         if self._worker is not None:
             await self._worker.stop()
             self._worker = None
@@ -96,6 +100,8 @@ class Runner:
     async def answer(self) -> None:
         """Answer the bell: run jobs until none is due; after a while, ring for another and let go."""
         until = asyncio.get_running_loop().time() + _LONGEST_ANSWER
+        if not self._stopping:
+            await self._channels.look()
         while await self.run_next():
             if asyncio.get_running_loop().time() > until:
                 return self._bell.ring_soon()
@@ -105,15 +111,12 @@ class Runner:
         current = asyncio.current_task()
         if self._stopping or current is None:
             return 0
-        patient = self._patient < max(1, self._concurrency - 1)
+        last = self._last_priority(self._concurrency - len(self._busy))
         self._busy.add(current)
-        self._patient += patient
         try:
-            job = await self._ledger.claim(self.name, patient=patient)
+            job = await self._ledger.claim(self.name, last=last)
             if job is None:
                 return 0
-            if patient and job.priority <= PROMPT:
-                self._patient, patient = self._patient - 1, False
             with about_job(job):
                 return await self._take(job)
         except Unavailable as away:  # a claimed job runs again after its lease
@@ -123,14 +126,13 @@ class Runner:
             _log.exception("a job could not be taken or closed")
             return 0
         finally:
-            self._patient -= patient
             self._busy.discard(current)
 
     async def drain(self) -> int:
         """Run due jobs one after another until none is left; how many there were (for commands and tests)."""
         count = 0
         await self._ledger.wake()
-        while ran := await self.run_next():
+        while ran := await self.run_next() or await self._channels.drain():
             count += ran
             await self._ledger.wake()
         return count
@@ -143,20 +145,43 @@ class Runner:
             except Exception:  # that it failed is written down already
                 _log.exception("nobody could be told that job %s failed", job.id)
 
+    def _last_priority(self, free: int) -> int:
+        """The last priority that one of so many free places may go to.
+
+        One place is kept for what cannot wait; of many, one more for what is urgent.
+        """
+        urgent = self._concurrency >= _MANY
+        if free <= urgent:
+            return URGENT
+        return PROMPT if free <= urgent + (self._concurrency > 1) else LAST
+
     async def _take(self, job: Job) -> int:
+        task = await self.runnable(job)
+        if task is None:
+            return 1
+        if task.channel is not None:  # stored before it had one
+            await self._channels.move(job, task)
+            return 1
+        jobs = [job, *(await self._ledger.claim_alike(job, task.together - 1))]
+        await self.run(jobs, task)
+        return len(jobs)
+
+    async def runnable(self, job: Job) -> Task | None:
+        """A claimed job's task; None when it may not run now: it is parked then."""
         task = self._tasks.get(job.task)
         if task is None:
             await self._ledger.park(job, f"no plugin loaded here has a task {job.task!r}")
-            return 1
+            return None
         decision = await self._may_run(job.tenant_id, job.task)
         if not decision.allowed:
             await self._ledger.park(job, decision.reason)
-            return 1
-        jobs = [job, *(await self._ledger.claim_alike(job, task.together - 1))]
-        await self._run(jobs, task)
-        return len(jobs)
+            return None
+        return task
 
-    async def _run(self, jobs: Sequence[Job], task: Task) -> None:
+    # -- a run ---------------------------------------------------------------------------------------------
+
+    async def run(self, jobs: Sequence[Job], task: Task) -> None:
+        """Run claimed jobs that run together, and write down what came of each."""
         run = asyncio.create_task(self._courier.carry(jobs, task), name=f"job {jobs[0].id} {jobs[0].task}")
         self._running.update((job.id, run) for job in jobs)
         try:
@@ -185,23 +210,30 @@ class Runner:
             await self._ledger.finish_all(done)
         for job, outcome in held:
             if outcome is not None:
-                await self._not_done(job, task, outcome)
+                await self.not_done(job, task, outcome)
 
-    async def _not_done(self, job: Job, task: Task, outcome: BaseException) -> None:
+    async def not_done(self, job: Job, task: Task, outcome: BaseException) -> None:
+        """Write down a run that did not end well."""
         match outcome:
             case GiveUp():
                 await self.fail(job, str(outcome))
             case Postpone():
                 await self._ledger.retry_later(job, str(outcome), outcome.wait, counts=False)
+            case TryAgain():
+                _log.warning("job %s (%s), try %s: %s", job.id, job.task, job.attempts, outcome)
+                await self._tried(job, task, str(outcome), outcome.backoff)
             case _:
                 _log.error("job %s (%s) failed at try %s", job.id, job.task, job.attempts, exc_info=outcome)
                 await self._tried(job, task, f"{type(outcome).__name__}: {outcome}")
 
-    async def _tried(self, job: Job, task: Task, error: str) -> None:
-        if job.attempts >= (job.tries or task.tries):
+    async def _tried(self, job: Job, task: Task, error: str, backoff: Backoff | None = None) -> None:
+        backoff = backoff or Backoff(task.backoff)
+        counted = backoff.within is None and job.attempts >= (job.tries or task.tries)
+        wait = None if counted else backoff.wait(job.attempts)
+        if wait is None:
             await self.fail(job, error)
         else:
-            await self._ledger.retry_later(job, error, wait_before_retry(task, job.attempts))
+            await self._ledger.retry_later(job, error, wait)
 
     async def _give_back(self, jobs: Sequence[Job], task: Task, run: _Run) -> None:
         ended = run.done()

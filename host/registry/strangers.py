@@ -164,8 +164,10 @@ def _tasks_and_checks(one: Declarations, known: _Known) -> Iterator[str]:
     for task in one.tasks:
         if not _WORD.fullmatch(task.name):
             yield f'task "{task.name}": the name must be one lower-case word with underscores; rename it'
-        if not is_async(task.run):
-            yield f'task "{task.name}": run must be `async def`'
+        called = {"run": task.run, "channel": task.channel, "on_retry": task.on_retry, "on_cancel": task.on_cancel}
+        for name, function in called.items():
+            if function is not None and not is_async(function):
+                yield f'task "{task.name}": {name} must be `async def`'
         if task.timeout <= 0 or task.tries < 1 or task.backoff < 0 or (task.every and task.every.total_seconds() <= 0):
             yield f'task "{task.name}": timeout and every must be above 0, tries at least 1, backoff not below 0'
     for item in one.health_checks:

@@ -55,7 +55,8 @@ class Outgoing:
 
     message_id: with its angle brackets, `<…@…>`. bcc: gets it too and is in no header. text, html: one may be "".
     headers: more of them, such as List-Unsubscribe. reference: an opaque note that the provider's webhooks bring back.
-    category: for the provider's statistics. bulk: it can wait for what is not.
+    category: for the provider's statistics. priority: which of those that wait here goes first, the lower; above 0 it
+    can wait for what is not.
     """
 
     message_id: str
@@ -71,7 +72,7 @@ class Outgoing:
     attachments: tuple[Attached, ...] = ()
     reference: str = ""
     category: str = ""
-    bulk: bool = False
+    priority: int = 0
 
     @property
     def recipients(self) -> tuple[str, ...]:

@@ -49,9 +49,9 @@ class Yard:
 
     def __init__(self, redis_url: str) -> None:
         self.clock = Clock()
-        self.ledger = Ledger(lease=timedelta(seconds=0.6), now=self.clock)
-        self.bell = Bell(redis_url, timeout=1.0)
         self.tasks: dict[str, Task] = {}
+        self.ledger = Ledger(lease=timedelta(seconds=0.6), now=self.clock, channel_of=self.channel_of)
+        self.bell = Bell(redis_url, timeout=1.0)
         self.ran: list[str] = []
         self.off: dict[str, str] = {}
         self.tenants = [UUID(int=number) for number in (1, 2, 3)]
@@ -73,6 +73,10 @@ class Yard:
     async def job(self, job_id: UUID) -> Job:
         """The job as it is on record."""
         return await Job.get(id=job_id)
+
+    def channel_of(self, task: str) -> str:
+        """As the catalogue says it."""
+        return TaskCatalog(self.tasks).channel_of(task)
 
     async def may_run(self, tenant_id: UUID | None, task: str) -> Decision:
         """Yes, unless the test switched the plugin off."""

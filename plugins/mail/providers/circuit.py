@@ -1,9 +1,11 @@
-"""When a provider is left alone: a circuit that opens when it is away, and the pace it is kept to."""
+"""How much is asked of a provider: a circuit that opens when it is away, its places at once, the pace it is kept to."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import heapq
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from time import monotonic
 
@@ -16,11 +18,11 @@ FIRST_REST, LONGEST_REST = 5.0, 300.0
 """Seconds it stays open: the first time, and at most; doubled each time that the probe fails."""
 
 LONGEST_QUEUE = 10.0
-"""Seconds a message waits here for its turn; with more to wait it comes back later."""
+"""Seconds a message waits here for a place or its turn; with more to wait it comes back later."""
 
 
 class Busy(Away):
-    """Its rate is used up. It is well, so nobody else is asked instead."""
+    """It has as much to do as it may have. It is well, so nobody else is asked instead."""
 
 
 class Circuit:
@@ -37,6 +39,11 @@ class Circuit:
     def is_open(self) -> bool:
         """Whether the provider has not been found well since it failed."""
         return self._closed_at is not None
+
+    @property
+    def left(self) -> timedelta:
+        """How long nobody asks it from now on."""
+        return timedelta(seconds=max(0.0, (self._closed_at or 0.0) - self._clock()))
 
     def wait(self) -> timedelta | None:
         """How long to leave it alone yet; None when it may be asked, which half-open only the caller now may."""
@@ -76,6 +83,59 @@ class Circuit:
     def gave_up(self) -> None:
         """Whoever asked was interrupted before there was an answer: another may probe."""
         self._probing = False
+
+
+class Places:
+    """So many at once; of those that wait the lowest priority goes first, and one place is kept from those above 0."""
+
+    def __init__(self, count: int) -> None:
+        self.count = self._free = count
+        self._kept = min(1, count - 1)
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._number = 0
+
+    @asynccontextmanager
+    async def one(self, priority: int) -> AsyncIterator[None]:
+        """A place for the block.
+
+        Raises:
+            Busy: none became free for it within LONGEST_QUEUE.
+        """
+        await self._take(priority)
+        try:
+            yield
+        finally:
+            self._free += 1
+            self._admit()
+
+    async def all(self) -> None:
+        """Wait until nobody has a place, and give none any more."""
+        for _ in range(self.count):
+            await self._take(-(2**31), None)
+
+    async def _take(self, priority: int, longest: float | None = LONGEST_QUEUE) -> None:
+        self._number += 1
+        admitted = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (priority, self._number, admitted))
+        self._admit()
+        try:
+            async with asyncio.timeout(longest):
+                await admitted
+        except BaseException as error:
+            if admitted.done() and not admitted.cancelled():
+                self._free += 1
+            admitted.cancel()
+            self._admit()
+            if isinstance(error, TimeoutError):
+                raise Busy("the provider has its hands full", wait=timedelta(0), tried=False) from None
+            raise
+
+    def _admit(self) -> None:
+        while self._waiting and (self._waiting[0][2].done() or self._free > self._kept * (self._waiting[0][0] > 0)):
+            admitted = heapq.heappop(self._waiting)[2]
+            if not admitted.done():
+                self._free -= 1
+                admitted.set_result(None)
 
 
 class Pace:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import nullcontext
 from datetime import timedelta
 from time import perf_counter
 
@@ -12,11 +11,14 @@ from host.sdk import Metric, observe
 
 from ..outgoing import Outgoing
 from ..settings import Pacing
-from .circuit import Busy, Circuit, Pace
+from .circuit import Busy, Circuit, Pace, Places
 from .contract import Away, Provider, Receipt, Refused
 
 CLOSING = 10.0
 """Seconds that messages on their way have to get there when their relay is closed."""
+
+LONGEST = 240.0
+"""Seconds a hand-over may take once it has begun."""
 
 HANDOVER = Metric(
     "tenantry_mail_handover_duration_seconds",
@@ -36,9 +38,8 @@ class Lane:
         self.reason = ""  # why the circuit opened last
         self.circuit = Circuit()
         self._pace = Pace(pacing.interval)
-        self._places = asyncio.Semaphore(pacing.concurrency)
-        self._bulk_places = asyncio.Semaphore(max(1, pacing.concurrency - 1))  # one is kept for what cannot wait
-        self._concurrency = pacing.concurrency
+        self.interval = pacing.interval
+        self.places = Places(pacing.concurrency)
 
     async def deliver(self, outgoing: Outgoing) -> Receipt:
         """Hand a message over, when there is a place and the circuit is closed.
@@ -46,7 +47,7 @@ class Lane:
         Raises:
             Refused, Away: as the provider, and Away when it is not asked.
         """
-        async with self._bulk_places if outgoing.bulk else nullcontext(), self._places:
+        async with self.places.one(outgoing.priority):
             if (left := self.circuit.wait()) is not None:
                 raise Away(f"left alone for a while: {self.reason}", wait=left, tried=False)
             try:
@@ -74,8 +75,7 @@ class Lane:
         """Close the provider when what is on its way has got there, or after CLOSING seconds."""
         try:
             async with asyncio.timeout(CLOSING):
-                for _ in range(self._concurrency):
-                    await self._places.acquire()
+                await self.places.all()
         except TimeoutError:
             _log.warning("%s is closed while it still takes messages", self.name)
         await self.provider.close()
@@ -83,12 +83,15 @@ class Lane:
     async def _handed(self, outgoing: Outgoing) -> Receipt:
         began, outcome = perf_counter(), "away"
         try:
-            receipt = await self.provider.deliver(outgoing)
+            async with asyncio.timeout(LONGEST):
+                receipt = await self.provider.deliver(outgoing)
             outcome = "taken"
             return receipt
         except Refused:
             outcome = "refused"
             raise
+        except TimeoutError:
+            raise Away(f"it did not take the message within {LONGEST:g} seconds") from None
         finally:
             observe(HANDOVER.name, perf_counter() - began, provider=self.name, outcome=outcome)
 
