@@ -5,7 +5,7 @@ What is shown of a job's arguments and error follows `host.redaction`.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -18,10 +18,11 @@ from host.errors import Conflict, NotFound
 from host.jobs import search
 from host.jobs.ledger import FINAL
 from host.jobs.models import Job, JobState
+from host.origin import in_tenant, inside
 from host.redaction import redacted, redacted_text
 from host.services import services, unit_of_work
 from host.web.routes import Routes
-from tenants.context import bind, current
+from tenants.context import current
 
 routes = Routes()
 Text = Annotated[str, StringConstraints(max_length=200)]
@@ -127,31 +128,42 @@ async def _own(job_id: UUID) -> Job:
 
 
 async def again(job: Job) -> Job:
-    """Run a failed or cancelled job again; recorded in its tenant.
+    """Run a failed or cancelled job again, and what that means to the thing it is about; recorded in its tenant.
 
     Raises:
-        Conflict: it is in another state.
+        Conflict: it is in another state, or the thing cannot.
+        HouseError: whatever else the task refuses it with, such as a plan's limit.
     """
-    return await _changed(job, "retry", _AGAIN, services().ledger.retry)
+    task = services().tasks.get(job.task)
+    return await _changed(job, "retry", _AGAIN, services().ledger.retry, task.on_retry if task else None)
 
 
 async def called_off(job: Job) -> Job:
-    """Call a job off; recorded in its tenant.
+    """Call a job off, and the thing it is about; recorded in its tenant.
 
     Raises:
-        Conflict: it has ended.
+        Conflict: it has ended, or the thing cannot be called off any more.
     """
-    return await _changed(job, "cancel", _OPEN, services().ledger.cancel)
+    task = services().tasks.get(job.task)
+    return await _changed(job, "cancel", _OPEN, services().ledger.cancel, task.on_cancel if task else None)
 
 
 async def _changed(
-    job: Job, verb: str, allowed: tuple[JobState, ...], change: Callable[[UUID], Awaitable[bool]]
+    job: Job,
+    verb: str,
+    allowed: tuple[JobState, ...],
+    change: Callable[[UUID], Awaitable[bool]],
+    told: Callable[[Mapping[str, Any]], Awaitable[object]] | None,
 ) -> Job:
-    """The job as it is afterwards; the change and its record are one transaction."""
+    """The job as it is afterwards; the change, what it means to the thing it is about, and its record are one
+    transaction. told: the task's own part, which may refuse it."""
     done = False
-    with bind(job.tenant_id):
+    facts = await services().facts.tenant(job.tenant_id, None) if job.tenant_id else None
+    with in_tenant(facts):
         async with unit_of_work() as work:
             done = job.state in allowed and await change(job.id)
+            if done and told is not None:
+                await _tell(told, job)
             if done:
                 before = {"state": job.state.value, "task": job.task}
                 work.record(f"tenant.jobs.{verb}", "job", job.id, before=before)
@@ -162,6 +174,14 @@ async def _changed(
         state = fresh.state.value
         raise Conflict(f"A job that is {state} cannot be {_DONE[verb]}.", details={"state": state})
     return fresh
+
+
+async def _tell(told: Callable[[Mapping[str, Any]], Awaitable[object]], job: Job) -> None:
+    with inside(job.plugin):
+        try:
+            await told(job.arguments)
+        except NotFound as error:
+            raise Conflict("What this job is about does not exist any more.") from error
 
 
 def facts_of(job: Job, *, whole: bool = True) -> dict[str, Any]:

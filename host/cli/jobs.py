@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from host.api.jobs import called_off
 from host.cli.command import asynchronous, dry_run_option, yes_option
 from host.cli.opening import opened, tenant
 from host.cli.terminal import Complaint, Terminal
-from host.errors import Conflict
+from host.errors import HouseError
 from host.jobs.ledger import WAITING
 from host.jobs.models import Job, JobState
 from host.jobs.pauses import counts_by_task
@@ -89,11 +89,8 @@ async def retry(terminal: Terminal, job_ids: tuple[UUID, ...], all_failed: bool,
         if all_failed:
             terminal.confirm(f"Retry {len(job_ids)} failed jobs?", yes)
         with terminal.progress("retrying", len(job_ids)) as advance:
-            again = []
-            for number, job_id in enumerate(job_ids, 1):
-                again += await _each(job_id, run_again)
-                advance(number)
-    terminal.done({"retried": again}, f"{len(again)} of {len(job_ids)} jobs are queued again.")
+            again, refused = await _each(job_ids, run_again, advance)
+    _told(terminal, "retried", again, refused, f"{len(again)} of {len(job_ids)} jobs are queued again.")
 
 
 @jobs.command()
@@ -108,8 +105,17 @@ async def cancel(terminal: Terminal, job_ids: tuple[UUID, ...], yes: bool, dry_r
         if dry_run:
             return terminal.done({"would_cancel": list(job_ids)}, f"Would cancel {len(job_ids)} jobs.")
         terminal.confirm(f"Cancel {len(job_ids)} jobs?", yes)
-        off = [done for job_id in job_ids for done in await _each(job_id, called_off)]
-    terminal.done({"cancelled": off}, f"{len(off)} of {len(job_ids)} jobs are cancelled.")
+        off, refused = await _each(job_ids, called_off)
+    _told(terminal, "cancelled", off, refused, f"{len(off)} of {len(job_ids)} jobs are cancelled.")
+
+
+@jobs.command()
+@asynchronous
+async def drain(terminal: Terminal) -> None:
+    """Run every job that is due here and now, beside any workers, until none is left."""
+    async with opened() as house:
+        count = await house.runner.drain()
+    terminal.done({"ran": count}, f"{count} jobs ran.")
 
 
 @jobs.command()
@@ -157,12 +163,27 @@ async def resume(terminal: Terminal, task: str) -> None:
     terminal.done({"resumed": task, "queued": queued}, f"{task} runs again; {queued} parked jobs are queued.")
 
 
-async def _each(job_id: UUID, change: Callable[[Job], Awaitable[Job]]) -> list[UUID]:
-    """The job's id if it could be changed, recorded in its tenant as over HTTP; nothing if its state moved on."""
-    try:
-        return [(await change(await _job(job_id))).id]
-    except Conflict:
-        return []
+async def _each(
+    job_ids: Sequence[UUID],
+    change: Callable[[Job], Awaitable[Job]],
+    advance: Callable[[float], None] = lambda done: None,
+) -> tuple[list[UUID], dict[str, str]]:
+    """The ids of the jobs that were changed, recorded in their tenants as over HTTP; and why others were not."""
+    changed, refused = list[UUID](), dict[str, str]()
+    for number, job_id in enumerate(job_ids, 1):
+        try:
+            changed.append((await change(await _job(job_id))).id)
+        except HouseError as error:
+            refused[str(job_id)] = error.message
+        advance(number)
+    return changed, refused
+
+
+def _told(terminal: Terminal, word: str, changed: list[UUID], refused: dict[str, str], sentence: str) -> None:
+    """What was done and what was not; the command fails if something was not."""
+    terminal.done({word: changed, "refused": refused}, sentence, *(f"{job}: {why}" for job, why in refused.items()))
+    if refused:
+        raise SystemExit(1)
 
 
 async def _must_be(job_ids: tuple[UUID, ...], states: tuple[JobState, ...], verb: str) -> None:

@@ -84,13 +84,15 @@ class UnitOfWork:
         key: str | None = None,
         priority: int = 0,
         job_id: UUID | None = None,
+        replace: bool = False,
         **arguments: Any,
     ) -> UUID:
         """Have `<plugin>.<task>` run in the bound tenant once this is committed; the job's id.
 
         run_at: not before (UTC). key: at most one job on record per tenant, task and key. priority: lower runs first;
             above 0 it can wait, below 0 it is urgent: places of each worker are kept for what cannot wait.
-        job_id: the id of the thing that the job is about, so that it has one job at most: an older one gives way.
+        job_id: the id of the thing that the job is about, so that it has one job at most. replace: an older one of this
+            id gives way, wherever it is; without it the older one stays, and this one is dropped.
         arguments: JSON-able plain values; ids, never objects.
         """
         self._check_open()
@@ -103,7 +105,7 @@ class UnitOfWork:
             key=key,
             priority=priority,
             id=job_id or uuid7(),
-            replace=job_id is not None,
+            replace=replace,
         )
         self.jobs.append(draft)
         return draft.id

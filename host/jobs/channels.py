@@ -9,6 +9,7 @@ from contextlib import suppress
 from datetime import timedelta
 from time import monotonic
 from typing import Protocol
+from uuid import UUID
 
 from host.contracts import Channel, Task
 from host.jobs.bell import Bell
@@ -23,6 +24,7 @@ held waits for nobody else's turn any more, so this is also how long a newcomer 
 
 _RUNS = 10  # of one channel at once, or as many as it takes jobs: each run has a few statements of its own
 
+_SORT_EVERY, _KNOWN = 2.0, 60.0  # seconds
 _log = logging.getLogger("host.jobs")
 
 
@@ -37,6 +39,7 @@ class Intake:
         self._next = 0.0  # when its rate has a place again
         self._rests_until = 0.0
         self._changed = asyncio.Event()
+        self.known: dict[tuple[UUID | None, str], float] = {}  # (tenant, task) that wait here -> when last looked at
 
     @property
     def room(self) -> int:
@@ -69,16 +72,17 @@ class Intake:
 
         return end
 
-    async def wait(self) -> None:
-        """Wait until there is room."""
-        while self.room < 1:
+    async def wait(self, longest: float) -> bool:
+        """Wait for room, so many seconds at most; whether there is some."""
+        interval, began = self.channel.interval, self._clock()
+        while self.room < 1 and (left := began + longest - self._clock()) > 0:
             self._changed.clear()
-            now = self._clock()
-            paced = self._next - max(0.0, AHEAD - self.channel.interval) if self.channel.interval else 0.0
-            until = max(self._rests_until, paced)
+            until = max(self._rests_until, self._next - max(0.0, AHEAD - interval) if interval else 0.0)
+            soonest = until - self._clock() + 0.001
             with suppress(TimeoutError):
-                async with asyncio.timeout(until - now + 0.001 if until > now else None):
+                async with asyncio.timeout(min(left, soonest) if soonest > 0 else left):
                     await self._changed.wait()
+        return self.room > 0
 
 
 class Runs(Protocol):
@@ -156,13 +160,25 @@ class Channels:
         try:
             while channel in self._again:
                 self._again.discard(channel)
-                await intake.wait()
+                await self._room(channel, intake)
                 while await self._take(channel, intake):
-                    await intake.wait()
+                    await self._room(channel, intake)
         except Exception:  # the database is away: what was claimed runs again after its lease
             _log.exception("jobs of channel %s could not be taken", channel)
         finally:
             del self._loops[channel]
+
+    async def _room(self, channel: str, intake: Intake) -> None:
+        """Wait for room. Meanwhile those go that wait here since they are new, and belong to another channel."""
+        while not await intake.wait(_SORT_EVERY):
+            now = monotonic()
+            intake.known = {owner: at for owner, at in intake.known.items() if now - at < _KNOWN}
+            for tenant_id, name in await self._ledger.owners(channel):
+                job = None if (tenant_id, name) in intake.known else await self._ledger.first(channel, tenant_id, name)
+                task = await self._worker.runnable(job) if job is not None else None
+                if job is not None and task is not None:
+                    await self.move(job, task)
+                intake.known.setdefault((tenant_id, name), now)
 
     async def _take(self, channel: str, intake: Intake, *, eager: bool = False) -> int:
         """Claim the next due jobs of a channel and start them; how many. eager: as many as run together."""

@@ -114,8 +114,18 @@ class Ledger:
         """The channels in which jobs are due."""
         return await channels_due(Job._meta.db)
 
+    async def owners(self, channel: str) -> list[tuple[UUID | None, str]]:
+        """(tenant, task) of what is due in a channel, each once."""
+        due = Job.filter(state=JobState.QUEUED, channel=channel).distinct()
+        return [(tenant_id, task) for tenant_id, task in await due.values_list("tenant_id", "task")]
+
+    async def first(self, channel: str, tenant_id: UUID | None, task: str) -> Job | None:
+        """One of the due jobs of a task in a channel, not claimed."""
+        due = Job.filter(state=JobState.QUEUED, channel=channel, task=task)
+        return await (due.filter(tenant_id=tenant_id) if tenant_id else due.filter(tenant_id__isnull=True)).first()
+
     async def move(self, job: Job, channel: str) -> None:
-        """Let a claimed job, and what waits of the same task and tenant in its channel, wait for another one."""
+        """Let a job, claimed or not, and what waits of its task and tenant in its channel wait for another one."""
         alike = Job.filter(task=job.task, tenant_id=job.tenant_id, channel=job.channel, state__in=WAITING)
         await alike.update(channel=channel)
         await self._held(job).update(channel=channel)

@@ -1,4 +1,4 @@
-"""Commands: send one, look at the file provider's outbox and at the queue, and deliver what is due from here."""
+"""Commands: send one message, look at the file provider's outbox and at what waits to be sent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import orjson
 
 from host.sdk import Command
 
-from .service import draining, messages, stats
+from .service import messages, stats
 from .service import outbox as written
 from .service.drafts import Draft
 
@@ -34,7 +34,7 @@ def _json(function: F) -> F:
 @click.option("--category", default="transactional", show_default=True)
 @_json
 async def send(to: tuple[str, ...], text: str, variables: tuple[str, ...], as_json: bool, **content: Any) -> None:
-    """Accept a message TO one or more addresses; a worker delivers it, or `drain`."""
+    """Accept a message TO one or more addresses; a worker delivers it, or `tenantry jobs drain`."""
     given = dict(_variable(each) for each in variables)
     draft = Draft(text=sys.stdin.read() if text == "-" else text, **content)
     row = await messages.accept(draft, to=to, variables=given, when_limited="wait")
@@ -63,21 +63,13 @@ async def outbox(name: str, limit: int, as_json: bool) -> None:
 @_json
 async def queue(as_json: bool) -> None:
     """What waits to be sent: how many messages in each status, how many are due, and since when."""
-    facts = {"waiting": await draining.waiting(), **await stats.queue()}
+    facts = {"waiting": await stats.waiting(), **await stats.queue()}
     _say(
         as_json,
         facts,
         ", ".join(f"{count} {status}" for status, count in facts["waiting"].items()) or "Nothing waits.",
         f"{facts['length']} due, the oldest for {facts['oldest_seconds']:.0f} seconds",
     )
-
-
-@click.command()
-@_json
-async def drain(as_json: bool) -> None:
-    """Deliver everything that is due, here and now, without a worker."""
-    counts = await draining.drain()
-    _say(as_json, counts, ", ".join(f"{count} {status}" for status, count in counts.items()) or "Nothing was due.")
 
 
 def _variable(text: str) -> tuple[str, str]:
@@ -95,4 +87,4 @@ def _say(as_json: bool, data: Any, *sentences: str) -> None:
         click.echo(sentence)
 
 
-COMMANDS: tuple[Command, ...] = (send, outbox, queue, drain)
+COMMANDS: tuple[Command, ...] = (send, outbox, queue)

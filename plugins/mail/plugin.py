@@ -24,7 +24,7 @@ from host.sdk import (
 
 from . import commands, events, models, routes, settings, tasks
 from .providers import lane, relay
-from .service import house, messages, outbox, senders, timeline
+from .service import hand_over, house, messages, outbox, senders, timeline
 
 
 @hookimpl
@@ -70,12 +70,12 @@ def register_events() -> Sequence[EventType]:
 @hookimpl
 def register_listeners() -> Sequence[Subscription]:
     return (
-        Subscription("host.UserRegistered", house.welcome, house.PRIORITY),
-        Subscription("host.EmailVerificationRequested", house.verification, house.PRIORITY),
-        Subscription("host.PasswordResetRequested", house.password_reset, house.PRIORITY),
-        Subscription("host.PasswordChanged", house.password_changed, house.PRIORITY),
-        Subscription("host.RegistrationRepeated", house.registration_repeated, house.PRIORITY),
-        Subscription("host.InvitationCreated", house.invitation, house.PRIORITY),
+        Subscription("host.UserRegistered", house.welcome, hand_over.PRIORITY),
+        Subscription("host.EmailVerificationRequested", house.verification, hand_over.PRIORITY),
+        Subscription("host.PasswordResetRequested", house.password_reset, hand_over.PRIORITY),
+        Subscription("host.PasswordChanged", house.password_changed, hand_over.PRIORITY),
+        Subscription("host.RegistrationRepeated", house.registration_repeated, hand_over.PRIORITY),
+        Subscription("host.InvitationCreated", house.invitation, hand_over.PRIORITY),
     )
 
 

@@ -18,11 +18,12 @@ from pydantic import (
     model_validator,
 )
 
-from host.sdk import Title
+from host.sdk import Backoff, Title
 
 from .addresses import Address, AddressText, parse_address
 
 _RATE = re.compile(r"(\d{1,9})/(second|minute|hour|day)")
+FIRST_RETRY_WHEN_AWAY = 5.0  # seconds
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
 
 
@@ -95,6 +96,9 @@ class SmtpSettings(Pacing):
     )
     timeout: float = Field(default=30.0, gt=0, le=300, description="Seconds the server may take for each answer.")
     ca_file: str = Field(default="", description="Certificates to trust instead of the system's, as PEM.")
+    ehlo_name: Domain = Field(
+        default="", description="The name we introduce ourselves with (EHLO); empty: the domain of `from_address`."
+    )
 
 
 class SendGridSettings(Pacing):
@@ -136,8 +140,16 @@ class Settings(Section):
         default="no-reply@tenantry.local", description="Sender of the house's own mail and of who has none confirmed."
     )
     from_name: Title = Field(default="", description="Empty: the organisation's name.")
-    tries: int = Field(default=3, ge=1, le=20, description="How often a message is tried before it has failed.")
-    first_retry: float = Field(default=5.0, gt=0, le=3600, description="Seconds before the second try; then doubled.")
+    first_retry: float = Field(
+        default=60.0,
+        gt=0,
+        le=3600,
+        description="Seconds before a message that was refused for now (4xx, such as greylisting) is tried again; then "
+        "doubled, up to an hour. Where the server cannot be reached it is tried sooner.",
+    )
+    retry_hours: float = Field(
+        default=48.0, ge=0, le=240, description="Hours of waiting between tries after which a message has failed."
+    )
     max_attachments: ByteSize = Field(
         default=ByteSize(10_000_000), gt=0, description="Size of a message's attachments together."
     )
@@ -184,6 +196,11 @@ class Settings(Section):
         if missing:
             raise ValueError(f"among the providers, {', '.join(missing)} (TENANTRY_MAIL__<PROVIDER>__<KEY>)")
         return self
+
+    def backoff(self, *, away: bool, within: float = float("inf")) -> Backoff:
+        """How long to wait between tries. away: the provider was not reached, rather than refused. within: seconds."""
+        first = min(self.first_retry, FIRST_RETRY_WHEN_AWAY) if away else self.first_retry
+        return Backoff(first, within=min(self.retry_hours * 3600, within))
 
     @property
     def sender(self) -> Address:

@@ -201,6 +201,7 @@ async def test_mail_when_everything_breaks_then_each_message_arrives_or_fails_wi
         "TENANTRY_MAIL__SMTP__TLS": "none",
         "TENANTRY_MAIL__SMTP__TIMEOUT": "3",
         "TENANTRY_MAIL__FIRST_RETRY": "2",
+        "TENANTRY_MAIL__RETRY_HOURS": "0.002",
     }
     server = Server(tmp_path, environment)
     workers = Workers(server.environment, tmp_path / "workers.log")

@@ -82,7 +82,6 @@ class Message(TenantModel):
     error = fields.TextField(default="")  # why it failed, or was refused for now
     when_limited = fields.CharField(max_length=8, default="refuse")  # "wait": takes its place in the rate at delivery
     handed: fields.Field[list[str]] = fields.JSONField(default=list)  # of several recipients: taken, the rest refused
-    turn = fields.IntField(default=0)  # which of its jobs counts: every new one gets the next number
     charged = fields.IntField(default=0)  # recipients spent from the quota and not given back
     charged_at = fields.DatetimeField(null=True)  # null: never; a past month's quota takes nothing back
     send_at = fields.DatetimeField(null=True)

@@ -127,7 +127,7 @@ class Places:
             admitted.cancel()
             self._admit()
             if isinstance(error, TimeoutError):
-                raise Busy("the provider has its hands full", wait=timedelta(0), tried=False) from None
+                raise Busy("the provider has its hands full", wait=timedelta(seconds=1), tried=False) from None
             raise
 
     def _admit(self) -> None:

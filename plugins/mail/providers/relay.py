@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
-from host.sdk import data_folder, kept, settings, unseal
+from host.sdk import Channel, data_folder, kept, settings, unseal
 
 from ..models.senders import ProviderAccount
 from ..outgoing import Outgoing
@@ -63,6 +63,13 @@ class Relay:
                 reasons.append(f"{lane.name}: {refused}")
                 tried = True
         raise Away("; ".join(reasons) or self._without, wait=min(waits, default=None), tried=tried)
+
+    def channel(self, name: str = "") -> Channel:
+        """What it takes now, for the job store: as much as the first provider that is not left alone."""
+        well = next((lane for lane in self.lanes if not lane.circuit.left), None)
+        if well is None:
+            return Channel(name, rest=min((lane.circuit.left for lane in self.lanes), default=timedelta(0)))
+        return Channel(name, 1 if well.circuit.is_open else well.places.count, well.interval)
 
     async def check(self) -> str | None:
         """None while a provider is well, else a sentence. Asks nobody: it tells what deliveries found."""
@@ -122,6 +129,14 @@ async def tenant_relay() -> Relay:
     return house_relay() if account is None else await kept(Relays).own(account)
 
 
+async def tenant_channel() -> Channel:
+    """What `tenant_relay` takes now: a tenant's own provider is a channel of its own."""
+    account = await ProviderAccount.first()
+    if account is None:
+        return house_relay().channel()
+    return (await kept(Relays).own(account)).channel(account.tenant_id.hex)
+
+
 async def close_relays() -> None:
     """Close all connections of this application; for `on_stop`."""
     await kept(Relays).close()
@@ -135,7 +150,7 @@ def own_relay(account: ProviderAccount) -> Relay:
     except ValueError:
         return Relay([], without="the secrets of your own provider cannot be read any more: set it again")
     # Where its API is and how patient we are stay the deployment's; all else is the tenant's.
-    ours = section.model_dump(include={"endpoint", "timeout", "concurrency", "rate"})
+    ours = section.model_dump(include={"endpoint", "timeout", "concurrency", "rate", "ehlo_name"})
     own = type(section).model_validate({**ours, **account.settings, **secrets})
     return Relay([_lane(own, public_only=not settings(Settings).allow_private_hosts)])
 
@@ -150,7 +165,8 @@ def _provider(section: Pacing, public_only: bool) -> Provider:
         case SmtpSettings():
             from .smtp import SmtpProvider
 
-            return SmtpProvider(section, public_only=public_only)
+            domain = settings(Settings).sender.email.rpartition("@")[2]
+            return SmtpProvider(section, section.ehlo_name or domain, public_only=public_only)
         case SendGridSettings():
             from .sendgrid import SendGridProvider
 

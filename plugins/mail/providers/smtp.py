@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import socket
 import ssl
 
 from aiosmtplib import (
@@ -34,13 +33,15 @@ _QUEUED_AS = re.compile(r"\b(?:queued as|id=)\s*([\w.@<>-]{1,200})", re.IGNORECA
 class SmtpProvider:
     """A mail server, over connections that are kept.
 
+    ehlo_name: how we introduce ourselves; strict servers want a name that exists (RFC 5321 section 4.1.1.1).
     public_only: for a server that a tenant names; its address must then be public (see public_hosts.py).
     """
 
     name = "smtp"
 
-    def __init__(self, settings: SmtpSettings, *, public_only: bool = False) -> None:
+    def __init__(self, settings: SmtpSettings, ehlo_name: str, *, public_only: bool = False) -> None:
         self._settings = settings
+        self._ehlo_name = ehlo_name
         self._public_only = public_only
         self._port = settings.port or PORTS[settings.tls]
         self._tls: ssl.SSLContext | None = None
@@ -87,7 +88,7 @@ class SmtpProvider:
             sock=reached,
             username=settings.username or None,
             password=settings.password.get_secret_value() if settings.username else None,
-            local_hostname=socket.gethostname(),
+            local_hostname=self._ehlo_name,
             timeout=settings.timeout,
             use_tls=settings.tls == "tls",
             start_tls=settings.tls == "starttls",

@@ -205,6 +205,18 @@ async def cancel(batch_id: UUID) -> Row:
     return await read(batch_id)
 
 
+async def must_go_on(batch_id: UUID) -> None:
+    """Make sure that something of a batch is still to be sent.
+
+    Raises:
+        NotFound: this tenant has no such batch.
+        Conflict: it is over.
+    """
+    status = (await BATCHES.get(batch_id))["status"]
+    if status not in {BatchStatus.QUEUED, BatchStatus.RUNNING}:
+        raise Conflict(f"The batch is {status}: nothing of it waits to be sent.")
+
+
 async def finish(batch_ids: Collection[UUID]) -> int:
     """Close batches of which nothing waits any more, and announce it; how many.
 

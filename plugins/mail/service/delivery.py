@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -18,7 +17,7 @@ from ..outgoing import Outgoing
 from ..providers.contract import Away, Refused
 from ..providers.relay import Relay, tenant_relay
 from . import attachments, outcomes
-from .drafts import stored_address, worded
+from .drafts import BULK, TRANSACTIONAL, stored_address, worded
 from .messages import RATE, barred_of
 from .outcomes import Outcome, is_dead
 from .subscriptions import unsubscribe_headers
@@ -29,9 +28,6 @@ from .tracking import switches, track
 TOGETHER = 50
 """Messages in one run of the task."""
 
-LONGEST = 240.0
-"""Seconds a hand-over may take, waiting for its turn included; the task's time-out is longer."""
-
 _WRITE_EVERY = 0.25  # seconds: what a killed worker has handed over and not written down is sent twice
 _WITH_FILES = 3  # messages with attachments in memory at once
 _log = logging.getLogger("plugins.mail")
@@ -39,10 +35,9 @@ _log = logging.getLogger("plugins.mail")
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a job of `mail.deliver` is told. turn: see Message.turn. paced: takes its place in the rate now."""
+    """What a job of `mail.deliver` is told. paced: takes its place in the rate now."""
 
     message: UUID
-    turn: int
     paced: bool
 
 
@@ -75,7 +70,7 @@ class _Desk:
 async def deliver(orders: Sequence[Order]) -> list[Exception | None]:
     """Deliver messages of the bound tenant; what became of each job: None, Postpone or GiveUp.
 
-    An order whose message is over, or belongs to a later turn by now, is done.
+    An order whose message is over is done.
     """
     answers: dict[UUID, Exception | None] = await _beyond_rate(orders)
     hand = await _take([order for order in orders if order.message not in answers])
@@ -96,9 +91,8 @@ async def _beyond_rate(orders: Sequence[Order]) -> dict[UUID, Exception | None]:
             wait, apart = int(limited.headers["Retry-After"]), (value.seconds or 0) / (value.amount or 1)
             left = paced[number:]
             last = datetime.now(UTC) + timedelta(seconds=wait + len(left) * apart)
-            for turn, ids in _by_turn(left).items():
-                mine = Message.filter(id__in=ids, turn=turn, status__in=WAITING, due_at__isnull=False)
-                await mine.update(status=Status.SCHEDULED, due_at=last, updated_at=datetime.now(UTC))
+            mine = Message.filter(id__in=[each.message for each in left], status__in=WAITING, due_at__isnull=False)
+            await mine.update(status=Status.SCHEDULED, due_at=last, updated_at=datetime.now(UTC))
             return {
                 each.message: Postpone(timedelta(seconds=wait + place * apart), "the plan's rate is used up")
                 for place, each in enumerate(left)
@@ -106,21 +100,13 @@ async def _beyond_rate(orders: Sequence[Order]) -> dict[UUID, Exception | None]:
     return {}
 
 
-def _by_turn(orders: Sequence[Order]) -> dict[int, list[UUID]]:
-    turns = defaultdict(list)
-    for order in orders:
-        turns[order.turn].append(order.message)
-    return turns
-
-
 async def _take(orders: Sequence[Order]) -> _Hand:
     """Take messages in hand: whoever calls them off comes too late from here on."""
     async with unit_of_work():
         messages: list[Message] = []
-        for turn, ids in _by_turn(orders).items():
-            mine = Message.filter(id__in=ids, turn=turn, due_at__isnull=False)
-            if await mine.filter(status__in=OPEN).update(status=Status.SENDING, updated_at=datetime.now(UTC)):
-                messages += await mine.filter(status=Status.SENDING)
+        mine = Message.filter(id__in=[order.message for order in orders], due_at__isnull=False)
+        if orders and await mine.filter(status__in=OPEN).update(status=Status.SENDING, updated_at=datetime.now(UTC)):
+            messages = await mine.filter(status=Status.SENDING)
         batch_ids = {each.batch_id for each in messages if each.batch_id is not None}
         batches = await Batch.filter(id__in=list(batch_ids)) if batch_ids else []
         barred: set[tuple[str, str]] = set()
@@ -206,15 +192,13 @@ async def _attempt(message: Message, hand: _Hand, desk: _Desk) -> Outcome:
 
 async def _handed(outgoing: Outgoing, relay: Relay, outcome: Outcome) -> Outcome:
     try:
-        async with asyncio.timeout(LONGEST):
-            receipt = await relay.deliver(outgoing)
+        receipt = await relay.deliver(outgoing)
     except Refused as refused:
         each = refused.recipients or dict.fromkeys(outgoing.recipients if is_dead(refused) else (), refused)
         return replace(outcome, status=_refusal(refused), reason=str(refused), refused=each)
     except Away as away:
-        return replace(outcome, status=Status.DEFERRED, reason=away.reason, wait=away.wait, tried=away.tried)
-    except TimeoutError:
-        return replace(outcome, status=Status.DEFERRED, reason=f"no provider took it within {LONGEST:g} seconds")
+        deferred = replace(outcome, status=Status.DEFERRED, reason=away.reason)
+        return replace(deferred, wait=away.wait, tried=away.tried, away=True)
     again = tuple(email for email, refused in receipt.refused.items() if not refused.permanent)
     return replace(
         outcome,
@@ -260,5 +244,5 @@ def _ready(message: Message, batch: Batch | None, closed: set[str], desk: _Desk)
         headers=unsubscribe_headers(emails[0], message.category) if message.bulk else (),
         reference=make_pass(FEEDBACK, message=str(message.id)),
         category=message.category,
-        bulk=message.bulk,
+        priority=BULK if message.bulk else TRANSACTIONAL,
     )

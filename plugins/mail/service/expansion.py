@@ -13,7 +13,6 @@ from uuid_utils.compat import uuid7
 from host.sdk import UnitOfWork, limit_value, unit_of_work
 
 from ..models import Batch, BatchSlice, BatchStatus, Message, Status
-from . import batches
 from .batches import EXPAND, EXPANDING
 from .drafts import due, stored_address
 from .messages import RATE, barred_of, hand_to_job, refund
@@ -63,7 +62,7 @@ async def _write(work: UnitOfWork, batch: Batch, part: BatchSlice, pace: timedel
     for message in messages:
         if message.due_at is not None:
             about = {"id": message.id, "bulk": True}
-            await hand_to_job(work, about, message.due_at, turn=0, paced=True)
+            await hand_to_job(work, about, message.due_at, paced=True)
     await refund(part.charged - sum(message.charged for message in messages), batch.created_at)
     kept_out = [message for message in messages if message.status is Status.SUPPRESSED]
     await note([Happened(each.id, "suppressed", now, recipient=each.recipients) for each in kept_out])
@@ -95,14 +94,6 @@ def _message(batch: Batch, recipient: Mapping[str, Any], due_at: datetime, now: 
         due_at=due_at,
         created_by=batch.created_by,
     )
-
-
-async def expand_all() -> None:
-    """Turn every accepted batch into messages here and now."""
-    async for batch_id in _unexpanded():
-        while await expand_slice(batch_id) is not None:
-            pass
-        await batches.finish([batch_id])
 
 
 async def resume(silent_since: datetime) -> int:

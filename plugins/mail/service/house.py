@@ -12,23 +12,19 @@ from urllib.parse import quote
 
 from uuid_utils.compat import uuid7
 
-from host.sdk import GiveUp, Postpone, TenantMissing, absolute_url, cut_to_line, job_id, settings, tenant, without_links
+from host.sdk import GiveUp, TenantMissing, absolute_url, cut_to_line, job_id, settings, tenant, without_links
 
 from ..addresses import parse_address
 from ..outgoing import Outgoing
-from ..providers.contract import Away, Refused
+from ..providers.contract import Refused
 from ..providers.relay import house_relay
 from ..settings import Settings
+from .hand_over import hand_over
 from .templates import Rendered, render, render_house
 
 CATEGORY = "account"
-PRIORITY = -10
-"""People wait for these in front of a form: before what an organisation sends."""
-
 _NAMES = frozenset({"name", "organisation"})
 """What others wrote, perhaps to be read by somebody who never asked for it: no links, one line."""
-
-_REST = timedelta(seconds=15)  # before the next try where no provider was even asked
 
 
 class Person(Protocol):
@@ -71,12 +67,14 @@ async def welcome(event: Person) -> None:
 
 async def verification(event: Verification) -> None:
     """Send the link that proves an address."""
-    await _send("verification", event.email, name=event.name, link=event.link, hours=event.hours)
+    facts = {"name": event.name, "link": event.link, "hours": event.hours}
+    await _send("verification", event.email, within=timedelta(hours=event.hours), **facts)
 
 
 async def password_reset(event: Reset) -> None:
     """Send the link to a new password."""
-    await _send("password_reset", event.email, name=event.name, link=event.link, minutes=event.minutes)
+    facts = {"name": event.name, "link": event.link, "minutes": event.minutes}
+    await _send("password_reset", event.email, within=timedelta(minutes=event.minutes), **facts)
 
 
 async def password_changed(event: Person) -> None:
@@ -104,12 +102,12 @@ async def check() -> str | None:
 # -- how it is sent --------------------------------------------------------------------------------------
 
 
-async def _send(template: str, email: str, **variables: Any) -> None:
-    """Render and hand over; raised errors are tries of the event's job.
+async def _send(template: str, email: str, *, within: timedelta = timedelta.max, **variables: Any) -> None:
+    """Render and hand over. within: how long it is of any use.
 
     Raises:
         GiveUp: the provider will never take it.
-        Postpone: no provider could be asked.
+        TryAgain, Postpone: as `hand_over`.
     """
     shown = {key: without_links(cut_to_line(value)) if key in _NAMES else value for key, value in variables.items()}
     words, sender = await _rendered(template, shown), settings(Settings).sender
@@ -123,15 +121,9 @@ async def _send(template: str, email: str, **variables: Any) -> None:
         category=CATEGORY,
     )
     try:
-        await house_relay().deliver(outgoing)
+        await hand_over(outgoing, within=within)
     except Refused as refused:
-        if refused.permanent:
-            raise GiveUp(f"the provider refused it: {refused}") from refused
-        raise
-    except Away as away:
-        if away.tried:
-            raise
-        raise Postpone(away.wait or _REST, away.reason) from away
+        raise GiveUp(f"the provider refused it: {refused}") from refused
 
 
 async def _rendered(template: str, variables: dict[str, object]) -> Rendered:

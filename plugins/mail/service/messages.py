@@ -28,7 +28,7 @@ from host.sdk import (
 )
 
 from ..addresses import Address
-from ..models import WAITING, Message, Status
+from ..models import OPEN, WAITING, Message, Status
 from ..settings import TenantSettings
 from . import attachments
 from .drafts import BULK, MAX_RECIPIENTS, TRANSACTIONAL, Draft, addresses_of, columns_of, due, stored_address, tried
@@ -185,7 +185,7 @@ async def _store(
             created_by=actor().user_id,
         )
         if cost:
-            await hand_to_job(work, row, due_at, turn=0, paced=paced is not None)
+            await hand_to_job(work, row, due_at, paced=paced is not None)
         else:
             await note([Happened(message_id, "suppressed", now, recipient=email) for email in emails])
         work.record("mail.messages.create", "message", message_id, after=_recorded(row))
@@ -199,10 +199,19 @@ async def barred_of(pairs: Sequence[tuple[str, str]], *, bulk: bool) -> set[tupl
     return barred | await unsubscribed(pairs) if bulk else barred
 
 
-async def hand_to_job(work: UnitOfWork, row: Mapping[str, Any], due_at: datetime, *, turn: int, paced: bool) -> None:
-    """Have a message delivered. turn: the message's; a job of an earlier turn does nothing any more."""
-    priority = BULK if row["bulk"] else TRANSACTIONAL
-    await work.enqueue(DELIVER, run_at=due_at, priority=priority, message=str(row["id"]), turn=turn, paced=paced)
+async def hand_to_job(
+    work: UnitOfWork, row: Mapping[str, Any], due_at: datetime, *, paced: bool, again: bool = False
+) -> None:
+    """Have a message delivered, by a job of its id. paced: it takes its place in the rate. again: it had a job."""
+    await work.enqueue(
+        DELIVER,
+        run_at=due_at,
+        priority=BULK if row["bulk"] else TRANSACTIONAL,
+        job_id=row["id"],
+        replace=again,
+        message=str(row["id"]),
+        paced=paced,
+    )
 
 
 # -- calling off and trying again ------------------------------------------------------------------------
@@ -232,7 +241,17 @@ async def cancel(message_id: UUID) -> Row:
         return await WHOLE.get(message_id)
 
 
-async def retry(message_id: UUID) -> Row:
+async def cancel_job(message_id: UUID) -> None:
+    """What calling its job off means: the message is called off, unless its life is over anyway.
+
+    Raises:
+        Conflict: it is being sent.
+    """
+    if await Message.filter(id=message_id, status__in=OPEN, due_at__isnull=False).exists():
+        await cancel(message_id)
+
+
+async def retry(message_id: UUID, when_limited: WhenLimited = "refuse") -> Row:
     """Deliver a failed, cancelled or suppressed message after all, with all its tries; it is spent for again.
 
     What bounced or was complained of stays so: write a new message once the address is off the list of suppressions.
@@ -243,7 +262,8 @@ async def retry(message_id: UUID) -> Row:
         RateLimited, QuotaExceeded: the plan does not allow it now.
     """
     await WHOLE.get(message_id)
-    await allow(RATE)
+    if when_limited == "refuse":
+        await allow(RATE)
     async with unit_of_work() as work:
         before = await Message.filter(id=message_id).select_for_update().first()
         if before is None:
@@ -257,12 +277,12 @@ async def retry(message_id: UUID) -> Row:
         if not (cost := len(emails) - len(barred)):
             raise Conflict("Nobody this message is for may be written to: they are suppressed or have unsubscribed.")
         await spend(QUOTA, cost)
-        now, turn = datetime.now(UTC), before.turn + 1
-        fresh = {"status": Status.QUEUED, "attempts": 0, "error": "", "turn": turn, "due_at": now, "updated_at": now}
+        now = datetime.now(UTC)
+        fresh = {"status": Status.QUEUED, "attempts": 0, "error": "", "due_at": now, "updated_at": now}
         charge = {"charged": cost, "charged_at": now, "version": F("version") + 1}
         await Message.filter(id=message_id).update(**fresh, **charge)
         await attachments.keep(before.attachments, now + await _kept())
-        await hand_to_job(work, {"id": message_id, "bulk": before.bulk}, now, turn=turn, paced=False)
+        await hand_to_job(work, {"id": message_id, "bulk": before.bulk}, now, paced=when_limited == "wait", again=True)
         await note([Happened(message_id, "retried", now)])
         change = {"before": {"status": before.status}, "after": {"status": Status.QUEUED}}
         work.record("mail.messages.retry", "message", message_id, **change)

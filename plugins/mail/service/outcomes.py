@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,8 +22,7 @@ from .messages import refund
 from .suppressions import suppress
 from .timeline import Happened, note
 
-LONGEST_WAIT = 3600.0  # seconds
-_REST = 15.0  # seconds before the next look at what was not even tried
+_REST = timedelta(seconds=15)  # before the next look at what was not even tried
 
 Answer = GiveUp | Postpone | None
 
@@ -36,7 +34,7 @@ class Outcome:
     status: sent, deferred (to be tried again), bounced, failed, suppressed or cancelled. reason: why, when not sent.
     subject: as rendered. barred: recipients left out since they may not be written to. receipt: the provider's. taken:
     recipients it took. refused: those it refused, each for a reason of its own. wait: how long the provider wants to be
-    left alone. tried: whether it was asked at all.
+    left alone. tried: whether it was asked at all. away: it was not reached, rather than refused.
     """
 
     message: Message
@@ -49,6 +47,7 @@ class Outcome:
     refused: Mapping[str, Refused] = field(default_factory=dict)
     wait: timedelta | None = None
     tried: bool = True
+    away: bool = False
 
 
 async def write(outcomes: Sequence[Outcome]) -> dict[UUID, Exception | None]:
@@ -105,7 +104,7 @@ async def _write_plain(outcomes: Sequence[Outcome], now: datetime) -> None:
 
 def _judged(outcome: Outcome, now: datetime) -> tuple[dict[str, Any], Answer]:
     """The columns that change, and the answer to the job."""
-    message, limits = outcome.message, settings(Settings)
+    message = outcome.message
     handed = [*message.handed, *outcome.taken]
     attempts = message.attempts + (outcome.status is Status.DEFERRED and outcome.tried)
     values: dict[str, Any] = {"handed": handed, "attempts": attempts, "error": outcome.reason[:4000]}
@@ -114,8 +113,7 @@ def _judged(outcome: Outcome, now: datetime) -> tuple[dict[str, Any], Answer]:
         values |= {"provider": receipt.provider, "provider_id": receipt.provider_id[:255], "sent_at": now}
     if outcome.subject:
         values["subject"] = outcome.subject[:998]
-    if outcome.status is Status.DEFERRED and attempts < limits.tries:
-        wait = _wait(outcome, attempts, limits.first_retry)
+    if outcome.status is Status.DEFERRED and (wait := _wait(outcome, attempts)) is not None:
         status = Status.DEFERRED if outcome.tried else Status.QUEUED
         return values | {"status": status, "due_at": now + wait}, Postpone(wait, outcome.reason)
     status = Status.FAILED if outcome.status is Status.DEFERRED else outcome.status
@@ -125,11 +123,12 @@ def _judged(outcome: Outcome, now: datetime) -> tuple[dict[str, Any], Answer]:
     return values | over | {"status": status}, GiveUp(outcome.reason) if status is Status.FAILED else None
 
 
-def _wait(outcome: Outcome, attempts: int, first: float) -> timedelta:
-    """Doubled each time, an hour at most; by chance up to a quarter more or less, so that they come back apart."""
-    asked = outcome.wait.total_seconds() if outcome.wait is not None else 0.0
-    own = min(LONGEST_WAIT, first * 2.0 ** (attempts - 1)) if outcome.tried else asked or _REST
-    return timedelta(seconds=max(asked, own * (0.75 + 0.5 * random.random())))  # noqa: S311 - spreads the load
+def _wait(outcome: Outcome, attempts: int) -> timedelta | None:
+    """How long until it is tried again, at least as long as the provider asks; None: it was tried for long enough."""
+    if not outcome.tried:
+        return outcome.wait or _REST
+    own = settings(Settings).backoff(away=outcome.away).wait(attempts)
+    return None if own is None else max(own, outcome.wait or own)
 
 
 async def _write_one(outcome: Outcome, values: dict[str, Any], now: datetime) -> None:

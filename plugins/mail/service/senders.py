@@ -32,8 +32,8 @@ from ..addresses import Address, parse_address
 from ..models.senders import Sender
 from ..outgoing import Outgoing
 from ..providers.contract import Refused
-from ..providers.relay import house_relay
 from ..settings import Settings, TenantSettings
+from .hand_over import PRIORITY, hand_over
 
 CODES = "mail.sender_codes"
 LIMITS = (Limit(CODES, "rate", "How many codes that confirm a sender may be mailed", unit="codes", default="10/hour"),)
@@ -114,7 +114,7 @@ async def add_sender(text: str) -> Row:
     async with unit_of_work() as work:
         row = await SENDERS.insert(email=email, name=address.name, created_by=actor().user_id)
         work.record("mail.senders.create", "sender", row["id"], after={"email": email, "name": address.name})
-        await work.enqueue(MAIL_CODE, priority=-10, sender_id=str(row["id"]))
+        await work.enqueue(MAIL_CODE, priority=PRIORITY, sender_id=str(row["id"]))
     return row
 
 
@@ -131,7 +131,7 @@ async def resend_code(sender_id: UUID) -> Row:
         raise Conflict("This sender is confirmed.")
     await allow(CODES)
     async with unit_of_work() as work:
-        await work.enqueue(MAIL_CODE, priority=-10, sender_id=str(sender_id))
+        await work.enqueue(MAIL_CODE, priority=PRIORITY, sender_id=str(sender_id))
     return row
 
 
@@ -192,10 +192,8 @@ async def mail_code(sender_id: UUID) -> None:
         code_hash=code_hash, code_expires_at=expires, code_tries=0, code_error="", version=F("version") + 1
     )
     try:
-        await house_relay().deliver(await _code_mail(sender, code))
+        await hand_over(await _code_mail(sender, code), within=CODE_LIFE)
     except Refused as refused:
-        if not refused.permanent:
-            raise
         await Sender.filter(id=sender_id).update(code_error=str(refused)[:500])
         raise GiveUp(f"the code could not be mailed to {sender.email}: {refused}") from None
 

@@ -67,6 +67,12 @@ async def stats(first: date, last: date, by: By) -> list[Row]:
     return [{by: str(row[by]), **{name: int(row[name] or 0) for name in _COUNTS}} for row in await rows]
 
 
+async def waiting() -> dict[str, int]:
+    """How many messages of the bound tenant wait to be sent, by status."""
+    counted = Message.filter(status__in=OPEN, due_at__isnull=False).annotate(count=Count("id")).group_by("status")
+    return {str(status): count for status, count in sorted(await counted.values_list("status", "count"))}
+
+
 async def queue() -> Row:
     """What is due and not handed over yet: `length`, and `oldest_seconds` that the oldest of it has been due."""
     now = datetime.now(UTC)

@@ -55,13 +55,13 @@ async def take_up() -> int:
                 await note([Happened(message.id, "failed", now, detail=reason)])
                 work.announce(MessageFailed(message_id=message.id, batch_id=message.batch_id, reason=reason, at=now))
                 continue
-            await row.update(status=Status.QUEUED, turn=message.turn + 1, **facts)
+            await row.update(status=Status.QUEUED, **facts)
             if message.status is Status.SENDING:
                 await note([Happened(message.id, _TAKEN_UP, now)])
             paced = message.when_limited == "wait"
             due_at = message.due_at or now
             about = {"id": message.id, "bulk": message.bulk or message.batch_id is not None}
-            await hand_to_job(work, about, due_at, turn=message.turn + 1, paced=paced)
+            await hand_to_job(work, about, due_at, paced=paced, again=True)
     return len(messages)
 
 

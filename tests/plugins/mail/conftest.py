@@ -13,7 +13,7 @@ import pytest
 
 from host.jobs.models import Job, JobState
 from host.origin import inside
-from host.sdk import kept, make_pass
+from host.sdk import Channel, kept, make_pass
 from host.testing import Client, TestHouse
 from plugins.mail.models import Message, Status
 from plugins.mail.outgoing import Outgoing, mime
@@ -111,6 +111,9 @@ class Outbound:
             raise answer
         self.taken.append(outgoing)
         return answer or Receipt("played", f"id-{len(self.taken)}")
+
+    def channel(self, name: str = "") -> Channel:
+        return Channel(name)
 
     async def check(self) -> str | None:
         return None

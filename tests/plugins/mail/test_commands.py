@@ -38,12 +38,12 @@ def keyboard(tmp_path: Path) -> Keyboard:
 
 
 @pytest.mark.timeout(300)
-def test_commands_when_a_message_is_sent_and_drained_then_it_lies_in_the_outbox(keyboard: Keyboard) -> None:
+def test_commands_when_a_message_is_sent_and_jobs_are_drained_then_it_lies_in_the_outbox(keyboard: Keyboard) -> None:
     acme = ("--tenant", "acme", "--json")
     sent = keyboard.run("mail", "send", "ada@example.com", "--subject", "Hello", "--text", "Hello Ada", *acme)
     assert (sent["success"], sent["data"]["status"]) == (True, "queued")
     assert keyboard.run("mail", "queue", *acme)["data"]["waiting"] == {"queued": 1}
-    assert keyboard.run("mail", "drain", *acme)["data"] == {"sent": 1}
+    assert keyboard.run("jobs", "drain", "--json")["data"]["ran"] >= 1
     [listed] = keyboard.run("mail", "outbox", *acme)["data"]
     assert (listed["to"], listed["subject"]) == ("ada@example.com", "Hello")
     assert "Hello Ada" in keyboard.run("mail", "outbox", listed["name"], *acme)["data"]["content"]
@@ -51,7 +51,7 @@ def test_commands_when_a_message_is_sent_and_drained_then_it_lies_in_the_outbox(
 
 @pytest.mark.timeout(300)
 def test_commands_when_something_is_wrong_then_said_with_its_remedy(keyboard: Keyboard) -> None:
-    assert "--tenant" in keyboard.run("mail", "drain", fails=True)
+    assert "--tenant" in keyboard.run("mail", "outbox", fails=True)
     assert "no tenant 'nobody'" in keyboard.run("mail", "queue", "--tenant", "nobody", fails=True)
     answer = keyboard.run("mail", "send", "no address", "--text", "x", "--tenant", "acme", "--json", fails=True)
     assert answer["error"]["code"] == "VALIDATION_ERROR"

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from itertools import count, takewhile
 from typing import Any
 
 import pytest
 
-from host.sdk import Event, Postpone
+from host.origin import inside
+from host.sdk import Backoff, Event, Postpone, settings
 from host.testing import Client, Neighbours
 from plugins.mail.events import MessageBounced, MessageFailed, MessageSent
 from plugins.mail.models import Message, Status
 from plugins.mail.outgoing import Outgoing
 from plugins.mail.providers.contract import Away, Receipt, Refused
-from plugins.mail.service import delivery, outcomes
+from plugins.mail.service import delivery
 from plugins.mail.service.delivery import Order
 from plugins.mail.service.suppressions import suppress, suppressed
 from plugins.mail.service.timeline import Happened, happened
+from plugins.mail.settings import Settings
 from tests.plugins.mail.conftest import MakeDue, Outbound, Within
-from tests.plugins.mail.test_messages import PLAIN, limited, send, used
+from tests.plugins.mail.test_messages import limited, send, used
 
 BUSY = Refused("try later", permanent=False, kind="provider", code="451")
 SPAM = Refused("no", permanent=True, kind="content", code="554")
@@ -54,9 +57,10 @@ async def test_message_when_refused_for_now_then_tried_again_with_the_same_id(
     assert (found["status"], found["error"]) == ("sent", "")
 
 
-async def test_message_when_refused_as_often_as_it_is_tried_then_failed_and_given_back(
-    neighbours: Neighbours, outbound: Outbound, make_due: MakeDue, heard: list[Event]
+async def test_message_when_refused_for_as_long_as_it_is_tried_then_failed_and_given_back(
+    neighbours: Neighbours, outbound: Outbound, make_due: MakeDue, heard: list[Event], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(Settings, "backoff", lambda *_, **__: Backoff(60, within=180))  # 60 and 120 seconds of waiting
     outbound.once(BUSY, BUSY, BUSY)
     message = await send(neighbours.acme)
     for _ in range(3):
@@ -73,12 +77,23 @@ async def test_message_when_refused_as_often_as_it_is_tried_then_failed_and_give
     assert await used(neighbours.acme) == 1
 
 
-def test_wait_when_refused_again_then_doubled_within_a_quarter() -> None:
-    outcome = outcomes.Outcome(message=None, status=Status.DEFERRED)  # type: ignore[arg-type]
-    for attempts, usual in ((1, 5.0), (2, 10.0), (3, 20.0), (20, outcomes.LONGEST_WAIT)):
-        waits = {outcomes._wait(outcome, attempts, 5.0).total_seconds() for _ in range(50)}
-        assert len(waits) > 40
-        assert usual * 0.75 <= min(waits) <= max(waits) <= usual * 1.25
+@pytest.mark.parametrize(
+    ("answer", "first"), [(BUSY, 60), (Away("no answer"), 5), (Away("slow down", wait=timedelta(minutes=10)), 600)]
+)
+async def test_message_when_refused_for_now_then_tried_for_two_days_at_the_pace_of_its_kind(
+    neighbours: Neighbours, outbound: Outbound, make_due: MakeDue, answer: Exception, first: float
+) -> None:
+    outbound.always = lambda outgoing: answer
+    message = await send(neighbours.acme)
+    began = datetime.now(UTC)
+    await neighbours.house.run_jobs()
+    found = await look(neighbours.acme, message)
+    assert 0.75 * first <= (datetime.fromisoformat(found["due_at"]) - began).total_seconds() <= 1.25 * first + 10
+    with neighbours.house.inner.bound(), inside("mail"):
+        backoff = settings(Settings).backoff(away=isinstance(answer, Away))
+    waits = list(takewhile(bool, map(backoff.wait, count(1))))
+    assert 44 <= sum((wait.total_seconds() for wait in waits if wait), 0.0) / 3600 <= 53
+    assert max(wait for wait in waits if wait) <= timedelta(minutes=75)
 
 
 async def test_message_when_no_provider_was_asked_then_it_is_no_try(
@@ -190,7 +205,7 @@ async def test_messages_when_a_worker_dies_in_between_then_only_those_in_its_han
     neighbours: Neighbours, outbound: Outbound, within: Within
 ) -> None:
     first, second = await send(neighbours.acme), await send(neighbours.acme, to=["bob@example.com"])
-    orders = [Order(each["id"], 0, False) for each in (first, second)]
+    orders = [Order(each["id"], False) for each in (first, second)]
     with within(neighbours.acme):
         await delivery.deliver(orders[:1])
         await Message.filter(id=second["id"]).update(status=Status.SENDING)  # taken in hand, and the worker is gone
@@ -204,7 +219,7 @@ async def test_message_when_called_off_before_it_is_taken_in_hand_then_nobody_ge
     message = await send(neighbours.acme)
     await neighbours.acme.ask("POST", f"/mail/messages/{message['id']}/cancel")
     with within(neighbours.acme):
-        assert await delivery.deliver([Order(message["id"], 0, False)]) == [None]
+        assert await delivery.deliver([Order(message["id"], False)]) == [None]
     assert outbound.handed == []
 
 
@@ -249,25 +264,13 @@ async def test_messages_when_bulk_and_other_wait_then_the_others_go_first(
     assert outbound.taken[0].headers == ()
 
 
-async def test_message_when_its_job_belongs_to_an_earlier_turn_then_it_does_nothing(
-    neighbours: Neighbours, outbound: Outbound, within: Within
-) -> None:
-    message = await send(neighbours.acme)
-    with within(neighbours.acme):
-        await Message.filter(id=message["id"]).update(turn=1)
-        assert await delivery.deliver([Order(message["id"], 0, False)]) == [None]
-        assert outbound.handed == []
-        assert await delivery.deliver([Order(message["id"], 1, False)]) == [None]
-    assert outbound.recipients == PLAIN["to"]
-
-
 async def test_messages_when_the_rate_is_used_up_at_delivery_then_put_off_one_behind_the_other(
     neighbours: Neighbours, outbound: Outbound, within: Within
 ) -> None:
     messages = [await send(neighbours.acme, when_limited="wait") for _ in range(3)]
     await limited(neighbours, "mail.rate", "4/minute")  # three were taken when they were accepted
     with within(neighbours.acme):
-        answers = await delivery.deliver([Order(each["id"], 0, True) for each in messages])
+        answers = await delivery.deliver([Order(each["id"], True) for each in messages])
     assert answers[0] is None
     waits = [answer.wait.total_seconds() for answer in answers[1:] if isinstance(answer, Postpone)]
     assert len(waits) == 2

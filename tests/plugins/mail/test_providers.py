@@ -94,7 +94,7 @@ async def _made(name: str, folder: Path, stack: AsyncExitStack) -> Setting:
     match name:
         case "smtp":
             peer = stack.enter_context(smtp.smtp_server(folder))
-            return Setting(SmtpProvider(smtp_settings(peer)), peer)
+            return Setting(SmtpProvider(smtp_settings(peer), "mail.acme.example"), peer)
         case "sendgrid":
             sendgrid_peer = await stack.enter_async_context(sendgrid.sendgrid_server())
             key = SecretStr(sendgrid.KEY)
@@ -283,7 +283,7 @@ async def test_provider_when_it_cannot_now_then_away_and_when_it_can_again_then_
 async def test_provider_when_nobody_listens_then_away(setting: Setting) -> None:
     match setting.provider:
         case SmtpProvider():
-            lonely: Provider = SmtpProvider(SmtpSettings(host="127.0.0.1", port=1, tls="none"))
+            lonely: Provider = SmtpProvider(SmtpSettings(host="127.0.0.1", port=1, tls="none"), "mail.acme.example")
         case SendGridProvider():
             lonely = SendGridProvider(SendGridSettings(endpoint="http://127.0.0.1:1"))
         case MailgunProvider():

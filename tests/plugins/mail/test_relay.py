@@ -220,7 +220,7 @@ async def test_message_when_bulk_has_taken_every_place_it_may_then_handed_over_n
     provider = Played("smtp")
     provider.seconds = 0.02
     relay = relay_of(provider, pacing=Pacing(concurrency=concurrency))
-    letters = [asyncio.create_task(relay.deliver(replace(MESSAGE, bulk=True))) for _ in range(30)]
+    letters = [asyncio.create_task(relay.deliver(replace(MESSAGE, priority=10))) for _ in range(30)]
     await asyncio.sleep(0.005)
     receipt = await relay.deliver(MESSAGE)
     assert int(receipt.provider_id) <= 2 * concurrency

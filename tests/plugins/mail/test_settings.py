@@ -28,7 +28,7 @@ def complaint(table: dict[str, Any] | None = None, **variables: str) -> str:
 
 def test_settings_when_nothing_is_set_then_mail_goes_to_files() -> None:
     found = read()
-    assert (found.providers, found.tries, found.first_retry) == (("file",), 3, 5.0)
+    assert (found.providers, found.retry_hours, found.first_retry) == (("file",), 48.0, 60.0)
     assert str(found.sender) == "no-reply@tenantry.local"
 
 
@@ -82,7 +82,7 @@ def test_settings_when_in_the_file_then_the_environment_adds_secrets() -> None:
         ({"FROM_NAME": "x" * 201}, "from_name"),
         ({"MAILGUN__DOMAIN": "a/../b"}, "mailgun.domain"),
         ({"SES__REGION": "x.evil.example/"}, "ses.region"),
-        ({"TRIES": "0"}, "tries"),
+        ({"RETRY_HOURS": "-1"}, "retry_hours"),
     ],
 )
 def test_settings_when_wrong_then_says_where_and_what(variables: dict[str, str], said: str) -> None:

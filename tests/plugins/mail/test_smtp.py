@@ -12,13 +12,16 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from host.origin import inside
+from host.sdk import settings
+from host.testing import TestHouse
 from plugins.mail.addresses import Address
 from plugins.mail.outgoing import Outgoing
-from plugins.mail.providers import public_hosts, smtp_connections
+from plugins.mail.providers import public_hosts, relay, smtp_connections
 from plugins.mail.providers.contract import Away, Refused
 from plugins.mail.providers.public_hosts import is_public, public_addresses
 from plugins.mail.providers.smtp import SmtpProvider
-from plugins.mail.settings import SmtpSettings
+from plugins.mail.settings import Settings, SmtpSettings
 from tests.plugins.mail.peers.smtp import PASSWORD, USERNAME, SmtpPeer, smtp_server
 
 pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS:UserWarning")
@@ -41,13 +44,30 @@ def provider_of(peer: SmtpPeer, **changes: Any) -> SmtpProvider:
         "ca_file": peer.ca_file,
         "timeout": 20.0,
     }
-    return SmtpProvider(SmtpSettings(**{**values, **changes}))
+    return SmtpProvider(SmtpSettings(**{**values, **changes}), "mail.acme.example")
 
 
 @pytest.fixture
 def peer(tmp_path: Path) -> Iterator[SmtpPeer]:
     with smtp_server(tmp_path) as made:
         yield made
+
+
+# -- who we say we are -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("set_name", "shown"), [("", "acme.example"), ("out.acme.example", "out.acme.example")])
+async def test_server_when_greeted_then_hears_the_senders_domain_or_the_name_that_is_set(
+    tmp_path: Path, house: TestHouse, monkeypatch: pytest.MonkeyPatch, set_name: str, shown: str
+) -> None:
+    with smtp_server(tmp_path, "none", auth=False) as peer, house.inner.bound(), inside("mail"):
+        section = SmtpSettings(host=peer.host, port=peer.port, tls="none", ehlo_name=set_name)
+        chosen = settings(Settings).model_copy(update={"from_address": "no-reply@acme.example"})
+        monkeypatch.setattr(relay, "settings", lambda model: chosen)
+        provider = relay._provider(section, public_only=False)
+        await provider.deliver(MESSAGE)
+        await provider.close()
+        assert peer.greeted == [shown]
 
 
 # -- TLS and passwords -----------------------------------------------------------------------------------
@@ -200,7 +220,7 @@ async def test_server_when_it_says_nothing_then_away_in_time() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         settings = SmtpSettings(host="127.0.0.1", port=silent.getsockname()[1], tls="none", timeout=0.3)
         with pytest.raises(Away):
-            await SmtpProvider(settings).deliver(MESSAGE)
+            await SmtpProvider(settings, "mail.acme.example").deliver(MESSAGE)
 
 
 # -- connections -----------------------------------------------------------------------------------------
@@ -302,7 +322,9 @@ async def test_host_when_it_leads_inside_however_it_is_written_then_refused(host
 async def test_server_of_a_tenant_when_its_name_leads_inside_then_never_connected(
     peer: SmtpPeer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    provider = SmtpProvider(SmtpSettings(host="localhost", port=peer.port, ca_file=peer.ca_file), public_only=True)
+    provider = SmtpProvider(
+        SmtpSettings(host="localhost", port=peer.port, ca_file=peer.ca_file), "mail.acme.example", public_only=True
+    )
     with pytest.raises(Refused) as refused:
         await provider.deliver(MESSAGE)
     assert (refused.value.kind, refused.value.permanent) == ("provider", True)
@@ -329,7 +351,7 @@ async def test_server_of_a_tenant_when_its_name_resolves_otherwise_the_second_ti
         password=SecretStr(PASSWORD),
         ca_file=peer.ca_file,
     )
-    provider = SmtpProvider(settings, public_only=True)
+    provider = SmtpProvider(settings, "mail.acme.example", public_only=True)
     await provider.deliver(MESSAGE)
     await provider.close()
     assert (len(peer.taken), asked) == (1, ["localhost"])

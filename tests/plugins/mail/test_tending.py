@@ -1,18 +1,16 @@
-"""Tending and draining: what was left behind is taken up, what is old goes, and a command delivers what is due."""
+"""Tending: what was left behind is taken up, what is old goes."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 from host.jobs.models import Job
 from host.testing import Neighbours
 from plugins.mail.models import Batch, Message, Status
 from plugins.mail.providers.contract import Refused
-from plugins.mail.service import delivery, draining, tending
-from plugins.mail.service.delivery import Order
-from tests.plugins.mail.conftest import MakeDue, Outbound, Within
+from plugins.mail.service import tending
+from tests.plugins.mail.conftest import Outbound, Within
 from tests.plugins.mail.test_batches import submit
 from tests.plugins.mail.test_messages import limited, send, soon, used
 
@@ -46,13 +44,11 @@ async def test_message_when_its_job_is_lost_then_taken_up_after_an_hour_and_sent
 async def test_message_when_taken_up_while_its_job_still_waits_then_only_the_new_one_counts(
     neighbours: Neighbours, outbound: Outbound, within: Within
 ) -> None:
-    message = await send(neighbours.acme)
+    await send(neighbours.acme)
     await age(within, neighbours)
     with within(neighbours.acme):
         await tending.take_up()
-        assert await delivery.deliver([Order(UUID(message["id"]), turn=0, paced=False)]) == [None]
-        assert outbound.handed == []
-    assert await neighbours.house.run_jobs() == 2
+    assert await neighbours.house.run_jobs() == 1
     assert outbound.recipients == ["ada@example.com"]
 
 
@@ -110,35 +106,3 @@ async def test_tend_when_run_as_the_job_it_is_then_done(
     await neighbours.house.run_jobs()
     found = await neighbours.acme.ask("GET", f"/mail/messages/{message['id']}")
     assert found["status"] == "sent"
-
-
-async def test_drain_when_messages_are_due_then_sent_here_and_their_jobs_have_nothing_to_do(
-    neighbours: Neighbours, outbound: Outbound, within: Within, make_due: MakeDue
-) -> None:
-    await limited(neighbours, "mail.rate", "unlimited")
-    outbound.once(Refused("later", permanent=False, kind="provider"))
-    await send(neighbours.acme, to=["first@example.com"])
-    await send(neighbours.acme, to=["later@example.com"], send_at=soon())
-    await submit(neighbours.acme, 2)
-    with within(neighbours.acme):
-        assert await draining.waiting() == {"queued": 1, "scheduled": 1}
-        assert await draining.drain() == {"deferred": 1, "sent": 2}
-        assert await draining.waiting() == {"deferred": 1, "scheduled": 1}
-    assert outbound.recipients == ["a00000@example.com", "a00001@example.com"]
-    await make_due()
-    assert outbound.recipients == [
-        "a00000@example.com",
-        "a00001@example.com",
-        "first@example.com",
-        "later@example.com",
-    ]
-
-
-async def test_drain_when_the_other_tenant_has_mail_too_then_it_stays(
-    neighbours: Neighbours, outbound: Outbound, within: Within
-) -> None:
-    message = await send(neighbours.globex)
-    with within(neighbours.acme):
-        assert await draining.drain() == {}
-    with within(neighbours.globex):
-        assert (await Message.get(id=UUID(message["id"]))).status is Status.QUEUED

@@ -39,6 +39,7 @@ class SmtpPeer:
     answers: dict[str, str] = field(default_factory=dict)  # command, or a recipient -> answer, such as "451 later"
     hang_up_after_data: bool = False
     connections: int = 0
+    greeted: list[str] = field(default_factory=list)
     utf8: bool = True
     transports: set[asyncio.BaseTransport] = field(default_factory=set, repr=False)
     seconds: float = 0.0  # that it thinks about a message
@@ -50,6 +51,7 @@ class SmtpPeer:
         self, server: SMTP, session: Session, envelope: Envelope, hostname: str, responses: list[str]
     ) -> list[str]:
         session.host_name = hostname
+        self.greeted.append(hostname)
         assert server.transport is not None
         self.transports.add(server.transport)
         self.connections += self.tls != "starttls" or session.ssl is not None  # after STARTTLS it greets again

@@ -1,0 +1,39 @@
+"""Hand one message of the deployment's own to its providers inside a job, and tell the job what to do when it fails."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from host.sdk import Postpone, TryAgain, settings
+
+from ..outgoing import Outgoing
+from ..providers.contract import Away, Refused
+from ..providers.relay import house_relay
+from ..settings import Settings
+
+PRIORITY = -10
+"""People wait for these in front of a form: before what an organisation sends, in the job store and at the provider."""
+
+_REST = timedelta(seconds=15)  # before the next try where no provider was even asked
+
+
+async def hand_over(outgoing: Outgoing, *, within: timedelta = timedelta.max) -> None:
+    """Hand it over, before what tenants send. within: how long it is of any use.
+
+    Raises:
+        Refused: for good.
+        TryAgain: for now, or no provider was reached.
+        Postpone: no provider could be asked.
+    """
+    try:
+        await house_relay().deliver(replace(outgoing, priority=PRIORITY))
+    except Refused as refused:
+        if refused.permanent:
+            raise
+        backoff = settings(Settings).backoff(away=False, within=within.total_seconds())
+        raise TryAgain(str(refused), backoff) from refused
+    except Away as away:
+        if not away.tried:
+            raise Postpone(away.wait or _REST, away.reason) from away
+        raise TryAgain(away.reason, settings(Settings).backoff(away=True, within=within.total_seconds())) from away

@@ -1,0 +1,204 @@
+"""Channels: no more is taken in hand than goes through, in turns, and a slow one holds up nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from host.contracts import Channel
+from host.jobs.channels import AHEAD, Intake
+from host.jobs.models import Job, JobState
+from host.jobs.outcomes import Backoff, TryAgain
+from tenants.context import current
+from tests.jobs.conftest import Yard
+
+
+class Slow:
+    """A task that goes through something with so many places, each taken for a while."""
+
+    def __init__(self, places: int, seconds: float) -> None:
+        self.channels: dict[int, Channel] = {}
+        self.usual = Channel(concurrency=places)
+        self._places, self._seconds = asyncio.Semaphore(places), seconds
+        self.done: list[str] = []
+        self.most = self.in_hand = 0
+
+    async def channel(self) -> Channel:
+        return self.channels.get(current().int, self.usual)
+
+    async def run(self, items: Sequence[dict[str, Any]]) -> Sequence[None]:
+        self.in_hand += len(items)
+        self.most = max(self.most, self.in_hand)
+        await asyncio.gather(*(self._one(f"{current().int}{item['name']}") for item in items))
+        self.in_hand -= len(items)
+        return [None] * len(items)
+
+    async def _one(self, name: str) -> None:
+        async with self._places:
+            await asyncio.sleep(self._seconds)
+            self.done.append(name)
+
+
+async def _store(yard: Yard, tenant: int, *names: str, **more: Any) -> list[UUID]:
+    return [await yard.store(tenant_id=UUID(int=tenant), arguments={"name": name}, **more) for name in names]
+
+
+async def _until_done(yard: Yard, slow: Slow, *names: str, seconds: float = 30.0) -> None:
+    async def done() -> bool:
+        return set(names) <= set(slow.done)
+
+    await yard.until(done, seconds)
+
+
+async def test_jobs_when_their_channel_is_slow_then_few_are_in_hand_and_a_newcomer_is_next(yard: Yard) -> None:
+    slow = Slow(places=4, seconds=0.25)
+    yard.task(slow.run, together=50, channel=slow.channel)
+    await _store(yard, 1, *(f"a{number}" for number in range(200)))
+    await yard.runner(concurrency=10).start()
+    yard.bell.ring_soon(10)
+    await _until_done(yard, slow, "1a0", "1a20")
+    await _store(yard, 2, "b")
+    await _store(yard, 3, "reset", priority=-10)
+    yard.bell.ring_soon()
+    before = len(slow.done)
+    await _until_done(yard, slow, "2b", "3reset")
+    assert slow.most <= 4 + 2 * 4 / 0.25 * AHEAD
+    assert len(slow.done) - before <= 60
+    assert slow.done.index("3reset") < slow.done.index("2b") + 20
+
+
+async def test_jobs_when_a_channel_is_slow_then_other_work_and_other_channels_go_on(yard: Yard) -> None:
+    slow, own, quick = Slow(places=1, seconds=30), Slow(places=1, seconds=0), []
+    slow.channels[2] = Channel("own", concurrency=1)
+
+    async def send(items: Sequence[dict[str, Any]]) -> Sequence[None]:
+        return await (own if current().int == 2 else slow).run(items)
+
+    async def other() -> None:
+        quick.append("other")
+
+    yard.task(send, together=5, channel=slow.channel)
+    yard.task(other, "projects.other")
+    await yard.runner(concurrency=2).start()
+    stuck = await _store(yard, 1, *(f"a{number}" for number in range(20)))
+    yard.bell.ring_soon(10)
+    await yard.until_state(stuck[0], JobState.RUNNING)
+    await _store(yard, 2, "b")
+    await yard.store("projects.other")
+    yard.bell.ring_soon()
+    await _until_done(yard, own, "2b")
+
+    async def ran() -> bool:
+        return quick == ["other"]
+
+    await yard.until(ran)
+    assert await Job.filter(channel="mail/own").count() == 1
+    assert await Job.filter(tenant_id=UUID(int=1), state=JobState.RUNNING).count() == 1
+
+
+async def test_jobs_when_their_channel_rests_then_they_wait_untouched_until_it_is_over(yard: Yard) -> None:
+    slow = Slow(places=4, seconds=0)
+    slow.usual = Channel(rest=timedelta(seconds=1))
+    yard.task(slow.run, together=5, channel=slow.channel)
+    ids = await _store(yard, 1, *(f"a{number}" for number in range(20)))
+    await yard.runner().start()
+    await yard.reconciler().start()
+    await asyncio.sleep(0.5)
+    assert {(job.state, job.attempts) for job in await Job.all()} == {(JobState.QUEUED, 0)}
+    slow.usual = Channel()
+    for job_id in ids:
+        await yard.until_state(job_id, JobState.DONE)
+
+
+async def test_jobs_when_stored_before_their_task_had_a_channel_then_moved_to_it(yard: Yard) -> None:
+    slow = Slow(places=4, seconds=0)
+    yard.task(slow.run, together=5)
+    await _store(yard, 1, "a", "b")
+    yard.task(slow.run, together=5, channel=slow.channel)
+    await yard.runner().drain()
+    assert sorted(slow.done) == ["1a", "1b"]
+    assert await Job.filter(channel="mail", state=JobState.DONE, attempts=1).count() == 2
+
+
+async def test_run_when_it_says_when_to_try_again_then_by_that_and_not_by_the_tasks_tries(yard: Yard) -> None:
+    async def send() -> None:
+        raise TryAgain("come back later", Backoff(60, within=190))
+
+    yard.task(send, tries=1)
+    job_id, waits = await yard.store(), []
+    for _ in range(3):
+        await yard.runner().drain()
+        job = await yard.job(job_id)
+        waits.append((job.run_at - yard.clock()).total_seconds())
+        yard.clock.ahead += timedelta(hours=1)
+    assert (job.state, job.attempts, job.error) == (JobState.SCHEDULED, 3, "come back later")
+    assert waits == [pytest.approx(wait, rel=0.35) for wait in (60, 120, 240)]
+    await yard.runner().drain()
+    assert (await yard.job(job_id)).state == JobState.FAILED
+
+
+def test_intake_when_the_channel_has_a_rate_then_no_more_than_fits_into_a_second_or_one() -> None:
+    now = 1000.0
+    intake = Intake(lambda: now)
+    intake.found(Channel(concurrency=50, interval=0.1))
+    assert intake.room == 10
+    intake.begin(10)
+    assert intake.room == 0
+    now += 0.5
+    assert intake.room == 5
+    seldom = Intake(lambda: now)
+    seldom.found(Channel(interval=60))
+    assert seldom.room == 1
+    seldom.begin(1)
+    now += 59
+    assert seldom.room == 0
+    now += 2
+    assert seldom.room == 1
+
+
+def test_intake_when_the_channel_is_quick_then_more_and_more_is_taken() -> None:
+    now = 1000.0
+    intake = Intake(lambda: now)
+    intake.found(Channel(concurrency=10))
+    rooms = [intake.room]
+    for _ in range(5):
+        end = intake.begin(min(50, intake.room))
+        now += 0.05
+        end()
+        rooms.append(intake.room)
+    assert rooms == sorted(rooms)
+    assert rooms[-1] > 500
+    for _ in range(10):  # and less again once it is slow
+        end = intake.begin(10)
+        now += 10
+        end()
+    assert intake.room <= 12
+
+
+async def test_stop_when_runs_go_through_channels_then_ended_or_given_back(yard: Yard) -> None:
+    slow = Slow(places=2, seconds=0.4)
+    yard.task(slow.run, together=2, channel=slow.channel)
+    ids = await _store(yard, 1, "a", "b", "c", "d")
+    runner = yard.runner()
+    await runner.start()
+    await yard.bell.ring()
+    await yard.until_state(ids[0], JobState.RUNNING)
+    await runner.stop(grace=5)
+    states = [(await yard.job(job_id)).state for job_id in ids]
+    assert set(states) <= {JobState.DONE, JobState.QUEUED}
+    assert JobState.DONE in states
+    slow._seconds = 60
+    runner = yard.runner()
+    await runner.start()
+    await yard.bell.ring()
+    left = ids[states.index(JobState.QUEUED)] if JobState.QUEUED in states else (await _store(yard, 1, "e"))[0]
+    await yard.bell.ring()
+    await yard.until_state(left, JobState.RUNNING)
+    await runner.stop(grace=0.1)
+    job = await yard.job(left)
+    assert (job.state, job.attempts, job.worker) == (JobState.QUEUED, 0, None)
