@@ -39,7 +39,8 @@ class Job(Model):
     arguments: dict[str, Any] = fields.JSONField(default=dict)
     origin: dict[str, Any] = fields.JSONField(default=dict)
     state = fields.CharEnumField(JobState, max_length=16, default=JobState.QUEUED)
-    channel = fields.CharField(max_length=100, default="")  # "<plugin>" or "<plugin>/<name>"; "": a worker's own places
+    # "<plugin>" or "<plugin>/<name>"; "": a worker's own places
+    channel = fields.CharField(max_length=100, default="", db_default="")
     priority = fields.SmallIntField(default=0)  # lower runs first, as with nice(1); the index serves this order
     key = fields.CharField(max_length=255, null=True, unique=True)  # one job per key for as long as it is on record
     run_at = fields.DatetimeField()
