@@ -48,7 +48,7 @@ def test_author_when_in_a_new_deployment_then_the_tests_run_without_any_setting(
     (plugin / "tasks.py").write_text(TASKS)
     registered = (
         "\n\n@hookimpl\ndef register_tasks() -> list[Task]:\n"
-        '    return [Task("greet", greet, summary="Says hello", retries=1)]\n'
+        '    return [Task("greet", greet, summary="Says hello", tries=1)]\n'
     )
     text = (plugin / "plugin.py").read_text() + registered
     (plugin / "plugin.py").write_text(
