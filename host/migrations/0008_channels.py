@@ -1,4 +1,4 @@
-"""Tables of host, step 7: jobs know the channel that they wait for."""
+"""Tables of host, step 8: jobs know the channel that they wait for."""
 
 # ruff: noqa - written by `tenantry migrate --make`
 
@@ -9,7 +9,7 @@ from tortoise import fields
 
 
 class Migration(migrations.Migration):
-    dependencies = [("host", "0006_keys_of_people_who_left"), ("tenants", "0001_initial")]
+    dependencies = [("host", "0007_proven_sign_ins"), ("tenants", "0001_initial")]
 
     initial = False
 
