@@ -86,3 +86,37 @@ async def test_tenant_when_made_by_an_operator_then_owned_by_whom_they_say(
     await operator.ask("POST", "/operator/tenants", 422, json={"name": "N", "plan": "gold"})
     await operator.ask("POST", "/operator/tenants", 422, json={"name": "N", "owner_email": "no@body.example"})
     await operator.ask("PUT", "/operator/tenants/initech/plan", 422, json={"plan": "gold"})
+
+
+async def test_owner_when_appointed_by_an_operator_then_owns_it_beside_the_others(
+    neighbours: Neighbours, operator: Client
+) -> None:
+    path, member = "/operator/tenants/acme/owner", neighbours.acme_member
+    told = await operator.ask("PUT", path, json={"email": "Member@Acme.example"})
+    assert (told["user_id"], told["role"]) == (str(member.user_id), "owner")
+    assert await operator.ask("PUT", path, json={"email": "member@acme.example"}) == told
+    await member.ask("PATCH", "/tenant", json={"name": "Ours"})
+    await neighbours.acme.ask("PATCH", "/tenant", json={"name": "Mine"})
+    await neighbours.acme.ask("PUT", path, 403, json={"email": "viewer@acme.example"})
+    await operator.ask("PUT", "/operator/tenants/nowhere/owner", 404, json={"email": "member@acme.example"})
+
+
+async def test_organisation_when_nobody_owns_it_then_an_operator_gives_it_to_somebody_proven(
+    neighbours: Neighbours, operator: Client
+) -> None:
+    await operator.ask("POST", "/operator/tenants", 201, json={"name": "Headless"})
+    path, body = "/operator/tenants/headless/owner", {"email": "viewer@acme.example"}
+    with neighbours.house.inner.bound():
+        person = User.filter(id=neighbours.acme_viewer.user_id)
+        proven = (await person.get()).email_verified_at
+        for wrong in ({"email_verified_at": None}, {"disabled_at": proven}):
+            await person.update(**wrong)
+            await operator.ask("PUT", path, 422, json=body)
+            made = {"name": "Other", "owner_email": "viewer@acme.example"}
+            assert "owner_email" in (await operator.ask("POST", "/operator/tenants", 422, json=made))["details"]
+            await person.update(email_verified_at=proven, disabled_at=None)
+    await operator.ask("PUT", path, 422, json={"email": "no@body.example"})
+    await operator.ask("PUT", path, json=body)
+    await neighbours.acme_viewer.ask("PATCH", "/tenant", json={"name": "Mine"}, headers={"X-Tenant": "headless"})
+    await operator.ask("POST", "/operator/tenants/headless/suspend", json={"reason": "unpaid"})
+    await operator.ask("PUT", path, 403, json={"email": "member@acme.example"})

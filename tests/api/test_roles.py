@@ -53,3 +53,17 @@ async def test_permissions_when_listed_then_say_which_are_held(neighbours: Neigh
         "plugin": "projects",
         "held": False,
     }
+
+
+async def test_role_when_the_only_owner_holds_it_then_it_keeps_all_permission(neighbours: Neighbours) -> None:
+    owner = neighbours.acme
+    chief = await owner.ask("POST", "/tenant/roles", 201, json={"name": "chief", "all_permission": True})
+    path = f"/tenant/roles/{chief['id']}"
+    await owner.ask("PATCH", f"/tenant/members/{owner.user_id}", json={"role_id": chief["id"]})
+    refused = await owner.ask("PATCH", path, 409, json={"all_permission": False})
+    assert "owner" in refused["message"]
+    await owner.ask("DELETE", path, 409)
+    assert (await owner.ask("PATCH", path, json={"title": "Chief"}))["all_permission"] is True
+    built_in = next(role for role in await owner.ask("GET", "/tenant/roles") if role["name"] == "owner")
+    await owner.ask("PATCH", f"/tenant/members/{neighbours.acme_admin.user_id}", json={"role_id": built_in["id"]})
+    assert (await owner.ask("PATCH", path, json={"all_permission": False}))["all_permission"] is False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from host.testing import Neighbours
 from tenants.models import Tenant
 
@@ -55,3 +57,18 @@ async def test_tenant_when_deleted_then_closed_until_an_operator_brings_it_back(
     with neighbours.house.inner.bound():
         await neighbours.house.inner.provisioning.resume(neighbours.acme.tenant_id)
     assert (await neighbours.acme.ask("GET", "/tenant"))["status"] == "active"
+
+
+async def test_organisations_when_one_person_makes_many_at_once_then_as_many_as_the_plan_lets_them_own(
+    neighbours: Neighbours,
+) -> None:
+    person, asked = neighbours.acme_member, [{"name": f"Free {number}"} for number in range(8)]
+    answers = await asyncio.gather(*(person.post("/api/v1/tenants", json=body) for body in asked))
+    assert sorted(answer.status_code for answer in answers) == [201] * 3 + [402] * 5
+    refused = await person.ask("POST", "/tenants", 402, json={"name": "One more"})
+    assert (refused["details"]["name"], refused["details"]["limit"]) == ("tenant.per_person", 3)
+    slug = next(answer.json()["data"]["slug"] for answer in answers if answer.status_code == 201)
+    await person.ask("DELETE", f"/tenant?confirm={slug}", 202, headers={"X-Tenant": slug})
+    await person.ask("POST", "/tenants", 402, json={"name": "In the grace period"})
+    assert (await person.ask("POST", "/tenants", 429, json={"name": "Eleventh"}))["code"] == "RATE_LIMITED"
+    await neighbours.acme_admin.ask("POST", "/tenants", 201, json={"name": "Somebody else's"})

@@ -36,8 +36,14 @@ def test_limit_when_wrong_then_the_complaint_helps(tenantry, slug: str) -> None:
 
 
 def test_quota_when_reconciled_then_counts_what_is_true(tenantry, slug: str) -> None:
-    assert tenantry("limits", "reconcile", slug, "tenant.members", "3", code=1)["code"] == "NOT_CONFIRMED"
-    tenantry("limits", "reconcile", slug, "tenant.members", "3", "--dry-run")
-    assert row(tenantry, slug)["used"] == 0
-    assert tenantry("limits", "reconcile", slug, "tenant.members", "3", "--yes")["used"] == 3
-    assert row(tenantry, slug)["used"] == 3
+    assert tenantry("limits", "reconcile", slug, "mail.monthly", "3", code=1)["code"] == "NOT_CONFIRMED"
+    tenantry("limits", "reconcile", slug, "mail.monthly", "3", "--dry-run")
+    assert row(tenantry, slug, "mail.monthly")["used"] == 0
+    assert tenantry("limits", "reconcile", slug, "mail.monthly", "3", "--yes")["used"] == 3
+    assert row(tenantry, slug, "mail.monthly")["used"] == 3
+
+
+def test_quota_when_it_counts_rows_then_there_is_nothing_to_reconcile_and_no_period(tenantry, slug: str) -> None:
+    refused = tenantry("limits", "reconcile", slug, "tenant.members", "3", "--yes", code=1)
+    assert "always right" in refused["message"]
+    assert tenantry("limits", "set", slug, "tenant.members", "5/month", code=1)["code"] == "VALIDATION_ERROR"

@@ -37,6 +37,16 @@ def test_tenant_when_its_owner_is_unknown_then_says_what_to_do(tenantry) -> None
     assert "register" in error["fix"]
 
 
+def test_owner_when_appointed_then_owns_it_and_only_with_a_proven_address(tenantry) -> None:
+    tenantry("tenant", "create", "Headless", "--slug", "headless")
+    assert "register" in tenantry("tenant", "owner", "headless", "--email", "nobody@example.com", code=1)["fix"]
+    tenantry("demo", "--yes")  # makes a person whose address is proven
+    tenantry("tenant", "owner", "headless", "--email", "demo@tenantry.local", "--dry-run")
+    told = tenantry("tenant", "owner", "headless", "--email", "Demo@Tenantry.local")
+    assert (told["email"], told["role"]) == ("demo@tenantry.local", "owner")
+    assert tenantry("tenant", "owner", "headless", "--email", "demo@tenantry.local")["role"] == "owner"
+
+
 def test_tenant_when_suspended_then_needs_a_yes_and_can_be_resumed(tenantry) -> None:
     tenantry("tenant", "create", "Late", "--slug", "late")
     assert tenantry("tenant", "suspend", "late", "--reason", "unpaid", code=1)["code"] == "NOT_CONFIRMED"
