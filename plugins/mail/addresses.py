@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated
 
 from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, Field
 
-from host.sdk import OneLine
+from host.sdk import cut_to_line, one_line
 
 LONGEST = 254
 """Characters of an address (RFC 3696 erratum 1690)."""
@@ -41,6 +42,11 @@ class Address:
         """Whether the part before the @ leaves ASCII, which only some servers take (RFC 6531)."""
         return not self.email.isascii()
 
+    @property
+    def key(self) -> str:
+        """The one form in which two spellings of the address are equal, as `host.sdk.address_key` makes it."""
+        return self.email.lower()  # composed, its domain in ASCII: `email` is that already
+
     def __str__(self) -> str:
         return f"{phrase(self.name)} <{self.email}>" if self.name else self.email
 
@@ -52,6 +58,18 @@ def phrase(name: str) -> str:
     return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
+@lru_cache(maxsize=1000)
+def stored_address(text: str) -> Address:
+    """An address as `str(Address)` wrote it into a row, whatever its name: that was never asked of anybody again."""
+    name, angle, email = text.removesuffix(">").rpartition("<")
+    if not angle:
+        return Address("", text)
+    name = name.strip()
+    quoted = _QUOTED.fullmatch(name)
+    return Address(cut_to_line(re.sub(r"\\(.)", r"\1", quoted["inner"]) if quoted else name), email)
+
+
+@lru_cache(maxsize=1000)  # one message asks several times for each of its addresses
 def parse_address(text: str) -> Address:
     """One address: `ada@example.com`, `Ada <ada@example.com>` or `"Lovelace, Ada" <ada@example.com>`.
 
@@ -60,11 +78,25 @@ def parse_address(text: str) -> Address:
     """
     if len(text) > LONGEST + 2 * LONGEST_NAME:
         raise ValueError("The address is too long.")
-    if CONTROL.search(text):
-        raise ValueError("An address is one line, without control characters.")
+    try:
+        text = one_line(text)
+    except ValueError as error:
+        raise ValueError(f"An address {error}.") from None
     angled = _ANGLED.fullmatch(text.strip())
     name, email = (_name(angled["name"].strip()), angled["email"]) if angled else ("", text)
     return Address(name, _email(email.strip()))
+
+
+def searched(text: str) -> str:
+    """What to look for in stored addresses: an address, or its end or any other part of it, in the spelling of rows."""
+    try:
+        return parse_address(text).key
+    except ValueError:
+        before, at, domain = text.strip().lower().rpartition("@")
+    try:
+        return before + parse_address(f"x{at}{domain}").key.removeprefix("x")
+    except ValueError:
+        return before + at + domain
 
 
 def _name(written: str) -> str:
@@ -96,7 +128,6 @@ def _email(written: str) -> str:
 
 AddressText = Annotated[
     str,
-    OneLine,
     AfterValidator(lambda text: str(parse_address(text))),
     Field(description="`ada@example.com` or `Ada Lovelace <ada@example.com>`", max_length=LONGEST + 2 * LONGEST_NAME),
 ]

@@ -31,7 +31,7 @@ def _json(function: F) -> F:
 @click.option("--template", default="")
 @click.option("--variable", "variables", multiple=True, metavar="NAME=VALUE", help="For the template; may be repeated.")
 @click.option("--locale", default="")
-@click.option("--category", default="transactional", show_default=True)
+@click.option("--category", default="", help="Else the template's own, or transactional.")
 @_json
 async def send(to: tuple[str, ...], text: str, variables: tuple[str, ...], as_json: bool, **content: Any) -> None:
     """Accept a message TO one or more addresses; a worker delivers it, or `tenantry jobs drain`."""

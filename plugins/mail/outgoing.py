@@ -35,6 +35,9 @@ OWN_HEADERS = frozenset(
 )
 """Headers that are written here, or only by servers on the way; never given."""
 
+MACHINE_MADE = (("Auto-Submitted", "auto-generated"), ("X-Auto-Response-Suppress", "OOF, AutoReply"))
+"""Headers of what no person has written, so that no out-of-office note answers it (RFC 3834 section 5, MS-OXCMAIL)."""
+
 _HEADER_NAME = re.compile(r"[!-9;-~]{1,76}")
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,240}@[!-;=?-~]{1,240}>")
 _CONTENT_TYPE = re.compile(r"[\w!#$&^.+-]{1,127}/[\w!#$&^.+-]{1,127}", re.ASCII)
@@ -109,6 +112,11 @@ def check(outgoing: Outgoing) -> None:
         _attachment_head(attached)
 
 
+def check_attached(filename: str, content_type: str) -> None:
+    """Raise ValueError when a file cannot go with a message under that name and type; a sentence for people."""
+    _attachment_head(Attached(filename, content_type, b""))
+
+
 def header_value(value: str) -> str:
     """A header's value as one line of ASCII."""
     return value if value.isascii() and "=?" not in value else _encoded(value).replace("\r\n", "")
@@ -171,7 +179,7 @@ def _folded(name: str, words: Iterable[str]) -> str:
         if word and len(lines[-1]) + 1 + len(word) > FOLD_AT and lines[-1].strip() != f"{name}:":
             lines.append("")
         lines[-1] += f" {word}"
-    if any(len(line.encode()) > LONGEST_LINE for line in lines):
+    if any(len(line.encode()) > LONGEST_LINE for each in lines for line in each.split("\r\n")):
         raise ValueError(f"{name} has a word too long for a line of {LONGEST_LINE} characters")
     return "\r\n".join(lines)
 

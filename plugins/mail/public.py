@@ -28,7 +28,7 @@ async def send(
     locale: str = "",
     sender: str | None = None,
     reply_to: Sequence[str] = (),
-    category: str = "transactional",
+    category: str = "",
     send_at: datetime | None = None,
     attachments: Sequence[UUID | Enclosed] = (),
     when_limited: WhenLimited = "wait",

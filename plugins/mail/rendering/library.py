@@ -1,7 +1,8 @@
 """Library: the templates of the house, in folders: the plugin's own, and a deployment's that go before them.
 
 A folder holds `layout.mjml` with `layout.toml` (a table of texts per locale) and, for each template, a folder of its
-name: `template.toml` (summary, a subject per locale, the variables with an example each) and `<locale>.mjml` or
+name: `template.toml` (summary, a subject per locale, the variables with an example each, and the category of what can
+be unsubscribed from) and `<locale>.mjml` or
 `<locale>.html`, if wanted with the text beside it as `<locale>.txt`. A deployment's folder need only hold what is to be
 different.
 """
@@ -43,6 +44,7 @@ class HouseTemplate:
     locale: str
     origin: Literal["plugin", "deployment"]
     summary: str
+    category: str
     source: Source
     variables: tuple[Variable, ...]
 
@@ -89,6 +91,14 @@ class Library:
     def locales(self, name: str) -> Mapping[str, HouseTemplate]:
         """The house's templates of that name; empty when there are none."""
         return self._templates.get(name, {})
+
+    def category(self, name: str) -> str:
+        """The category that messages of a template are of when nobody says; "" where it names none."""
+        return next((each.category for each in self.locales(name).values()), "")
+
+    def texts(self, locale: str) -> Mapping[str, str]:
+        """What the layout itself says, for a reader of that locale."""
+        return self._layout(locale).texts
 
     def compiled(self, template: HouseTemplate) -> Compiled:
         """One of the house's own, ready to be filled in.
@@ -150,6 +160,7 @@ class Library:
                 locale=locale,
                 origin=origin,
                 summary=described.get("summary") or (nearest.summary if nearest else ""),
+                category=described.get("category") or (nearest.category if nearest else ""),
                 source=source,
                 variables=variables or (nearest.variables if nearest else ()),
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, StringCons
 
 from host.sdk import Accepted, OneLine, Page, Permission, Query, Routes, Row
 
-from ..addresses import AddressText
+from ..addresses import AddressText, searched
 from ..models import Status
 from ..service import messages
 from ..service.attachments import Enclosed
@@ -71,7 +72,9 @@ class Content(BaseModel, extra="forbid"):
     template: TemplateName = ""
     locale: Locale = ""
     reply_to: Annotated[list[AddressText], Field(max_length=10)] = []
-    category: Category = "transactional"
+    category: Category | None = Field(
+        default=None, description="What readers may unsubscribe from; else the template's own, or transactional."
+    )
     send_at: AwareDatetime | None = Field(default=None, description="Not before this time; at most a year ahead.")
     attachments: Annotated[list[UploadedFile | EnclosedFile], Field(max_length=50)] = []
 
@@ -89,7 +92,7 @@ class Content(BaseModel, extra="forbid"):
             template=self.template,
             locale=self.locale,
             reply_to=self.reply_to,
-            category=self.category,
+            category=self.category or "",
             send_at=self.send_at,
             attachments=files,
         )
@@ -182,7 +185,8 @@ async def create_message(body: NewMessage) -> Accepted:
     returns=MESSAGES,
 )
 async def list_messages(query: Query) -> Page:
-    return await MESSAGES.page(query)
+    filters = {name: searched(text) if name in {"to", "from"} else text for name, text in query.filters.items()}
+    return await MESSAGES.page(replace(query, filters=filters))
 
 
 @routes.get(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -9,7 +10,7 @@ from pydantic import BaseModel, Field, SecretStr, StringConstraints, model_valid
 
 from host.sdk import Accepted, Created, Page, Permission, Query, Routes, Row, Title
 
-from ..addresses import AddressText
+from ..addresses import AddressText, searched
 from ..service import own_provider, senders
 from ..service.own_provider import ACCOUNTS, Chosen
 from ..service.senders import CODES, SENDERS
@@ -117,7 +118,8 @@ class Trial(BaseModel):
     returns=SENDERS,
 )
 async def list_senders(query: Query) -> Page:
-    return await SENDERS.page(query)
+    filters = {name: searched(text) for name, text in query.filters.items()}  # by address alone
+    return await SENDERS.page(replace(query, filters=filters))
 
 
 @routes.post(

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, StringConstraints, model_validator
 
 from host.sdk import Created, Page, Permission, Query, Routes, Row
 
+from ..addresses import searched
 from ..service import suppressions
 from ..service.suppressions import SUPPRESSIONS
 
@@ -52,7 +53,7 @@ class Which(BaseModel, extra="forbid"):
     returns=SUPPRESSIONS,
 )
 async def list_suppressions(query: Query) -> Page:
-    filters = {name: text.lower() if name == "address" else text for name, text in query.filters.items()}
+    filters = {name: searched(text) if name == "address" else text for name, text in query.filters.items()}
     return await SUPPRESSIONS.page(replace(query, filters=filters))
 
 

@@ -15,7 +15,7 @@ from tortoise.expressions import Q
 from host.sdk import PayloadTooLarge, Records, Row, ValidationFailed, actor, settings, storage, unit_of_work
 
 from ..models import Attachment
-from ..outgoing import Attached
+from ..outgoing import Attached, check_attached
 from ..settings import Settings
 
 _FACTS = ("id", "filename", "content_type", "size")
@@ -47,8 +47,10 @@ async def upload(filename: str, content_type: str, chunks: AsyncIterator[bytes])
 
     Raises:
         PayloadTooLarge: it is larger than a message may carry; reading stops there.
-        ValidationFailed: it is empty.
+        ValidationFailed: it is empty, or its name cannot go with a message.
     """
+    if wrong := _complaints(filename, content_type, "filename"):
+        raise ValidationFailed(details=wrong)
     row = await _begin(filename, content_type)
     try:
         size = await storage().put(_key(row["id"]), _counted(chunks))
@@ -91,15 +93,20 @@ async def gather(given: Sequence[UUID | Enclosed]) -> list[Row]:
     rows = await Attachment.filter(id__in=ids, size__gt=0).values(*_FACTS) if ids else []
     known = {row["id"]: {**row, "id": str(row["id"])} for row in rows}
     _check_total(known[each]["size"] if each in known else 0 for each in ids)
-    wrong, files, contents = {}, [], {}
+    wrong: dict[str, str] = {}
+    files, contents = list[Row](), dict[int, bytes]()
     for number, each in enumerate(given):
         if isinstance(each, Enclosed):
+            wrong |= _complaints(each.filename, each.content_type, f"attachments.{number}.filename")
             try:
                 contents[number] = base64.b64decode(each.content, validate=True)
             except (binascii.Error, ValueError):
                 wrong[f"attachments.{number}.content"] = "This is not base64."
         elif each not in known:
             wrong[f"attachments.{number}.id"] = "There is no such attachment here; upload it first."
+        else:
+            file = known[each]
+            wrong |= _complaints(file["filename"], file["content_type"], f"attachments.{number}.id")
     if wrong:
         raise ValidationFailed(details=wrong)
     _check_total([*(known[each]["size"] for each in ids), *map(len, contents.values())])
@@ -165,6 +172,15 @@ async def _discard(ids: Sequence[UUID], only: Q | None = None) -> None:
     for attachment_id in ids:
         if await ATTACHMENTS.find(id=attachment_id) is None:
             await storage().delete(_key(attachment_id))
+
+
+def _complaints(filename: str, content_type: str, field: str) -> dict[str, str]:
+    """Why a file cannot go with a message, by field."""
+    try:
+        check_attached(filename, content_type)
+    except ValueError as error:
+        return {field: str(error)}
+    return {}
 
 
 async def _counted(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

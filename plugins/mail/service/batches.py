@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -29,9 +30,10 @@ from ..events import BatchFinished
 from ..models import OPEN, WAITING, Batch, BatchSlice, BatchStatus, Message, Status
 from ..settings import TenantSettings
 from . import attachments
-from .drafts import BULK, Draft, columns_of, due, tried
+from .composition import batch_message, complaints, refused, template_of
+from .drafts import BULK, Draft, columns_of, due
 from .messages import QUOTA, barred_of, refund
-from .templates import missing
+from .templates import Prepared
 
 MAX_BATCH = 10_000
 SLICE = 500
@@ -40,7 +42,11 @@ SLICE = 500
 EXPAND, EXPANDING = "mail.expand", BULK - 1
 """The task that turns a batch into messages, and its priority: before the messages themselves."""
 
+CHECK_SECONDS = 40.0
+"""How long the recipients of a batch may take to be checked: well within a request's time."""
+
 _MAX_COMPLAINTS = 50
+_AT_ONCE = 100
 
 _SHOWN = (
     "id",
@@ -97,11 +103,8 @@ async def accept(draft: Draft, recipients: Sequence[Recipient]) -> Row:
         QuotaExceeded: the plan's month does not hold them all.
         PayloadTooLarge: the attachments are larger than a message may carry.
     """
-    columns = await columns_of(draft)
-    checked = [each async for each in _checked(recipients, columns, draft.locale)]
-    if columns["template"]:  # the names are known to be there; whether it can be rendered at all, the first one tells
-        first = checked[0]
-        await tried(columns, first["variables"], first["locale"] or draft.locale, first["email"])
+    columns = await columns_of(draft, many=True)
+    checked = await _checked(recipients, Batch(**columns, total=0), draft.locale)
     columns["attachments"] = await attachments.gather(draft.attachments)
     for start in range(0, len(checked), SLICE):
         await _charge(checked[start : start + SLICE], columns)
@@ -131,38 +134,52 @@ def _slices(checked: Sequence[Row]) -> Iterator[tuple[int, list[Row]]]:
         yield start, list(checked[start : start + SLICE])
 
 
-async def _checked(recipients: Sequence[Recipient], columns: Mapping[str, Any], locale: str) -> AsyncIterator[Row]:
-    """The recipients as slices hold them. Other requests get their turn in between: 10,000 take a second."""
-    lacking: dict[tuple[frozenset[str], str], frozenset[str]] = {}
-    wrong: dict[str, str] = {}
-    for number, each in enumerate(recipients):
-        if number % 100 == 99:
-            await asyncio.sleep(0)
+async def _checked(recipients: Sequence[Recipient], batch: Batch, locale: str) -> list[Row]:
+    """The recipients as slices hold them, each once, after every message was tried as it will be sent.
+
+    In a thread, some at a time, so that other requests get their turn: 10,000 take a few seconds.
+    """
+    locales = {each.locale or locale for each in recipients}
+    versions = {each: batch.template_version if each == locale else None for each in locales}
+    templates = {each: await template_of(batch.template, each, versions[each]) for each in locales}
+    known: set[str] = set()
+    checked, wrong, until = list[Row](), dict[str, str](), monotonic() + CHECK_SECONDS
+    for start in range(0, len(recipients), _AT_ONCE):
+        part = recipients[start : start + _AT_ONCE]
+        rows, found = await asyncio.to_thread(_check_part, start, part, batch, templates, known)
+        checked += rows
+        wrong |= found
+        if len(wrong) >= _MAX_COMPLAINTS:
+            break
+        if monotonic() > until and start + len(part) < len(recipients):
+            said = f"Filling this template in for so many takes too long: send up to {start + len(part)} at a time."
+            raise ValidationFailed(details={"recipients": said})
+    if wrong:
+        raise refused(dict(list(wrong.items())[:_MAX_COMPLAINTS]), batch.template)
+    return checked
+
+
+def _check_part(
+    start: int, part: Sequence[Recipient], batch: Batch, templates: Mapping[str, Prepared | None], known: set[str]
+) -> tuple[list[Row], dict[str, str]]:
+    """Some recipients as slices hold them, without those whose address is among `known` already; what is wrong."""
+    checked, wrong, now = list[Row](), dict[str, str](), datetime.now(UTC)
+    for number, each in enumerate(part, start):
         try:
             address = parse_address(each.to)
         except ValueError as error:
             wrong[f"recipients.{number}.to"] = str(error)
             continue
-        names = (frozenset(each.variables), each.locale or locale)
-        if columns["template"]:
-            if names not in lacking:
-                given = names[0] | ({"unsubscribe_url"} if columns["bulk"] else set())
-                lacking[names] = await missing(columns["template"], given, locale=names[1])
-            if lacking[names]:
-                wrong[f"recipients.{number}.variables"] = f"missing: {', '.join(sorted(lacking[names]))}"
-        elif each.variables:
-            wrong[f"recipients.{number}.variables"] = "Only a template takes variables."
-        if len(wrong) >= _MAX_COMPLAINTS:
-            break
-        yield {
-            "to": str(address),
-            "email": address.email,
-            "variables": dict(each.variables),
-            "locale": each.locale,
-            "charged": 1,
-        }
-    if wrong:
-        raise ValidationFailed(details=wrong)
+        if address.key in known:
+            continue
+        known.add(address.key)
+        row = {"to": str(address), "email": address.email, "locale": each.locale, "charged": 1}
+        row["variables"] = dict(each.variables)
+        message = batch_message(batch, row, now, now)
+        found, _ = complaints(message, batch, templates[message.locale])
+        wrong |= {f"recipients.{number}.{field}": said for field, said in found.items()}
+        checked.append(row)
+    return checked, wrong
 
 
 async def _charge(part: Sequence[Row], columns: Mapping[str, Any]) -> None:

@@ -9,21 +9,18 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from host.sdk import HouseError, NotFound, Postpone, RateLimited, allow, limit_value, make_pass, unit_of_work
+from host.sdk import HouseError, NotFound, Postpone, RateLimited, allow, limit_value, unit_of_work
 
-from ..addresses import Address
 from ..models import OPEN, WAITING, Batch, BatchStatus, Message, Status
 from ..outgoing import Outgoing
 from ..providers.contract import Away, Refused
 from ..providers.relay import Relay, tenant_relay
 from . import attachments, outcomes
-from .drafts import BULK, TRANSACTIONAL, stored_address, worded
+from .composition import compose
 from .messages import RATE, barred_of
 from .outcomes import Outcome, is_dead
-from .subscriptions import unsubscribe_headers
 from .templates import MissingVariables, Prepared, RenderFailed, prepared
-from .timeline import FEEDBACK
-from .tracking import switches, track
+from .tracking import switches
 
 TOGETHER = 50
 """Messages in one run of the task."""
@@ -131,7 +128,7 @@ async def _templates(hand: _Hand) -> _Templates:
 
 def _key(message: Message, batch: Batch | None) -> _Key:
     content = message if batch is None else batch
-    return content.template, message.locale, content.template_version
+    return content.template, message.locale, message.template_version
 
 
 def _pairs(message: Message) -> list[tuple[str, str]]:
@@ -217,32 +214,7 @@ def _refusal(refused: Refused) -> Status:
 
 
 def _ready(message: Message, batch: Batch | None, closed: set[str], desk: _Desk) -> Outgoing:
-    emails = message.recipients.split("\n")
     template = desk.templates.get(_key(message, batch))
     if isinstance(template, Exception):
         raise template
-    content = message if batch is None else batch
-    said = {"subject": content.subject, "text": content.text, "html": content.html}
-    words = worded({**said, "bulk": message.bulk, "category": message.category}, message.variables, emails[0], template)
-    html, (opens, clicks) = words.html, desk.tracking
-    if html and (opens or clicks):
-        html = track(html, message.id, emails[0] if len(emails) == 1 else "", opens=opens, clicks=clicks)
-
-    def open_to(texts: Sequence[str]) -> tuple[Address, ...]:
-        return tuple(each for each in map(stored_address, texts) if each.email not in closed)
-
-    return Outgoing(
-        message_id=message.message_id,
-        sender=stored_address(message.sender),
-        to=open_to(message.to),
-        cc=open_to(message.cc),
-        bcc=open_to(message.bcc),
-        reply_to=tuple(map(stored_address, message.reply_to)),
-        subject=words.subject,
-        text=words.text,
-        html=html,
-        headers=unsubscribe_headers(emails[0], message.category) if message.bulk else (),
-        reference=make_pass(FEEDBACK, message=str(message.id)),
-        category=message.category,
-        priority=BULK if message.bulk else TRANSACTIONAL,
-    )
+    return compose(message, message if batch is None else batch, template, closed=closed, tracking=desk.tracking)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -15,20 +14,22 @@ from ..addresses import Address, parse_address
 from ..settings import TenantSettings
 from .attachments import Enclosed
 from .senders import sender_for
-from .subscriptions import unsubscribe_link
-from .templates import MissingVariables, Prepared, Rendered, RenderFailed, current_version, prepared, text_of
+from .templates import current_version, library, text_of
 
 MAX_RECIPIENTS = 50
 LATEST = timedelta(days=366)
 BULK, TRANSACTIONAL = 10, 0
 """Priorities of jobs: what people wait for goes first."""
 
+TRANSACTIONAL_CATEGORY = "transactional"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
     """What is to be said. Either a template, or a subject with text, HTML or both.
 
-    sender, reply_to: addresses as text; no sender: the organisation's own. send_at: not before (aware).
+    sender, reply_to: addresses as text; no sender: the organisation's own. send_at: not before (aware). category: "" is
+    the template's own, else transactional mail, which a batch has to call so.
     """
 
     sender: str | None = None
@@ -38,13 +39,15 @@ class Draft:
     template: str = ""
     locale: str = ""
     reply_to: Sequence[str] = ()
-    category: str = "transactional"
+    category: str = ""
     send_at: datetime | None = None
     attachments: Sequence[UUID | Enclosed] = ()
 
 
-async def columns_of(draft: Draft) -> dict[str, Any]:
+async def columns_of(draft: Draft, *, many: bool = False) -> dict[str, Any]:
     """The columns that Message and Batch have in common, but for the attachments, which are not stored yet.
+
+    many: what goes to many has to say of which category it is.
 
     Raises:
         ValidationFailed: details name each field that is not as it should be.
@@ -52,14 +55,19 @@ async def columns_of(draft: Draft) -> dict[str, Any]:
     wrong = _contradictions(draft)
     if draft.send_at is not None and draft.send_at > datetime.now(UTC) + LATEST:
         wrong["send_at"] = "This is more than a year ahead."
+    category = draft.category or library().category(draft.template) or ("" if many else TRANSACTIONAL_CATEGORY)
+    if not category:
+        wrong["category"] = (
+            'Say which category this is, such as "newsletter", which readers may unsubscribe from, or "transactional".'
+        )
     if wrong:
         raise ValidationFailed(details=wrong)
     tenants = await tenant_settings(TenantSettings)
     sender = await sender_for(draft.sender)
     return {
         "sender": str(sender),
-        "category": draft.category,
-        "bulk": draft.category not in tenants.transactional_categories,
+        "category": category,
+        "bulk": category not in tenants.transactional_categories,
         "subject": draft.subject,
         "text": draft.text or (text_of(draft.html) if draft.html else ""),
         "html": draft.html,
@@ -91,39 +99,6 @@ async def _version(draft: Draft) -> int | None:
         raise ValidationFailed(details={"template": f"There is no template {draft.template!r}."}) from None
 
 
-def worded(content: Mapping[str, Any], variables: Mapping[str, Any], email: str, template: Prepared | None) -> Rendered:
-    """What one recipient gets to read; `content` holds the columns that `columns_of` made.
-
-    email: the recipient's bare address, for the unsubscribe link of bulk mail. template: None where there is none.
-
-    Raises:
-        MissingVariables, RenderFailed: the template wants more variables, or fails.
-    """
-    if template is None:
-        return Rendered(content["subject"], content["text"], content["html"])
-    if content["bulk"]:
-        variables = {"unsubscribe_url": unsubscribe_link(email, content["category"]), **variables}
-    return template.render(variables)
-
-
-async def tried(content: Mapping[str, Any], variables: Mapping[str, Any], locale: str, email: str) -> Rendered:
-    """The same at the time of asking, for what is said by a template.
-
-    Raises:
-        ValidationFailed: says which variables are missing, or why the template fails.
-    """
-    try:
-        template = await prepared(content["template"], locale=locale, version=content["template_version"])
-        return worded(content, variables, email, template)
-    except NotFound:
-        wrong = {"template": f"There is no template {content['template']!r}."}
-    except MissingVariables as error:
-        wrong = {"variables": f"missing: {', '.join(sorted(error.names))}"}
-    except RenderFailed as error:
-        wrong = {"template": str(error)}
-    raise ValidationFailed(details=wrong)
-
-
 def addresses_of(texts: Sequence[str], field: str) -> list[Address]:
     """Addresses from their text.
 
@@ -139,12 +114,6 @@ def addresses_of(texts: Sequence[str], field: str) -> list[Address]:
     if wrong:
         raise ValidationFailed(details=wrong)
     return found
-
-
-@lru_cache(maxsize=1000)
-def stored_address(text: str) -> Address:
-    """An address as it stands in a row, where it was checked before it came there."""
-    return parse_address(text) if "<" in text else Address("", text)
 
 
 def due(send_at: datetime | None, earliest: datetime | None = None) -> datetime:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from tortoise.expressions import F
-from uuid_utils.compat import uuid7
 
 from host.sdk import UnitOfWork, limit_value, unit_of_work
 
 from ..models import Batch, BatchSlice, BatchStatus, Message, Status
 from .batches import EXPAND, EXPANDING
-from .drafts import due, stored_address
+from .composition import batch_message
+from .drafts import due
 from .messages import RATE, barred_of, hand_to_job, refund
 from .timeline import Happened, note
 
@@ -51,10 +51,9 @@ async def _write(work: UnitOfWork, batch: Batch, part: BatchSlice, pace: timedel
     pairs = [(each["email"], batch.category) for each in part.recipients]
     barred = {email for email, _ in await barred_of(pairs, bulk=batch.bulk)}
     start = due(batch.send_at, batch.created_at)
-    domain = stored_address(batch.sender).email.rpartition("@")[2]
     messages = []
     for number, each in enumerate(part.recipients, part.number):
-        message = _message(batch, each, start + pace * number, now, domain)
+        message = batch_message(batch, each, start + pace * number, now)
         if each["email"] in barred:
             message.status, message.due_at, message.charged = Status.SUPPRESSED, None, 0
         messages.append(message)
@@ -66,34 +65,6 @@ async def _write(work: UnitOfWork, batch: Batch, part: BatchSlice, pace: timedel
     await refund(part.charged - sum(message.charged for message in messages), batch.created_at)
     kept_out = [message for message in messages if message.status is Status.SUPPRESSED]
     await note([Happened(each.id, "suppressed", now, recipient=each.recipients) for each in kept_out])
-
-
-def _message(batch: Batch, recipient: Mapping[str, Any], due_at: datetime, now: datetime, domain: str) -> Message:
-    message_id = uuid7()
-    return Message(
-        id=message_id,
-        batch_id=batch.id,
-        status=Status.SCHEDULED if due_at > now + timedelta(seconds=1) else Status.QUEUED,
-        category=batch.category,
-        bulk=batch.bulk,
-        sender=batch.sender,
-        to=[recipient["to"]],
-        reply_to=batch.reply_to,
-        recipients=recipient["email"],
-        subject=batch.subject,
-        template=batch.template,
-        template_version=batch.template_version,
-        locale=recipient["locale"] or batch.locale,
-        variables=recipient["variables"],
-        attachments=batch.attachments,
-        message_id=f"<{message_id}@{domain}>",
-        when_limited="wait",
-        charged=recipient["charged"],
-        charged_at=batch.created_at,
-        send_at=batch.send_at,
-        due_at=due_at,
-        created_by=batch.created_by,
-    )
 
 
 async def resume(silent_since: datetime) -> int:

@@ -31,7 +31,8 @@ from ..addresses import Address
 from ..models import OPEN, WAITING, Message, Status
 from ..settings import TenantSettings
 from . import attachments
-from .drafts import BULK, MAX_RECIPIENTS, TRANSACTIONAL, Draft, addresses_of, columns_of, due, stored_address, tried
+from .composition import complaints, message_id_of, refused, template_of
+from .drafts import BULK, MAX_RECIPIENTS, TRANSACTIONAL, Draft, addresses_of, columns_of, due
 from .subscriptions import unsubscribed
 from .suppressions import suppressed
 from .timeline import Happened, note, timeline
@@ -122,21 +123,31 @@ async def accept(
     """
     recipients = _recipients(to, cc, bcc)
     columns = await columns_of(draft)
-    first = next(iter(recipients["to"] or recipients["cc"] or recipients["bcc"])).email
     if columns["bulk"] and sum(map(len, recipients.values())) != 1:
         raise ValidationFailed(
             details={"to": f"{columns['category']!r} may be unsubscribed from: one recipient each, or a batch."}
         )
-    given = dict(variables or {})
-    if columns["template"]:
-        columns["subject"] = (await tried(columns, given, draft.locale, first)).subject[:998]
-    elif given:
-        raise ValidationFailed(details={"variables": "Only a template takes variables."})
-    earliest = await _within_rate(when_limited)
-    columns["attachments"] = await attachments.gather(draft.attachments)
-    due_at = due(draft.send_at, earliest)
     values = columns | {name: [str(each) for each in found] for name, found in recipients.items()}
-    return await _store(values | {"variables": given, "when_limited": when_limited}, recipients, due_at, earliest)
+    values |= {"variables": dict(variables or {}), "when_limited": when_limited, "id": (message_id := uuid7())}
+    values["recipients"] = "\n".join(each.email for found in recipients.values() for each in found)
+    values["message_id"] = message_id_of(message_id, values["sender"])
+    values["subject"] = await _subject(Message(**values))
+    earliest = await _within_rate(when_limited)
+    values["attachments"] = await attachments.gather(draft.attachments)
+    return await _store(values, due(draft.send_at, earliest), earliest)
+
+
+async def _subject(message: Message) -> str:
+    """The subject as it will be sent.
+
+    Raises:
+        ValidationFailed: the message could not be sent; details name the fields.
+    """
+    template = await template_of(message.template, message.locale, message.template_version)
+    wrong, subject = complaints(message, message, template)
+    if wrong:
+        raise refused(wrong, message.template)
+    return subject[:998]
 
 
 def _recipients(to: Sequence[str], cc: Sequence[str], bcc: Sequence[str]) -> dict[str, list[Address]]:
@@ -148,7 +159,7 @@ def _recipients(to: Sequence[str], cc: Sequence[str], bcc: Sequence[str]) -> dic
     found: dict[str, list[Address]] = {}
     for field, texts in (("to", to), ("cc", cc), ("bcc", bcc)):
         addresses = addresses_of(texts, field)
-        found[field] = [each for each in addresses if not (each.email in seen or seen.add(each.email))]  # type: ignore[func-returns-value]
+        found[field] = [each for each in addresses if not (each.key in seen or seen.add(each.key))]  # type: ignore[func-returns-value]
     return found
 
 
@@ -163,11 +174,8 @@ async def _within_rate(when_limited: WhenLimited) -> datetime | None:
     return None
 
 
-async def _store(
-    values: Mapping[str, Any], recipients: Mapping[str, Sequence[Address]], due_at: datetime, paced: object
-) -> Row:
-    message_id, now = uuid7(), datetime.now(UTC)
-    emails = [each.email for found in recipients.values() for each in found]
+async def _store(values: Mapping[str, Any], due_at: datetime, paced: object) -> Row:
+    message_id, now, emails = values["id"], datetime.now(UTC), values["recipients"].split("\n")
     async with unit_of_work() as work:
         barred = await barred_of([(email, values["category"]) for email in emails], bulk=values["bulk"])
         cost = len(emails) - len(barred)
@@ -175,10 +183,7 @@ async def _store(
         await attachments.keep(values["attachments"], due_at + await _kept())
         row = await WHOLE.insert(
             **values,
-            id=message_id,
             status=_waiting(due_at, now) if cost else Status.SUPPRESSED,
-            recipients="\n".join(emails),
-            message_id=f"<{message_id}@{stored_address(values['sender']).email.rpartition('@')[2]}>",
             charged=cost,
             charged_at=now if cost else None,
             due_at=due_at if cost else None,

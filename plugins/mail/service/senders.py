@@ -22,6 +22,7 @@ from host.sdk import (
     ValidationFailed,
     actor,
     allow,
+    cut_to_line,
     settings,
     tenant,
     tenant_settings,
@@ -77,9 +78,9 @@ async def sender_for(text: str | None) -> Address:
         return await _confirmed(chosen)
     first = await Sender.filter(confirmed_at__isnull=False).order_by("confirmed_at", "id").first()
     if first is not None:
-        return Address(first.name, first.email)
+        return Address(cut_to_line(first.name), first.email)
     house = settings(Settings).sender
-    return Address(house.name or (await tenant()).name, house.email)
+    return Address(house.name or cut_to_line((await tenant()).name), house.email)
 
 
 async def _confirmed(text: str) -> Address:
@@ -87,12 +88,12 @@ async def _confirmed(text: str) -> Address:
         address = parse_address(text)
     except ValueError as error:
         raise ValidationFailed(details={"from": str(error)}) from None
-    row = await SENDERS.find(email=address.email.lower())
+    row = await SENDERS.find(email=address.key)
     if row is None or row["confirmed_at"] is None:
         raise ValidationFailed(
             details={"from": f"{address.email} is not a confirmed sender; add it with POST /mail/senders."}
         )
-    return Address(address.name or row["name"], address.email)
+    return Address(address.name or cut_to_line(row["name"]), address.email)
 
 
 async def add_sender(text: str) -> Row:
@@ -107,7 +108,7 @@ async def add_sender(text: str) -> Row:
         address = parse_address(text)
     except ValueError as error:
         raise ValidationFailed(details={"address": str(error)}) from None
-    email = address.email.lower()
+    email = address.key
     if await SENDERS.find(email=email) is not None:
         raise Conflict(f"{email} is a sender already.", details={"email": email})
     await allow(CODES)

@@ -29,7 +29,7 @@ def normalised(address: str) -> str:
     Raises:
         ValueError: it is no address; a sentence for people.
     """
-    return parse_address(address).email.lower()
+    return parse_address(address).key
 
 
 async def suppressed(addresses: Collection[str]) -> set[str]:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from host.sdk import NotFound, Records, Row, kept, settings, tenant
+from host.sdk import NotFound, Records, Row, cut_to_line, kept, settings, tenant
 
 from ..models.templates import Template, TemplateVersion
 from ..rendering.compiled import Compiled, Rendered, Source
@@ -25,7 +25,6 @@ __all__ = [
     "RenderFailed",
     "Rendered",
     "current_version",
-    "missing",
     "prepared",
     "render",
     "render_house",
@@ -60,12 +59,13 @@ def _library() -> Library:
 class Prepared:
     """A template found and compiled, to be filled in for any number of recipients.
 
-    version: the tenant's; None for one of the house.
+    version: the tenant's; None for one of the house. described: variables that it may be given, used or not.
     """
 
     compiled: Compiled
     organisation: str
     version: int | None
+    described: frozenset[str] = BY_THE_HOUSE
 
     def render(self, variables: Mapping[str, object]) -> Rendered:
         """What one recipient gets to read.
@@ -75,6 +75,11 @@ class Prepared:
             RenderFailed: the reason.
         """
         return self.compiled.render({"organisation": self.organisation, **variables})
+
+    def unknown(self, names: Collection[str]) -> frozenset[str]:
+        """Which of these variables neither the template nor its description knows."""
+        needs = self.compiled.needs
+        return frozenset(names).difference(needs.required, needs.optional, self.described)
 
 
 async def render(
@@ -121,13 +126,18 @@ async def prepared(name: str, *, locale: str = "", version: int | None = None) -
         if row is not None:
             compiled = library().kept(key, lambda: _compiled_own(row))
         if compiled is not None:
-            return Prepared(compiled, here.name, number)
+            return Prepared(compiled, cut_to_line(here.name), number, _described(name))
         if version is not None and (now := await current_version(name, locale)) != version:
             return await prepared(name, locale=locale, version=now)
     found = of_the_house(name, locale)
     if found is None:
         raise NotFound(f"There is no template {name!r}.")
-    return Prepared(_compiled_house(found), here.name, None)
+    return Prepared(_compiled_house(found), cut_to_line(here.name), None, _described(name))
+
+
+def _described(name: str) -> frozenset[str]:
+    house = library().locales(name).values()
+    return BY_THE_HOUSE.union(variable.name for each in house for variable in each.variables)
 
 
 def _compiled_own(row: Row) -> Compiled:
@@ -184,14 +194,3 @@ async def stored(name: str, number: int) -> Row | None:
 def source_of(row: Row) -> Source:
     """What a version says."""
     return Source(row["subject"], mjml=row["mjml"], html=row["html"], text=row["text"])
-
-
-async def missing(name: str, variable_names: Collection[str], *, locale: str = "") -> frozenset[str]:
-    """What the template uses and is not among the names; what lacks inside of a variable only shows with its value.
-
-    Raises:
-        NotFound: there is no such template.
-        RenderFailed: it is not accepted any more; the reason.
-    """
-    found = await prepared(name, locale=locale)
-    return found.compiled.missing(BY_THE_HOUSE.union(variable_names))

@@ -135,9 +135,13 @@ def _target(written: str) -> str | None:
 
 
 def _with_picture(html: str, address: str) -> str:
-    picture = f'<img src="{escape(address)}" width="1" height="1" alt="" style="display:block;border:0">'
+    return at_the_end(html, f'<img src="{escape(address)}" width="1" height="1" alt="" style="display:block;border:0">')
+
+
+def at_the_end(html: str, piece: str) -> str:
+    """The HTML with a piece more, the last in its body."""
     last = None
     for last in _LAST_BODY.finditer(html):  # noqa: B007 - the last one is what is looked for
         pass
     position = len(html) if last is None else last.start()
-    return html[:position] + picture + html[position:]
+    return html[:position] + piece + html[position:]

@@ -8,7 +8,7 @@ from typing import Any
 from host.sdk import Row, ValidationFailed, member_by_email
 
 from ..addresses import parse_address
-from .drafts import Draft
+from .drafts import TRANSACTIONAL_CATEGORY, Draft
 from .messages import accept
 from .template_versions import examples
 
@@ -28,4 +28,6 @@ async def send(name: str, to: str, variables: Mapping[str, Any], locale: str = "
     if await member_by_email(address) is None:
         raise ValidationFailed(details={"to": "Nobody of this organisation has this address."})
     given = {**await examples(name, locale), **variables}
-    return await accept(Draft(template=name, locale=locale), to=[address], variables=given)
+    return await accept(
+        Draft(template=name, locale=locale, category=TRANSACTIONAL_CATEGORY), to=[address], variables=given
+    )

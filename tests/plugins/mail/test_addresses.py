@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 import host.identity.addresses  # noqa: F401 - the house lets .test and .local be addresses
-from plugins.mail.addresses import Address, AddressText, parse_address
+from plugins.mail.addresses import Address, AddressText, parse_address, searched, stored_address
 
 
 @pytest.mark.parametrize(
@@ -94,3 +94,29 @@ def test_address_when_in_a_body_then_checked_and_written_in_the_one_form() -> No
     assert body.validate_python(' "Ada"   <ada@EXAMPLE.com>') == "Ada <ada@example.com>"
     with pytest.raises(ValidationError, match="one line"):
         body.validate_python("ada@example.com\nBcc: eve@example.com")
+
+
+@pytest.mark.parametrize(
+    ("looked_for", "found"),
+    [
+        ("Ada <ADA@Bücher.Example>", "ada@xn--bcher-kva.example"),
+        ("@bücher.example", "@xn--bcher-kva.example"),
+        ("Ada@", "ada@"),
+        ("example.c", "example.c"),
+        ("@", "@"),
+    ],
+)
+def test_search_when_spelt_otherwise_then_as_rows_are_spelt(looked_for: str, found: str) -> None:
+    assert searched(looked_for) == found
+
+
+@pytest.mark.parametrize("name", ["Ada\u2028Lovelace", "Ada\tLovelace", "Ada \u202eLovelace\u2069", "Ada\r\nLovelace"])
+def test_stored_address_when_its_name_is_from_before_names_were_checked_then_one_line(name: str) -> None:
+    stored = str(Address(name, "ada@example.com"))
+    assert stored_address(stored) == Address("Ada Lovelace", "ada@example.com")
+
+
+def test_stored_address_when_its_name_needs_quotation_marks_or_looks_encoded_then_read_back() -> None:
+    for name in ('Lovelace, "Ada" <the first>', "=?utf-8?q?x?=", "Äda \\ B", ""):
+        address = Address(name, "ada@example.com")
+        assert stored_address(str(address)) == address

@@ -56,7 +56,7 @@ async def test_batch_when_it_has_content_of_its_own_then_sent_to_all(
     recipients = [{"to": f"a{number}@example.com"} for number in range(2)]
     await submit(neighbours.acme, template="", subject="News", html="<p>There is news</p>", recipients=recipients)
     await neighbours.house.run_jobs()
-    assert [outgoing.html for outgoing in outbound.taken] == ["<p>There is news</p>"] * 2
+    assert [outgoing.html.startswith("<p>There is news</p>") for outgoing in outbound.taken] == [True] * 2
     assert all("There is news" in outgoing.text and outgoing.headers for outgoing in outbound.taken)
 
 

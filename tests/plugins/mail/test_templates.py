@@ -280,8 +280,9 @@ async def test_render_when_variables_are_missing_then_all_are_named(acme: Client
         with pytest.raises(MissingVariables) as lacking:
             await in_use.render("order_confirmation", {"order": {"number": "1"}})
         assert {"name", "items", "order.date", "order.total", "order.currency"} <= set(lacking.value.names)
-        assert await in_use.missing("order_confirmation", ["name"]) == {"order", "items"}
-        assert await in_use.missing("newsletter", ["title", "intro", "articles"]) == set()
+        newsletter = await in_use.prepared("newsletter")
+        assert newsletter.compiled.missing(frozenset({"title", "intro", "articles", "organisation"})) == set()
+        assert newsletter.unknown(["title", "unsubscribe_url", "tilte"]) == {"tilte"}
         with pytest.raises(RenderFailed, match="line break"):
             await in_use.render("welcome", {"organisation": "a\r\nBcc: x@example.com", "name": "Ada"})
 

@@ -106,7 +106,7 @@ def event_id(value: object) -> str:
 def address(value: object) -> str:
     """A recipient as we store addresses; "" for what is none."""
     try:
-        return parse_address(value).email.lower() if isinstance(value, str) else ""
+        return parse_address(value).key if isinstance(value, str) else ""
     except ValueError:
         return ""
 
