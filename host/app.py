@@ -24,6 +24,7 @@ from host.identity.accounts import ensure_operator
 from host.identity.sessions import access_tokens
 from host.incidents import Incidents, reported
 from host.instruments import Meter
+from host.jobs.arguments import StoredArguments
 from host.jobs.bell import Bell
 from host.jobs.catalog import TaskCatalog
 from host.jobs.courier import Courier
@@ -100,7 +101,8 @@ class House:
         announcer = Announcer(registry.catalog.events, registry.catalog.listeners, ports.hears)
         tasks = TaskCatalog({**registry.catalog.tasks, **announcer.tasks()})
         lease = timedelta(seconds=settings.jobs.lease)
-        ledger = Ledger(lease=lease, insert=insert_new, channel_of=tasks.channel_of)
+        stored = StoredArguments(Seals(settings.identity.secret.get_secret_value()))
+        ledger = Ledger(lease=lease, insert=insert_new, channel_of=tasks.channel_of, stored=stored)
         services = _services(settings, plans, registry, ports, announcer, tasks, ledger, wire, bell, invalidations)
         models = [each for owned in registry.catalog.models.values() for each in owned if issubclass(each, TenantModel)]
         carry, jobs, may_run = Courier(ledger, ports.facts_of), settings.jobs, ports.may_run

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import click
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 Row = dict[str, Any]
 """One row as an API answer shows it: column name -> Python value."""
@@ -71,6 +71,17 @@ class Action:
     at: datetime
     tenant_id: UUID | None = None  # None: outside any tenant, such as a sign-in
     reason: str = ""  # why it was denied or failed
+
+
+class SecretMark:
+    """Marks a field of an event as secret; write `Secret` as the field's type."""
+
+
+Secret = Annotated[str, Field(repr=False), SecretMark()]
+"""Text in an event that nobody but its listeners may read, such as a link with a token: stored encrypted, never shown.
+
+pydantic's `SecretStr` is stored the same way, in events and in arguments of jobs.
+"""
 
 
 class Event(BaseModel, frozen=True, extra="forbid"):

@@ -26,6 +26,9 @@ _NAMES = (
     *("apikey", "privatekey", "accesskey", "signingkey", "encryptionkey", "jwt", "bearer", "onetime", "otp", "dsn"),
 )
 _WHOLE_NAMES = frozenset({"key", "code", "pin", "link", "url", "pass", "pwd", "auth", "session"})
+ENCRYPTED = "$encrypted"
+"""The only key of a JSON object that stands for an encrypted text."""
+
 _LONGEST, _MOST, _DEEPEST = 500, 50, 6
 
 _LINK = re.compile(r"\b([a-z][a-z0-9+.\-]{1,20}://)(?:[^\s/?#@\"'<>]*@)?([^\s/?#\"'<>@]*)[^\s\"'<>]*", re.IGNORECASE)
@@ -54,6 +57,8 @@ def redacted(value: object, name: str = "", depth: int = 0) -> object:
     if isinstance(value, str):
         return redacted_text(value)
     if isinstance(value, Mapping):
+        if value.keys() == {ENCRYPTED}:
+            return HIDDEN
         if depth >= _DEEPEST:
             return HIDDEN
         shown = {

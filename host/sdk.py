@@ -25,6 +25,7 @@ from host.contracts import (
     Readings,
     Route,
     Row,
+    Secret,
     Stream,
     Subscription,
     TakenUse,
@@ -50,6 +51,7 @@ from host.errors import (
     ValidationFailed,
 )
 from host.hookspecs import hookimpl
+from host.identity.events import SessionEnded
 from host.input_types import Name, OneLine, Title
 from host.instruments import count, observe
 from host.jobs.courier import job_id, report_progress
@@ -139,6 +141,8 @@ __all__ = [
     "Route",
     "Routes",
     "Row",
+    "Secret",
+    "SessionEnded",
     "Stream",
     "Subscription",
     "TakenUse",

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
-from host.contracts import Event, EventType, Subscription, Task
+from host.contracts import Event, EventType, SecretMark, Subscription, Task
 from host.instruments import tally
 from host.jobs.catalog import JobDraft
 from host.jobs.outcomes import GiveUp
@@ -81,7 +81,7 @@ class Announcer:
         if name is None:
             raise LookupError(f"{type(event).__name__} is announced, but no plugin returned it from register_events()")
         tenant_id = current_or_none()
-        arguments = {"event": event.model_dump(mode="json")}
+        arguments = {"event": _stored(event)}
         return [
             JobDraft(hearing.task, tenant_id, arguments=arguments, priority=hearing.subscription.priority)
             for hearing in self._hearings.get(name, ())
@@ -92,6 +92,26 @@ class Announcer:
         """Count events whose transaction is committed."""
         for event in events:
             tally("tenantry_events_announced_total", self._names[type(event)])
+
+
+def _stored(event: Event) -> dict[str, Any]:
+    """An event as JSON, but for what is secret in it: that stays a SecretStr, which the jobs' store encrypts."""
+    real = event.model_dump()
+    for name, declared in type(event).model_fields.items():
+        if isinstance(real[name], str) and any(isinstance(each, SecretMark) for each in declared.metadata):
+            real[name] = SecretStr(real[name])
+    said = event.model_dump(mode="json")
+    return {name: _with_secrets(shown, real[name]) for name, shown in said.items()}
+
+
+def _with_secrets(shown: Any, real: Any) -> Any:
+    if isinstance(real, SecretStr):
+        return real
+    if isinstance(shown, dict) and isinstance(real, dict):
+        return {name: _with_secrets(each, real.get(name)) for name, each in shown.items()}
+    if isinstance(shown, list) and isinstance(real, list | tuple):
+        return [_with_secrets(*pair) for pair in zip(shown, real, strict=True)]
+    return shown
 
 
 def _hearings(event: str, model: type[Event], listeners: Iterable[tuple[str, Subscription]]) -> Iterable[_Hearing]:
@@ -112,7 +132,9 @@ def _delivery(hearing: _Hearing) -> Callable[..., Awaitable[Any]]:
         try:
             heard = hearing.model.model_validate(event)
         except ValidationError as error:
-            raise GiveUp(f"the stored event does not fit {hearing.model.__name__}: {error}") from error
+            wrong = error.errors(include_input=False, include_url=False)[0]  # the input may hold a secret
+            where = ".".join(str(each) for each in wrong["loc"])
+            raise GiveUp(f"the stored event does not fit {hearing.model.__name__}: {where}: {wrong['msg']}") from None
         await hearing.subscription.listener(heard)
         tally("tenantry_events_delivered_total", hearing.event, hearing.plugin)
 

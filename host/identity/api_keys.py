@@ -78,16 +78,20 @@ async def api_key(key_id: UUID, secret: str) -> KeyFacts | None:
     """The facts about a key of the bound tenant; None when it is unknown, revoked or too old, or not its secret."""
     row = await ApiKey.get_or_none(id=key_id)
     genuine = hmac.compare_digest(digest(secret), row.secret_hash if row else "")
-    if row is None:
-        return None
     now = datetime.now(UTC)
-    if reason := _unfit(row, genuine, now):
-        await record_failure(
-            "tenant.api_keys.use", reason, outcome="denied", resource_type="api_key", resource_id=str(key_id)
-        )
+    reason = _unfit(row, genuine, now) if row is not None else "unknown"
+    if row is None or reason:
+        await record_refused_key(key_id, reason)
         return None
     await ApiKey.filter(Q(last_used_at=None) | Q(last_used_at__lt=now - USED_EVERY), id=row.id).update(last_used_at=now)
     return KeyFacts(row.id, row.tenant_id, row.name, frozenset(row.permissions), row.made_by, row.expires_at)
+
+
+async def record_refused_key(key_id: UUID, reason: str) -> None:
+    """Note that somebody showed a key that opens nothing."""
+    await record_failure(
+        "tenant.api_keys.use", reason, outcome="denied", resource_type="api_key", resource_id=str(key_id)
+    )
 
 
 async def make_key(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from host.contracts import Event, EventType
+from host.contracts import Event, EventType, Secret
 
 
 class UserRegistered(Event, frozen=True):
@@ -23,7 +23,7 @@ class EmailVerificationRequested(Event, frozen=True):
     user_id: UUID
     email: str
     name: str
-    link: str
+    link: Secret
     hours: int
     locale: str = ""
 
@@ -34,7 +34,7 @@ class PasswordResetRequested(Event, frozen=True):
     user_id: UUID
     email: str
     name: str
-    link: str
+    link: Secret
     minutes: int
     locale: str = ""
 
@@ -111,7 +111,7 @@ class InvitationCreated(Event, frozen=True):
 
     invitation_id: UUID
     email: str
-    token: str
+    token: Secret
 
 
 EVENTS = (

@@ -80,7 +80,7 @@ async def finish(name: str, *, state: str, code: str, browser: str, error: str =
     if error or not code:
         raise BadRequest(f"{name} did not sign you in: {error or 'no code'}.")
     chosen = await provider(name)
-    if issuer and chosen.issuer and issuer != chosen.issuer:
+    if issuer and chosen.issuer and not chosen.is_common and issuer != chosen.issuer:
         raise BadRequest("This answer is another provider's.")
     async with client(chosen, _redirect_uri(name)) as session:
         token = await session.fetch_token(chosen.token_url, code=code, code_verifier=begun.code_verifier)

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import httpx2
 from authlib.integrations.base_client.errors import OAuthError  # type: ignore[import-untyped]
@@ -23,12 +24,17 @@ from host.settings import OAuthProvider
 TIMEOUT = 10.0  # seconds a provider may take to answer
 SKEW = 60  # seconds by which clocks may differ
 _ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+_DIRECTORY = "{tenantid}"  # in the issuer of Microsoft Entra ID's metadata
 _GITHUB = "api.github.com"
 
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """A provider as it is talked to. `issuer` and `jwks_url` are empty where it speaks plain OAuth 2."""
+    """A provider as it is talked to. `issuer` and `jwks_url` are empty where it speaks plain OAuth 2.
+
+    An `issuer` that serves many directories holds `{tenantid}` (Microsoft Entra ID); `tenants` are those allowed, all
+    if empty. trust_email: an address counts as proved unless it is said not to be.
+    """
 
     name: str
     client_id: str
@@ -40,6 +46,13 @@ class Provider:
     issuer: str = ""
     jwks_url: str = ""
     auth_method: str = "client_secret_basic"
+    trust_email: bool = False
+    tenants: tuple[str, ...] = ()
+
+    @property
+    def is_common(self) -> bool:
+        """Whether it signs in people of many directories."""
+        return _DIRECTORY in self.issuer
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +125,14 @@ async def person(of: Provider, token: Mapping[str, Any], nonce: str, session: An
     if urlsplit(of.userinfo_url).hostname == _GITHUB:
         said |= _github_address((await _get(session, f"{of.userinfo_url}/emails")).json())
     subject = str(said.get("sub") or said.get("id") or "")
+    if subject and of.is_common:
+        subject = f"{said['tid']} {subject}"  # a subject is one person within its directory only
     if not subject:
         raise BadRequest(f"{of.name} did not say who signed in.")
     return Person(
         subject=subject,
         email=str(said.get("email") or ""),
-        email_verified=said.get("email_verified") in (True, "true"),
+        email_verified=said.get("email_verified", of.trust_email) in (True, "true"),
         name=str(said.get("name") or said.get("login") or ""),
     )
 
@@ -132,7 +147,7 @@ def verified(id_token: str, keys: dict[str, Any], of: Provider, nonce: str) -> d
         claims = dict(jwt.decode(id_token, KeySet.import_key_set(keys), algorithms=_ALGORITHMS).claims)  # type: ignore[arg-type]
         audience = claims["aud"] if isinstance(claims["aud"], list) else [claims["aud"]]
         good = (
-            claims["iss"] == of.issuer
+            claims["iss"] == _issuer_for(of, claims)
             and of.client_id in audience
             and (len(audience) == 1 or claims.get("azp") == of.client_id)
             and float(claims["exp"]) > time.time() - SKEW
@@ -146,6 +161,29 @@ def verified(id_token: str, keys: dict[str, Any], of: Provider, nonce: str) -> d
     return claims
 
 
+def _issuer_for(of: Provider, claims: Mapping[str, Any]) -> str:
+    """The issuer that the ID token must name: with the token's own directory, if that one is allowed.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not of.is_common:
+        return of.issuer
+    directory = str(UUID(str(claims.get("tid"))))
+    if of.tenants and directory not in of.tenants:
+        raise ValueError(f"people of the directory {directory} may not sign in here")
+    return of.issuer.replace(_DIRECTORY, directory)
+
+
+def _is_issuer(named: str, issuer: str) -> bool:
+    """Whether metadata found at `issuer` may call itself `named`; a common one says `{tenantid}` for its last part."""
+    before, directory, after = named.rstrip("/").partition(_DIRECTORY)
+    if not directory:
+        return before == issuer
+    word = issuer.removeprefix(before).removesuffix(after)
+    return issuer == f"{before}{word}{after}" and word.isalpha()
+
+
 async def _discovered(name: str, known: OAuthProvider) -> Provider:
     """OpenID Connect Discovery 1.0, section 4."""
     issuer = known.issuer.rstrip("/")
@@ -154,8 +192,13 @@ async def _discovered(name: str, known: OAuthProvider) -> Provider:
     try:
         async with httpx2.AsyncClient(timeout=TIMEOUT) as session:
             said = (await _get(session, f"{issuer}/.well-known/openid-configuration")).json()
-        if said["issuer"].rstrip("/") != issuer:
+        if not _is_issuer(said["issuer"], issuer):
             raise ConfigurationError(f"oauth.{name}.issuer: {issuer} calls itself {said['issuer']}")
+        if _DIRECTORY in said["issuer"] and known.trust_email and not known.tenants:
+            raise ConfigurationError(
+                f"oauth.{name}.trust_email: {issuer} signs in people of any directory, and whoever owns one may claim "
+                f"any address there: name yours in oauth.{name}.tenants"
+            )
         return Provider(
             name=name,
             client_id=known.client_id,
@@ -167,6 +210,8 @@ async def _discovered(name: str, known: OAuthProvider) -> Provider:
             userinfo_url=said.get("userinfo_endpoint", ""),
             jwks_url=said["jwks_uri"],
             auth_method=_auth_method(said.get("token_endpoint_auth_methods_supported", [])),
+            trust_email=known.trust_email,
+            tenants=tuple(each.lower() for each in known.tenants),
         )
     except (httpx2.HTTPError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise Unavailable(f"The metadata of {name} cannot be read.") from error
@@ -183,6 +228,7 @@ def _explicit(name: str, known: OAuthProvider) -> Provider:
         authorize_url=known.authorize_url,
         token_url=known.token_url,
         userinfo_url=known.userinfo_url,
+        trust_email=known.trust_email,
     )
 
 

@@ -1,14 +1,63 @@
-"""Arguments of a task on their way out of JSON: given the types that the task's signature names."""
+"""Turn arguments of a task into stored JSON, secrets encrypted, and back into the types its signature names."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, get_type_hints
+from uuid import UUID
 
-from pydantic import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, TypeAdapter, ValidationError
+from pydantic import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, SecretStr, TypeAdapter, ValidationError
 
 from host.jobs.outcomes import GiveUp
+from host.keys import Seals
+from host.redaction import ENCRYPTED
+from tenants.context import HOUSE
+
+
+class StoredArguments:
+    """Encrypts what is a `SecretStr` in arguments, at any depth, for as long as they are stored."""
+
+    def __init__(self, seals: Seals) -> None:
+        """seals: encrypts for the tenant and the task, so that a text moved to another row opens nothing."""
+        self._seals = seals
+
+    def closed(self, arguments: Mapping[str, Any], tenant_id: UUID | None, task: str) -> dict[str, Any]:
+        """Arguments as they are stored."""
+
+        def close(value: object) -> object:
+            if isinstance(value, SecretStr):
+                text = value.get_secret_value()
+                return {ENCRYPTED: self._seals.seal(text, tenant_id or HOUSE, f"job {task}")}
+            return _each(close, value)
+
+        return {name: close(value) for name, value in arguments.items()}
+
+    def opened(self, arguments: Mapping[str, Any], tenant_id: UUID | None, task: str) -> dict[str, Any]:
+        """Stored arguments with their secrets as plain text.
+
+        Raises:
+            GiveUp: they were encrypted for another tenant or task, or the deployment's secret is another one now.
+        """
+
+        def open_(value: object) -> object:
+            if isinstance(value, Mapping) and value.keys() == {ENCRYPTED}:
+                try:
+                    return self._seals.unseal(str(value[ENCRYPTED]), tenant_id or HOUSE, f"job {task}")
+                except ValueError:
+                    raise GiveUp(
+                        f"a secret of {task} cannot be decrypted: it was stored under another identity.secret"
+                    ) from None
+            return _each(open_, value)
+
+        return {name: open_(value) for name, value in arguments.items()}
+
+
+def _each(change: Callable[[object], object], value: object) -> object:
+    """The change applied to what a list or an object holds; anything else as it is."""
+    if isinstance(value, Mapping):
+        return {name: change(each) for name, each in value.items()}
+    return [change(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def typed(run: Callable[..., Awaitable[Any]], arguments: Mapping[str, Any]) -> dict[str, Any]:

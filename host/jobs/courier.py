@@ -45,15 +45,16 @@ class Courier:
         """
         job = jobs[0]
         facts = await self._facts(job)
+        given = [self._ledger.arguments(each) for each in jobs]
         if task.together > 1:
             origin = Origin("", Actor("job", label=job.task))  # in the name of nobody: each may be another person's
             with standing_as(Standing(origin, facts, NOBODY, job.plugin)), watched(jobs) as seen:
-                outcomes = await _contained(task.run([each.arguments for each in jobs]))
+                outcomes = await _contained(task.run(given))
                 if not isinstance(outcomes, Sequence) or len(outcomes) != len(jobs):
                     raise TypeError(f"task {job.task} was given {len(jobs)} jobs and must return an outcome for each")
                 seen.extend(outcomes)
             return outcomes
-        arguments = typed(task.run, job.arguments)
+        arguments = typed(task.run, given[0])
         token = _errand.set(_Errand(job, self._ledger))
         try:
             with standing_as(Standing(origin_of(job), facts, NOBODY, job.plugin)), watched(jobs) as seen:

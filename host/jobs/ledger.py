@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -15,6 +16,7 @@ from tortoise.functions import Count, Min
 from tortoise.queryset import QuerySet
 
 from host.contracts import Actor, Origin
+from host.jobs.arguments import StoredArguments
 from host.jobs.catalog import JobDraft
 from host.jobs.claims import LAST, NOBODY, channels_due, take_alike, take_next
 from host.jobs.models import Job, JobState
@@ -62,13 +64,16 @@ class Ledger:
         now: Callable[[], datetime] = _utc_now,
         insert: Insert = _insert,
         channel_of: Callable[[str], str] = lambda task: "",
+        stored: StoredArguments | None = None,
     ) -> None:
         """lease: how long a running job may be silent before it is taken for abandoned. insert: writes new jobs.
 
-        channel_of: the channel that new jobs of a task wait for.
+        channel_of: the channel that new jobs of a task wait for. stored: encrypts secret arguments; without it a job
+        that has any is refused.
         """
         self._insert = insert
         self._channel_of = channel_of
+        self._stored = stored
         self.lease = lease
         self.now = now
         self._turns: dict[str, UUID] = {}  # channel -> the tenant served last
@@ -82,8 +87,23 @@ class Ledger:
             await Job.filter(id__in=replaced).delete()
         for start in range(0, len(drafts), _BATCH):
             now = self.now()
-            rows = [_row(draft, now, self._channel_of(draft.task)) for draft in drafts[start : start + _BATCH]]
+            rows = [
+                _row(self._closed(draft), now, self._channel_of(draft.task)) for draft in drafts[start : start + _BATCH]
+            ]
             await self._insert(rows)
+
+    def arguments(self, job: Job) -> dict[str, Any]:
+        """A job's arguments with their secrets decrypted.
+
+        Raises:
+            GiveUp: they cannot be.
+        """
+        return self._stored.opened(job.arguments, job.tenant_id, job.task) if self._stored else job.arguments
+
+    def _closed(self, draft: JobDraft) -> JobDraft:
+        if self._stored is None or not draft.arguments:
+            return draft
+        return replace(draft, arguments=self._stored.closed(draft.arguments, draft.tenant_id, draft.task))
 
     # -- running -------------------------------------------------------------------------------------------
 

@@ -148,6 +148,8 @@ class OAuthProvider(Section):
     client_id: str
     client_secret: SecretStr = SecretStr("")
     scopes: Words = ("openid", "email", "profile")
+    trust_email: bool = False
+    tenants: Words = ()
     authorize_url: str = ""
     token_url: str = ""
     userinfo_url: str = ""

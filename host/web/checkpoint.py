@@ -7,8 +7,11 @@ very next request on every process.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from time import monotonic
 from typing import NoReturn
 from uuid import UUID
 
@@ -25,7 +28,7 @@ from host.errors import (
     RateLimited,
     Unauthenticated,
 )
-from host.identity.api_keys import KeyFacts, api_key
+from host.identity.api_keys import KeyFacts, api_key, record_refused_key
 from host.identity.sessions import session_alive
 from host.identity.tokens import AccessTokens, Claims
 from host.instruments import tally
@@ -47,6 +50,9 @@ _REFUSALS: Mapping[str, type[HouseError]] = {
     "PLAN_REQUIRED": PlanRequired,
     "PLUGIN_QUARANTINED": PluginQuarantined,
 }
+
+
+_REFUSED_KEY_SECONDS = 0.1
 
 
 async def _nothing() -> None:
@@ -77,20 +83,21 @@ class Checkpoint:
         """
         visit.plugin, visit.operation, visit.route = plugin, f"{plugin}.{route.name}", route.path
         credential = await self._credentials.of(visit)
-        if credential.refusal is not None and not route.public:
-            raise credential.refusal
         known = credential.bucket is not None
         if not (known or route.public):
-            raise Unauthenticated
+            await self._charge_address(route, visit)
+            raise credential.refusal or Unauthenticated
         hint = self._hint(credential, visit) if route.needs_tenant else Hint("none")
         tenant_id = self._services.directory.remembered(hint)
         versions = await self._throttle(route, credential, visit, tenant_id)
-        facts = await self._tenant(hint, tenant_id, versions) if route.needs_tenant else None
+        facts = await self._tenant_for(credential, hint, tenant_id, versions) if route.needs_tenant else None
         actor, grants = ANONYMOUS, NOBODY
         if known:
             try:
                 actor, grants = await self._person(credential, facts, versions)
-            except HouseError:
+            except HouseError as refusal:
+                if isinstance(refusal, Unauthenticated) and credential.claims is not None:
+                    await self._charge_address(route, visit, instead_of=credential.bucket)
                 if not route.public:  # what is open to strangers is open to those with an old token too
                     raise
         visit.actor = actor
@@ -132,6 +139,20 @@ class Checkpoint:
             raise BadRequest("Say which organisation this is for: send `X-Tenant: <slug>`.")
         return hint
 
+    async def _tenant_for(
+        self, credential: Credential, hint: Hint, tenant_id: UUID | None, versions: list[bytes]
+    ) -> TenantFacts:
+        """A key of an organisation that never existed is answered as a wrong one of an organisation that does."""
+        began = monotonic()
+        try:
+            return await self._tenant(hint, tenant_id, versions)
+        except NotFound:
+            if credential.key is None:
+                raise
+            with bind(None):
+                await record_refused_key(credential.key.key_id, "unknown organisation")
+            raise await _key_refusal(began) from None
+
     async def _tenant(self, hint: Hint, tenant_id: UUID | None, versions: list[bytes]) -> TenantFacts:
         if tenant_id is None:
             tenant_id = await self._services.directory.find(hint)
@@ -169,9 +190,10 @@ class Checkpoint:
     ) -> tuple[Actor, Grants]:
         if facts is None:
             raise PermissionDenied("An API key belongs to one organisation; sign in as a person for this.")
+        began = monotonic()
         key = await self._key_facts(credential, versions[0])
         if key is None:
-            raise Unauthenticated("This API key does not exist, has expired or was ended.")
+            raise await _key_refusal(began)
         member = await self._services.facts.member(facts.id, key.made_by, versions[0], b"") if key.made_by else None
         if member is None or member.disabled or member.grants is None:
             raise Unauthenticated("Whoever made this API key does not belong to the organisation any more.")
@@ -216,12 +238,9 @@ class Checkpoint:
         self, route: Route, credential: Credential, visit: Visit, tenant_id: UUID | None
     ) -> list[bytes]:
         """Count the request; the version tokens of tenant and person come back on the same trip."""
-        whose = credential.bucket
-        kind = "public" if whose is None else "authenticated"
-        if route.limit_class in ("public", "signed"):
-            kind = route.limit_class
+        kind = _rate_class(route, credential.bucket)
         value: LimitValue = self._rates[kind]
-        buckets = _bucket(value, f"{kind}:{whose or visit.address}")
+        buckets = _bucket(value, f"{kind}:{credential.bucket or visit.address}")
         if credential.key is not None and (credential.key.key_id, credential.secret_digest) not in self._keys:
             buckets += _bucket(self._rates["public"], f"public:{visit.address}")  # perhaps somebody guesses
         keys = [
@@ -240,6 +259,24 @@ class Checkpoint:
             tally("tenantry_rate_refusals_total", kind)
             raise RateLimited(headers={"Retry-After": str(max(1, taken.reset_seconds))})
         return versions
+
+    async def _charge_address(self, route: Route, visit: Visit, instead_of: str | None = None) -> None:
+        """Count a credential that is good for nothing (any more) against where it comes from.
+
+        instead_of: whose rate it was counted against, when it looked good: whoever holds on to somebody's old token
+        must not use up that person's rate.
+
+        Raises:
+            RateLimited: too many from there.
+        """
+        kind = _rate_class(route, instead_of or "")
+        value = self._rates[kind]
+        if instead_of is not None:
+            await self._services.rates.take([replace(each, cost=-1) for each in _bucket(value, f"{kind}:{instead_of}")])
+        taken = await self._services.rates.take(_bucket(value, f"{kind}:{visit.address}"))
+        if not taken.allowed:
+            tally("tenantry_rate_refusals_total", kind)
+            raise RateLimited(headers={"Retry-After": str(max(1, taken.reset_seconds))})
 
     async def _versions(self, buckets: Sequence[Bucket], keys: Sequence[str]) -> tuple[Taken, list[bytes]]:
         """Count in the buckets, and read the versions that keys hold."""
@@ -270,6 +307,18 @@ class Checkpoint:
             veto = await self._registry.calling.ask_veto("authorize", actor, route.permission, resource, plugins=asked)
             if not veto.allowed:
                 _deny(route.permission, veto.reason)
+
+
+def _rate_class(route: Route, whose: str | None) -> str:
+    if route.limit_class in ("public", "signed"):
+        return route.limit_class
+    return "public" if whose is None else "authenticated"
+
+
+async def _key_refusal(began: float) -> Unauthenticated:
+    """One answer, after one time, for keys that open nothing: nobody learns which organisation or key exists."""
+    await asyncio.sleep(max(0.0, began + _REFUSED_KEY_SECONDS - monotonic()))
+    return Unauthenticated("This API key does not exist, has expired or was ended.")
 
 
 def _bucket(value: LimitValue, key: str) -> list[Bucket]:

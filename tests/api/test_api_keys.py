@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 from host.contracts import Event
+from host.identity import api_keys
 from host.identity.events import ApiKeyCreated
 from host.testing import Client, Neighbours
 
@@ -124,3 +127,25 @@ async def test_key_when_it_does_what_only_people_do_then_403(neighbours: Neighbo
             ("GET", "/operator/tenants", None),
         ):
             await program.ask(method, path, 403, json=body)
+
+
+def another(key: str, *, tenant: bool = False, key_id: bool = False, secret: bool = False) -> str:
+    """The key with parts of it replaced by others of the same shape."""
+    parts = key.split("_")
+    for number, change in enumerate((tenant, key_id, secret), start=1):
+        if change:
+            parts[number] = api_keys._packed(uuid4().bytes) if number < 3 else "a" * 52
+    return "_".join(parts)
+
+
+async def test_key_when_wrong_in_whatever_part_then_one_answer_after_equal_time(neighbours: Neighbours) -> None:
+    made = await neighbours.acme.ask("POST", "/tenant/api-keys", 201, json=NEW)
+    answers, times = [], []
+    for wrong in ({"secret": True}, {"key_id": True}, {"tenant": True}, {"tenant": True, "secret": True}):
+        headers = {"Authorization": f"Bearer {another(made['key'], **wrong)}"}
+        began = time.perf_counter()
+        answers.append(await neighbours.stranger.ask("GET", "/projects", 401, headers=headers) | {"request_id": ""})
+        times.append(time.perf_counter() - began)
+    assert all(each == answers[0] for each in answers)
+    assert min(times) >= 0.1
+    assert max(times) < 2 * min(times)

@@ -12,6 +12,7 @@ from joserfc.jwk import KeySet, OctKey, RSAKey
 from pydantic import SecretStr
 
 from host.errors import BadRequest, ConfigurationError, Unavailable
+from host.identity import providers
 from host.identity.providers import Provider, person, provider, verified
 from host.services import offering
 from host.settings import OAuthProvider
@@ -106,3 +107,83 @@ async def test_provider_when_not_https_or_away_then_refused(house: Any) -> None:
         house.settings = house.settings.model_copy(update={"oauth": {"x": known}})
         with offering(house.offered()), pytest.raises(error):
             await provider("x")
+
+
+MINE, OTHER = "11111111-2222-3333-4444-555555555555", "99999999-2222-3333-4444-555555555555"
+COMMON = OAuthProvider(issuer="https://login.example/common/v2.0", client_id="tenantry")
+
+
+async def entra(house: Any, **changes: Any) -> Provider:
+    """A provider whose metadata speaks as Microsoft Entra ID's does at `common`."""
+    known = COMMON.model_copy(update=changes)
+    house.settings = house.settings.model_copy(update={"oauth": {"entra": known}})
+    with offering(house.offered()):
+        return await provider("entra")
+
+
+@pytest.fixture
+def metadata(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = {
+        "issuer": "https://login.example/{tenantid}/v2.0",
+        "authorization_endpoint": "https://login.example/common/authorize",
+        "token_endpoint": "https://login.example/common/token",
+        "jwks_uri": "https://login.example/common/keys",
+    }
+
+    async def get(session: Any, address: str) -> httpx2.Response:
+        return httpx2.Response(200, json=said)
+
+    monkeypatch.setattr(providers, "_get", get)
+
+
+async def test_issuer_when_common_then_each_token_names_its_own_directory(house: Any, metadata: None) -> None:
+    common = await entra(house)
+    for directory in (MINE, OTHER):
+        token = id_token(iss=f"https://login.example/{directory}/v2.0", tid=directory)
+        assert verified(token, KEYS, common, "n")["tid"] == directory
+    for wrong in (
+        {"iss": f"https://login.example/{MINE}/v2.0", "tid": OTHER},
+        {"iss": "https://login.example/{tenantid}/v2.0", "tid": "{tenantid}"},
+        {"iss": f"https://login.example/{MINE}/v2.0"},
+        {"iss": "https://login.example/common/v2.0", "tid": "common"},
+    ):
+        with pytest.raises(BadRequest):
+            verified(id_token(**wrong), KEYS, common, "n")
+
+
+async def test_issuer_when_directories_are_named_then_only_theirs(house: Any, metadata: None) -> None:
+    ours = await entra(house, tenants=(MINE.upper(),))
+    verified(id_token(iss=f"https://login.example/{MINE}/v2.0", tid=MINE), KEYS, ours, "n")
+    with pytest.raises(BadRequest):
+        verified(id_token(iss=f"https://login.example/{OTHER}/v2.0", tid=OTHER), KEYS, ours, "n")
+
+
+async def test_issuer_when_anybody_could_claim_any_address_then_not_trusted(house: Any, metadata: None) -> None:
+    with pytest.raises(ConfigurationError, match="tenants"):
+        await entra(house, trust_email=True)
+    assert (await entra(house, trust_email=True, tenants=(MINE,))).trust_email
+    with pytest.raises(ConfigurationError, match="calls itself"):
+        await entra(house, issuer="https://login.example/common/extra/v2.0")
+
+
+@pytest.mark.parametrize(
+    ("said", "trusted", "counts"),
+    [
+        ({}, False, False),
+        ({}, True, True),
+        ({"email_verified": False}, True, False),
+        ({"email_verified": True}, False, True),
+    ],
+)
+async def test_address_when_the_provider_does_not_say_whether_it_is_proved_then_the_setting_counts(
+    house: Any, metadata: None, monkeypatch: pytest.MonkeyPatch, said: dict[str, Any], trusted: bool, counts: bool
+) -> None:
+    ours = await entra(house, trust_email=trusted, tenants=(MINE,))
+
+    async def keys(session: Any, address: str) -> httpx2.Response:
+        return httpx2.Response(200, json=KEYS)
+
+    monkeypatch.setattr(providers, "_get", keys)
+    token = id_token(iss=f"https://login.example/{MINE}/v2.0", tid=MINE, email="ada@example.com", **said)
+    who = await person(ours, {"id_token": token}, "n", None)
+    assert (who.subject, who.email_verified) == (f"{MINE} 7", counts)

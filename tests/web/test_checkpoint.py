@@ -126,3 +126,22 @@ async def test_signed_routes_when_called_often_then_not_held_to_the_rate_of_stra
     async with TestHouse.open(house_settings.model_copy(update={"rates": rates})) as house, house.client() as service:
         answers = [await service.post("/api/v1/mail/webhooks/sendgrid", content=b"[]") for _ in range(5)]
     assert [answer.status_code for answer in answers] == [404, 404, 404, 404, 429]  # no such account here
+
+
+async def test_token_when_its_session_has_ended_then_it_uses_up_the_rate_of_its_address_not_of_its_person(
+    house_settings: Settings,
+) -> None:
+    rates = house_settings.rates.model_copy(update={"authenticated": "6/minute"})
+    async with (
+        TestHouse.open(house_settings.model_copy(update={"rates": rates})) as house,
+        house.client() as ada,
+    ):
+        person = {"email": "ada@example.com", "password": "a long enough passphrase", "name": "Ada"}
+        old = await ada.ask("POST", "/auth/register", 201, json=person)
+        await ada.ask("POST", "/auth/logout", 204)
+        new = await ada.ask("POST", "/auth/login", json={key: person[key] for key in ("email", "password")})
+        for token, statuses in (("nonsense", [401] * 3), (old["access_token"], [401] * 3 + [429])):
+            headers = {"Authorization": f"Bearer {token}"}
+            assert [(await ada.get("/api/v1/me", headers=headers)).status_code for _ in statuses] == statuses
+        headers = {"Authorization": f"Bearer {new['access_token']}"}
+        assert [(await ada.get("/api/v1/me", headers=headers)).status_code for _ in range(7)] == [200] * 6 + [429]

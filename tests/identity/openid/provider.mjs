@@ -1,5 +1,6 @@
 // A real OpenID provider for tests: any name signs in, PKCE is enforced. Arguments: port, redirect URI.
-// The login "ada+unproved" has an address that the provider does not vouch for; "nobody" has none.
+// The login "ada+unproved" has an address that the provider does not vouch for;
+// of "ada+silent" it does not say; "nobody" has none.
 import Provider from "oidc-provider";
 
 const [port, redirectUri] = process.argv.slice(2);
@@ -21,7 +22,12 @@ const provider = new Provider(`http://127.0.0.1:${port}`, {
     claims: async () =>
       id === "nobody"
         ? { sub: id, name: id }
-        : { sub: id, name: id, email: `${id}@example.com`, email_verified: !id.includes("unproved") },
+        : {
+            sub: id,
+            name: id,
+            email: `${id}@example.com`,
+            ...(id.includes("silent") ? {} : { email_verified: !id.includes("unproved") }),
+          },
   }),
 });
 provider.listen(Number(port), "127.0.0.1", () => console.log("ready"));

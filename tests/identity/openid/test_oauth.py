@@ -13,6 +13,7 @@ from host.errors import BadRequest, Conflict, NotFound, PermissionDenied, Unauth
 from host.identity import oauth, sessions
 from host.identity.events import EmailVerificationRequested, UserRegistered
 from host.identity.models import OAuthAccount, OAuthState
+from host.services import offering
 from tenants.models import User
 
 
@@ -142,3 +143,18 @@ async def test_start_when_the_way_back_leads_elsewhere_then_refused(house: Any, 
 async def test_start_when_there_is_no_such_provider_then_not_found(house: Any) -> None:
     with pytest.raises(NotFound):
         await oauth.begin("local")
+
+
+async def test_sign_in_when_the_provider_never_says_that_an_address_is_proved_then_the_deployment_may_trust_it(
+    provided: Any, ada: User, browser: Any
+) -> None:
+    await User.filter(id=ada.id).update(email="ada+silent@example.com", email_verified_at=datetime.now(UTC))
+    with pytest.raises(Conflict, match="trust_email"):
+        await sign_in(browser, "ada+silent")
+    trusted = provided.settings.oauth["local"].model_copy(update={"trust_email": True})
+    provided.settings = provided.settings.model_copy(update={"oauth": {"local": trusted}})
+    with offering(provided.offered()):
+        assert (await sign_in(browser, "ada+silent")).signed_in.user.id == ada.id
+        with pytest.raises(Conflict):
+            await User.filter(id=ada.id).update(email="ada+unproved@example.com")
+            await sign_in(browser, "ada+unproved")
