@@ -29,6 +29,7 @@ from host.limits.rates import Bucket, Rates
 from host.metering import use
 from host.metering.metering import Metering
 from host.origin import NOBODY, actor, in_tenant, origin, plugin, standing, standing_as
+from host.secret_settings import decrypted
 from host.settings import Settings
 from host.storage.window import Storage, StorageWindow
 from tenants import context, lifecycle
@@ -292,11 +293,18 @@ def settings(model: type[AnyModel]) -> AnyModel:
     raise LookupError(f"no loaded plugin returned {model.__name__} from register_settings()")
 
 
+def plain_settings(stored: Mapping[str, Any], plugin_id: str) -> dict[str, Any]:
+    """What the bound tenant has set for a plugin, as it is stored, with its secrets in plain: never to be shown."""
+    tenant_id = context.current()
+    return dict(decrypted(stored, lambda text: services().seals.unseal(text, tenant_id, plugin_id)))
+
+
 async def tenant_settings(model: type[AnyModel]) -> AnyModel:
     """What the bound tenant has set for the plugin that registered `model`, defaults filled in."""
     for plugin_id, registered in services().tenant_settings.items():
         if registered is model:
-            return model.model_validate((await tenant_facts()).plugin_settings.get(plugin_id, {}))
+            stored = (await tenant_facts()).plugin_settings.get(plugin_id, {})
+            return model.model_validate(plain_settings(stored, plugin_id))
     raise LookupError(f"no loaded plugin returned {model.__name__} from register_tenant_settings()")
 
 

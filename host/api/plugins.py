@@ -7,9 +7,10 @@ from typing import Any, cast
 from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
 
 from host.contracts import Row
-from host.errors import NotFound, ValidationFailed
+from host.errors import Conflict, NotFound, ValidationFailed
 from host.provisioning import provisioning
-from host.services import services, tenant_facts, unit_of_work
+from host.secret_settings import encrypted, unmasked
+from host.services import plain_settings, services, tenant_facts, unit_of_work
 from host.web.routes import Routes
 from tenants.context import current
 from tenants.facts import TenantFacts
@@ -78,8 +79,10 @@ async def switch_plugin(plugin_id: str, body: Switch) -> Row:
 )
 async def read_settings(plugin_id: str) -> Row:
     """What this organisation has set for a feature, defaults filled in; secrets are masked."""
-    stored = (await tenant_facts()).plugin_settings.get(plugin_id, {})
-    return _model(plugin_id).model_validate(stored).model_dump(mode="json")
+    model, plain = _model(plugin_id), await _plain(plugin_id)
+    if plain is None:
+        raise Conflict("A secret among these settings cannot be read any more; set the feature up anew.")
+    return model.model_validate(plain).model_dump(mode="json")
 
 
 @routes.put(
@@ -89,20 +92,29 @@ async def read_settings(plugin_id: str) -> Row:
     permission="tenant.plugins.update",
 )
 async def write_settings(plugin_id: str, body: PluginSettings) -> Row:
-    """Replace a feature's settings in this organisation."""
+    """Replace a feature's settings in this organisation; a secret sent as it is shown (`**********`) stays as it is."""
+    model, tenant_id = _model(plugin_id), current()
     try:
-        checked = _model(plugin_id).model_validate(body.root)
+        checked = model.model_validate(unmasked(body.root, model, await _plain(plugin_id) or {}))
     except ValidationError as error:
         wrong = {".".join(map(str, each["loc"])): each["msg"] for each in error.errors()}
         raise ValidationFailed(details=wrong) from error
     async with unit_of_work() as work:
         row, _ = await Activation.get_or_create(plugin=plugin_id)
-        row.settings = checked.model_dump(mode="json", exclude_unset=True)
+        row.settings = encrypted(checked, lambda text: services().seals.seal(text, tenant_id, plugin_id))
         row.version += 1
         await row.save(update_fields=["settings", "version", "updated_at"])
         work.record("tenant.plugins.configure", "plugin", plugin_id, after={"set": sorted(row.settings)})
         work.touch(tenant=current())
     return checked.model_dump(mode="json")
+
+
+async def _plain(plugin_id: str) -> dict[str, Any] | None:
+    """The settings in force, secrets in plain; None where the deployment had another key then."""
+    try:
+        return plain_settings((await tenant_facts()).plugin_settings.get(plugin_id, {}), plugin_id)
+    except ValueError:
+        return None
 
 
 def _model(plugin_id: str) -> type[BaseModel]:

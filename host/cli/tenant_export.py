@@ -14,6 +14,7 @@ import orjson
 from tortoise.models import Model
 
 from host.app import House
+from host.secret_settings import without_secrets
 from tenants.context import bind
 from tenants.models import Membership, Tenant, User
 from tenants.scoping import TenantModel
@@ -75,7 +76,7 @@ async def _write_table(archive: zipfile.ZipFile, model: type[TenantModel], advan
             found = model.all().order_by("id").limit(BATCH)
             rows = await (found.filter(id__gt=last) if last is not None else found).values(*columns)
             for row in rows:
-                lines.write(orjson.dumps(row, default=str) + b"\n")
+                lines.write(orjson.dumps({name: without_secrets(row[name]) for name in row}, default=str) + b"\n")
             count += len(rows)
             advance(done + count)
             if len(rows) < BATCH:

@@ -2,7 +2,60 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, SecretStr
+
+from host.keys import Seals
+from host.sdk import tenant_settings
+from host.services import plain_settings
 from host.testing import Neighbours
+from tenants.context import bind
+from tenants.models import Activation
+
+
+class Account(BaseModel):
+    host: str = ""
+    password: SecretStr = SecretStr("")
+
+
+@pytest.fixture
+def account(neighbours: Neighbours, monkeypatch: pytest.MonkeyPatch) -> type[Account]:
+    """Settings with a secret, as those of the plugin `projects`."""
+    services: Any = neighbours.house.inner.services
+    monkeypatch.setattr(type(services), "__setattr__", object.__setattr__)
+    monkeypatch.setattr(services, "tenant_settings", {"projects": Account})
+    return Account
+
+
+async def test_settings_when_they_hold_a_secret_then_kept_encrypted_shown_masked_and_given_to_code(
+    neighbours: Neighbours, account: type[Account]
+) -> None:
+    path, acme = "/tenant/plugins/projects/settings", neighbours.acme
+    made = await acme.ask("PUT", path, json={"host": "a.example", "password": "hunter2"})
+    assert made == {"host": "a.example", "password": "**********"} == await acme.ask("GET", path)
+    assert await acme.ask("PUT", path, json={**made, "host": "b.example"}) == {**made, "host": "b.example"}
+    with neighbours.house.inner.bound(), bind(acme.tenant_id):
+        found = await tenant_settings(account)
+        assert (found.host, found.password.get_secret_value()) == ("b.example", "hunter2")
+        row = await Activation.get(plugin="projects")
+    assert "hunter2" not in str(row.settings)
+    with neighbours.house.inner.bound(), bind(neighbours.globex.tenant_id), pytest.raises(ValueError, match="sealed"):
+        plain_settings(row.settings, "projects")  # of no use to whoever copies it
+    log = await acme.ask("GET", "/audit/entries?action=tenant.plugins.configure")
+    assert "hunter2" not in str(log)
+
+
+async def test_settings_when_a_secret_cannot_be_read_any_more_then_said_so_and_set_anew(
+    neighbours: Neighbours, account: type[Account], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = "/tenant/plugins/projects/settings"
+    await neighbours.acme.ask("PUT", path, json={"password": "hunter2"})
+    monkeypatch.setattr(neighbours.house.inner.services, "seals", Seals("another secret of the deployment"))
+    await neighbours.acme.ask("GET", path, 409)
+    await neighbours.acme.ask("PUT", path, json={"password": "new"})
+    assert (await neighbours.acme.ask("GET", path))["password"] == "**********"
 
 
 async def test_plugin_when_switched_off_then_gone_here_only_and_back_with_its_data(neighbours: Neighbours) -> None:
