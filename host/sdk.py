@@ -59,6 +59,7 @@ from host.jobs.outcomes import Backoff, GiveUp, Postpone, TryAgain
 from host.membership.events import MemberJoined, MemberLeft, MemberRoleChanged
 from host.membership.members import owner_ids
 from host.origin import actor
+from host.outbound import is_public, public_addresses
 from host.redaction import HIDDEN, is_secret, redacted_text
 from host.services import (
     absolute_url,
@@ -173,6 +174,7 @@ __all__ = [
     "in_each_tenant",
     "in_house",
     "is_member",
+    "is_public",
     "is_secret",
     "job_id",
     "kept",
@@ -184,6 +186,7 @@ __all__ = [
     "observe",
     "one_line",
     "owner_ids",
+    "public_addresses",
     "redacted_text",
     "report_progress",
     "seal",

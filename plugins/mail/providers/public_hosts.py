@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 from collections.abc import Sequence
+
+from host.sdk import public_addresses as host_addresses
 
 from .contract import Away, Refused
 
@@ -13,35 +14,21 @@ SMTP_PORTS = (25, 465, 587, 2465, 2525, 2587)
 """What a tenant may connect to: 25, 465 and 587 by RFC 5321, 8314, 6409, the others as large providers offer them."""
 
 
-def is_public(address: str) -> bool:
-    """Whether an IP address leads out to the internet, an IPv4 one wrapped in IPv6 judged as itself."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        wrapped = ip.ipv4_mapped or ip.sixtofour or (ip.teredo or (None, None))[1]
-        if wrapped is not None:
-            ip = wrapped
-        elif ip in ipaddress.ip_network("64:ff9b::/96"):  # NAT64, RFC 6052
-            ip = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-    return ip.is_global and not ip.is_multicast
-
-
 async def public_addresses(host: str, port: int) -> Sequence[str]:
-    """The public addresses of a host; connect to one of these, never to the name, which may resolve otherwise then.
+    """The public addresses of a host, as `host.sdk.public_addresses` has them, with mail's own errors.
 
     Raises:
         Refused: it has addresses, and none of them is public.
-        Away: it has none, or the resolver does not answer.
+        Away: it has none, or the resolver does not answer; in the same words, which tell nothing of inner names.
     """
-    loop = asyncio.get_running_loop()
+    said = f"{host} does not lead to a server on the public internet"
     try:
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        raise Away(f"the name {host} leads nowhere") from None
-    addresses = [str(address[0]) for *_, address in found]
-    public = [address for address in addresses if is_public(address)]
-    if not public:
-        raise Refused(f"{host} is not on the public internet", permanent=True, kind="provider")
-    return public
+        found = await host_addresses(host, port)
+    except OSError:
+        raise Away(said) from None
+    if not found:
+        raise Refused(said, permanent=True, kind="provider")
+    return found
 
 
 async def connected(host: str, port: int, seconds: float) -> socket.socket:

@@ -1,0 +1,53 @@
+"""Tell addresses on the public internet from all others, for connections to where a tenant or a stranger says."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+_UNICAST = IPv6Network("2000::/3")  # all that IANA has given out of IPv6's global unicast
+_NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052; the local one of RFC 8215, 64:ff9b:1::/48, leads inside
+_TUNNELS = (IPv6Network("2002::/16"), IPv6Network("2001::/32"))  # 6to4 and Teredo end wherever they say
+_DOCUMENTATION = IPv6Network("3fff::/20")  # RFC 9637
+_RELAYS = IPv4Network("192.88.99.0/24")  # 6to4's, given up by RFC 7526
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address leads out to the internet; an IPv4 one in an IPv6 one (mapped, NAT64) is judged as itself.
+
+    Raises:
+        ValueError: it is no IP address.
+    """
+    ip = ip_address(address)
+    if isinstance(ip, IPv6Address):
+        if ip.scope_id is not None:  # a zone of this machine's
+            return False
+        if ip.ipv4_mapped is not None:
+            return _is_public_ipv4(ip.ipv4_mapped)
+        if ip in _NAT64:
+            return _is_public_ipv4(IPv4Address(int(ip) & 0xFFFFFFFF))
+        return ip in _UNICAST and ip.is_global and ip not in _DOCUMENTATION and not any(ip in one for one in _TUNNELS)
+    return _is_public_ipv4(ip)
+
+
+def _is_public_ipv4(ip: IPv4Address) -> bool:
+    return ip.is_global and not ip.is_multicast and ip not in _RELAYS
+
+
+async def public_addresses(host: str, port: int) -> Sequence[str]:
+    """The public addresses of a host; connect to one of these, never to the name, which may resolve otherwise then.
+
+    Say the same to whoever named the host when there are none and when the name is unknown: the difference tells them
+    which names there are on the inside.
+
+    Raises:
+        OSError: the name leads nowhere, or nobody answers for it.
+    """
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError:
+        raise OSError(f"{host!r} is no name of a host") from None
+    addresses = [str(address[0]) for *_, address in found]
+    return [address for address in addresses if is_public(address)]
