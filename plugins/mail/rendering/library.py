@@ -54,8 +54,16 @@ class HouseTemplate:
         return {variable.name: variable.example for variable in self.variables}
 
 
+def language_tag(locale: str) -> str:
+    """A language tag as RFC 5646 recommends to write it: de_at -> de-AT."""
+    language, *subtags = locale.replace("_", "-").split("-")
+    shaped = (each.upper() if len(each) == 2 else each.title() if len(each) == 4 else each.lower() for each in subtags)
+    return "-".join((language.lower(), *shaped))
+
+
 def fallbacks(locale: str, default: str) -> Iterator[str]:
     """Where to look for a locale, the nearest first: de-AT, de, the deployment's default, en; each once."""
+    locale = language_tag(locale)
     chain = [locale] if locale else []
     while "-" in locale:
         locale = locale.rpartition("-")[0]

@@ -21,6 +21,7 @@ from host.sdk import (
 )
 
 from ..rendering.compiled import Source
+from ..rendering.library import language_tag
 from ..service import previews, template_versions, trial
 from ..service.previews import Draft
 from ..service.template_versions import HISTORY
@@ -41,17 +42,10 @@ _INERT_BUT_SEEN = (
 )
 
 
-def _canonical(locale: str) -> str:
-    """A language tag as RFC 5646 recommends to write it: de-at -> de-AT."""
-    language, *subtags = locale.split("-")
-    shaped = (each.upper() if len(each) == 2 else each.title() if len(each) == 4 else each.lower() for each in subtags)
-    return "-".join((language.lower(), *shaped))
-
-
 Locale = Annotated[
     str,
     StringConstraints(pattern=r"^([A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3})?$", max_length=35),
-    AfterValidator(_canonical),
+    AfterValidator(language_tag),
 ]
 Text = Annotated[str, StringConstraints(max_length=262_144)]
 Variables = Annotated[dict[str, Any], Field(max_length=500)]

@@ -15,7 +15,7 @@ from uuid_utils.compat import uuid7
 from host.sdk import GiveUp, TenantMissing, absolute_url, cut_to_line, job_id, settings, tenant, without_links
 
 from ..addresses import parse_address
-from ..outgoing import Outgoing
+from ..outgoing import MACHINE_MADE, Outgoing
 from ..providers.contract import Refused
 from ..providers.relay import house_relay
 from ..settings import Settings
@@ -34,6 +34,8 @@ class Person(Protocol):
     def email(self) -> str: ...
     @property
     def name(self) -> str: ...
+    @property
+    def locale(self) -> str: ...
 
 
 class Verification(Person, Protocol):
@@ -62,36 +64,36 @@ class Invitation(Protocol):
 
 async def welcome(event: Person) -> None:
     """Greet a person who has registered."""
-    await _send("welcome", event.email, name=event.name)
+    await _send("welcome", event.email, event.locale, name=event.name)
 
 
 async def verification(event: Verification) -> None:
     """Send the link that proves an address."""
     facts = {"name": event.name, "link": event.link, "hours": event.hours}
-    await _send("verification", event.email, within=timedelta(hours=event.hours), **facts)
+    await _send("verification", event.email, event.locale, within=timedelta(hours=event.hours), **facts)
 
 
 async def password_reset(event: Reset) -> None:
     """Send the link to a new password."""
     facts = {"name": event.name, "link": event.link, "minutes": event.minutes}
-    await _send("password_reset", event.email, within=timedelta(minutes=event.minutes), **facts)
+    await _send("password_reset", event.email, event.locale, within=timedelta(minutes=event.minutes), **facts)
 
 
 async def password_changed(event: Person) -> None:
     """Tell the owner of an account that its password was replaced."""
-    await _send("password_changed", event.email, name=event.name)
+    await _send("password_changed", event.email, event.locale, name=event.name)
 
 
 async def registration_repeated(event: Person) -> None:
     """Tell the owner of an account that somebody tried to register with their address."""
-    await _send("registration_repeated", event.email, name=event.name)
+    await _send("registration_repeated", event.email, event.locale, name=event.name)
 
 
 async def invitation(event: Invitation) -> None:
     """Ask somebody to join the organisation this was announced in."""
     front_end = absolute_url("/").partition("/api/")[0]
     link = f"{front_end}/accept-invitation?token={quote(event.token)}"
-    await _send("invitation", event.email, link=link, organisation=(await tenant()).name)
+    await _send("invitation", event.email, "", link=link, organisation=(await tenant()).name)
 
 
 async def check() -> str | None:
@@ -102,15 +104,15 @@ async def check() -> str | None:
 # -- how it is sent --------------------------------------------------------------------------------------
 
 
-async def _send(template: str, email: str, *, within: timedelta = timedelta.max, **variables: Any) -> None:
-    """Render and hand over. within: how long it is of any use.
+async def _send(template: str, email: str, locale: str, *, within: timedelta = timedelta.max, **variables: Any) -> None:
+    """Render in the reader's language and hand over. within: how long it is of any use.
 
     Raises:
         GiveUp: the provider will never take it.
         TryAgain, Postpone: as `hand_over`.
     """
     shown = {key: without_links(cut_to_line(value)) if key in _NAMES else value for key, value in variables.items()}
-    words, sender = await _rendered(template, shown), settings(Settings).sender
+    words, sender = await _rendered(template, shown, locale), settings(Settings).sender
     outgoing = Outgoing(
         message_id=f"<{job_id() or uuid7()}@{sender.email.rpartition('@')[2]}>",
         sender=sender,
@@ -118,6 +120,7 @@ async def _send(template: str, email: str, *, within: timedelta = timedelta.max,
         subject=words.subject,
         text=words.text,
         html=words.html,
+        headers=MACHINE_MADE,
         category=CATEGORY,
     )
     try:
@@ -126,10 +129,10 @@ async def _send(template: str, email: str, *, within: timedelta = timedelta.max,
         raise GiveUp(f"the provider refused it: {refused}") from refused
 
 
-async def _rendered(template: str, variables: dict[str, object]) -> Rendered:
+async def _rendered(template: str, variables: dict[str, object], locale: str) -> Rendered:
     """In an organisation its own version of the template counts."""
     try:
         await tenant()
     except TenantMissing:
-        return render_house(template, variables)
-    return await render(template, variables)
+        return render_house(template, variables, locale)
+    return await render(template, variables, locale=locale)

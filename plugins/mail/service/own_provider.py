@@ -13,7 +13,7 @@ from host.sdk import NotFound, Records, Row, ValidationFailed, actor, allow, sea
 
 from ..addresses import Address
 from ..models.senders import ProviderAccount, Sender
-from ..outgoing import Outgoing
+from ..outgoing import MACHINE_MADE, Outgoing
 from ..providers.contract import Away, Refused
 from ..providers.public_hosts import SMTP_PORTS, public_addresses
 from ..providers.relay import own_relay
@@ -120,7 +120,7 @@ def _trial(address: Address) -> Outgoing:
         to=(address,),
         subject="Your mail provider works",
         text=f"This message left through your own mail provider at {datetime.now(UTC):%Y-%m-%d %H:%M} UTC.\n",
-        headers=(("Auto-Submitted", "auto-generated"),),
+        headers=MACHINE_MADE,
         category="trial",
     )
 

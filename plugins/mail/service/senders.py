@@ -31,7 +31,7 @@ from host.sdk import (
 
 from ..addresses import Address, parse_address
 from ..models.senders import Sender
-from ..outgoing import Outgoing
+from ..outgoing import MACHINE_MADE, Outgoing
 from ..providers.contract import Refused
 from ..settings import Settings, TenantSettings
 from .hand_over import PRIORITY, hand_over
@@ -215,7 +215,7 @@ async def _code_mail(sender: Sender, code: str) -> Outgoing:
         to=(Address("", sender.email),),
         subject=f"{code} confirms {sender.email} as a sender",
         text=text,
-        headers=(("Auto-Submitted", "auto-generated"),),
+        headers=MACHINE_MADE,
         category="sender_code",
     )
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
-from host.identity.events import RegistrationRepeated
+import pytest
+
+from host.identity.events import PasswordChanged, RegistrationRepeated
 from host.jobs.models import Job
 from host.sdk import unit_of_work
-from host.testing import Neighbours
+from host.testing import Neighbours, TestHouse
 from plugins.mail.models import Message
 from plugins.mail.providers.contract import Away, Refused
 from tests.plugins.mail.conftest import MakeDue, Outbound, Within
@@ -102,3 +105,21 @@ async def test_mail_of_the_house_when_refused_for_good_then_given_up_with_its_re
     with neighbours.house.inner.bound():
         failed = await Job.filter(state="failed").values("error")
     assert {row["error"] for row in failed} == {"the provider refused it: 550: no such user"}
+
+
+@pytest.mark.parametrize(
+    ("locale", "words"),
+    [("", "Hello Nina"), ("de-AT", "Guten Tag Nina"), ("fr_CA", "Bonjour Nina"), ("xx", "Hello Nina"), ("DE", "Guten")],
+)
+async def test_account_mail_when_the_person_has_a_language_then_in_it_and_marked_as_machine_made(
+    house: TestHouse, outbound: Outbound, locale: str, words: str
+) -> None:
+    person = {"user_id": uuid4(), "email": "nina@example.com", "name": "Nina", "locale": locale}
+    with house.inner.bound():
+        async with unit_of_work() as work:
+            work.announce(PasswordChanged.model_validate(person))
+    await house.run_jobs()
+    [outgoing] = outbound.taken
+    assert words in outgoing.text
+    assert dict(outgoing.headers)["Auto-Submitted"] == "auto-generated"
+    assert dict(outgoing.headers)["X-Auto-Response-Suppress"] == "OOF, AutoReply"
