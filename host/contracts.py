@@ -275,6 +275,39 @@ class TakenUse:
     days: tuple[DayOfUse, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody whose data is asked for: with an account, or known by an e-mail address only.
+
+    addresses: in the form that addresses are kept in. ids: of the account and of what belongs to it alone (sessions,
+    API keys, jobs), by which records name the person without an address.
+    """
+
+    addresses: tuple[str, ...]
+    user_id: UUID | None = None
+    ids: frozenset[UUID] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class PersonalData:
+    """One kind of what a plugin holds of people.
+
+    find: how many rows there are of a person; must change nothing. erase: erases them, however often it is called;
+    how many rows it changed. Both are asked with each tenant bound in turn, and with `HOUSE`, for what belongs to no
+    tenant; `of_account` instead: once, with none bound, and only when the account itself is erased. What mentions the
+    person's address elsewhere in the plugin's tables is found and replaced by the host, except in `tables`, which
+    `erase` alone changes. kept: what stays of it and why, for whoever asks.
+    """
+
+    name: str
+    summary: str
+    find: Callable[[Person], Awaitable[int]]
+    erase: Callable[[Person], Awaitable[int]]
+    tables: tuple[str, ...] = ()
+    of_account: bool = False
+    kept: str = ""
+
+
 Command = click.Command
 """A click command, mounted as `tenantry <plugin> <name>`; async bodies run with the house started."""
 

@@ -23,6 +23,7 @@ from host.contracts import (
     Limit,
     Metric,
     Permission,
+    PersonalData,
     Route,
     Subscription,
     Task,
@@ -97,6 +98,14 @@ class HookSpecs:
     @hookspec
     def register_metrics(self) -> Sequence[Metric]:
         """What is measured: counters and histograms fed with `count` and `observe`, and gauges, which are read."""
+        raise NotImplementedError
+
+    @hookspec
+    def register_personal_data(self) -> Sequence[PersonalData]:
+        """What the plugin holds of people, how it is found and how it is erased; asked even where it is switched off.
+
+        What raises in `find` or `erase` stops the erasure, which is tried again.
+        """
         raise NotImplementedError
 
     # -- ask: the plugin decides, once per request -------------------------------------------------------

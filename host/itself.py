@@ -7,10 +7,24 @@ from datetime import timedelta
 
 from tortoise.models import Model
 
-from host.api import api_keys, auth, jobs, me, members, operator, operator_jobs, plan, platform, plugins, roles, tenant
+from host.api import (
+    api_keys,
+    auth,
+    jobs,
+    me,
+    members,
+    operator,
+    operator_jobs,
+    personal_data,
+    plan,
+    platform,
+    plugins,
+    roles,
+    tenant,
+)
 from host.api.permissions import PERMISSIONS
 from host.cache.models import CacheInvalidation
-from host.contracts import EventType, Limit, Metric, Permission, Route, Task
+from host.contracts import EventType, Limit, Metric, Permission, PersonalData, Route, Task
 from host.hookspecs import hookimpl
 from host.identity import expired
 from host.identity import models as identity
@@ -23,6 +37,8 @@ from host.measured import METRICS
 from host.membership import invitations
 from host.membership import members as members_rules
 from host.membership.events import EVENTS as MEMBER_EVENTS
+from host.personal_data import own
+from host.personal_data.tasks import TASKS as ERASURE
 from host.provisioning import PER_PERSON, provisioning
 from host.services import services, unit_of_work
 from host.web import idempotency
@@ -67,8 +83,8 @@ async def sweep() -> None:
 @hookimpl
 def register_routes() -> Sequence[Route]:
     """The host's own resources, one module each."""
-    modules = (auth, me, tenant, members, roles, plugins, plan, api_keys, jobs, operator, operator_jobs, platform)
-    return [route for module in modules for route in module.routes]
+    account, own_tenant = (auth, me), (tenant, members, roles, plugins, plan, api_keys, jobs, personal_data)
+    return [route for module in (*account, *own_tenant, operator, operator_jobs, platform) for route in module.routes]
 
 
 @hookimpl
@@ -109,6 +125,7 @@ def register_tasks() -> Sequence[Task]:
         Task("tenant_created", tenant_created, "Tell plugins of a new tenant", tries=10),
         Task("finish_switch", finish_switch, "Finish a switch that a crash left open", tries=10),
         Task("sweep", sweep, "Forget what has expired and add up old use of quotas", every=timedelta(days=1)),
+        *ERASURE,
         Task("purge", purge, "Purge a tenant whose grace period is over", timeout=3600, tries=10, backoff=60),
     )
 
@@ -117,6 +134,12 @@ def register_tasks() -> Sequence[Task]:
 def register_events() -> Sequence[EventType]:
     """What happens to people and invitations."""
     return (*EVENTS, *MEMBER_EVENTS)
+
+
+@hookimpl
+def register_personal_data() -> Sequence[PersonalData]:
+    """What the host holds of people."""
+    return (*own.PERSONAL_DATA, *idempotency.PERSONAL_DATA)
 
 
 @hookimpl

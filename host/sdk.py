@@ -21,6 +21,8 @@ from host.contracts import (
     Origin,
     Page,
     Permission,
+    Person,
+    PersonalData,
     Query,
     Readings,
     Route,
@@ -32,6 +34,7 @@ from host.contracts import (
     Task,
     TenantInfo,
 )
+from host.data.mentions import is_mentioned, rows_mentioning, without
 from host.data.records import Change, Records
 from host.data.transactions import UnitOfWork
 from host.errors import (
@@ -130,6 +133,8 @@ __all__ = [
     "PayloadTooLarge",
     "Permission",
     "PermissionDenied",
+    "Person",
+    "PersonalData",
     "PlanRequired",
     "Postpone",
     "PreconditionFailed",
@@ -174,6 +179,7 @@ __all__ = [
     "in_each_tenant",
     "in_house",
     "is_member",
+    "is_mentioned",
     "is_public",
     "is_secret",
     "job_id",
@@ -189,6 +195,7 @@ __all__ = [
     "public_addresses",
     "redacted_text",
     "report_progress",
+    "rows_mentioning",
     "seal",
     "settings",
     "signature",
@@ -204,5 +211,6 @@ __all__ = [
     "unseal",
     "usage",
     "visiting",
+    "without",
     "without_links",
 ]

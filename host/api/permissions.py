@@ -27,5 +27,7 @@ PERMISSIONS = (
     Permission("tenant.api_keys.delete", "End API keys"),
     Permission("tenant.jobs.read", "See background jobs and what became of them"),
     Permission("tenant.jobs.update", "Run failed jobs again and call jobs off"),
+    Permission("tenant.personal_data.read", "See what the organisation holds of a person"),
+    Permission("tenant.personal_data.delete", "Erase what the organisation holds of a person", roles=()),
     Permission("tenant.explanations.read", "Ask why something is allowed or refused"),
 )

@@ -24,6 +24,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "openapi": ("host.cli.describe", "Print the OpenAPI document or a Postman collection."),
     "plugin": ("host.cli.plugins", "List, write, check, enable and disable plugins."),
     "tenant": ("host.cli.tenants", "List, create, suspend, resume, export and delete tenants."),
+    "person": ("host.cli.person", "List what is held of a person, and erase it."),
     "limits": ("host.cli.limits", "Show, set and recount a tenant's limits."),
     "jobs": ("host.cli.jobs", "List, show, retry and cancel background jobs; pause and resume tasks."),
     "verify": ("host.cli.verify", "Prove that the walls, the gates and the keys hold."),

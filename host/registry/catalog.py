@@ -17,6 +17,7 @@ from host.contracts import (
     Limit,
     Metric,
     Permission,
+    PersonalData,
     Route,
     Subscription,
     Task,
@@ -46,6 +47,7 @@ class Catalog:
     commands: tuple[tuple[str, Command], ...]
     health_checks: tuple[tuple[str, HealthCheck], ...]
     metrics: tuple[tuple[str, Metric], ...]
+    personal_data: tuple[tuple[str, PersonalData], ...]
     tenant_settings: Mapping[str, type[BaseModel]]
 
     @property
@@ -75,6 +77,7 @@ def build_catalog(declared: Sequence[Declarations]) -> Catalog:
         commands=tuple((one.plugin, item) for one in declared for item in one.commands),
         health_checks=tuple((one.plugin, item) for one in declared for item in one.health_checks),
         metrics=tuple((one.plugin, item) for one in declared for item in one.metrics),
+        personal_data=tuple((one.plugin, item) for one in declared for item in one.personal_data),
         tenant_settings=_frozen({one.plugin: one.tenant_settings for one in declared if one.tenant_settings}),
     )
 

@@ -60,5 +60,6 @@ _UNIQUE: Sequence[tuple[str, Callable[[Declarations], Iterable[str]], str]] = (
     ("event", lambda one: (f"{one.plugin}.{item.model.__name__}" for item in one.events), "rename one class"),
     ("command", lambda one: (f"{one.plugin} {item.name}" for item in one.commands), "rename one of them"),
     ("health check", lambda one: (f"{one.plugin}.{item.name}" for item in one.health_checks), "rename one of them"),
+    ("personal data", lambda one: (f"{one.plugin}.{item.name}" for item in one.personal_data), "rename one of them"),
     ("metric", lambda one: (item.name for item in one.metrics), "rename one of them"),
 )

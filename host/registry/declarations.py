@@ -11,7 +11,7 @@ import click
 from pydantic import BaseModel
 from tortoise.models import Model
 
-from host.contracts import EventType, HealthCheck, Limit, Metric, Permission, Route, Subscription, Task
+from host.contracts import EventType, HealthCheck, Limit, Metric, Permission, PersonalData, Route, Subscription, Task
 from host.origin import inside
 from host.registry.attempt import attempt
 from host.registry.loading import REGISTER_SECONDS, Implementation, Implementations
@@ -37,6 +37,7 @@ class Declarations:
     commands: tuple[click.Command, ...] = ()
     health_checks: tuple[HealthCheck, ...] = ()
     metrics: tuple[Metric, ...] = ()
+    personal_data: tuple[PersonalData, ...] = ()
 
 
 _MANY: Mapping[str, type] = {
@@ -49,6 +50,7 @@ _MANY: Mapping[str, type] = {
     "register_commands": click.Command,
     "register_health_checks": HealthCheck,
     "register_metrics": Metric,
+    "register_personal_data": PersonalData,
 }
 _CLASSES: Mapping[str, type] = {
     "register_models": Model,

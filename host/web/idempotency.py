@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from tortoise.exceptions import IntegrityError
 
-from host.contracts import Actor, Route
+from host.contracts import Actor, Person, PersonalData, Route
 from host.errors import BadRequest, Conflict, IdempotencyMismatch, RateLimited
 from host.web.models import IdempotencyRecord, PersonalIdempotencyRecord
 from host.web.reply import Reply
@@ -236,3 +236,29 @@ async def forget_expired() -> int:
     """Delete the bound tenant's records whose time is over, or the personal ones when none is bound; how many."""
     deleted: int = await _model().filter(expires_at__lt=datetime.now(UTC)).delete()
     return deleted
+
+
+# -- of a person -------------------------------------------------------------------------------------------
+
+
+async def _find_answers(person: Person) -> int:
+    count: int = await _model().filter(actor__in=_actors(person)).count()
+    return count
+
+
+async def _erase_answers(person: Person) -> int:
+    deleted: int = await _model().filter(actor__in=_actors(person)).delete()
+    return deleted
+
+
+def _actors(person: Person) -> list[str]:
+    return [f"{kind}:{each}" for each in sorted(person.ids) for kind in ("user", "api_key")]
+
+
+_ANSWERS = "Answers kept for repeated requests"
+_OTHERS = "Answers to other people's requests may name the person; they are encrypted and kept for a day at most."
+PERSONAL_DATA = (
+    PersonalData("answers", _ANSWERS, _find_answers, _erase_answers, kept=_OTHERS),
+    PersonalData("own_answers", _ANSWERS, _find_answers, _erase_answers, of_account=True),
+)
+"""What is kept of a person's requests."""

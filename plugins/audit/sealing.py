@@ -26,7 +26,7 @@ _log = logging.getLogger("plugins.audit")
 WHOLE = Records(
     Entry,
     fields=("id", *LASTING[1:], *PERSONAL, "salt", "erased", "mac", "position", "hash"),
-    filters={"after": "position:gt", "until": "position:lte"},
+    filters={"after": "position:gt", "until": "position:lte", "ids": "id:in"},
     sorts=("at",),
     default_sort="at",
     full_text=True,

@@ -18,7 +18,7 @@ from . import checkpoints
 from .checkpoints import Head
 from .models import Entry
 from .sealing import WHOLE, head_of_chain
-from .signing import PERSONAL, chain_key, commitment, link, mac, proof, same
+from .signing import PERSONAL, chain_key, commitment, earlier_proof, link, mac, proof, same
 
 CHUNK = 1000  # entries in memory at a time
 _OR_ELSE = "the deployment's secret is another one by now (TENANTRY_AUDIT__CHAIN_OR_ELSE takes the former)"
@@ -96,8 +96,10 @@ def _is_signed(key: bytes, row: Row) -> bool:
         return row["salt"] is not None and mac(key, row, commitment(row)) == row["mac"]
     committed, proved = erased[:64], erased[64:]
     is_empty = not (row["salt"] or any(row[name] for name in PERSONAL))
-    genuine = same(proved, proof(key, row["id"], committed))
-    return is_empty and genuine and same(mac(key, row, committed), row["mac"])
+    if same(proved, proof(key, row, committed)):
+        return is_empty
+    earlier = same(proved, earlier_proof(key, row["id"], committed))
+    return is_empty and earlier and same(mac(key, row, committed), row["mac"])
 
 
 def _wrong(row: Row, signed: bool, linked: bool) -> Finding:

@@ -14,6 +14,7 @@ from host.sdk import (
     Limit,
     Metric,
     Permission,
+    PersonalData,
     Route,
     Subscription,
     Task,
@@ -24,7 +25,7 @@ from host.sdk import (
 
 from . import commands, events, models, routes, settings, tasks
 from .providers import lane, relay
-from .service import hand_over, house, messages, outbox, senders, timeline
+from .service import erasure, hand_over, house, messages, outbox, senders, timeline
 
 
 @hookimpl
@@ -77,6 +78,11 @@ def register_listeners() -> Sequence[Subscription]:
         Subscription("host.RegistrationRepeated", house.registration_repeated, hand_over.PRIORITY),
         Subscription("host.InvitationCreated", house.invitation, hand_over.PRIORITY),
     )
+
+
+@hookimpl
+def register_personal_data() -> Sequence[PersonalData]:
+    return erasure.PERSONAL_DATA
 
 
 @hookimpl

@@ -10,6 +10,7 @@ from host.sdk import (
     EventType,
     Limit,
     Permission,
+    PersonalData,
     Route,
     Subscription,
     Task,
@@ -18,7 +19,7 @@ from host.sdk import (
     hookimpl,
 )
 
-from . import events, models, routes, service, settings, tasks
+from . import erasure, events, models, routes, service, settings, tasks
 
 
 @hookimpl
@@ -59,6 +60,11 @@ def register_listeners() -> Sequence[Subscription]:
 @hookimpl
 async def on_activated(tenant: TenantInfo) -> None:
     await service.release_people_who_left()
+
+
+@hookimpl
+def register_personal_data() -> Sequence[PersonalData]:
+    return erasure.PERSONAL_DATA
 
 
 @hookimpl

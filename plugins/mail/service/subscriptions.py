@@ -10,7 +10,7 @@ from host.sdk import Row, ValidationFailed, absolute_url, make_pass, tenant_sett
 from ..events import AddressSubscribed, AddressUnsubscribed
 from ..models.subscriptions import EVERYTHING, Source, Subscription
 from ..settings import TenantSettings
-from .suppressions import normalised
+from .suppressions import hidden, normalised
 
 PASS = "unsubscribe"  # noqa: S105 - the purpose of a pass, no password
 PATH = "/mail/unsubscribe/"
@@ -42,12 +42,13 @@ async def unsubscribed(pairs: Collection[tuple[str, str]]) -> set[tuple[str, str
     exempt = await _exempt()
     asked = [(address, category) for address, category in pairs if category not in exempt]
     said: dict[tuple[str, str], bool] = {}
-    addresses = list({address.lower() for address, _ in asked})
+    spelt = {form: address.lower() for address, _ in asked for form in (address.lower(), hidden(address))}
+    addresses = list(spelt)
     categories = [*{category for _, category in asked}, EVERYTHING]
     for start in range(0, len(addresses), _AT_ONCE):
         rows = Subscription.filter(address__in=addresses[start : start + _AT_ONCE], category__in=categories)
         for address, category, subscribed in await rows.values_list("address", "category", "subscribed"):
-            said[str(address), str(category)] = bool(subscribed)
+            said[spelt[str(address)], str(category)] = bool(subscribed)
     return {
         (address, category)
         for address, category in asked

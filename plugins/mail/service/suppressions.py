@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
-from host.sdk import Conflict, NotFound, Records, Row, ValidationFailed, actor, unit_of_work
+from host.sdk import Conflict, NotFound, Records, Row, ValidationFailed, actor, signature, unit_of_work
 
 from ..addresses import parse_address
 from ..events import AddressSuppressed
@@ -32,11 +32,17 @@ def normalised(address: str) -> str:
     return parse_address(address).key
 
 
+def hidden(address: str) -> str:
+    """What stands for an address whose owner was erased: it tells the bound tenant the address only if it is given."""
+    return f"erased:{signature(b'address ' + address.lower().encode()).hex()}"
+
+
 async def suppressed(addresses: Collection[str]) -> set[str]:
     """Which of these addresses are sent nothing; in the spelling they were given in."""
     spelt: dict[str, list[str]] = {}
     for address in addresses:
         spelt.setdefault(address.lower(), []).append(address)
+        spelt.setdefault(hidden(address), []).append(address)
     wanted, found = list(spelt), set[str]()
     for start in range(0, len(wanted), _AT_ONCE):
         rows = Suppression.filter(address__in=wanted[start : start + _AT_ONCE])

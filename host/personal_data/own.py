@@ -1,0 +1,112 @@
+"""What the host itself holds of people: accounts, sign-ins, memberships, invitations, API keys, and jobs about them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from host.contracts import Person, PersonalData
+from host.data.mentions import is_mentioned, rows_mentioning
+from host.identity.api_keys import end_keys_of
+from host.identity.models import ApiKey, OAuthAccount, OneTimeToken, Session
+from host.jobs.models import Job, JobState
+from host.membership.members import member_of, remove_member
+from host.services import unit_of_work
+from tenants.context import HOUSE, current
+from tenants.models import Invitation, Membership, User
+
+_OF_ACCOUNTS = (Session, OAuthAccount, OneTimeToken)
+_OVER = (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
+_JOBS = "Background work started by the person or about them"
+_WHO = ("by", "address", "user_agent")  # of a job's origin: what tells of a person, but for the id
+AT_ONCE = 500
+
+
+async def find_memberships(person: Person) -> int:
+    """How many places in the bound tenant are the person's: one or none."""
+    return 0 if current() == HOUSE else await Membership.filter(user_id=person.user_id).count()
+
+
+async def erase_memberships(person: Person) -> int:
+    """Take the person out of the bound tenant."""
+    if person.user_id is None or not (places := await find_memberships(person)):
+        return 0
+    await remove_member(await member_of(person.user_id))
+    return places
+
+
+async def find_invitations(person: Person) -> int:
+    """How many invitations to the person's addresses there are, accepted ones too."""
+    return await Invitation.filter(email__in=person.addresses).count()
+
+
+async def erase_invitations(person: Person) -> int:
+    """Withdraw and forget them."""
+    return await Invitation.filter(email__in=person.addresses).delete()
+
+
+async def find_api_keys(person: Person) -> int:
+    """How many keys of the person still work."""
+    return await ApiKey.filter(made_by=person.user_id, revoked_at=None).count() if person.user_id else 0
+
+
+async def erase_api_keys(person: Person) -> int:
+    """End them: whoever uses one acts in the person's name."""
+    count = await find_api_keys(person)
+    if person.user_id is not None and count:
+        await end_keys_of(person.user_id)
+    return count
+
+
+async def find_jobs(person: Person) -> int:
+    """How many jobs were started by the person or are about them."""
+    return len(await _jobs_of(person))
+
+
+async def erase_jobs(person: Person) -> int:
+    """Forget those that are over and those that wait to write to the person; others go on in nobody's name."""
+    changed = 0
+    for job in await _jobs_of(person):
+        one = Job.filter(id=job.id, state=job.state)
+        if job.state in _OVER or (job.state != JobState.RUNNING and is_mentioned(person, job.arguments)):
+            changed += await one.delete()
+        elif any(job.origin.get(name) for name in _WHO):
+            changed += await one.update(origin={**job.origin, **dict.fromkeys(_WHO, "")})
+    return changed
+
+
+async def _jobs_of(person: Person) -> list[Job]:
+    named = replace(person, addresses=(*person.addresses, *map(str, person.ids)))
+    ids, found = await rows_mentioning(Job, named), list[Job]()
+    for start in range(0, len(ids), AT_ONCE):
+        found += await Job.filter(id__in=ids[start : start + AT_ONCE])
+    return found
+
+
+async def find_account(person: Person) -> int:
+    """How many rows an account has of its own: itself, its sign-ins, its links and its one-time tokens."""
+    if person.user_id is None:
+        return 0
+    own = [await model.filter(user_id=person.user_id).count() for model in _OF_ACCOUNTS]
+    return await User.filter(id=person.user_id).count() + sum(own)
+
+
+async def erase_account(person: Person) -> int:
+    """Remove the account with all of that; its address may be registered anew."""
+    if person.user_id is None or not (rows := await find_account(person)):
+        return 0
+    async with unit_of_work() as work:
+        await User.filter(id=person.user_id).delete()
+        work.record("auth.user.delete", "user", person.user_id)
+        work.touch(user=person.user_id)
+    return rows
+
+
+PERSONAL_DATA = (
+    PersonalData("memberships", "The place in the organisation", find_memberships, erase_memberships),
+    PersonalData("invitations", "Invitations to the address", find_invitations, erase_invitations),
+    PersonalData("api_keys", "API keys the person made, which end", find_api_keys, erase_api_keys),
+    PersonalData("jobs", _JOBS, find_jobs, erase_jobs),
+    PersonalData("own_jobs", _JOBS, find_jobs, erase_jobs, of_account=True),
+    PersonalData("account", "Account, sign-ins and linked accounts", find_account, erase_account, of_account=True),
+)
+"""Of the host, but for what keeps answers to requests; that is declared where they are kept."""

@@ -1,0 +1,68 @@
+"""The background job that erases a person's data; the address travels to it encrypted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from uuid import UUID
+
+import orjson
+
+from host.contracts import Person, Task
+from host.data.mentions import without
+from host.data.transactions import UnitOfWork
+from host.errors import Conflict
+from host.jobs.outcomes import GiveUp
+from host.personal_data.erasure import Holding, erase_and_prove, refuse_last_owner
+from host.services import services, unit_of_work
+from tenants.context import HOUSE, current_or_none
+
+ERASE = "host.erase_person"
+
+
+async def begin(person: Person, reason: str) -> UUID:
+    """Have a person's data erased, in the bound tenant or, with none bound, everywhere; the job's id.
+
+    Raises:
+        Conflict: this is the last owner of an organisation.
+    """
+    await refuse_last_owner(person)
+    said = orjson.dumps([person.addresses, person.user_id, sorted(person.ids)], default=str).decode()
+    sealed = services().seals.seal(said, current_or_none() or HOUSE, "host")
+    async with unit_of_work() as work:
+        await record_begin(person, reason)
+        return await work.enqueue(ERASE, person=sealed)
+
+
+async def record_begin(person: Person, reason: str) -> None:
+    """Put on record that, and why, a person is erased."""
+    async with unit_of_work() as work:
+        _record(work, "create", person, {"reason": without(person, reason)})
+
+
+async def erase_person(person: str) -> None:
+    """What `begin` asked for; how many rows of which kind were erased goes on record, and that nothing is left."""
+    said = services().seals.unseal(person, current_or_none() or HOUSE, "host")
+    addresses, user_id, ids = orjson.loads(said)
+    found = Person(tuple(addresses), UUID(user_id) if user_id else None, frozenset(map(UUID, ids)))
+    try:
+        erased = await erase_and_prove(found)
+    except Conflict as error:
+        raise GiveUp(str(error)) from error
+    await record_finish(found, erased)
+
+
+async def record_finish(person: Person, erased: list[Holding]) -> None:
+    """Put on record what was erased, by kind and table, without saying of whom but for the id."""
+    rows = Counter[str]()
+    for each in erased:
+        rows[each.kind] += each.rows
+    async with unit_of_work() as work:
+        _record(work, "finish", person, {"erased": dict(rows)})
+
+
+def _record(work: UnitOfWork, verb: str, person: Person, after: dict[str, object]) -> None:
+    area = "operator" if current_or_none() is None else "tenant"
+    work.record(f"{area}.erasures.{verb}", "user", person.user_id or "", after=after)
+
+
+TASKS = (Task("erase_person", erase_person, "Erase a person's data", timeout=3600, tries=10, backoff=30),)

@@ -1,0 +1,37 @@
+"""Erasure: a person's places in projects and tasks; what they wrote stays, and names them by an id only."""
+
+from __future__ import annotations
+
+from host.sdk import Person, PersonalData
+
+from .models import ProjectMember, Task
+from .service import release_person
+
+
+async def find(person: Person) -> int:
+    """How many projects the person is in, and how many tasks are assigned to them."""
+    if person.user_id is None:
+        return 0
+    places = await ProjectMember.filter(user_id=person.user_id).count()
+    return places + await Task.filter(assignee_id=person.user_id).count()
+
+
+async def erase(person: Person) -> int:
+    """Take the person out of all of them."""
+    if person.user_id is None:
+        return 0
+    held = await find(person)
+    await release_person(person.user_id)
+    await Task.filter(assignee_id=person.user_id).update(assignee_id=None)  # what they have done, too
+    return held
+
+
+PERSONAL_DATA = (
+    PersonalData(
+        "places",
+        "Places in projects, and tasks assigned to the person",
+        find,
+        erase,
+        kept="Which id created a project or a task.",
+    ),
+)
