@@ -357,8 +357,9 @@ def _row(draft: JobDraft, now: datetime, channel: str) -> Job:
             "request_id": origin.request_id,
             "user_id": str(origin.actor.user_id) if origin.actor.user_id else None,
             "by": origin.actor.label,
-            "address": origin.address,
-            "user_agent": origin.user_agent,
+            # Of nobody in particular it would be found by nobody who asks for a person's data, nor erased.
+            "address": origin.address if origin.actor.user_id else "",
+            "user_agent": origin.user_agent if origin.actor.user_id else "",
             **({"traceparent": draft.traceparent} if draft.traceparent else {}),
         },
         channel=channel,

@@ -18,9 +18,8 @@ async def find(person: Person) -> int:
 
 async def erase(person: Person) -> int:
     """Take the person out of all of them."""
-    if person.user_id is None:
+    if person.user_id is None or not (held := await find(person)):
         return 0
-    held = await find(person)
     await release_person(person.user_id)
     await Task.filter(assignee_id=person.user_id).update(assignee_id=None)  # what they have done, too
     return held
