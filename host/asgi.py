@@ -40,8 +40,8 @@ class LazyApp:
                 configure(settings.log.level, settings.log.format)
                 house = await stack.enter_async_context(House.open(settings, jobs=settings.server.run_jobs))
                 self._app = house.asgi()
-                await stack.enter_async_context(watch_loop(house.packages))
                 freeze()
+                await stack.enter_async_context(watch_loop(house.packages))
             except Exception as error:
                 await send({"type": "lifespan.startup.failed", "message": str(error)})
                 return

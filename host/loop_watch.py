@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from time import monotonic
 from types import FrameType
 
-LONGEST_BLOCK = 0.5
+LONGEST_BLOCK = 1.0
 """Seconds the loop may go without turning: every request of the process waits as long."""
 
 _EVERY = 0.1  # seconds between two looks

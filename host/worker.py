@@ -20,8 +20,9 @@ async def run(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, stop.set)
-    async with House.open(settings, jobs=True) as house, watch_loop(house.packages):
+    async with House.open(settings, jobs=True) as house:
         freeze()
-        _log.info("worker ready")
-        await stop.wait()
+        async with watch_loop(house.packages):
+            _log.info("worker ready")
+            await stop.wait()
         _log.info("worker stopping")
