@@ -42,13 +42,14 @@ class Arrival:
 class Sink:
     """The mail server, in a process of its own."""
 
-    def __init__(self, folder: Path) -> None:
-        self.port, self.file = free_port(), folder / "sink.txt"
+    def __init__(self, folder: Path, seconds: float = 0.0) -> None:
+        """seconds: how long it takes for each message."""
+        self.port, self.file, self._seconds = free_port(), folder / "sink.txt", seconds
 
     def __enter__(self) -> Sink:
         self.file.touch()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.sink", str(self.port), str(self.file)], cwd=ROOT
+            [sys.executable, "-m", "benchmarks.sink", str(self.port), str(self.file), str(self._seconds)], cwd=ROOT
         )
         time.sleep(1)
         return self
@@ -56,6 +57,13 @@ class Sink:
     def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.wait()
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What makes it the deployment's provider."""
+        where = {"HOST": "127.0.0.1", "PORT": str(self.port), "TLS": "none"}
+        smtp = {f"TENANTRY_MAIL__SMTP__{name}": value for name, value in where.items()}
+        return {"TENANTRY_MAIL__PROVIDERS": "smtp", **smtp}
 
     def arrivals(self) -> list[Arrival]:
         """What came since the last `empty`."""
@@ -209,10 +217,7 @@ def main() -> None:
         Bench(Path(name)).running() as bench,
         Sink(bench.folder) as sink,
     ):
-        bench.environment |= {
-            "TENANTRY_MAIL__PROVIDERS": "smtp", "TENANTRY_MAIL__SMTP__HOST": "127.0.0.1",
-            "TENANTRY_MAIL__SMTP__PORT": str(sink.port), "TENANTRY_MAIL__SMTP__TLS": "none",
-        }  # fmt: skip
+        bench.environment |= sink.settings
         bench.tenantry("migrate")
         log = bench.folder / "workers.log"
         with bench.house("house") as house:

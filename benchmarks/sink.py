@@ -1,6 +1,7 @@
-"""A mail server that takes everything and notes when: `python -m benchmarks.sink PORT FILE`.
+"""A mail server that takes everything and notes when: `python -m benchmarks.sink PORT FILE [SECONDS]`.
 
-One line per message: seconds since 1970, its Message-ID, the first recipient.
+SECONDS: how long it takes for each message; 0 without. One line per message: seconds since 1970, its Message-ID, the
+first recipient.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ _RECIPIENT = re.compile(rb"<([^>]*)>")
 class Sink(asyncio.Protocol):
     """One connection (RFC 5321, as much as senders need)."""
 
-    def __init__(self, notes: TextIO) -> None:
-        self._notes = notes
+    def __init__(self, notes: TextIO, seconds: float) -> None:
+        self._notes, self._seconds = notes, seconds
         self._waiting = bytearray()
         self._in_data = False
         self._recipient = ""
@@ -60,18 +61,21 @@ class Sink(asyncio.Protocol):
         self._in_data = False
         found = _MESSAGE_ID.search(content)
         self._notes.write(f"{time.time()} {found[1].decode() if found else '-'} {self._recipient}\n")
-        self._say("250 taken")
+        if self._seconds:
+            asyncio.get_running_loop().call_later(self._seconds, self._say, "250 taken")
+        else:
+            self._say("250 taken")
 
     def _say(self, text: str) -> None:
         self._transport.write(text.encode() + b"\r\n")
 
 
-async def main(port: int, file: Path) -> None:
+async def main(port: int, file: Path, seconds: float = 0.0) -> None:
     """Serve until killed."""
     with file.open("a", buffering=1) as notes:
-        server = await asyncio.get_running_loop().create_server(lambda: Sink(notes), "127.0.0.1", port)
+        server = await asyncio.get_running_loop().create_server(lambda: Sink(notes, seconds), "127.0.0.1", port)
         await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), Path(sys.argv[2])))
+    asyncio.run(main(int(sys.argv[1]), Path(sys.argv[2]), *map(float, sys.argv[3:])))

@@ -194,7 +194,8 @@ class Channels:
             if found.rest > timedelta(0):
                 await self._ledger.release(job, "its channel takes nothing for a while")
                 return 0
-            most = task.together if eager else min(task.together, intake.room)
+            # half of the room, so that runs end one after the other and each makes room while others go on
+            most = task.together if eager else min(task.together, (intake.room + 1) // 2)
             jobs = [job, *(await self._ledger.claim_alike(job, most - 1))]
             run = asyncio.create_task(self._run(jobs, task, intake.begin(len(jobs))))
         self.runs.add(run)
