@@ -26,13 +26,33 @@ class NewKey(BaseModel):
     expires_at: AwareDatetime | None = None
 
 
+class Key(BaseModel):
+    """A key without its secret. `expired`: past its time, which works no more and takes no place in the plan."""
+
+    id: UUID
+    name: str
+    prefix: str
+    permissions: list[str]
+    made_by: UUID | None
+    expires_at: datetime | None
+    expired: bool
+    last_used_at: datetime | None
+    created_at: datetime
+
+
+class MadeKey(Key):
+    """A new key with its text, shown this once."""
+
+    key: str
+
+
 @routes.get(
     "/tenant/api-keys",
     name="api_keys.list",
     summary="API keys",
     permission="tenant.api_keys.read",
     listing=KEYS,
-    returns=KEYS,
+    returns=Key,
 )
 async def list_keys(query: Query) -> Page:
     """The organisation's keys that were not ended, `expired` ones too; never their secrets."""
@@ -45,7 +65,7 @@ async def list_keys(query: Query) -> Page:
     name="api_keys.create",
     summary="Make an API key",
     permission="tenant.api_keys.create",
-    returns=KEYS,
+    returns=MadeKey,
     limits=("tenant.api_keys",),
 )
 async def create_key(body: NewKey, actor: Actor) -> Created:

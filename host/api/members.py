@@ -39,6 +39,24 @@ class NewInvitation(BaseModel):
     role_id: UUID
 
 
+class OpenInvitation(BaseModel):
+    """An invitation that nobody has accepted yet. `expired`: it works no more and takes no place in the plan."""
+
+    id: UUID
+    email: str
+    role_id: UUID
+    invited_by: UUID | None
+    expires_at: datetime
+    expired: bool
+    created_at: datetime
+
+
+class MadeInvitation(OpenInvitation):
+    """A new invitation with its token, shown this once."""
+
+    token: str
+
+
 class Acceptance(BaseModel):
     """The token that the invitation's message carried."""
 
@@ -98,7 +116,7 @@ async def delete_member(user_id: UUID, actor: Actor) -> None:
     summary="Open invitations",
     permission="tenant.invitations.read",
     listing=INVITATIONS,
-    returns=INVITATIONS,
+    returns=OpenInvitation,
 )
 async def list_invitations(query: Query) -> Page:
     """Invitations that nobody has accepted yet; `expired` ones can only be made anew."""
@@ -111,7 +129,7 @@ async def list_invitations(query: Query) -> Page:
     name="invitations.create",
     summary="Invite somebody",
     permission="tenant.invitations.create",
-    returns=INVITATIONS,
+    returns=MadeInvitation,
     limits=(members.LIMIT, invitations.RATE, invitations.RATE_PER_ADDRESS),
 )
 async def create_invitation(body: NewInvitation) -> Created:
