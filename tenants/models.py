@@ -61,7 +61,7 @@ class User(Model):
     email_verified_at = fields.DatetimeField(null=True)
     token_version = fields.IntField(default=1)  # raised: every token issued before is void
     is_operator = fields.BooleanField(default=False)
-    locale = fields.CharField(max_length=35, default="")  # BCP 47; empty: the deployment's
+    locale = fields.CharField(max_length=35, default="", db_default="")  # BCP 47; empty: the deployment's
     settings: fields.JSONField[dict[str, Any]] = fields.JSONField(default=dict)
     version = fields.IntField(default=1)
     disabled_at = fields.DatetimeField(null=True)

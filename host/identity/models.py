@@ -94,7 +94,7 @@ class OAuthAccount(Model):
     provider = fields.CharField(max_length=63)
     subject = fields.CharField(max_length=255)  # the provider's own, stable id of the person
     email = fields.CharField(max_length=254, default="")
-    email_verified = fields.BooleanField(default=False)  # whether the provider vouches for `email`
+    email_verified = fields.BooleanField(default=False, db_default=False)  # whether the provider vouches for `email`
     last_used_at = fields.DatetimeField(auto_now_add=True)
     created_at = fields.DatetimeField(auto_now_add=True)
 

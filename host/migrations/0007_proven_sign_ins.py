@@ -16,7 +16,7 @@ class Migration(migrations.Migration):
         ops.AddField(
             model_name="OAuthAccount",
             name="email_verified",
-            field=fields.BooleanField(default=False),
+            field=fields.BooleanField(default=False, db_default=False),
         ),
         ops.AddField(
             model_name="ApiKey",

@@ -16,6 +16,6 @@ class Migration(migrations.Migration):
         ops.AddField(
             model_name="User",
             name="locale",
-            field=fields.CharField(default="", max_length=35),
+            field=fields.CharField(default="", db_default="", max_length=35),
         ),
     ]

@@ -8,7 +8,7 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from host.data.migrations import Migrations
-from host.identity.models import ApiKey
+from host.identity.models import ApiKey, OAuthAccount
 from tenants.context import bind
 from tenants.models import Invitation, Membership, Role, Tenant, User
 from tests.conftest import APPS, MakeDatabase
@@ -25,6 +25,7 @@ async def test_tables_when_they_hold_doubles_and_orphans_then_one_invitation_and
         with bind(acme.id):
             role, person = await Role.create(name="owner"), await User.create(email="ada@example.com", name="Ada")
             await Membership.create(user=person, role=role)
+        await OAuthAccount.create(user=person, provider="github", subject="1")
         migrations = Migrations(database)
         await migrations.downgrade("host", "0005_use_by_time")
         await migrations.downgrade("tenants", "0001_initial")
