@@ -43,6 +43,7 @@ from host.registry.complaints import nearest, refuse
 from host.registry.registry import Registry
 from host.services import Services, offering
 from host.settings import Settings, secrets
+from host.settings.private import private_folder
 from host.storage.local import LocalStorage
 from host.storage.window import Storage
 from host.tracing import Tracing, traced
@@ -156,6 +157,7 @@ class House:
             await house.services.database.open()
             stack.push_async_callback(house.services.database.close)
             await house._tables(migrate)
+            await house.services.database.ping()
             stack.enter_context(house.bound())
             operator = settings.operator
             if operator.email and operator.password.get_secret_value():
@@ -307,13 +309,14 @@ def _database(settings: Settings, registry: Registry) -> Database:
     packages = {plugin.id: f"{plugin.package}.migrations" for plugin in registry.plugins if plugin.id in plugins}
     config = settings.database
     if not config.url:
-        settings.data.dir.mkdir(parents=True, exist_ok=True)
+        private_folder(settings.data.dir)
     return Database(
         config.url,
         path=settings.data.dir / "tenantry.sqlite3",
         owner_url=config.owner_url,
         pool=config.pool,
         timeout=config.timeout,
+        pooler=config.pooler,
         apps={**itself.APPS, **plugins},
         migrations={**itself.MIGRATIONS, **packages},
         cursor_key=derived(settings.identity.secret.get_secret_value(), "cursors"),

@@ -31,6 +31,7 @@ from host.metering.metering import Metering
 from host.origin import NOBODY, actor, in_tenant, origin, plugin, standing, standing_as
 from host.secret_settings import decrypted
 from host.settings import Settings
+from host.settings.private import private_folder
 from host.storage.window import Storage, StorageWindow
 from tenants import context, lifecycle
 from tenants.facts import Facts, TenantFacts
@@ -323,7 +324,7 @@ def kept(make: Callable[[], Kept]) -> Kept:
 def data_folder() -> Path:
     """The running plugin's own folder in the house's data folder, made when it is missing; on this machine only."""
     folder = services().settings.data.dir / "plugins" / plugin()
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
     return folder
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from host.errors import ConfigurationError
+from host.settings.private import private_file, private_folder
 
 # sockaddr_un holds 108 bytes on Linux and 104 on macOS, the closing zero included.
 _LONGEST_SOCKET_PATH = 103
@@ -66,25 +67,25 @@ class EmbeddedRedis:
         return None
 
     def _start(self) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(self._folder)
         _own_folder(self._socket.parent)
         with self._alone():
             while not self._launch_or_adopt():
                 pass  # the one to adopt died while it was looked at
             if self._use is None:
-                self._use = (self._folder / "users.lock").open("ab")
+                self._use = private_file(self._folder / "users.lock").open("ab")
                 fcntl.flock(self._use, fcntl.LOCK_SH)
 
     def _launch_or_adopt(self) -> bool:
         # The server inherits this lock and holds it until it dies, however it dies: no guessing by pid or socket.
-        with (self._folder / "server.lock").open("ab") as lock:
+        with private_file(self._folder / "server.lock").open("ab") as lock:
             if not _taken(lock):
                 self._socket.unlink(missing_ok=True)
                 self._launch(_binary(), lock)
                 return True
         if self._comes_up():
             return True
-        with (self._folder / "server.lock").open("ab") as lock:
+        with private_file(self._folder / "server.lock").open("ab") as lock:
             if not _taken(lock):
                 return False
         raise ConfigurationError(
@@ -113,6 +114,7 @@ class EmbeddedRedis:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             cwd=self._folder,
+            umask=0o077,
             pass_fds=[lock.fileno()],
             check=False,
             timeout=_START_WITHIN,
@@ -128,7 +130,7 @@ class EmbeddedRedis:
         while time.monotonic() < deadline:
             if _answers(self._socket):
                 return True
-            with (self._folder / "server.lock").open("ab") as lock:
+            with private_file(self._folder / "server.lock").open("ab") as lock:
                 if not _taken(lock):
                     return False
             time.sleep(0.02)
@@ -153,7 +155,7 @@ class EmbeddedRedis:
         os.kill(pid, signal.SIGTERM)
         deadline = time.monotonic() + _STOP_WITHIN
         while time.monotonic() < deadline:
-            with (self._folder / "server.lock").open("ab") as lock:
+            with private_file(self._folder / "server.lock").open("ab") as lock:
                 if not _taken(lock):
                     return
             time.sleep(0.02)
@@ -161,7 +163,7 @@ class EmbeddedRedis:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        with (self._folder / "start.lock").open("ab") as lock:
+        with private_file(self._folder / "start.lock").open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, cast
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.context import TortoiseContext, _current_context
@@ -48,8 +48,8 @@ class Database:
 
     url: `postgres://…`, or "" for the SQLite file at `path`. owner_url: the login that owns the tables; "" means the
     one in `url`, which then serves as the role `tenantry_app`. pool: connections. timeout: seconds a statement may
-    take. apps: label -> modules holding its models, in dependency order. migrations: label -> package of its
-    migrations. cursor_key: signs the cursors of lists.
+    take. pooler: whether a pooler in transaction mode stands before PostgreSQL. apps: label -> modules holding its
+    models, in dependency order. migrations: label -> package of its migrations. cursor_key: signs the cursors of lists.
     """
 
     def __init__(
@@ -60,6 +60,7 @@ class Database:
         owner_url: str = "",
         pool: int = 10,
         timeout: float = 30.0,
+        pooler: bool = False,
         apps: Mapping[str, Sequence[ModuleType | str]],
         migrations: Mapping[str, str] | None = None,
         cursor_key: bytes = b"",
@@ -75,6 +76,7 @@ class Database:
         self.path = path
         self.pool = pool
         self.timeout = timeout
+        self.pooler = pooler
         self.apps = {
             label: tuple(each if isinstance(each, str) else each.__name__ for each in modules)
             for label, modules in apps.items()
@@ -168,12 +170,22 @@ class Database:
         return tuple(model for model in self.models() if issubclass(model, TenantModel))
 
     async def ping(self) -> None:
-        """Ask the database for a sign of life.
+        """Ask the database for a sign of life, and whether row-level security holds this process back.
 
         Raises:
-            Unavailable: there is none.
+            Unavailable: there is none. ConfigurationError: it does not.
         """
-        await self.fetch("SELECT 1 AS alive")
+        if self.dialect == "sqlite":
+            await self.fetch("SELECT 1 AS alive")
+            return
+        rows = await self.fetch(
+            "SELECT rolname::text AS name, rolsuper OR rolbypassrls AS free FROM pg_roles WHERE rolname = current_user"
+        )
+        if rows[0]["free"] or rows[0]["name"] != self.serving_login():
+            raise ConfigurationError(
+                f"the database serves this process as {rows[0]['name']}, which row-level security does not hold back: "
+                f"it must be {self.serving_login()}, with NOSUPERUSER NOBYPASSRLS"
+            )
 
     async def fetch(self, sql: str, *values: object) -> list[dict[str, Any]]:
         """Rows of a hand-written query with `$1`-style parameters; for the host only, plugins use models."""
@@ -229,17 +241,20 @@ class Database:
     def _serving_credentials(self) -> Mapping[str, Any]:
         if self.dialect == "sqlite":
             return {"file_path": str(self.path), "timeout": self.timeout}
-        role = SERVING_ROLE if self.one_login else ""
-        return {"dsn": self._url, "role": role, "timeout": self.timeout, "maxsize": self.pool}
+        role, maxsize = self.serving_login(), self.pool
+        return {"dsn": self._url, "role": role, "timeout": self.timeout, "maxsize": maxsize, **self._pooled()}
 
     def _owner_credentials(self, foreign_keys: bool, patience: float | None) -> Mapping[str, Any]:
         if self.dialect == "sqlite":
             timeout = self.timeout if patience is None else patience
             return {"file_path": str(self.path), "timeout": timeout, "foreign_keys": foreign_keys}
-        return {"dsn": self._owner_url, "timeout": 0.0, "maxsize": 2}
+        return {"dsn": self._owner_url, "timeout": 0.0, "maxsize": 2, **(self._pooled() if self.one_login else {})}
+
+    def _pooled(self) -> Mapping[str, Any]:
+        return {"transactions_only": True} if self.pooler else {}
 
     def serving_login(self) -> str:
         """PostgreSQL's name of the role that serves: `tenantry_app`, or the login of `url` where there are two."""
         if self.one_login:
             return SERVING_ROLE
-        return urlsplit(self._url).username or SERVING_ROLE
+        return unquote(urlsplit(self._url).username or "") or SERVING_ROLE

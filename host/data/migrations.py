@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -27,6 +28,7 @@ Progress = Callable[[str, int, int], None]
 """Told of each step before it runs: its name (`app.0001_initial`), its number from 1, how many there are."""
 
 _LOCK = 0x7E4A_4717  # the advisory lock that one migrating process holds
+_TRY_AGAIN = 0.2  # seconds after which a second process asks again whether it may migrate
 _PATIENCE = 600.0  # seconds a second process waits for SQLite's writer to finish migrating
 
 
@@ -217,13 +219,17 @@ class _Executor(MigrationExecutor):
 
 @asynccontextmanager
 async def _advisory_lock(client: PostgresClient) -> AsyncIterator[None]:
-    connection = await client.take()
-    try:
-        await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
-        yield
-    finally:
-        await connection.execute("SELECT pg_advisory_unlock_all()")
-        await client.give_back(connection)
+    """Held by a transaction: behind a pooler a session's lock is anybody's. Who waits keeps no connection."""
+    while True:
+        connection = await client.take()
+        try:
+            await client.open_transaction(connection, None)
+            if await connection.fetchval(f"SELECT pg_try_advisory_xact_lock({_LOCK})"):
+                yield
+                return
+        finally:
+            await client.abandon(connection)
+        await asyncio.sleep(_TRY_AGAIN)
 
 
 async def _check_links(client: SqliteClient) -> None:

@@ -2,7 +2,8 @@
 
 With a tenant bound (or `across` in force), a statement outside a transaction gets a small one of its own; with
 nothing bound it runs plain, and row-level security shows it no tenant's rows. `Statement.alone` is the short way:
-one trip that sets the tenant and reads within a single autocommitted statement.
+one trip that sets the tenant and reads within a single autocommitted statement. Behind a pooler in transaction mode,
+where nothing that is set on a connection lasts, every statement runs in a transaction that sets all of it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from tortoise.backends.asyncpg.client import AsyncpgDBClient
 from tortoise.backends.base_postgres.client import translate_exceptions
 from tortoise.exceptions import OperationalError
 
-from host.data.postgres_scope import bound_now, settings
+from host.data.postgres_scope import SYSTEM, Bound, bound_now, local, settings
 from host.data.seen import seen
 from host.data.statement import Insert, Statement, together
 from host.errors import ConfigurationError, Unavailable
@@ -35,6 +36,17 @@ _AWAY = (
     asyncpg.InternalClientError,  # the server's last words came before this use of the connection and are half read
 )
 _CONNECT_TIMEOUT = 10.0  # seconds
+_ROLE_LOST = "serves as another role than the one that row-level security holds back"
+_POOLER = (
+    "where a pooler stands between (PgBouncer, Supavisor, pgcat), set pooler = true in [database] "
+    "(TENANTRY_DATABASE__POOLER=true), and let owner_url, where there is one, lead past it"
+)
+
+
+class WrongRole(Unavailable):
+    """A connection does not serve as the role it must: nothing is read or written over it."""
+
+    default_message = f"The database {_ROLE_LOST}."
 
 
 class _Connection(asyncpg.Connection):  # type: ignore[misc]
@@ -68,9 +80,9 @@ class _Lease:
     async def __aenter__(self) -> Any:
         bound = bound_now()
         self.connection = await self.client.take()
-        if bound is not None:
+        if bound is not None or self.client.transactions_only:
             try:
-                await self.connection.execute("BEGIN" + settings(bound))
+                await self.client.open_transaction(self.connection, bound)
             except BaseException:
                 await self.client.abandon(self.connection)
                 raise
@@ -92,16 +104,31 @@ class _Lease:
 
 
 class PostgresClient(AsyncpgDBClient):
-    """A pool of connections that serve as `role` (or as the login itself, where there are two logins)."""
+    """A pool of connections that serve as `role`, or as the login itself where that is "" (the tables' owner)."""
 
     def __init__(
-        self, dsn: str, *, connection_name: str, role: str = "", timeout: float = 30.0, maxsize: int = 10
+        self,
+        dsn: str,
+        *,
+        connection_name: str,
+        role: str = "",
+        timeout: float = 30.0,
+        maxsize: int = 10,
+        transactions_only: bool = False,
     ) -> None:
-        """timeout: seconds a statement may take; 0 for no limit."""
+        """timeout: seconds a statement may take; 0 for no limit. transactions_only: see `[database] pooler`."""
         super().__init__(connection_name=connection_name, maxsize=maxsize)
         self._dsn = dsn
         self._role = role
-        self._timeout = timeout
+        self.transactions_only = transactions_only
+        self._settings = {
+            "statement_timeout": str(int(timeout * 1000)),
+            "idle_in_transaction_session_timeout": str(int(timeout * 2000)),
+            "jit": "off",
+            **({SYSTEM: "on"} if role else {}),
+        }
+        become = local({"role": role} if role else {})
+        self._begin = "BEGIN" + (local(self._settings) if transactions_only else "") + become
 
     async def create_connection(self, with_db: bool = True) -> None:
         """Open the pool.
@@ -110,14 +137,9 @@ class PostgresClient(AsyncpgDBClient):
             ConfigurationError: the serving role does not exist, or the login may not become it.
             Unavailable: the server cannot be reached.
         """
-        settings = {
-            "statement_timeout": str(int(self._timeout * 1000)),
-            "idle_in_transaction_session_timeout": str(int(self._timeout * 2000)),
-            "application_name": "tenantry",
-            "jit": "off",
-        }
-        if self._role:
-            settings["role"] = self._role
+        started = {"application_name": "tenantry"}
+        if not self.transactions_only:
+            started |= self._settings | ({"role": self._role} if self._role else {})
         try:
             self._pool = await asyncpg.create_pool(
                 self._dsn,
@@ -125,19 +147,44 @@ class PostgresClient(AsyncpgDBClient):
                 max_size=self.pool_maxsize,
                 connection_class=_Connection,
                 max_queries=2**31,  # a connection that works is not replaced for its age
-                statement_cache_size=256,
+                statement_cache_size=0 if self.transactions_only else 256,
                 max_cached_statement_lifetime=0,
-                server_settings=settings,
+                server_settings=started,
                 timeout=_CONNECT_TIMEOUT,
+                init=None if self.transactions_only or not self._role else self._assert_role,
             )
         except (asyncpg.InvalidParameterValueError, asyncpg.InsufficientPrivilegeError) as exc:
             raise ConfigurationError(
                 f"the database refuses the serving role {self._role!r} ({exc}): run `tenantry migrate`, which creates "
                 "it, or create it by hand and grant it to the login in [database] url"
             ) from exc
+        except WrongRole as exc:
+            raise ConfigurationError(f"the database {_ROLE_LOST}: {_POOLER}") from exc
         except _AWAY as exc:
+            if "startup parameter" in str(exc):
+                raise ConfigurationError(f"the database refuses what is set at the start ({exc}): {_POOLER}") from exc
             raise Unavailable(f"The database cannot be reached: {exc}") from exc
         await self._post_connect()
+
+    async def _assert_role(self, connection: Any) -> None:
+        """See that what a new connection was started with is in force: a pooler drops it.
+
+        Raises:
+            WrongRole: it is not.
+        """
+        if await connection.fetchval("SELECT current_user::text") != self._role:
+            raise WrongRole
+
+    async def open_transaction(self, connection: Any, bound: Bound) -> None:
+        """Begin a transaction as the serving role, and tell it who is bound; one trip.
+
+        Raises:
+            WrongRole: the login may not become the serving role.
+        """
+        try:
+            await connection.execute(self._begin + settings(bound))
+        except (asyncpg.InvalidParameterValueError, asyncpg.InsufficientPrivilegeError) as exc:
+            raise WrongRole from exc
 
     def connections(self) -> tuple[int, int]:
         """How many connections are open, and how many of them idle."""
@@ -216,7 +263,7 @@ class PostgresClient(AsyncpgDBClient):
     @translate_exceptions
     async def rows(self, statement: Statement, values: Sequence[Any]) -> Sequence[Any]:
         """Run a statement of the bound tenant; `values[0]` is the tenant's id. One trip where it can be."""
-        if statement.alone is None:
+        if statement.alone is None or self.transactions_only:
             async with self.acquire_connection() as connection:
                 return cast(Sequence[Any], await connection.fetch(statement.inside, *values))
         connection = await self.take()

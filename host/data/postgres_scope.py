@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from uuid import UUID
 
 from tenants.context import current_or_none, is_across
 
 Bound = UUID | str | None
 """What the database has been told: a tenant's id, "across", or None."""
+
+
+SYSTEM = "app.system"
+"""Set on every connection of the host's own: with no tenant bound, tables of the whole deployment may be read."""
 
 
 def bound_now() -> Bound:
@@ -20,6 +25,12 @@ def settings(bound: Bound) -> str:
     if bound is None:
         return ""
     return "; SET LOCAL app.across = 'on'" if bound == "across" else f"; SET LOCAL app.tenant_id = '{bound}'"
+
+
+def local(values: Mapping[str, str]) -> str:
+    """SQL that sets these for the current transaction only."""
+    quoted = {name: value.replace("'", "''") for name, value in values.items()}
+    return "".join(f"; SET LOCAL {name} = '{value}'" for name, value in quoted.items())
 
 
 def switch(bound: Bound) -> str:

@@ -15,7 +15,7 @@ from tortoise.connection import get_connections
 from tortoise.exceptions import TransactionManagementError
 
 from host.data.postgres_pool import PostgresClient, fetch_together
-from host.data.postgres_scope import Bound, bound_now, settings, switch
+from host.data.postgres_scope import Bound, bound_now, switch
 from host.data.statement import Insert, Statement
 
 _savepoints = count(1)
@@ -51,7 +51,7 @@ class _Root:
         """Say BEGIN, unless that was done."""
         if not self.begun:
             bound = bound_now()
-            await (await self.taken()).execute("BEGIN" + settings(bound))
+            await self.pool.open_transaction(await self.taken(), bound)
             self.begun, self.bound = True, bound
 
     async def tell(self, bound: Bound) -> None:
@@ -126,7 +126,8 @@ class PostgresTransaction(TransactionWrapper, PostgresClient):
         """Write what waits and commit; one trip where nothing else was written."""
         root = self.root
         async with root.lock:
-            if not root.begun and len(runs := list(_of_one_tenant(root.later))) > 1:
+            runs = list(_of_one_tenant(root.later))
+            if not root.begun and len(runs) > (0 if root.pool.transactions_only else 1):
                 await root.begin()
             if root.begun:
                 await root.write()
@@ -169,7 +170,8 @@ class PostgresTransaction(TransactionWrapper, PostgresClient):
     @translate_exceptions
     async def rows(self, statement: Statement, values: Sequence[Any]) -> Sequence[Any]:
         root = self.root
-        if statement.reads and not (root.begun or root.later or root.finished):
+        together = root.begun or root.later or root.finished or root.pool.transactions_only
+        if statement.reads and not together:
             async with root.lock:
                 if not root.begun:
                     return cast(Sequence[Any], await (await root.taken()).fetch(statement.alone, *values))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Coroutine, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 from tortoise.backends.base.client import NestedTransactionContext, TransactionContext
@@ -17,6 +18,7 @@ from host.data.seen import seen
 from host.data.statement import Insert, Statement
 from host.errors import Unavailable
 from host.instruments import timed
+from host.settings.private import private_file
 
 
 class SqliteClient(TortoiseClient):
@@ -45,7 +47,10 @@ class SqliteClient(TortoiseClient):
             Unavailable: the file cannot be opened.
         """
         try:
+            private_file(Path(self.filename))  # SQLite gives its -wal and -shm the same mode
             await super().create_connection(with_db)
+        except OSError as exc:
+            raise Unavailable(f"The database file {self.filename} cannot be opened: {exc}") from exc
         except sqlite3.OperationalError as exc:
             self._connection = None
             raise Unavailable(f"The database file {self.filename} cannot be opened: {exc}") from exc

@@ -7,10 +7,22 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import cast
 
+from tortoise.fields.data import UUIDField
 from tortoise.fields.relational import ForeignKeyFieldInstance
 from tortoise.models import Model
 
+from tenants.models import Tenant
+from tenants.scoped_tables import TENANT
 from tenants.scoping import TenantModel
+
+DEPLOYMENT_WIDE = {
+    "jobs": "workers take the jobs of all tenants in turn, before any tenant is bound",
+    "domains": "a request's host name is looked up before its tenant is known",
+}
+"""Tables with a tenant column whose rows the host itself reads with no tenant bound, and why.
+
+While a tenant is bound they show that tenant's rows only, as every other table does.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +60,8 @@ def standing_parts(
     """What of the models stands in a database with these (table, column) pairs.
 
     Returns:
-        gaps for what does not, the tenant tables, and the links between them that can be walled.
+        gaps for what does not, the tenant tables, and the links between them that can be walled. A model that holds
+        tenants' rows and is no TenantModel is a gap; its table is walled all the same.
     """
     tables = {table for table, _ in columns}
     found: list[Gap] = []
@@ -58,7 +71,11 @@ def standing_parts(
         table = model._meta.db_table
         if table not in tables:
             found.append(Gap(f"table {table} does not exist: run the migrations"))
-        elif issubclass(model, TenantModel):
+        elif not issubclass(model, TenantModel):
+            if table not in DEPLOYMENT_WIDE and (column := _tenant_column(model)):
+                found.append(Gap(f"{table}.{column} says whose a row is, but its model is no TenantModel"))
+                walled += [table] if isinstance(model._meta.fields_map.get(TENANT), UUIDField) else []
+        else:
             walled.append(table)
             for link in _links(model):
                 if {(table, link.column), (link.parent, link.parent_column)} <= columns:
@@ -66,6 +83,14 @@ def standing_parts(
                 else:
                     found.append(Gap(f"{table}.{link.column} or what it links to does not exist: run the migrations"))
     return found, walled, wanted
+
+
+def _tenant_column(model: type[Model]) -> str | None:
+    """The column that says whose a row is; None where there is none."""
+    links = (model._meta.fields_map[name] for name in model._meta.fk_fields | model._meta.o2o_fields)
+    keys = [str(link.source_field) for link in links if getattr(link, "related_model", None) is Tenant]
+    names = {TENANT} & set(model._meta.fields_db_projection)
+    return min((model._meta.fields_db_projection[name] for name in [*names, *keys]), default=None)
 
 
 def _links(model: type[TenantModel]) -> list[Link]:

@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tortoise.models import Model
 
 from host.data.postgres_pool import PostgresClient
+from host.data.postgres_scope import SYSTEM
 from host.data.shapes import SEARCH_SUFFIX
-from host.data.wall_parts import Gap, Link, standing_parts, wall_name
+from host.data.wall_parts import DEPLOYMENT_WIDE, Gap, Link, standing_parts, wall_name
+from host.data.walls_beside import bare, beside_gaps
 from host.errors import ConfigurationError
 
 Rows = list[dict[str, Any]]
+Policies = Mapping[str, tuple[str, str, str | None]]
+"""Name -> command, the condition on rows seen, the condition on rows written."""
 
 _SAME_TENANT = "tenant_id = NULLIF(current_setting('app.tenant_id', true), '')::uuid"
 # "Not empty" and not "= 'on'": the planner takes that for likely, the tenant's rows for many, and so the index for
 # a list's order. Taken for unlikely, a page of 20 among 10,000 rows reads and sorts them all.
 _ACROSS = "COALESCE(current_setting('app.across', true), '') <> ''"
-_POLICIES = {
+_POLICIES: Policies = {
     "tenant_only": ("ALL", _SAME_TENANT, _SAME_TENANT),
     "across_reads": ("SELECT", _ACROSS, None),
 }
+# Not bound: the host's own work over all tenants. Bound: one tenant's rows, as everywhere.
+_UNBOUND = (
+    "COALESCE(current_setting('app.tenant_id', true), '') = '' "
+    f"AND COALESCE(current_setting('{SYSTEM}', true), '') <> ''"
+)
+_WIDE_POLICIES: Policies = {
+    "tenant_only": ("ALL", _SAME_TENANT, _SAME_TENANT),
+    "unbound": ("ALL", _UNBOUND, _UNBOUND),
+}
 _PRIVILEGES = ("SELECT", "INSERT", "UPDATE", "DELETE")
-_NOISE = re.compile(r"[()\s]|::text")
-_WALLED_VIEW = re.compile(r"WHERE(?:\w+\.)?tenant_id=NULLIFcurrent_setting'app\.tenant_id',true,''::uuid;?$")
 
 
 async def ensure_role(client: PostgresClient, role: str) -> None:
@@ -68,10 +78,13 @@ async def gaps(client: PostgresClient, models: Sequence[type[Model]], role: str)
     present = {(row["table"], row["name"]) for row in columns}
     found, walled, wanted = standing_parts(models, present)
     tables = {table for table, _ in present}
-    found += await _role_gaps(client, role, [name for model in models if (name := model._meta.db_table) in tables])
-    found += await _security_gaps(client, walled)
-    found += await _policy_gaps(client, walled, role)
+    ours = [name for model in models if (name := model._meta.db_table) in tables]
+    wide = [table for table in DEPLOYMENT_WIDE if table in ours]
+    found += await _role_gaps(client, role, ours)
+    found += await _security_gaps(client, walled, wide)
+    found += await _policy_gaps(client, dict.fromkeys(walled, _POLICIES) | dict.fromkeys(wide, _WIDE_POLICIES), role)
     found += await _view_gaps(client, walled, role)
+    found += await beside_gaps(client, ours, role)
     found += await _key_gaps(client, wanted)
     return found
 
@@ -108,6 +121,16 @@ async def _role_gaps(client: PostgresClient, role: str, tables: list[str]) -> li
         Gap(f"the serving role {role} lacks {row['p']} on {row['t']}", f'GRANT {row["p"]} ON "{row["t"]}" TO "{role}"')
         for row in lacking
     ]
+    emptying = await _read(
+        client,
+        "SELECT t FROM unnest($2::text[]) t WHERE has_table_privilege($1, quote_ident(t)::regclass, 'TRUNCATE')",
+        role,
+        tables,
+    )
+    found += [
+        Gap(f"the serving role {role} may empty {row['t']} whole", f'REVOKE TRUNCATE ON "{row["t"]}" FROM "{role}"')
+        for row in emptying
+    ]
     if lacking:
         found.append(Gap(f"the serving role {role} may lack the schema and its sequences", _schema_grants(role)))
     return found
@@ -120,13 +143,14 @@ def _schema_grants(role: str) -> str:
     END $$"""
 
 
-async def _security_gaps(client: PostgresClient, tables: list[str]) -> list[Gap]:
+async def _security_gaps(client: PostgresClient, tables: list[str], wide: list[str]) -> list[Gap]:
+    """Tables without row-level security; rows of `wide` may belong to no tenant."""
     rows = await _read(
         client,
         "SELECT relname, relrowsecurity, (SELECT attnotnull FROM pg_attribute WHERE attrelid = c.oid "
         "AND attname = 'tenant_id') AS filled FROM pg_class c "
         "WHERE oid = ANY (SELECT quote_ident(t)::regclass FROM unnest($1::text[]) t)",
-        tables,
+        tables + wide,
     )
     found = []
     for row in rows:
@@ -134,7 +158,7 @@ async def _security_gaps(client: PostgresClient, tables: list[str]) -> list[Gap]
         if not row["relrowsecurity"]:
             remedy = f'ALTER TABLE "{table}" ENABLE ROW LEVEL SECURITY'
             found.append(Gap(f"table {table} has no row-level security", remedy))
-        if not row["filled"]:
+        if not row["filled"] and table not in wide:
             found.append(Gap(f"table {table} allows rows without a tenant", _not_null(table)))
     return found
 
@@ -143,22 +167,22 @@ def _not_null(table: str) -> str:
     return f'ALTER TABLE "{table}" ALTER COLUMN tenant_id SET NOT NULL'
 
 
-async def _policy_gaps(client: PostgresClient, tables: list[str], role: str) -> list[Gap]:
+async def _policy_gaps(client: PostgresClient, tables: Mapping[str, Policies], role: str) -> list[Gap]:
     rows = await _read(
         client,
         "SELECT tablename, policyname, permissive, cmd, qual, with_check FROM pg_policies "
         "WHERE schemaname = current_schema() AND tablename = ANY ($1::text[]) "
         "AND (roles && ARRAY['public', $2]::name[])",
-        tables,
+        list(tables),
         role,
     )
     standing = {(row["tablename"], row["policyname"]): row for row in rows}
     found = []
-    for table in tables:
-        for name, (command, using, check) in _POLICIES.items():
+    for table, policies in tables.items():
+        for name, (command, using, check) in policies.items():
             row = standing.pop((table, name), None)
             if row is None or not _same_policy(row, command, using, check):
-                found.append(Gap(f"table {table} lacks the policy {name}", _policy(table, name)))
+                found.append(Gap(f"table {table} lacks the policy {name}", _policy(table, name, policies)))
     found += [
         Gap(f"table {table} has a policy {name} that is not ours: it may let other tenants' rows through")
         for (table, name), row in standing.items()
@@ -168,10 +192,10 @@ async def _policy_gaps(client: PostgresClient, tables: list[str], role: str) -> 
 
 
 async def _view_gaps(client: PostgresClient, tables: list[str], role: str) -> list[Gap]:
-    """Views that plugins search in: row-level security does not hold them back, so each must have the wall itself."""
+    """Views that plugins search in: the serving role reads them, and writes through none."""
     rows = await _read(
         client,
-        "SELECT viewname::text AS name, definition, "
+        "SELECT viewname::text AS name, "
         "has_table_privilege($2, quote_ident(viewname), 'SELECT') AS readable, "
         "has_table_privilege($2, quote_ident(viewname), 'INSERT, UPDATE, DELETE') AS writable "
         "FROM pg_views WHERE schemaname = current_schema() AND viewname = ANY ($1::text[])",
@@ -181,9 +205,7 @@ async def _view_gaps(client: PostgresClient, tables: list[str], role: str) -> li
     found = []
     for row in rows:
         name = row["name"]
-        if not _WALLED_VIEW.search(_bare(row["definition"])):
-            found.append(Gap(f"the view {name} shows rows of every tenant: its condition must be {_SAME_TENANT}"))
-        elif not row["readable"]:
+        if not row["readable"]:
             found.append(
                 Gap(f"the serving role {role} lacks SELECT on {name}", f'GRANT SELECT ON "{name}" TO "{role}"')
             )
@@ -197,18 +219,13 @@ def _same_policy(row: dict[str, Any], command: str, using: str, check: str | Non
     return (
         row["permissive"] == "PERMISSIVE"
         and row["cmd"] == command
-        and _bare(row["qual"]) == _bare(using)
-        and _bare(row["with_check"]) == _bare(check)
+        and bare(row["qual"]) == bare(using)
+        and bare(row["with_check"]) == bare(check)
     )
 
 
-def _bare(expression: str | None) -> str:
-    """An expression without what PostgreSQL adds when it prints it back."""
-    return _NOISE.sub("", expression or "")
-
-
-def _policy(table: str, name: str) -> str:
-    command, using, check = _POLICIES[name]
+def _policy(table: str, name: str, policies: Policies) -> str:
+    command, using, check = policies[name]
     checked = f" WITH CHECK ({check})" if check else ""
     return f"""DO $$ BEGIN
         DROP POLICY IF EXISTS {name} ON "{table}";

@@ -10,6 +10,7 @@ from tortoise.models import Model
 
 from host.data.sqlite import SqliteClient
 from host.data.wall_parts import Gap, Link, standing_parts, wall_name
+from tenants.scoped_tables import TENANT
 
 
 async def gaps(client: SqliteClient, models: Sequence[type[Model]]) -> list[Gap]:
@@ -19,7 +20,10 @@ async def gaps(client: SqliteClient, models: Sequence[type[Model]]) -> list[Gap]
     columns = await client.execute_query_dict(
         "SELECT t.name AS \"table\", c.name FROM sqlite_master t, pragma_table_info(t.name) c WHERE t.type = 'table'"
     )
-    found, walled, wanted_links = standing_parts(models, {(row["table"], row["name"]) for row in columns})
+    present = {(row["table"], row["name"]) for row in columns}
+    found, _, wanted_links = standing_parts(models, present)
+    # From the catalogue, not the models: tables of plugins that are not loaded now are walled too.
+    walled = sorted(table for table, column in present if column == TENANT)
     wanted = {name: sql for table in walled for name, sql in _fixed_trigger(table).items()}
     for link in wanted_links:
         wanted |= _link_triggers(link)

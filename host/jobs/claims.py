@@ -29,12 +29,14 @@ SELECT "id" FROM {due} AND "priority" = (
 # Among the tenants with due jobs of the best priority in channel $7: the next one after $4, jobs of no tenant, the
 # first one; and when others have all of these in their hands, whatever is left. $5 is NOBODY, $6 the last priority
 # that is looked at.
-_NEXT = """"id" = COALESCE(
+# A select of its own around COALESCE: behind row-level security PostgreSQL looks an id up in its index only where
+# nothing in the comparison can give a hidden row away, and it takes COALESCE itself for something that could.
+_NEXT = """"id" = (SELECT COALESCE(
     ({best} AND "tenant_id" > $4 ORDER BY "tenant_id", "run_at" LIMIT 1 {lock}),
     ({best} AND "tenant_id" IS NULL ORDER BY "run_at" LIMIT 1 {lock}),
     ({best} AND "tenant_id" > $5 ORDER BY "tenant_id", "run_at" LIMIT 1 {lock}),
     (SELECT "id" FROM {due} AND "priority" <= $6 ORDER BY "priority" LIMIT 1 {lock})
-)"""
+))"""
 _ALIKE = """"id" {among}
     SELECT "id" FROM {due} AND "priority" = $4 AND "tenant_id" = $5 AND "task" = $6
     ORDER BY "run_at" LIMIT $8 {lock}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -20,6 +21,7 @@ from host.jobs.arguments import StoredArguments
 from host.jobs.catalog import JobDraft
 from host.jobs.claims import LAST, NOBODY, channels_due, take_alike, take_next
 from host.jobs.models import Job, JobState
+from tenants.context import bind, current_or_none
 
 Insert = Callable[[Sequence[Job]], Awaitable[None]]
 """Writes new jobs; those whose id or key is on record are dropped."""
@@ -90,7 +92,9 @@ class Ledger:
             rows = [
                 _row(self._closed(draft), now, self._channel_of(draft.task)) for draft in drafts[start : start + _BATCH]
             ]
-            await self._insert(rows)
+            own = all(row.tenant_id == current_or_none() for row in rows)
+            with nullcontext() if own else bind(None):  # jobs of several tenants, or of none, are the host's to write
+                await self._insert(rows)
 
     def arguments(self, job: Job) -> dict[str, Any]:
         """A job's arguments with their secrets decrypted.

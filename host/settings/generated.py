@@ -9,6 +9,7 @@ from secrets import token_urlsafe
 from pydantic import SecretStr
 
 from host.errors import ConfigurationError
+from host.settings.private import private_folder
 from host.settings.sections import Settings
 
 
@@ -27,14 +28,16 @@ def secrets(settings: Settings) -> Settings:
             "identity.secret is not set: production does not start with a generated one. Set "
             "TENANTRY_IDENTITY__SECRET (or TENANTRY_IDENTITY__SECRET_FILE) to the output of `openssl rand -base64 48`"
         )
-    secret = _kept(settings.data.dir / "secrets" / "identity")
+    secret = _kept(settings.data.dir)
     identity = settings.identity.model_copy(update={"secret": SecretStr(secret)})
     return settings.model_copy(update={"identity": identity})
 
 
-def _kept(file: Path) -> str:
+def _kept(folder: Path) -> str:
+    file = folder / "secrets" / "identity"
     try:
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(folder)
+        private_folder(file.parent)
         _create(file)
         return file.read_text("ascii").strip()
     except OSError as error:

@@ -101,6 +101,7 @@ class DatabaseSettings(Section):
     owner_url: Hidden = ""
     pool: Count = 10
     timeout: Seconds = 30.0
+    pooler: bool = False
 
 
 class RedisSettings(Section):

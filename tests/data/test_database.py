@@ -131,3 +131,17 @@ async def test_transaction_when_many_at_once_then_all_commit(shop: Any) -> None:
     await asyncio.gather(*(work(number) for number in range(30)))
     with bind(shop.one):
         assert await shop.Shelf.all().count() == 30
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_files_when_the_deployment_is_embedded_then_readable_by_their_owner_only(
+    house: Any, house_settings: Any
+) -> None:
+    folder = house_settings.data.dir
+    secrets_of_others = [
+        f"{path.relative_to(folder)} {path.lstat().st_mode & 0o777:o}"
+        for path in (folder, *folder.rglob("*"))
+        if path.lstat().st_mode & 0o077
+    ]
+    assert secrets_of_others == []
+    assert {"tenantry.sqlite3", "tenantry.sqlite3-wal", "redis", "secrets"} <= {path.name for path in folder.iterdir()}

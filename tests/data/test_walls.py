@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
+from types import ModuleType
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import pytest
+from tortoise import fields
 from tortoise.exceptions import IntegrityError, OperationalError
+from tortoise.models import Model
 from tortoise.utils import generate_schema_for_client
 from uuid_utils.compat import uuid7
 
@@ -17,7 +22,11 @@ from host.data import walls
 from host.data.database import Database
 from host.data.records import Records
 from host.errors import NotFound
+from host.jobs.catalog import JobDraft
+from host.jobs.ledger import Ledger
+from host.jobs.models import Job
 from tenants.context import WrongTenant, across, bind
+from tenants.models import Domain, Tenant
 
 REFUSED = (IntegrityError, WrongTenant)
 postgres_only = pytest.mark.parametrize("backend", ["postgres"], indirect=True)
@@ -297,3 +306,114 @@ async def test_two_logins_when_given_then_the_serving_one_serves(
             await client.execute_script(f'DROP OWNED BY "{login}"')
     finally:
         await administer(f'DROP ROLE "{login}"')
+
+
+@postgres_only
+async def test_jobs_and_domains_when_a_tenant_is_bound_then_its_own_only_and_unbound_the_hosts(
+    database: Database, new_place: Any
+) -> None:
+    one, two = uuid7(), uuid7()
+    for tenant in (one, two):
+        await Tenant.create(id=tenant, slug=f"t-{tenant.hex}", name="x", plan="free")
+        await Domain.create(tenant_id=tenant, hostname=f"{tenant.hex}.example.com")
+    ledger = Ledger()
+    with bind(one):  # a job of one's own, another's, and nobody's, such as a listener's or a purge's
+        await ledger.store([JobDraft(task="shop.paint", tenant_id=each, arguments={}) for each in (one, two, None)])
+    for model, everybodys in ((Job, 3), (Domain, 2)):
+        assert await model.all().count() == everybodys
+        with bind(one):
+            assert [row.tenant_id for row in await model.all()] == [one]
+            assert await model.filter(tenant_id=two).delete() == 0
+        assert await model.all().count() == everybodys
+    connection = await asyncpg.connect(database._url)
+    try:  # whoever else comes in as this role: a report, a shell
+        await connection.execute("SET ROLE tenantry_app")
+        assert await connection.fetchval("SELECT count(*) FROM jobs") == 0
+        assert await connection.fetchval("SELECT count(*) FROM domains") == 0
+    finally:
+        await connection.close()
+    assert {(await ledger.claim("w")).tenant_id for _ in range(3)} == {one, two, None}
+
+
+@postgres_only
+async def test_catalogue_when_read_then_every_table_with_a_tenant_column_is_walled(database: Database) -> None:
+    async with database.owner() as client:
+        rows = await client.execute_query_dict(
+            "SELECT relname::text AS name, relrowsecurity AS secured FROM pg_class c JOIN pg_attribute a "
+            "ON a.attrelid = c.oid AND a.attname = 'tenant_id' WHERE relkind IN ('r', 'p') "
+            "AND relnamespace = current_schema()::regnamespace"
+        )
+    assert {"jobs", "domains", "roles"} <= {row["name"] for row in rows}
+    assert [row["name"] for row in rows if not row["secured"]] == []
+
+
+BESIDE = {
+    "a table of no loaded plugin": "CREATE TABLE beside (id int, tenant_id uuid)",
+    "a table that links to tenants": "CREATE TABLE beside (id int, whose uuid REFERENCES tenants (id))",
+    "a partitioned table": "CREATE TABLE beside (id int, tenant_id uuid) PARTITION BY HASH (tenant_id)",
+    "a view": "CREATE VIEW beside AS SELECT name FROM roles",
+    "a view of a view": "CREATE VIEW below AS SELECT * FROM roles; CREATE VIEW beside AS SELECT name FROM below",
+    "a materialised view": "CREATE MATERIALIZED VIEW beside AS SELECT name FROM roles",
+    "a foreign table": "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w; "
+    "CREATE FOREIGN TABLE beside (id int, tenant_id uuid) SERVER s",
+    "a table in another schema": "CREATE SCHEMA elsewhere; GRANT USAGE ON SCHEMA elsewhere TO tenantry_app; "
+    "CREATE TABLE elsewhere.beside (id int, tenant_id uuid)",
+}
+
+
+@postgres_only
+@pytest.mark.parametrize("made", BESIDE.values(), ids=BESIDE.keys())
+async def test_check_when_something_beside_the_models_shows_tenants_rows_then_named_if_it_can_be_read(
+    database: Database, made: str
+) -> None:
+    where = "elsewhere.beside" if "elsewhere" in made else "beside"
+    async with database.owner() as client:
+        await client.execute_script(made)
+        assert await walls.check(database) == []  # nobody who serves can read it
+        await client.execute_script(f"GRANT SELECT ON {where} TO tenantry_app")
+    [gap] = await walls.secure(database)  # named, and left alone: whose it is, a person must say
+    assert where in gap
+    assert len(await walls.check(database)) == 1
+
+
+@postgres_only
+async def test_check_when_a_view_asks_as_its_reader_then_nothing_is_wrong(database: Database) -> None:
+    async with database.owner() as client:
+        await client.execute_script(
+            "CREATE VIEW beside WITH (security_invoker = true) AS SELECT * FROM roles; "
+            "GRANT SELECT ON beside TO tenantry_app"
+        )
+    assert await walls.check(database) == []
+
+
+@postgres_only
+async def test_check_when_the_serving_role_may_empty_a_table_then_told_and_mended(shop: Any) -> None:
+    async with shop.database.owner() as client:
+        await client.execute_script("GRANT TRUNCATE ON shop_books TO tenantry_app")
+    assert any("may empty shop_books" in gap for gap in await walls.secure(shop.database))
+    assert await walls.check(shop.database) == []
+
+
+async def test_check_when_a_model_with_a_tenant_column_is_no_tenant_model_then_named_and_walled(
+    new_database: Any,
+) -> None:
+    database = await new_database({"notes": [_loose_module()]})
+    [gap] = await walls.check(database)
+    assert gap == "loose_notes.tenant_id says whose a row is, but its model is no TenantModel"
+    if database.dialect == "postgres":
+        with database.bind(), bind(uuid7()), pytest.raises(WrongTenant):
+            await LooseNote.create(id=1, tenant_id=uuid7())
+
+
+class LooseNote(Model):
+    id = fields.IntField(primary_key=True)
+    tenant_id = fields.UUIDField()
+
+    class Meta:
+        table = "loose_notes"
+
+
+def _loose_module() -> ModuleType:
+    module = ModuleType("loose_models")
+    module.__models__ = [LooseNote]  # type: ignore[attr-defined]
+    return sys.modules.setdefault("loose_models", module)
