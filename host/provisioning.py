@@ -13,6 +13,8 @@ from typing import Any
 from uuid import UUID
 
 from host.cache.window import forget_tenant
+from host.data.tenant_tables import TenantTable, delete_rows, refuse_out_of_reach, tenant_tables
+from host.data.wall_parts import DEPLOYMENT_WIDE
 from host.errors import ConfigurationError, Conflict, NotFound, ValidationFailed
 from host.membership.events import MemberJoined
 from host.origin import in_tenant
@@ -120,23 +122,33 @@ class Provisioning:
     async def purge(self, tenant_id: UUID) -> None:
         """Remove every row and every stored file of a tenant, for ever; safe to repeat.
 
+        Rows of plugins that are not loaded go too: their tables stand in the database's catalogue.
+
         Raises:
-            Conflict: it was not deleted first.
+            Conflict: it was not deleted first, or rows of it are out of reach; then nothing is removed.
         """
         facts = await self._facts(tenant_id)
         if facts.status != "deleting":
             raise Conflict(f"{facts.slug} is {facts.status}; delete it first, then purge it.")
         with in_tenant(facts):
+            beside = await self.tables_beside()
+            refuse_out_of_reach(beside)
             await tell(self.registry, "on_tenant_deleted", facts, self.registry.ids)
             await services().storage.purge_prefix(f"t/{tenant_id}/")
             await services().ledger.purge(tenant_id)
             await forget_tenant(services().wire, tenant_id)
             async with unit_of_work() as work:
+                await delete_rows(services().database, beside)
                 await lifecycle.purge(tenant_id, self.models)
                 with bind(None):  # nothing of the tenant's own is left to record it in
                     work.record("tenant.tenant.purge", "tenant", tenant_id, before={"slug": facts.slug})
                 work.touch(tenant=tenant_id)
         services().directory.forget(tenant_id)
+
+    async def tables_beside(self) -> list[TenantTable]:
+        """Tables with tenants' rows that no loaded model stands for, such as those of a plugin taken out."""
+        modelled = {model._meta.db_table for model in self.models}
+        return await tenant_tables(services().database, without=modelled | DEPLOYMENT_WIDE.keys())
 
     # -- plan and limits ---------------------------------------------------------------------------------
 

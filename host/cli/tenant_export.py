@@ -14,6 +14,7 @@ import orjson
 from tortoise.models import Model
 
 from host.app import House
+from host.data.tenant_tables import TenantTable, count_rows, read_rows, refuse_out_of_reach, tenant_tables
 from host.secret_settings import without_secrets
 from tenants.context import bind
 from tenants.models import Membership, Tenant, User
@@ -25,9 +26,16 @@ Progress = Callable[[float], None]
 
 
 async def row_counts(house: House, tenant_id: UUID) -> Mapping[str, int]:
-    """Table -> how many rows of this tenant it holds, for every tenant table of the loaded plugins."""
+    """Table -> how many rows of this tenant it holds, for every table in the database's catalogue.
+
+    Raises:
+        Conflict: some of them cannot be read; the message names them.
+    """
+    database = house.services.database
+    tables = await tenant_tables(database)
+    refuse_out_of_reach(tables)
     with bind(tenant_id):
-        return {_table(model): await model.all().count() for model in house.services.database.tenant_models()}
+        return {table.plain: await count_rows(database, table) for table in tables}
 
 
 async def export_tenant(
@@ -37,6 +45,9 @@ async def export_tenant(
 
     Returns:
         `archive` (its path), `rows` and `files` (how many), `tables` (rows of each).
+
+    Raises:
+        Conflict: some table with rows of tenants cannot be read; the message names it.
     """
     aside = target.with_name(f".{target.name}.partial")
     try:
@@ -56,6 +67,10 @@ async def _write(
     for model in house.services.database.tenant_models():
         tables[_table(model)] = await _write_table(archive, model, advance, done)
         done += tables[_table(model)]
+    beside = await tenant_tables(house.services.database, without=tables)
+    refuse_out_of_reach(beside)
+    for table in beside:
+        tables[table.plain] = await _write_raw(archive, house, table)
     await _write_people(archive)
     summary = {
         "tenant": {"id": str(tenant.id), "slug": tenant.slug, "name": tenant.name, "plan": tenant.plan},
@@ -82,6 +97,17 @@ async def _write_table(archive: zipfile.ZipFile, model: type[TenantModel], advan
             if len(rows) < BATCH:
                 return count
             last = rows[-1]["id"]
+
+
+async def _write_raw(archive: zipfile.ZipFile, house: House, table: TenantTable) -> int:
+    """A table that no loaded model stands for, as the database has it."""
+    count = 0
+    with archive.open(f"tables/{table.plain}.jsonl", "w") as lines:
+        async for row in read_rows(house.services.database, table):
+            shown = {name: value for name, value in row.items() if not _SECRET.search(name)}
+            lines.write(orjson.dumps(shown, default=str) + b"\n")
+            count += 1
+    return count
 
 
 async def _write_people(archive: zipfile.ZipFile) -> None:

@@ -40,9 +40,13 @@ async def secure_on(client: Client, database: Database, models: Sequence[type[Mo
 
 async def check(database: Database, models: Iterable[type[Model]] | None = None) -> list[str]:
     """Read the catalogue and name every gap; empty when the walls stand."""
+    return [gap.complaint for gap in await gaps(database, models)]
+
+
+async def gaps(database: Database, models: Iterable[type[Model]] | None = None) -> list[Gap]:
+    """As `check`, each gap with its remedy: `secure` mends those that have one."""
     async with database.owner() as client:
-        found = await _gaps(client, database, tuple(models if models is not None else database.models()))
-    return [gap.complaint for gap in found]
+        return await _gaps(client, database, tuple(models if models is not None else database.models()))
 
 
 async def _gaps(client: Client, database: Database, models: Sequence[type[Model]]) -> list[Gap]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -19,7 +20,7 @@ from host.registry.catalog import Catalog, build_catalog
 from host.registry.clashes import clashes
 from host.registry.complaints import refuse
 from host.registry.declarations import Declarations, collect
-from host.registry.discovery import BUNDLED, Found, find, hooks_in_source, read
+from host.registry.discovery import BUNDLED, Found, available, find, hooks_in_source, read
 from host.registry.gate import Gate
 from host.registry.loading import (
     HOOKS,
@@ -29,12 +30,12 @@ from host.registry.loading import (
     new_plugin_manager,
     register,
 )
-from host.registry.manifest import HOST, SDK_VERSION
+from host.registry.manifest import HOST, HOST_AREAS, SDK_VERSION
 from host.registry.ordering import order
 from host.registry.plugin_settings import read_settings
 from host.registry.quarantine import Quarantine
 from host.registry.strangers import limit_complaint, strangers
-from tenants.plans import Plans
+from tenants.plans import EVERYTHING, Plans
 
 _ASK_HOOKS = frozenset(hook for hook in HOOKS if not hook.startswith(("register_", "on_")))
 _log = logging.getLogger("host.registry")
@@ -85,7 +86,7 @@ class Registry:
         refuse(loader.complaints)
         loader.check(strict, check_route)
         settings = loader.settings(plugins_toml, os.environ if env is None else env)
-        loader.check_plans(plans)
+        loader.check_plans(plans, available(bundled))
         refuse(loader.complaints)
         plugins = tuple(loader.plugin(one, settings.get(one.manifest.id)) for one in found)
         _log.info("plugins loaded: %s", ", ".join(plugin.id for plugin in plugins) or "none")
@@ -148,6 +149,14 @@ class Registry:
             return ()
         failures = await self.calling.tell("on_start", plugins={plugin_id})
         return tuple(failure for failure in failures if failure.plugin == plugin_id)
+
+
+def _absent(name: str, loaded: Collection[str], available: Collection[str]) -> bool:
+    """Whether a plan's limit or feature is of a plugin that is not loaded, and no misspelling of one that is."""
+    owner, known = name.partition(".")[0], {*loaded, *HOST_AREAS}
+    if owner in known:
+        return False
+    return owner in available or not difflib.get_close_matches(owner, known, n=1, cutoff=0.75)
 
 
 def _in_order(found: Sequence[Found], sdk: str) -> tuple[Found, ...]:
@@ -223,13 +232,22 @@ class _Loader:
                 values[mine.plugin] = value
         return values
 
-    def check_plans(self, plans: Plans) -> None:
-        """Hold the plans against what is declared, leaving out limits that a failed plugin could not declare."""
+    def check_plans(self, plans: Plans, available: Collection[str]) -> None:
+        """Hold the plans against what is declared, leaving out limits that a failed plugin could not declare.
+
+        What they say of a plugin that is not loaded here is for the day it is again, and only worth a warning.
+        """
         declared = {item.name: item for one in self.declared for item in one.limits}
         incomplete = tuple(f"{one.plugin}." for one in self.declared if not one.complete)
         given = [(plan.id, name, text) for plan in plans for name, text in plan.limits.items()]
         names = {*declared, *(name for _, name, _ in given if name.startswith(incomplete))}
-        self.complaints += plans.check(names, [one.manifest.id for one in self.found])
+        loaded = {one.manifest.id for one in self.found}
+        features = {name for plan in plans for name in plan.features} - loaded - {EVERYTHING}
+        limits = {name for _, name, _ in given if "." in name}
+        unused = {name for name in features | limits if _absent(name, loaded, available)}
+        for name in sorted(unused):
+            _log.warning("%s: %r belongs to a plugin that is not loaded here and has no effect", plans.path, name)
+        self.complaints += plans.check({*names, *unused}, {*loaded, *unused})
         for plan_id, name, text in given:
             if name in declared and (wrong := limit_complaint(declared[name], text)):
                 self.complaints.append(f"{plans.path}: [{plan_id}.limits] {name!r}: {wrong}")

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from host.cli.opening import opened, with_database
+from host.services import unit_of_work
+from plugins.projects.models import Project
+from tenants.context import bind
+from tenants.models import Tenant
 
 
 def test_tenant_when_created_then_is_listed_with_its_plan(tenantry) -> None:
@@ -102,3 +110,66 @@ def test_tenant_when_nobody_says_yes_then_stays(tenantry, answer: str) -> None:
     refused = tenantry.run("tenant", "delete", "keeper", typed=answer)
     assert refused.exit_code == 1
     assert "keeper" in [row["slug"] for row in tenantry("tenant", "list", "--status", "active")]
+
+
+async def _with_a_project(slug: str) -> None:
+    async with opened():
+        tenant = await Tenant.get(slug=slug)
+        with bind(tenant.id):
+            await Project.create(name="Apollo", slug="apollo")
+            async with unit_of_work() as work:
+                await work.enqueue("host.sweep")
+
+
+async def _as_owner(sql: str) -> list[dict[str, object]]:
+    async with with_database() as house, house.services.database.owner() as client:
+        return await client.execute_query_dict(sql)
+
+
+@pytest.fixture
+def without_projects(tenantry) -> Iterator[Callable[[], None]]:
+    """Takes the plugin out of plugins.toml, and puts it back."""
+    file = tenantry.folder / "plugins.toml"
+    before = file.read_text()
+    yield lambda: file.write_text(before.replace('[projects]\ndefault = "on"\n', ""))
+    file.write_text(before)
+
+
+def test_tenant_when_a_plugin_with_rows_of_it_is_taken_out_then_exported_and_purged_whole(
+    tenantry, without_projects, tmp_path: Path
+) -> None:
+    for slug in ("mover-out", "stayer-in"):
+        tenantry("tenant", "create", slug, "--slug", slug)
+        asyncio.run(_with_a_project(slug))
+    without_projects()
+    target = tmp_path / "mover.zip"
+    told = tenantry("tenant", "export", "mover-out", "--to", str(target))
+    assert (told["tables"]["projects_projects"], told["tables"]["jobs"] >= 1) == (1, True)
+    with zipfile.ZipFile(target) as archive:
+        [row] = [json.loads(line) for line in archive.read("tables/projects_projects.jsonl").splitlines()]
+    assert row["name"] == "Apollo"
+    assert tenantry("tenant", "delete", "mover-out", "--dry-run")["rows"]["projects_projects"] == 1
+    tenantry("tenant", "delete", "mover-out", "--purge", "--yes")
+    owners = "SELECT t.slug FROM projects_projects p LEFT JOIN tenants t ON t.id = p.tenant_id"
+    left = asyncio.run(_as_owner(owners))
+    assert [each["slug"] for each in left] == ["stayer-in"]
+    tenantry("verify", "isolation")
+
+
+def test_tenant_when_a_table_of_its_rows_is_out_of_reach_then_named_and_nothing_removed(
+    tenantry, tmp_path: Path
+) -> None:
+    if not tenantry.database_url:
+        pytest.skip("one login does everything in SQLite")
+    tenant = tenantry("tenant", "create", "Guesthouse", "--slug", "guesthouse")["id"]
+    asyncio.run(_as_owner("CREATE TABLE guests (id serial PRIMARY KEY, tenant_id uuid, name text)"))
+    asyncio.run(_as_owner(f"INSERT INTO guests (tenant_id, name) VALUES ('{tenant}', 'Ada')"))
+    exporting = ("export", "guesthouse", "--to", str(tmp_path / "x.zip"))
+    for command in (exporting, ("delete", "guesthouse", "--purge", "--yes")):
+        assert "guests" in tenantry("tenant", *command, code=1)["message"]
+    assert tenantry("tenant", "list", "--status", "active")
+    asyncio.run(_as_owner("GRANT SELECT, DELETE ON guests TO tenantry_app"))
+    assert any("guests" in each["what"] for each in tenantry("verify", "isolation", code=1)["findings"])
+    tenantry("tenant", "delete", "guesthouse", "--purge", "--yes")
+    assert asyncio.run(_as_owner("SELECT * FROM guests")) == []
+    asyncio.run(_as_owner("DROP TABLE guests"))

@@ -86,6 +86,31 @@ def test_load_when_plan_names_a_limit_of_a_failed_plugin_then_still_starts(tree)
     assert tree.load().quarantine.reason("notes")
 
 
+@pytest.mark.parametrize(
+    ("plan", "starts"),
+    [
+        ('features = ["*"]\n[free.limits]\n"reports.pages" = "3"', True),  # a plugin that was uninstalled
+        ('features = ["*"]\n[free.limits]\n"letters.sent" = "3"', True),  # one that stands there and is not loaded
+        ('features = ["notes", "letters"]', True),
+        ('features = ["*"]\n[free.limits]\n"notse.notes" = "3"', False),  # close to one that is loaded
+        ('features = ["*"]\n[free.limits]\n"notes.letters" = "3"', False),
+        ('features = ["*"]\n[free.limits]\n"tennant.members" = "3"', False),
+        ('features = ["*"]\n[free.limits]\n"seats" = "3"', False),
+    ],
+)
+def test_load_when_plan_names_what_no_loaded_plugin_declares_then_a_warning_unless_it_is_misspelt(
+    tree, caplog, plan, starts
+):
+    tree.add("notes", "@hookimpl\ndef register_limits(): return [Limit('notes.notes', 'quota', 'x')]")
+    tree.add("letters", wanted=False)
+    tree.plans_toml.write_text(f'[free]\ntitle = "F"\nprice = 0\ncurrency = "usd"\n{plan}\n')
+    if starts:
+        tree.load()
+        assert "not loaded here" in caplog.text
+    else:
+        assert "plans.toml" in tree.refusal()
+
+
 def test_load_when_host_brings_its_own_things_then_first_in_the_catalog(tree):
     from host.contracts import Limit, Permission
 
