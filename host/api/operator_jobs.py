@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
@@ -17,6 +18,7 @@ from host.jobs.pauses import Pause, counts_by_task
 from host.origin import actor
 from host.services import services, unit_of_work
 from host.web.routes import Routes
+from tenants.models import Tenant
 
 routes = Routes()
 
@@ -35,9 +37,10 @@ class Pausing(BaseModel):
 
 
 class OperatorJobSummary(JobSummary):
-    """A job in an operator's list; `tenant_id` is null for the deployment's own."""
+    """A job in an operator's list; `tenant_id` and `tenant`, its slug, are null for the deployment's own."""
 
     tenant_id: UUID | None
+    tenant: str | None = None
 
 
 class OperatorJob(JobDetails):
@@ -71,7 +74,10 @@ class TaskSummary(BaseModel):
 )  # fmt: skip
 async def list_all_jobs(query: OperatorJobQuery) -> Page:
     """Every job of the deployment, the newest first."""
-    return await page_of(query, query.tenant_id, OperatorJobSummary)
+    page = await page_of(query, query.tenant_id, OperatorJobSummary)
+    tenants = Tenant.filter(id__in={row.tenant_id for row in page.items if row.tenant_id})
+    slugs = dict(await tenants.values_list("id", "slug"))
+    return replace(page, items=[row.model_copy(update={"tenant": slugs.get(row.tenant_id)}) for row in page.items])
 
 
 @routes.get(

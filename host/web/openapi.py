@@ -8,10 +8,10 @@ from typing import Any, Protocol
 
 from host.contracts import API_BASE, Route
 from host.web.application import View
-from host.web.docs import documentation_pages
-from host.web.operations import error_responses, openapi_path, operation
+from host.web.docs import DOCS, documentation_pages
+from host.web.operations import error_responses, openapi_path, operation, tag_of
 from host.web.postman import collection
-from host.web.reply import JSON, Reply, dumps
+from host.web.reply import JSON, Reply, dumps, json_reply
 from host.web.request import TenantryRequest
 from host.web.schemas import Components, Schema
 
@@ -73,6 +73,21 @@ _PARAMETERS: Mapping[str, Any] = {
         "schema": {"type": "string", "minLength": 1, "maxLength": 255},
     },
 }
+_INTRODUCTION = """\
+**Sign in**: `POST /auth/login` with `email` and `password` answers with an `access_token`; press *Authorize* on this
+page and paste it, or send `Authorization: Bearer <token>`. Programs take an API key (`POST /tenant/api-keys`) in its
+place. `POST /auth/register` makes an account, with an organisation of its own if `tenant_name` is given.
+
+**Which organisation**: `X-Tenant: <slug>`; where it is left out, the token's default or the key's own.
+`GET /me/tenants` lists yours.
+
+**Answers** are `{"success": true, "data": …}`, errors `{"success": false, "error": {"code", "message", "details", …}}`.
+
+**Lists** come in pages: `limit` rows, the next ones with `cursor` from `meta.next_cursor`; `sort=-created_at` turns an
+order around; filters go by the name of a field.
+
+**Edits** take `If-Match` with the `ETag` that was read; **POSTs** that create take an `Idempotency-Key`.
+"""
 _BEARER = {"type": "http", "scheme": "bearer", "description": "An access token, or an API key."}
 
 
@@ -94,7 +109,7 @@ def document(
     components = Components()
     paths: dict[str, dict[str, Any]] = {}
     seen: set[str] = set()
-    shown: list[str] = []
+    shown: dict[str, str] = {}
     for plugin, route in routes:
         if plugins is not None and plugin not in plugins:
             continue
@@ -102,16 +117,15 @@ def document(
         if described["operationId"] in seen:
             raise ValueError(f"two routes are called {described['operationId']}")
         seen.add(described["operationId"])
-        if plugin not in shown:
-            shown.append(plugin)
+        shown.setdefault(tag_of(plugin, route), plugin)
         paths.setdefault(openapi_path(route.path), {})[route.method.lower()] = described
     known = tags or {}
     return {
         "openapi": "3.1.0",
-        "info": {"title": title, "version": version},
+        "info": {"title": title, "version": version, "description": _INTRODUCTION},
         "servers": [{"url": API_BASE}],
         "security": [{"bearer": []}],
-        "tags": [{"name": plugin, "description": known.get(plugin, "")} for plugin in shown],
+        "tags": [{"name": tag, "description": known.get(plugin, "")} for tag, plugin in shown.items()],
         "paths": paths,
         "components": _components(components),
     }
@@ -207,5 +221,17 @@ def pages(loaded: Loaded, active_for: ActiveFor | None = None) -> dict[str, View
 
         return view
 
-    served = {f"{API_BASE}/openapi.json": serving("openapi"), f"{API_BASE}/postman.json": serving("postman")}
+    served = {
+        "/": _start,
+        f"{API_BASE}/openapi.json": serving("openapi"),
+        f"{API_BASE}/postman.json": serving("postman"),
+    }
     return served | documentation_pages(f"{API_BASE}/openapi.json")
+
+
+async def _start(request: TenantryRequest, params: Mapping[str, Any]) -> Reply:
+    """The address by itself: where to go from here."""
+    return json_reply({"success": True, "data": _START}, 200)
+
+
+_START = {"docs": DOCS, "openapi": f"{API_BASE}/openapi.json", "health": f"{API_BASE}/health", "jobs": "/api/jobs"}

@@ -20,6 +20,12 @@ _PATH_TYPES: dict[str, Schema] = {
     "float": {"type": "number"},
 }
 _LIMIT: Schema = {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
+_LISTING = {
+    "limit": "How many rows a page has at most.",
+    "cursor": "Where the page begins: `meta.next_cursor` of the page before, or follow its Link header.",
+    "sort": "The field the rows are in order of; `-` before it turns the order around.",
+    "search": "Only rows that hold all of these words.",
+}
 _TITLES = {
     400: "The request could not be read.",
     401: "Nobody is signed in, or the token is not valid any more.",
@@ -43,12 +49,17 @@ def openapi_path(path: str) -> str:
     return _TYPED.sub(lambda found: "{" + found["name"] + "}", path)
 
 
+def tag_of(plugin: str, route: Route) -> str:
+    """What its operations are grouped under: its resource, such as `mail.messages`."""
+    return f"{plugin}.{route.name.rpartition('.')[0] or route.name}"
+
+
 def operation(plugin: str, route: Route, components: Components) -> dict[str, Any]:
     """The operation object (OpenAPI 3.1, section 4.8.10) of a route."""
     described: dict[str, Any] = {
         "operationId": f"{plugin}.{route.name}",
         "summary": route.summary,
-        "tags": [plugin],
+        "tags": [tag_of(plugin, route)],
         "x-plugin": plugin,
     }
     if text := inspect.getdoc(route.handler):
@@ -122,7 +133,15 @@ def _of_listing(route: Route) -> list[dict[str, Any]]:
         if rows.search:
             asked["search"] = {"type": "string", "maxLength": 1000}
         asked |= {name: filter_schema(rows, name) for name in rows.filters}
-    return [{"name": name, "in": "query", "schema": schema} for name, schema in asked.items()]
+    return [
+        {
+            "name": name,
+            "in": "query",
+            "schema": schema,
+            "description": _LISTING.get(name, f"Only rows with this {name}."),
+        }
+        for name, schema in asked.items()
+    ]
 
 
 def _success(plugin: str, route: Route, components: Components) -> dict[str, Any]:

@@ -12,11 +12,12 @@ _DEPTH = 8
 
 
 def collection(document: Mapping[str, Any]) -> dict[str, Any]:
-    """A collection with one folder per tag; `{{base_url}}`, `{{token}}` and `{{tenant}}` are its variables."""
-    folders: dict[str, list[dict[str, Any]]] = {tag["name"]: [] for tag in document["tags"]}
+    """A collection with one folder per plugin; `{{base_url}}`, `{{token}}` and `{{tenant}}` are its variables."""
+    folders: dict[str, list[dict[str, Any]]] = {}
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
-            folders[operation["tags"][0]].append(_request(document, path, method.upper(), operation))
+            folder = folders.setdefault(operation["x-plugin"], [])
+            folder.append(_request(document, path, method.upper(), operation))
     base = document["servers"][0]["url"]
     return {
         "info": {"name": document["info"]["title"], "version": document["info"]["version"], "schema": _SCHEMA},

@@ -198,7 +198,27 @@ async def test_schemas_when_two_plugins_use_one_name_then_each_has_its_own(descr
 async def test_document_when_only_some_plugins_are_on_then_theirs_only() -> None:
     shown = document(PAIRS, version="1", plugins={"beta"})
     assert set(shown["paths"]) == {"/others"}
-    assert [tag["name"] for tag in shown["tags"]] == ["beta"]
+    assert {tag["name"].partition(".")[0] for tag in shown["tags"]} == {"beta"}
+
+
+async def test_document_when_read_by_a_newcomer_then_it_says_how_to_sign_in_and_what_lists_take(
+    described: dict[str, Any],
+) -> None:
+    assert "Authorization: Bearer" in described["info"]["description"]
+    assert "alpha.things" in [tag["name"] for tag in described["tags"]]
+    listed = find(described, "alpha.things.list")["parameters"]
+    asked = {each["name"]: each["description"] for each in listed if each.get("in") == "query"}
+    assert {"limit", "cursor", "sort"} <= set(asked)
+    assert all(asked.values())
+
+
+async def test_root_when_asked_then_it_points_to_the_documentation(web: Any) -> None:
+    class Nothing:
+        catalog: Any = None
+        plugins = ()
+
+    reply = await pages(Nothing())["/"](web.request(), {})
+    assert (reply.status, web.told(reply)["data"]["docs"]) == (200, "/api/docs")
 
 
 def test_document_when_two_routes_share_a_name_then_refused() -> None:
