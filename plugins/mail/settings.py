@@ -197,10 +197,15 @@ class Settings(Section):
             raise ValueError(f"among the providers, {', '.join(missing)} (TENANTRY_MAIL__<PROVIDER>__<KEY>)")
         return self
 
-    def backoff(self, *, away: bool, within: float = float("inf")) -> Backoff:
-        """How long to wait between tries. away: the provider was not reached, rather than refused. within: seconds."""
-        first = min(self.first_retry, FIRST_RETRY_WHEN_AWAY) if away else self.first_retry
-        return Backoff(first, within=min(self.retry_hours * 3600, within))
+    def backoff(self, *, away: bool, uncertain: bool = False, within: float = float("inf")) -> Backoff:
+        """How long to wait between tries.
+
+        away: the provider was not reached, rather than refused. uncertain: it may have taken the message, which is then
+        tried five times and no more: people may get each of them. within: seconds.
+        """
+        first = min(self.first_retry, FIRST_RETRY_WHEN_AWAY) if away and not uncertain else self.first_retry
+        five_tries = 15 * first if uncertain else within
+        return Backoff(first, within=min(self.retry_hours * 3600, within, five_tries))
 
     @property
     def sender(self) -> Address:

@@ -43,12 +43,15 @@ class Away(Exception):
     """The provider could not be reached, or cannot take anything now; nothing is known to have been handed over.
 
     wait: how long it asks to be left alone, if it said. tried: False when it was not even asked, since its circuit
-    is open or its rate is used up: no try of the message's own.
+    is open or its rate is used up: no try of the message's own. uncertain: it had the whole message, so it may have
+    taken it: trying again may have it sent twice.
     """
 
-    def __init__(self, reason: str, *, wait: timedelta | None = None, tried: bool = True) -> None:
+    def __init__(
+        self, reason: str, *, wait: timedelta | None = None, tried: bool = True, uncertain: bool = False
+    ) -> None:
         super().__init__(reason)
-        self.reason, self.wait, self.tried = reason, wait, tried
+        self.reason, self.wait, self.tried, self.uncertain = reason, wait, tried, uncertain
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,8 @@ class Api:
         try:
             answer = await self._client.request(method, self.endpoint + path, **options)
         except httpx.HTTPError as error:
-            raise Away(f"{self.name} cannot be reached: {error or type(error).__name__}") from None
+            uncertain = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+            raise Away(f"{self.name} cannot be reached: {error or type(error).__name__}", uncertain=uncertain) from None
         status = answer.status_code
         if status in (408, 429) or status >= 500:
             raise Away(f"{self.name} answers {status}: {said(answer)}", wait=asked_to_wait(answer))

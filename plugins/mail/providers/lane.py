@@ -91,7 +91,7 @@ class Lane:
             outcome = "refused"
             raise
         except TimeoutError:
-            raise Away(f"it did not take the message within {LONGEST:g} seconds") from None
+            raise Away(f"it did not take the message within {LONGEST:g} seconds", uncertain=True) from None
         finally:
             observe(HANDOVER.name, perf_counter() - began, provider=self.name, outcome=outcome)
 

@@ -47,7 +47,7 @@ class Relay:
         """
         reasons: list[str] = []
         waits: list[timedelta] = []
-        tried = not self.lanes
+        tried, uncertain = not self.lanes, False
         for lane in self.lanes:
             try:
                 return await lane.deliver(outgoing)
@@ -55,14 +55,15 @@ class Relay:
                 raise
             except Away as away:
                 reasons.append(f"{lane.name}: {away.reason}")
-                tried = tried or away.tried
+                tried, uncertain = tried or away.tried, uncertain or away.uncertain
                 waits += [away.wait] if away.wait is not None else []
             except Refused as refused:
                 if refused.kind != "provider":
                     raise
                 reasons.append(f"{lane.name}: {refused}")
                 tried = True
-        raise Away("; ".join(reasons) or self._without, wait=min(waits, default=None), tried=tried)
+        shortest = min(waits, default=None)
+        raise Away("; ".join(reasons) or self._without, wait=shortest, tried=tried, uncertain=uncertain)
 
     def channel(self, name: str = "") -> Channel:
         """What it takes now, for the job store: as much as the first provider that is not left alone."""

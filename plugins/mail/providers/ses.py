@@ -78,8 +78,10 @@ class SesProvider:
         from botocore.exceptions import (  # type: ignore[import-untyped]
             BotoCoreError,
             ClientError,
+            ConnectionClosedError,
             NoCredentialsError,
             ParamValidationError,
+            ReadTimeoutError,
         )
 
         try:
@@ -92,7 +94,8 @@ class SesProvider:
         except NoCredentialsError as error:
             raise Refused(str(error), permanent=True, kind="provider") from None
         except (BotoCoreError, OSError) as error:
-            raise Away(f"Amazon SES cannot be reached: {error}") from None
+            uncertain = isinstance(error, ReadTimeoutError | ConnectionClosedError)
+            raise Away(f"Amazon SES cannot be reached: {error}", uncertain=uncertain) from None
         return answer
 
     async def _opened(self) -> Any:

@@ -26,6 +26,7 @@ from .smtp_connections import CLOSING, Connections, drop
 
 PORTS = {"starttls": 587, "tls": 465, "none": 25}
 
+_NOT_THE_ADDRESS = frozenset({500, 502, 503, 504, 530})  # commands and parameters, not mailboxes (RFC 5321, 4.2.2)
 _ENHANCED = re.compile(r"\s*([245]\.\d{1,3}\.\d{1,3})\s*")  # RFC 3463
 _QUEUED_AS = re.compile(r"\b(?:queued as|id=)\s*([\w.@<>-]{1,200})", re.IGNORECASE)
 
@@ -51,13 +52,17 @@ class SmtpProvider:
         """Hand it over. A 5xx answer is permanent and a 4xx one temporary, for each recipient by itself; 421 and a
         lost connection are Away. Between the end of the message and its answer a lost connection leaves it open whether
         it was taken: it is sent again then, with the same Message-ID."""
-        content = written(outgoing)
+        content, whole = written(outgoing), False
         try:
             async with self._connections.lent(lambda client: _begin(client, outgoing, len(content))) as client:
                 refused = await _recipients(client, outgoing)
+                whole = True
                 answer = await client.data(content)
         except (SMTPException, OSError) as error:
-            raise self._verdict(error) from error
+            verdict = self._verdict(error)
+            if isinstance(verdict, Away):
+                verdict.uncertain = whole and not isinstance(error, SMTPResponseException)
+            raise verdict from error
         queued = _QUEUED_AS.search(answer.message)
         each = {one.recipient: _refused(one.code, one.message, "address") for one in refused}
         return Receipt(self.name, queued[1] if queued else "", each)
@@ -175,8 +180,9 @@ def _refused(code: int, text: str, kind: Kind, about: str = "") -> Refused:
     if kind == "address" and permanent:
         if code == 552:  # too many recipients, or a full mailbox: RFC 5321 section 4.5.3.1.10 has it tried again
             permanent = False
-        elif code == 530 or (enhanced and enhanced[1].startswith("5.7")):
-            # A policy (no relaying, blocked) says nothing about the address; another provider may be allowed.
+        elif code in _NOT_THE_ADDRESS or (enhanced and enhanced[1].startswith(("5.3", "5.4", "5.5", "5.7"))):
+            # The server, the way to it, the protocol (our EHLO name) or a policy (no relaying, blocked): it says
+            # nothing about the address; another provider may be allowed, and this one once its settings are mended.
             kind, permanent = "provider", False
     plain = text[enhanced.end() :] if enhanced else text
     shown = f"{code} {enhanced[1]}" if enhanced else str(code)

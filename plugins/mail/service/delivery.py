@@ -184,7 +184,7 @@ async def _attempt(message: Message, hand: _Hand, desk: _Desk) -> Outcome:
         return replace(outcome, status=Status.DEFERRED, reason=error.message, tried=False)
     except Exception as error:
         _log.exception("message %s could not be handed over", message.id)
-        return replace(outcome, status=Status.DEFERRED, reason=f"{type(error).__name__}: {error}")
+        return replace(outcome, status=Status.DEFERRED, reason=f"{type(error).__name__}: {error}", uncertain=True)
 
 
 async def _handed(outgoing: Outgoing, relay: Relay, outcome: Outcome) -> Outcome:
@@ -195,7 +195,7 @@ async def _handed(outgoing: Outgoing, relay: Relay, outcome: Outcome) -> Outcome
         return replace(outcome, status=_refusal(refused), reason=str(refused), refused=each)
     except Away as away:
         deferred = replace(outcome, status=Status.DEFERRED, reason=away.reason)
-        return replace(deferred, wait=away.wait, tried=away.tried, away=True)
+        return replace(deferred, wait=away.wait, tried=away.tried, away=True, uncertain=away.uncertain)
     again = tuple(email for email, refused in receipt.refused.items() if not refused.permanent)
     return replace(
         outcome,

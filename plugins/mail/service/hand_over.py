@@ -36,4 +36,5 @@ async def hand_over(outgoing: Outgoing, *, within: timedelta = timedelta.max) ->
     except Away as away:
         if not away.tried:
             raise Postpone(away.wait or _REST, away.reason) from away
-        raise TryAgain(away.reason, settings(Settings).backoff(away=True, within=within.total_seconds())) from away
+        backoff = settings(Settings).backoff(away=True, uncertain=away.uncertain, within=within.total_seconds())
+        raise TryAgain(away.reason, backoff) from away

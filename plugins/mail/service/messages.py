@@ -28,7 +28,7 @@ from host.sdk import (
 )
 
 from ..addresses import Address
-from ..models import OPEN, WAITING, Message, Status
+from ..models import OPEN, WAITING, Batch, BatchStatus, Message, Status
 from ..settings import TenantSettings
 from . import attachments
 from .composition import complaints, message_id_of, refused, template_of
@@ -275,6 +275,11 @@ async def retry(message_id: UUID, when_limited: WhenLimited = "refuse") -> Row:
             raise NotFound
         if before.status not in RETRIABLE:
             raise Conflict(f"The message is {before.status.value}: only what failed or was cancelled can be retried.")
+        if (
+            before.batch_id is not None
+            and await Batch.filter(id=before.batch_id, status=BatchStatus.CANCELLED).exists()
+        ):
+            raise Conflict("The message's batch was cancelled: write a new message.")
         if before.emptied:
             raise Conflict("The message's content was removed after the time it is kept: write a new one.")
         emails = [email for email in before.recipients.split("\n") if email not in before.handed]

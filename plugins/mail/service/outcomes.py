@@ -34,7 +34,8 @@ class Outcome:
     status: sent, deferred (to be tried again), bounced, failed, suppressed or cancelled. reason: why, when not sent.
     subject: as rendered. barred: recipients left out since they may not be written to. receipt: the provider's. taken:
     recipients it took. refused: those it refused, each for a reason of its own. wait: how long the provider wants to be
-    left alone. tried: whether it was asked at all. away: it was not reached, rather than refused.
+    left alone. tried: whether it was asked at all. away: it was not reached, rather than refused. uncertain: it may
+    have taken it.
     """
 
     message: Message
@@ -48,6 +49,7 @@ class Outcome:
     wait: timedelta | None = None
     tried: bool = True
     away: bool = False
+    uncertain: bool = False
 
 
 async def write(outcomes: Sequence[Outcome]) -> dict[UUID, Exception | None]:
@@ -127,7 +129,7 @@ def _wait(outcome: Outcome, attempts: int) -> timedelta | None:
     """How long until it is tried again, at least as long as the provider asks; None: it was tried for long enough."""
     if not outcome.tried:
         return outcome.wait or _REST
-    own = settings(Settings).backoff(away=outcome.away).wait(attempts)
+    own = settings(Settings).backoff(away=outcome.away, uncertain=outcome.uncertain).wait(attempts)
     return None if own is None else max(own, outcome.wait or own)
 
 

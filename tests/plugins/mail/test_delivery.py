@@ -96,6 +96,17 @@ async def test_message_when_refused_for_now_then_tried_for_two_days_at_the_pace_
     assert max(wait for wait in waits if wait) <= timedelta(minutes=75)
 
 
+async def test_message_when_it_may_have_been_taken_each_time_then_tried_five_times_and_no_more(
+    neighbours: Neighbours, outbound: Outbound, make_due: MakeDue
+) -> None:
+    outbound.always = lambda outgoing: Away("no answer to the whole message", uncertain=True)
+    message = await send(neighbours.acme)
+    for _ in range(7):
+        await make_due()
+    found = await look(neighbours.acme, message)
+    assert (found["status"], found["attempts"], len(outbound.handed)) == ("failed", 5, 5)
+
+
 async def test_message_when_no_provider_was_asked_then_it_is_no_try(
     neighbours: Neighbours, outbound: Outbound, make_due: MakeDue
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -12,6 +13,7 @@ from host.jobs.models import Job, JobState
 from host.testing import Client, Neighbours
 from plugins.mail.models import Message, Status
 from plugins.mail.providers.contract import Refused
+from plugins.mail.service import expansion
 from tests.plugins.mail.conftest import MakeDue, Outbound, Within
 from tests.plugins.mail.test_batches import look as look_at_batch
 from tests.plugins.mail.test_batches import submit
@@ -103,6 +105,19 @@ async def test_job_when_its_batch_is_called_off_then_the_batch_is_and_it_cannot_
     assert "cancelled" in error["message"]
     await neighbours.house.run_jobs()
     assert outbound.handed == []
+
+
+async def test_message_when_its_batch_is_called_off_then_it_cannot_be_sent_after_all(
+    neighbours: Neighbours, outbound: Outbound, within: Within
+) -> None:
+    batch = await submit(neighbours.acme, send_at=soon())
+    with within(neighbours.acme):
+        await expansion.expand_slice(UUID(batch["id"]))
+    await neighbours.acme.ask("POST", f"/mail/batches/{batch['id']}/cancel")
+    [message, *_] = await neighbours.acme.ask("GET", "/mail/messages")
+    error = await neighbours.acme.ask("POST", f"/mail/messages/{message['id']}/retry", 409)
+    assert "batch was cancelled" in error["message"]
+    assert await used(neighbours.acme) == 0
 
 
 async def test_job_when_its_message_does_not_exist_any_more_then_refused_in_words(

@@ -142,6 +142,8 @@ async def test_recipients_when_some_are_refused_then_the_others_get_it_and_each_
         ({"one@example.com": "451 4.7.1 greylisted"}, False, "address", "451 4.7.1"),
         ({"one@example.com": "552 5.2.2 mailbox full"}, False, "address", "552 5.2.2"),
         ({"one@example.com": "554 5.7.1 relay access denied"}, False, "provider", "554 5.7.1"),
+        ({"one@example.com": "504 5.5.2 <15b0717dc4c2>: Helo command rejected"}, False, "provider", "504 5.5.2"),
+        ({"one@example.com": "503 sign in first"}, False, "provider", "503"),
         ({"MAIL": "550 5.1.8 sender refused"}, True, "content", "550 5.1.8"),
         ({"MAIL": "552 5.3.4 too large"}, True, "content", "552 5.3.4"),
         ({"MAIL": "452 4.3.1 no space"}, False, "provider", "452 4.3.1"),
@@ -334,3 +336,17 @@ async def test_server_of_a_tenant_when_its_name_resolves_otherwise_the_second_ti
     await provider.deliver(MESSAGE)
     await provider.close()
     assert (len(peer.taken), asked) == (1, ["localhost"])
+
+
+async def test_server_when_silent_after_the_whole_message_then_it_may_have_been_taken(peer: SmtpPeer) -> None:
+    provider = provider_of(peer, timeout=0.5)
+    await provider.check()
+    peer.seconds = 2
+    with pytest.raises(Away) as away:
+        await provider.deliver(MESSAGE)
+    assert away.value.uncertain
+    peer.mood = "away"
+    with pytest.raises(Away) as away:
+        await provider.deliver(MESSAGE)
+    assert not away.value.uncertain
+    await provider.close()
