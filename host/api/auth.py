@@ -13,6 +13,7 @@ from host.contracts import Accepted, Actor, Answer, Row
 from host.errors import Unauthenticated
 from host.identity import accounts, oauth, recovery, sessions
 from host.identity.devices import device_token
+from host.identity.locales import accepted_locale
 from host.identity.sessions import SignedIn
 from host.input_types import Name
 from host.provisioning import provisioning
@@ -102,7 +103,17 @@ class Callback(BaseModel):
 
 def person(user: User) -> Row:
     """A person as the API shows them to themselves."""
-    fields = ("id", "email", "name", "email_verified_at", "is_operator", "version", "created_at", "updated_at")
+    fields = (
+        "id",
+        "email",
+        "name",
+        "locale",
+        "email_verified_at",
+        "is_operator",
+        "version",
+        "created_at",
+        "updated_at",
+    )
     return {field: getattr(user, field) for field in fields} | {"has_password": user.password_hash is not None}
 
 
@@ -129,7 +140,7 @@ def _begun(signed_in: SignedIn) -> tuple[str, str]:
 
 
 @routes.post("/auth/register", name="auth.register", summary="Register", public=True, needs_tenant=False, status=201)
-async def register(body: Registration) -> Answer:
+async def register(body: Registration, request: RequestFacts) -> Answer:
     """Make an account, with an organisation of its own if named, and sign in.
 
     Where this deployment asks for a verified address first, the answer is 202 and the same whether or not the address
@@ -145,6 +156,7 @@ async def register(body: Registration) -> Answer:
         name=body.name,
         tenant_name=body.tenant_name,
         make_tenant=make_tenant,
+        locale=accepted_locale(request.headers.get("accept-language", "")),
     )
     if signed_in is None:
         return Answer({"verification": "sent"}, 202)

@@ -12,6 +12,7 @@ from host.api.tenant import list_tenants, owned_by
 from host.contracts import Actor, Row
 from host.errors import ValidationFailed
 from host.identity import accounts, sessions
+from host.identity.locales import locale
 from host.identity.models import Session
 from host.input_types import Name
 from host.web.routes import Routes
@@ -23,10 +24,14 @@ LARGEST_SETTINGS = 64 * 1024
 
 
 class ProfileChanges(BaseModel):
-    """What I may change of myself; a field left out stays. Another address needs my password."""
+    """What I may change of myself; a field left out stays. Another address needs my password.
+
+    locale: the language of messages to me, a tag such as "de-AT" (BCP 47); "": the deployment's.
+    """
 
     model_config = ConfigDict(extra="forbid")
     name: Name | None = None
+    locale: Annotated[str | None, Field(max_length=35)] = None
     email: Address | None = None
     current_password: Annotated[str | None, Field(max_length=1024, repr=False)] = None
 
@@ -49,12 +54,18 @@ async def read_me(actor: Actor) -> Row:
 
 @routes.patch("/me", name="me.update", summary="Change my profile", signed_in=True, needs_tenant=False)
 async def update_me(body: ProfileChanges, actor: Actor, if_match: int | None) -> Row:
-    """Change my name, or ask for another e-mail address: it counts when the link sent there is opened."""
+    """Change my name or language, or ask for another e-mail address: it counts when the link sent there is opened."""
     user = await owned_by(actor)
-    if "name" in body.model_fields_set and body.name is None:
-        raise ValidationFailed(details={"name": "cannot be empty"})
+    for field in ("name", "locale"):
+        if field in body.model_fields_set and getattr(body, field) is None:
+            raise ValidationFailed(details={field: "cannot be null"})
     changed = await accounts.update_profile(
-        user.id, name=body.name, email=body.email, current_password=body.current_password, version=if_match
+        user.id,
+        name=body.name,
+        locale=locale(body.locale) if body.locale else body.locale,
+        email=body.email,
+        current_password=body.current_password,
+        version=if_match,
     )
     return person(changed)
 

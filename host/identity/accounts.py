@@ -53,7 +53,7 @@ async def register(
         raise PermissionDenied("This deployment takes no registrations; ask for an invitation.")
     passwords.check(password, email=address)
     hashed = await passwords.hashed(password)
-    person = User(email=address, name=name, password_hash=hashed, locale=locale)
+    person = User(email=address, name=name, password_hash=hashed, locale=locale or config.default_locale)
     if config.require_verified_email:
         async with equal_time():
             await _register_unseen(person, tenant_name, make_tenant)
@@ -106,11 +106,12 @@ async def update_profile(
     user_id: UUID,
     *,
     name: str | None = None,
+    locale: str | None = None,
     email: str | None = None,
     current_password: str | None = None,
     version: int | None = None,
 ) -> User:
-    """Change a person's name, or ask for another e-mail address: it takes the place of the old one when verified.
+    """Change a person's name or language, or ask for another e-mail address, which counts when it is verified.
 
     Raises:
         PreconditionFailed: `version` is not the profile's. ValidationFailed: the address is none, or the password,
@@ -125,11 +126,14 @@ async def update_profile(
             raise Unauthenticated
         if version is not None and version != user.version:
             raise PreconditionFailed
-        if name is not None and name != user.name:
-            before, user.name = user.name, name
-            work.record("auth.user.update", "user", str(user.id), before={"name": before}, after={"name": name})
-            await _save(user, "name")
-            work.touch(user=user.id)
+        wishes = {"name": name, "locale": locale}
+        for field, value in wishes.items():
+            before = getattr(user, field)
+            if value is not None and value != before:
+                setattr(user, field, value)
+                work.record("auth.user.update", "user", str(user.id), before={field: before}, after={field: value})
+                await _save(user, field)
+                work.touch(user=user.id)
         if wanted is not None and wanted != user.email:
             await ask_for_verification(work, user, wanted)
     return user

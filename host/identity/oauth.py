@@ -178,9 +178,10 @@ async def _register(work: UnitOfWork, name: str, address: str, who: Person) -> U
         raise PermissionDenied("This deployment takes no registrations; ask for an invitation.")
     proved = datetime.now(UTC) if who.email_verified else None
     shown = cut_to_line(who.name) or address.partition("@")[0]
-    user = await User.create(email=address, name=shown, email_verified_at=proved)
+    language = who.locale or services().settings.identity.default_locale
+    user = await User.create(email=address, name=shown, email_verified_at=proved, locale=language)
     work.record("auth.user.create", "user", str(user.id), after={"email": address, "name": shown, "provider": name})
-    work.announce(UserRegistered(user_id=user.id, email=address, name=shown, provider=name))
+    work.announce(UserRegistered(user_id=user.id, email=address, name=shown, provider=name, locale=user.locale))
     if proved is None:
         await ask_for_verification(work, user)
     return user

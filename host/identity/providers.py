@@ -18,6 +18,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
 from host.errors import BadRequest, ConfigurationError, NotFound, Unavailable
+from host.identity.locales import accepted_locale
 from host.services import services
 from host.settings import OAuthProvider
 
@@ -63,6 +64,7 @@ class Person:
     email: str
     email_verified: bool
     name: str
+    locale: str = ""
 
 
 async def provider(name: str) -> Provider:
@@ -134,6 +136,7 @@ async def person(of: Provider, token: Mapping[str, Any], nonce: str, session: An
         email=str(said.get("email") or ""),
         email_verified=said.get("email_verified", of.trust_email) in (True, "true"),
         name=str(said.get("name") or said.get("login") or ""),
+        locale=accepted_locale(str(said.get("locale") or "")),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
+import langcodes
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 _SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(B|KB|MB|GB|TB)?\s*$", re.IGNORECASE)
@@ -133,6 +134,14 @@ class IdentitySettings(Section):
     verification_hours: Count = 48
     registration: bool = True
     require_verified_email: bool = False
+    default_locale: str = ""
+
+    @field_validator("default_locale")
+    @classmethod
+    def _language(cls, value: str) -> str:
+        if value and not langcodes.tag_is_valid(value):
+            raise ValueError('write a language tag (BCP 47), such as "en" or "de-AT"')
+        return value
 
     @field_validator("secret")
     @classmethod

@@ -76,6 +76,10 @@ def register_listeners() -> Sequence[Subscription]:
         Subscription("host.PasswordResetRequested", house.password_reset, hand_over.PRIORITY),
         Subscription("host.PasswordChanged", house.password_changed, hand_over.PRIORITY),
         Subscription("host.RegistrationRepeated", house.registration_repeated, hand_over.PRIORITY),
+        Subscription("host.EmailChanged", house.email_changed, hand_over.PRIORITY),
+        Subscription("host.ApiKeyCreated", house.api_key_created, hand_over.PRIORITY),
+        Subscription("host.SignInLinked", house.sign_in_linked, hand_over.PRIORITY),
+        Subscription("host.SignInUnlinked", house.sign_in_unlinked, hand_over.PRIORITY),
         Subscription("host.InvitationCreated", house.invitation, hand_over.PRIORITY),
     )
 

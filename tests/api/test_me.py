@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from host.contracts import Event
 from host.testing import Client, Neighbours, TestHouse
 
 PASSWORD = "a long enough passphrase"
@@ -86,3 +87,19 @@ async def test_session_when_another_persons_then_404_as_if_it_never_was(neighbou
 async def test_me_when_a_stranger_asks_then_401(neighbours: Neighbours) -> None:
     for path in ("/me", "/me/settings", "/me/tenants", "/me/sessions"):
         await neighbours.stranger.ask("GET", path, 401)
+
+
+async def test_locale_when_registered_then_the_browsers_and_changed_in_its_usual_spelling(
+    visitor: Client, heard: list[Event]
+) -> None:
+    person = {"email": "ada@example.com", "password": "a long enough passphrase", "name": "Ada"}
+    languages = {"Accept-Language": "*;q=0.1, xx-nonsense-zz, en;q=0.5, de-at;q=0.9"}
+    made = await visitor.ask("POST", "/auth/register", 201, json=person, headers=languages)
+    headers = {"Authorization": f"Bearer {made['access_token']}"}
+    assert made["user"]["locale"] == "de-AT"
+    assert {getattr(each, "locale", "de-AT") for each in heard if hasattr(each, "email")} == {"de-AT"}
+    for said, kept in (("ZH-hant", "zh-Hant"), ("pt_br", "pt-BR"), ("", "")):
+        assert (await visitor.ask("PATCH", "/me", headers=headers, json={"locale": said}))["locale"] == kept
+    for wrong in (None, "english", "de\nX", "x" * 36, "../etc", "und", 7):
+        refused = await visitor.ask("PATCH", "/me", 422, headers=headers, json={"locale": wrong})
+        assert list(refused["details"]) == ["locale"]

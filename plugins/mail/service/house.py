@@ -23,7 +23,7 @@ from .hand_over import hand_over
 from .templates import Rendered, render, render_house
 
 CATEGORY = "account"
-_NAMES = frozenset({"name", "organisation"})
+_NAMES = frozenset({"name", "organisation", "key_name"})
 """What others wrote, perhaps to be read by somebody who never asked for it: no links, one line."""
 
 
@@ -50,6 +50,21 @@ class Reset(Person, Protocol):
     def link(self) -> str: ...
     @property
     def minutes(self) -> int: ...
+
+
+class AddressChange(Person, Protocol):
+    @property
+    def new_email(self) -> str: ...
+
+
+class NewKey(Person, Protocol):
+    @property
+    def key_name(self) -> str: ...
+
+
+class SignIn(Person, Protocol):
+    @property
+    def provider(self) -> str: ...
 
 
 class Invitation(Protocol):
@@ -87,6 +102,34 @@ async def password_changed(event: Person) -> None:
 async def registration_repeated(event: Person) -> None:
     """Tell the owner of an account that somebody tried to register with their address."""
     await _send("registration_repeated", event.email, event.locale, name=event.name)
+
+
+async def email_changed(event: AddressChange) -> None:
+    """Tell the old mailbox that the account has another address now."""
+    await _send("email_changed", event.email, event.locale, name=event.name, new_email=event.new_email)
+
+
+async def api_key_created(event: NewKey) -> None:
+    """Tell a person that an API key was made in their name."""
+    organisation = (await tenant()).name
+    await _send(
+        "api_key_created",
+        event.email,
+        event.locale,
+        name=event.name,
+        key_name=event.key_name,
+        organisation=organisation,
+    )
+
+
+async def sign_in_linked(event: SignIn) -> None:
+    """Tell a person that another provider opens their account now."""
+    await _send("sign_in_linked", event.email, event.locale, name=event.name, provider=event.provider)
+
+
+async def sign_in_unlinked(event: SignIn) -> None:
+    """Tell a person that another provider does not open their account any more."""
+    await _send("sign_in_unlinked", event.email, event.locale, name=event.name, provider=event.provider)
 
 
 async def invitation(event: Invitation) -> None:

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from host.identity.events import PasswordChanged, RegistrationRepeated
+from host.identity.events import EmailChanged, PasswordChanged, RegistrationRepeated, SignInLinked, SignInUnlinked
 from host.jobs.models import Job
 from host.sdk import unit_of_work
 from host.testing import Neighbours, TestHouse
@@ -123,3 +123,21 @@ async def test_account_mail_when_the_person_has_a_language_then_in_it_and_marked
     assert words in outgoing.text
     assert dict(outgoing.headers)["Auto-Submitted"] == "auto-generated"
     assert dict(outgoing.headers)["X-Auto-Response-Suppress"] == "OOF, AutoReply"
+
+
+async def test_account_when_its_address_keys_or_sign_ins_change_then_its_owner_hears_of_it(
+    neighbours: Neighbours, outbound: Outbound
+) -> None:
+    owner = {"user_id": neighbours.acme.user_id, "email": "owner@acme.example", "name": "Olga"}
+    with neighbours.house.inner.bound():
+        async with unit_of_work() as work:
+            work.announce(EmailChanged.model_validate(owner | {"new_email": "new@acme.example"}))
+            work.announce(SignInLinked.model_validate(owner | {"provider": "google"}))
+            work.announce(SignInUnlinked.model_validate(owner | {"provider": "github"}))
+    await neighbours.acme.ask(
+        "POST", "/tenant/api-keys", 201, json={"name": "CI", "permissions": ["mail.messages.read"]}
+    )
+    await neighbours.house.run_jobs()
+    assert outbound.recipients == ["owner@acme.example"] * 4
+    for words in (("new@acme.example",), ("google",), ("github",), ("CI", "Acme")):
+        assert any(all(word in each.text for word in words) for each in outbound.taken)

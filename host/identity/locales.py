@@ -1,0 +1,44 @@
+"""Languages of people: BCP 47 tags, checked, and the one that a browser asks for first."""
+
+from __future__ import annotations
+
+import langcodes
+
+from host.errors import ValidationFailed
+
+LONGEST = 35
+"""Characters of a language tag (RFC 5646, 4.4.1)."""
+
+
+def locale(tag: str, *, field: str = "locale") -> str:
+    """A language tag in its usual spelling: "de_at" -> "de-AT".
+
+    Raises:
+        ValidationFailed: it is none; `field` is the key of the complaint.
+    """
+    found = _standard(tag)
+    if not found:
+        raise ValidationFailed(details={field: 'write a language tag (BCP 47), such as "en", "de-AT" or "zh-Hant"'})
+    return found
+
+
+def accepted_locale(header: str) -> str:
+    """The language that `Accept-Language` (RFC 9110, 12.5.4) asks for first; empty when it names none."""
+    ranked: list[tuple[float, str]] = []
+    for part in header[:1000].split(","):
+        tag, _, weight = part.partition(";")
+        try:
+            quality = float(weight.strip().removeprefix("q=")) if weight.strip() else 1.0
+        except ValueError:
+            continue
+        ranked.append((quality, tag))
+    ranked.sort(key=lambda each: -each[0])
+    return next((found for quality, tag in ranked if quality > 0 and (found := _standard(tag))), "")
+
+
+def _standard(tag: str) -> str:
+    text = tag.strip()
+    if not text.isascii() or len(text) > LONGEST or not langcodes.tag_is_valid(text):
+        return ""
+    found = langcodes.standardize_tag(text)
+    return "" if found == "und" or len(found) > LONGEST else found
