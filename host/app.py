@@ -147,6 +147,8 @@ class House:
             ConfigurationError: something is not as it should be, such as tables behind the code.
         """
         house = cls.build(settings)
+        if jobs:
+            house.check_production()
         async with AsyncExitStack() as stack:
             house._telling(stack)
             if house.redis is not None:
@@ -189,6 +191,15 @@ class House:
         elif pending := await self.migrations.pending():
             names = ", ".join(str(step) for step in pending[:5])
             raise ConfigurationError(f"the tables are behind the code ({names}): run `tenantry migrate` first")
+
+    def check_production(self) -> None:
+        """Refuse to serve production with settings that would lose something.
+
+        Raises:
+            ConfigurationError: names each of them, with its remedy.
+        """
+        if self.settings.house.production and (wrong := self.registry.unfit_for_production()):
+            raise ConfigurationError("; ".join(wrong))
 
     def asgi(self) -> Pipeline:
         """The ASGI application of this house; start and stop are whoever opened it's."""

@@ -39,6 +39,7 @@ class LazyApp:
                 settings = load(plugin_ids=None)
                 configure(settings.log.level, settings.log.format)
                 house = await stack.enter_async_context(House.open(settings, jobs=settings.server.run_jobs))
+                house.check_production()
                 self._app = house.asgi()
                 freeze()
                 await stack.enter_async_context(watch_loop(house.packages))

@@ -193,10 +193,14 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class HealthCheck:
-    """`check` returns None when all is well, else a sentence saying what is wrong; 2 seconds at most."""
+    """`check` returns None when all is well, else a sentence saying what is wrong; 2 seconds at most.
+
+    thorough: what `tenantry doctor` asks instead, where a real look takes longer or asks another system; 10 seconds.
+    """
 
     name: str
     check: Callable[[], Awaitable[str | None]]
+    thorough: Callable[[], Awaitable[str | None]] | None = None
 
 
 Readings = Sequence[tuple[tuple[str, ...], float]]

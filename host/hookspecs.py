@@ -52,7 +52,11 @@ class HookSpecs:
 
     @hookspec
     def register_settings(self) -> type[BaseModel]:
-        """The model of `[<plugin>.settings]` in plugins.toml and of `TENANTRY_<PLUGIN>__<KEY>`."""
+        """The model of `[<plugin>.settings]` in plugins.toml and of `TENANTRY_<PLUGIN>__<KEY>`.
+
+        Before production is served it is validated once more, with `{"production": True}` as pydantic's context
+        (`ValidationInfo.context`): what would lose data is refused there, and the start with it.
+        """
         raise NotImplementedError
 
     @hookspec
@@ -92,7 +96,7 @@ class HookSpecs:
 
     @hookspec
     def register_health_checks(self) -> Sequence[HealthCheck]:
-        """Parts that `/api/v1/ready` lists; a failing one is shown and does not turn the house away."""
+        """Parts that `/api/v1/ready` lists and `tenantry doctor` looks at; a failing one turns nobody away."""
         raise NotImplementedError
 
     @hookspec

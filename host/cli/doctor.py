@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 from collections.abc import Awaitable, Callable
@@ -16,10 +17,12 @@ from host.cli.terminal import Terminal
 from host.data import walls
 from host.jobs.ledger import WAITING
 from host.jobs.models import Job, JobState
+from host.origin import inside
 from tenants.models import User
 
 SPACE = 200 * 1024**2  # bytes free below which the data folder is called full
 PATIENCE = timedelta(minutes=2)  # how long a job may be due before somebody should ask where the workers are
+CHECK_SECONDS = 10.0
 Finding = dict[str, str]
 Look = Callable[[House], Awaitable[list[Finding]]]
 
@@ -93,6 +96,24 @@ async def _plugins(house: House) -> list[Finding]:
     ]
 
 
+async def _checks(house: House) -> list[Finding]:
+    """What plugins check by themselves, as /ready lists it, more thoroughly where they can."""
+    findings = []
+    for plugin, each in house.registry.catalog.health_checks:
+        with house.bound(), inside(plugin):
+            try:
+                wrong = await asyncio.wait_for((each.thorough or each.check)(), CHECK_SECONDS)
+            except TimeoutError:
+                wrong = f"no answer within {CHECK_SECONDS:g} seconds"
+            except Exception as error:
+                wrong = f"{type(error).__name__}: {error}".rstrip(": ")
+        if wrong:
+            findings.append(
+                _finding(f"{plugin}.{each.name}", wrong, f"correct the settings of {plugin}, or what they name")
+            )
+    return findings
+
+
 async def _operator(house: House) -> list[Finding]:
     with house.bound():
         if await User.filter(is_operator=True).exists():
@@ -128,6 +149,7 @@ async def _production(house: House) -> list[Finding]:
         wrong.append(("Redis is the embedded one", "set REDIS_URL"))
     if not settings.house.public_url.startswith("https://"):
         wrong.append(("links and cookies are not for https", "set TENANTRY_HOUSE__PUBLIC_URL to https://…"))
+    wrong += [(what, "production does not start with it") for what in house.registry.unfit_for_production()]
     return [_finding("production", what, fix) for what, fix in wrong]
 
 
@@ -137,6 +159,7 @@ LOOKS: dict[str, Look] = {
     "Redis": _redis,
     "storage": _storage,
     "plugins": _plugins,
+    "checks of plugins": _checks,
     "operator": _operator,
     "jobs": _jobs,
     "production": _production,

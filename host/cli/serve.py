@@ -115,6 +115,7 @@ async def _prepare(terminal: Terminal, settings: Settings, migrate: bool) -> Non
         terminal.say(f"Preparing {settings.data.dir}: services, tables, plugins …")
     with terminal.progress("preparing"):
         async with House.open(settings, migrate=migrate) as house:
+            house.check_production()
             with acting(at_keyboard()):
                 greeting = await first_start.greeting(house)
     if terminal.as_json:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import pluggy
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from host.contracts import Route
 from host.errors import ConfigurationError
@@ -104,6 +104,19 @@ class Registry:
     def ids(self) -> tuple[str, ...]:
         """The plugins' ids in load order."""
         return tuple(plugin.id for plugin in self.plugins)
+
+    def unfit_for_production(self) -> list[str]:
+        """What the plugins' settings say of themselves when they are asked whether production may run with them."""
+        wrong = []
+        for plugin_id, value in self.settings.items():
+            try:
+                type(value).model_validate(dict(value), context={"production": True})
+            except ValidationError as error:
+                wrong += [
+                    f"[{plugin_id}.settings]: {each['msg'].removeprefix('Value error, ')}"
+                    for each in error.errors(include_url=False)
+                ]
+        return wrong
 
     @property
     def settings(self) -> Mapping[str, BaseModel]:

@@ -96,7 +96,7 @@ def register_commands() -> Sequence[Command]:
 
 @hookimpl
 def register_health_checks() -> Sequence[HealthCheck]:
-    return (HealthCheck("mail", house.check),)
+    return (HealthCheck("mail", house.check, thorough=house.ask),)
 
 
 @hookimpl

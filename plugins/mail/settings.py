@@ -14,6 +14,7 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -21,6 +22,9 @@ from pydantic import (
 from host.sdk import Backoff, Title
 
 from .addresses import Address, AddressText, parse_address
+
+NOWHERE = "tenantry.local"
+"""The domain of the address that mail is from where nobody has set one."""
 
 _RATE = re.compile(r"(\d{1,9})/(second|minute|hour|day)")
 FIRST_RETRY_WHEN_AWAY = 5.0  # seconds
@@ -137,7 +141,7 @@ class Settings(Section):
         default=("file",), min_length=1, description="In the order of failover: file, smtp, sendgrid, mailgun, ses."
     )
     from_address: AddressText = Field(
-        default="no-reply@tenantry.local", description="Sender of the house's own mail and of who has none confirmed."
+        default=f"no-reply@{NOWHERE}", description="Sender of the house's own mail and of who has none confirmed."
     )
     from_name: Title = Field(default="", description="Empty: the organisation's name.")
     first_retry: float = Field(
@@ -206,6 +210,21 @@ class Settings(Section):
         first = min(self.first_retry, FIRST_RETRY_WHEN_AWAY) if away and not uncertain else self.first_retry
         five_tries = 15 * first if uncertain else within
         return Backoff(first, within=min(self.retry_hours * 3600, within, five_tries))
+
+    @model_validator(mode="after")
+    def _loses_nothing(self, info: ValidationInfo) -> Settings:
+        if not (info.context or {}).get("production"):
+            return self
+        if "file" in self.providers:
+            raise ValueError(
+                "the provider `file` only writes mail into a folder; in production, set TENANTRY_MAIL__PROVIDERS to "
+                "smtp, sendgrid, mailgun or ses"
+            )
+        if self.sender.email.endswith(f"@{NOWHERE}"):
+            raise ValueError(
+                f"{self.sender.email} is nobody's; in production, set TENANTRY_MAIL__FROM_ADDRESS to one of yours"
+            )
+        return self
 
     @property
     def sender(self) -> Address:

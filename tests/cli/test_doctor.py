@@ -57,3 +57,12 @@ def test_doctor_when_production_is_half_done_then_says_what_is_missing(
     assert ("database is the embedded one" in told) is (tenantry.database_url == "")
     assert "Redis is the embedded one" in told
     assert "https" in told
+    assert "TENANTRY_MAIL__PROVIDERS" in told
+    monkeypatch.setenv("TENANTRY_MAIL__PROVIDERS", "smtp")
+    monkeypatch.setenv("TENANTRY_MAIL__SMTP__HOST", "127.0.0.1")
+    monkeypatch.setenv("TENANTRY_MAIL__SMTP__PORT", "1")
+    told = whats(tenantry("doctor", code=1))
+    assert "TENANTRY_MAIL__FROM_ADDRESS" in told
+    assert "smtp: " in told  # nobody listens there
+    monkeypatch.setenv("TENANTRY_MAIL__FROM_ADDRESS", "no-reply@acme.example")
+    assert "TENANTRY_MAIL" not in whats(tenantry("doctor", code=1))

@@ -17,7 +17,7 @@ from host.sdk import GiveUp, TenantMissing, absolute_url, cut_to_line, job_id, s
 from ..addresses import parse_address
 from ..outgoing import MACHINE_MADE, Outgoing
 from ..providers.contract import Refused
-from ..providers.relay import house_relay
+from ..providers.relay import close_relays, house_relay
 from ..settings import Settings
 from .hand_over import hand_over
 from .templates import Rendered, render, render_house
@@ -142,6 +142,14 @@ async def invitation(event: Invitation) -> None:
 async def check() -> str | None:
     """None while the deployment's providers take mail; else what is wrong with them."""
     return await house_relay().check()
+
+
+async def ask() -> str | None:
+    """None when every one of the deployment's providers would take mail now; asks them, on connections of its own."""
+    try:
+        return await house_relay().ask()
+    finally:
+        await close_relays()
 
 
 # -- how it is sent --------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from host.registry.plugin_settings import read_settings
 from plugins.mail.settings import Settings
@@ -87,3 +88,23 @@ def test_settings_when_in_the_file_then_the_environment_adds_secrets() -> None:
 )
 def test_settings_when_wrong_then_says_where_and_what(variables: dict[str, str], said: str) -> None:
     assert said in complaint(**variables)
+
+
+SMTP = {"providers": ["smtp"], "smtp": {"host": "mx.example.com"}}
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({}, "TENANTRY_MAIL__PROVIDERS"),
+        ({**SMTP, "providers": ["smtp", "file"], "from_address": "a@acme.example"}, "TENANTRY_MAIL__PROVIDERS"),
+        (SMTP, "TENANTRY_MAIL__FROM_ADDRESS"),
+    ],
+)
+def test_settings_when_production_would_lose_mail_with_them_then_refused_with_the_remedy(
+    values: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ValidationError, match=said):
+        Settings.model_validate(values, context={"production": True})
+    Settings.model_validate(values)
+    Settings.model_validate({**SMTP, "from_address": "a@acme.example"}, context={"production": True})
