@@ -1,12 +1,32 @@
-"""Types that the models of requests, settings and commands share: names of one line."""
+"""Types that the models of requests, settings and commands share: names of one line, times, time zones."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, StringConstraints
 
+from host.times import in_utc, read_time
 from tenants.text import one_line
+
+
+def _time(value: Any) -> Any:
+    return read_time(value) if isinstance(value, str) else value
+
+
+def _with_offset(value: Any) -> Any:
+    found = _time(value)
+    if isinstance(value, str) and not value.endswith(("Z", "z")) and datetime.fromisoformat(value).tzinfo is None:
+        raise ValueError("must say its offset from UTC, such as Z or +02:00 at the end")
+    return found
+
+
+Time = Annotated[datetime, BeforeValidator(_time), AfterValidator(in_utc)]
+"""A time of a query, in UTC; a date stands for its beginning, and without an offset UTC is meant."""
+
+Instant = Annotated[datetime, BeforeValidator(_with_offset), AfterValidator(in_utc)]
+"""A time with its offset, in UTC: one that something shall happen at."""
 
 
 def _one_line_or_none(text: str) -> str:

@@ -37,6 +37,8 @@ from host.contracts import (
 from host.data.mentions import is_mentioned, rows_mentioning, without
 from host.data.records import Change, Records
 from host.data.transactions import UnitOfWork
+from host.data.words import WordsField
+from host.data.words import indexed as indexed_words
 from host.errors import (
     BadRequest,
     Conflict,
@@ -55,7 +57,8 @@ from host.errors import (
 )
 from host.hookspecs import hookimpl
 from host.identity.events import SessionEnded
-from host.input_types import Name, OneLine, Title
+from host.input_errors import TextForm
+from host.input_types import Instant, Name, OneLine, Time, Title
 from host.instruments import count, observe
 from host.jobs.courier import job_id, report_progress
 from host.jobs.outcomes import Backoff, GiveUp, Postpone, TryAgain
@@ -96,7 +99,8 @@ from host.web.routes import Routes
 from tenants.context import TenantMissing, WrongTenant, in_house
 from tenants.locking import lock_tenant
 from tenants.scoping import TenantModel
-from tenants.text import address_key, cut_to_line, fold, one_line, slug_of, sort_key, without_links
+from tenants.text import address_key, address_or_text, cut_to_line, fold, one_line, slug_of, sort_key, without_links
+from tenants.text_columns import SortKeyField
 
 __all__ = [
     "DURATIONS",
@@ -119,6 +123,7 @@ __all__ = [
     "GiveUp",
     "HealthCheck",
     "HouseError",
+    "Instant",
     "Limit",
     "Measured",
     "MemberJoined",
@@ -149,6 +154,7 @@ __all__ = [
     "Row",
     "Secret",
     "SessionEnded",
+    "SortKeyField",
     "Stream",
     "Subscription",
     "TakenUse",
@@ -156,6 +162,8 @@ __all__ = [
     "TenantInfo",
     "TenantMissing",
     "TenantModel",
+    "TextForm",
+    "Time",
     "Title",
     "TryAgain",
     "Unauthenticated",
@@ -163,10 +171,12 @@ __all__ = [
     "UnitOfWork",
     "UnsupportedMediaType",
     "ValidationFailed",
+    "WordsField",
     "WrongTenant",
     "absolute_url",
     "actor",
     "address_key",
+    "address_or_text",
     "allow",
     "cache",
     "count",
@@ -178,6 +188,7 @@ __all__ = [
     "hookimpl",
     "in_each_tenant",
     "in_house",
+    "indexed_words",
     "is_member",
     "is_mentioned",
     "is_public",

@@ -19,7 +19,8 @@ from host.cache.wire import Wire
 from host.contracts import API_BASE, Action, Limit, Measured, TakenUse, Task, TenantInfo
 from host.data.database import Database
 from host.data.transactions import Transactions, UnitOfWork
-from host.errors import NotFound, PermissionDenied, RateLimited, TenantSuspended
+from host.errors import ConfigurationError, NotFound, PermissionDenied, RateLimited, TenantSuspended
+from host.input_errors import nearest
 from host.instruments import measuring, tally
 from host.jobs.ledger import Ledger
 from host.jobs.pauses import Pauses
@@ -167,7 +168,10 @@ async def record_failure(
 async def limit_value(name: str, facts: TenantFacts | None = None) -> tuple[LimitValue, str]:
     """What a plan limit is for the bound tenant, and where it comes from: "default", "plan" or "tenant"."""
     known = facts or await tenant_facts()
-    declared = services().limits[name]
+    declared = services().limits.get(name)
+    if declared is None:
+        near = nearest(name, tuple(services().limits))
+        raise ConfigurationError(f"no loaded plugin declares a limit {name!r}: correct the name in the code.{near}")
     return effective_limit(services().plans, known.plan, name, declared.default, known.limits.get(name))
 
 

@@ -35,6 +35,7 @@ from tortoise.queryset import (
 
 from tenants.context import Unscoped, WrongTenant, current, scope
 from tenants.scoped_tables import TENANT, Link, ScopedMeta, is_scoped
+from tenants.text_columns import with_key_names, with_keys
 from tenants.wall import Wall, check_links, check_rows, refuse_moving, refuse_sql, refuse_sql_within, same_scope
 
 MODEL = TypeVar("MODEL", bound=Model)
@@ -145,6 +146,7 @@ class ScopedQuerySet(QuerySet[MODEL]):
         """
         self._writing()
         refuse_moving(kwargs)
+        kwargs = with_keys(self.model, kwargs)
         return ScopedUpdateQuery(
             db=self._db,
             model=self.model,
@@ -160,7 +162,7 @@ class ScopedQuerySet(QuerySet[MODEL]):
         self, objects: Iterable[MODEL], fields: Iterable[str], batch_size: int | None = None
     ) -> BulkUpdateQuery[MODEL]:
         """As Tortoise's, in one tenant; raises as `update` does."""
-        rows, columns = list(objects), list(fields)
+        rows, columns = list(objects), with_key_names(self.model, fields)
         check_rows(rows, self._writing())
         refuse_moving(columns)
         if any(row.pk is None for row in rows):
@@ -193,7 +195,7 @@ class ScopedQuerySet(QuerySet[MODEL]):
         """
         rows = list(objects)
         check_rows(rows, self._writing())
-        target, changed = list(on_conflict or ()), list(update_fields or ())
+        target, changed = list(on_conflict or ()), with_key_names(self.model, update_fields or ())
         refuse_moving(changed)
         if target and TENANT not in target:
             raise WrongTenant(f"on_conflict={target} could overwrite another tenant's row: name {TENANT} in it too")

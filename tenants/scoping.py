@@ -17,6 +17,7 @@ from uuid_utils.compat import uuid7
 from tenants.context import Across, Unscoped, WrongTenant, current, scope
 from tenants.scoped_queries import ScopedManager
 from tenants.scoped_tables import TENANT, Link, ScopedMeta, refuse_many_to_many
+from tenants.text_columns import with_key_names
 from tenants.wall import check_links, check_rows
 
 
@@ -121,7 +122,7 @@ class TenantModel(Model):
         tenant_id = current()
         self._check_own(tenant_id)
         db = using_db or self._choose_db(True)
-        updated = None if update_fields is None else list(update_fields)
+        updated = None if update_fields is None else with_key_names(type(self), update_fields)
         updating = not force_create and (force_update or self._saved_in_db or bool(updated))
         if updating and self.pk is not None:
             await self._check_there(tenant_id, db)

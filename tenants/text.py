@@ -10,6 +10,7 @@ import re
 import unicodedata
 
 import email_validator
+import idna
 from anyascii import anyascii
 
 LONGEST_ADDRESS = 254
@@ -68,6 +69,26 @@ def slug_of(text: str, longest: int = 63, otherwise: str = "") -> str:
     """Text as a DNS label, in the letters that come nearest; `otherwise` where nothing is left of it."""
     plain = anyascii(unicodedata.normalize("NFKC", text)).lower()
     return _BETWEEN.sub("-", plain).strip("-")[:longest].strip("-") or otherwise
+
+
+def fold_part(text: str) -> str:
+    """Part of a text, folded to be looked for; what follows an @ as domains are kept, in IDNA's ASCII form."""
+    part = fold(text)
+    local, at, domain = part.rpartition("@")
+    if not at or domain.isascii():
+        return part
+    try:
+        return f"{local}@{idna.encode(domain, uts46=True).decode()}"
+    except idna.IDNAError:
+        return part
+
+
+def address_or_text(text: str) -> str:
+    """What may be an e-mail address, as `address_key`; else the text, composed (NFC)."""
+    try:
+        return address_key(text)
+    except ValueError:
+        return unicodedata.normalize("NFC", text)
 
 
 # -- one line -----------------------------------------------------------------------------------------------

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from host.api.roles import refuse_beyond_own, refuse_unknown
 from host.contracts import Actor, Created, Page, Query, Row
 from host.identity.api_keys import KEYS, make_key, revoke_key
-from host.input_types import Name
+from host.input_types import Instant, Name
 from host.web.routes import Routes
 
 routes = Routes()
@@ -23,7 +23,7 @@ class NewKey(BaseModel):
     model_config = ConfigDict(extra="forbid")
     name: Name
     permissions: Annotated[list[str], Field(min_length=1, max_length=1000)]
-    expires_at: AwareDatetime | None = None
+    expires_at: Instant | None = None
 
 
 class Key(BaseModel):

@@ -10,11 +10,12 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from host.contracts import Page
 from host.data import cursors
 from host.errors import Conflict, NotFound
+from host.input_types import Time
 from host.jobs import search
 from host.jobs.ledger import FINAL
 from host.jobs.models import Job, JobState
@@ -40,8 +41,8 @@ class JobQuery(BaseModel):
     state: JobState | None = None
     task: Text = ""
     plugin: Text = ""
-    since: AwareDatetime | None = Field(default=None, alias="from")
-    before: AwareDatetime | None = Field(default=None, alias="to")
+    since: Time | None = Field(default=None, alias="from")
+    before: Time | None = Field(default=None, alias="to")
     search: Text = ""
 
 

@@ -18,6 +18,8 @@ from host.provisioning import provisioning
 from host.services import limit_value, services
 from host.web.routes import Routes
 from tenants.models import Tenant, TenantStatus
+from tenants.text import fold
+from tenants.text_columns import TextFold
 
 routes = Routes()
 Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
@@ -83,7 +85,7 @@ async def list_tenants(query: TenantQuery) -> Page:
     if query.plan is not None:
         found = found.filter(plan=query.plan)
     if query.q is not None:
-        found = found.filter(name__icontains=query.q)
+        found = found.annotate(folded=TextFold("name")).filter(folded__contains=fold(query.q))
     if query.cursor is not None:
         found = found.filter(slug__gt=str(cursors.decode(_key(), _scope(query), query.cursor)[0]))
     rows = [shape(each) | {"status_reason": each.status_reason} for each in await found]

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
 
 from host.contracts import Row
 from host.errors import Conflict, NotFound, ValidationFailed
+from host.input_errors import complaints
 from host.provisioning import provisioning
 from host.secret_settings import encrypted, unmasked
 from host.services import plain_settings, services, tenant_facts, unit_of_work
@@ -97,8 +98,7 @@ async def write_settings(plugin_id: str, body: PluginSettings) -> Row:
     try:
         checked = model.model_validate(unmasked(body.root, model, await _plain(plugin_id) or {}))
     except ValidationError as error:
-        wrong = {".".join(map(str, each["loc"])): each["msg"] for each in error.errors()}
-        raise ValidationFailed(details=wrong) from error
+        raise ValidationFailed(details=complaints(error, body.root, "settings")) from None
     async with unit_of_work() as work:
         row, _ = await Activation.get_or_create(plugin=plugin_id)
         row.settings = encrypted(checked, lambda text: services().seals.seal(text, tenant_id, plugin_id))

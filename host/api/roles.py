@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field
 from tortoise.exceptions import IntegrityError
 
 from host.contracts import Created, Page, Query, Row
 from host.data.records import Records
 from host.errors import Conflict, PermissionDenied, ValidationFailed
+from host.input_errors import TextForm
 from host.input_types import Title
 from host.membership.members import changing_members, permissions_of, withdraw
 from host.origin import grants
@@ -23,7 +24,7 @@ from tenants.models import Membership, Role
 
 routes = Routes()
 ROLES = Records(Role, filters=("name", "built_in"), sorts=("name", "created_at"), default_sort="created_at")
-RoleName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
+RoleName = Annotated[str, TextForm(r"[a-z][a-z0-9_-]{0,62}", "1 to 63 lower-case letters, digits, - and _")]
 
 
 class NewRole(BaseModel):

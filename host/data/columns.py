@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from enum import Enum
+from math import isfinite
 from typing import Any
 from uuid import UUID
 
@@ -18,8 +20,12 @@ from tortoise.models import Model
 from tortoise.validators import MaxLengthValidator
 
 from host.errors import ValidationFailed
+from host.input_errors import fault_of
+from host.times import in_utc, read_time
 
 Decode = Callable[[Any], Any]
+
+_INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 
 BY_DATABASE = object()
 """Instead of a value: the database has a default of its own."""
@@ -69,7 +75,8 @@ class Column:
         try:
             return self._encode(value)
         except (ValidationError, ValueError, TypeError, ArithmeticError) as exc:
-            raise ValidationFailed(details={self.name: str(exc)}) from exc
+            said = fault_of(exc) if type(exc) is ValueError and str(exc).startswith("must") else f"must be {self._kind}"
+            raise ValidationFailed(details={self.name: said}) from exc
 
     def _encode(self, value: Any) -> Any:
         field = self.field
@@ -91,6 +98,11 @@ class Column:
         elif isinstance(value, int) and not isinstance(value, bool):
             _check_range(field, value)
         return value
+
+    @property
+    def _kind(self) -> str:
+        longest = getattr(self.field, "max_length", None)
+        return f"text of at most {longest} characters" if longest and not _choices(self.field) else _kind(self.field)
 
     def default(self, now: datetime) -> object:
         """What a new row holds where no value is given; `BY_DATABASE` where the column is better left out.
@@ -116,7 +128,8 @@ class Column:
         try:
             return _parse(self.field, text)
         except (ValueError, KeyError, InvalidOperation) as exc:
-            raise ValidationFailed(details={self.name: f"{text!r} is not {_kind(self.field)}"}) from exc
+            said = str(exc) if isinstance(self.field, fields.DatetimeField) else f"must be {self._kind}"
+            raise ValidationFailed(details={self.name: said}) from exc
 
 
 def columns(model: type[Model], dialect: str) -> Mapping[str, Column]:
@@ -155,8 +168,7 @@ def _decoder(field: Field[Any], dialect: str) -> Decode | None:
 
 
 def _utc(text: str) -> datetime:
-    known = datetime.fromisoformat(text)
-    return known.replace(tzinfo=UTC) if known.tzinfo is None else known.astimezone(UTC)
+    return in_utc(datetime.fromisoformat(text))
 
 
 def _check_range(field: Field[Any], value: int) -> None:
@@ -173,26 +185,39 @@ def _parse(field: Field[Any], text: str) -> Any:
     if isinstance(field, fields.BooleanField):
         return _BOOLEANS[text.lower()]
     if isinstance(field, fields.DatetimeField):
-        return _utc(text)
+        return read_time(text)
     if isinstance(field, fields.DateField):
         return date.fromisoformat(text)
-    if isinstance(field, fields.DecimalField):
-        return Decimal(text)
-    if isinstance(field, fields.FloatField):
-        return float(text)
+    if isinstance(field, fields.DecimalField | fields.FloatField):
+        number = Decimal(text) if isinstance(field, fields.DecimalField) else float(text)
+        if not isfinite(number) or not text.isascii() or "_" in text:
+            raise ValueError
+        return number
     if isinstance(field, fields.IntField | fields.BigIntField | fields.SmallIntField):
+        if not _INTEGER.fullmatch(text):
+            raise ValueError
+        _check_range(field, int(text))
         return int(text)
-    choices: type[Enum] | None = getattr(field, "enum_type", None)
+    choices = _choices(field)
     return choices(text).value if choices is not None else text
 
 
+def _choices(field: Field[Any]) -> type[Enum] | None:
+    found: type[Enum] | None = getattr(field, "enum_type", None)
+    return found
+
+
 def _kind(field: Field[Any]) -> str:
-    choices: type[Enum] | None = getattr(field, "enum_type", None)
+    choices = _choices(field)
     if choices is not None:
         return "one of " + ", ".join(str(each.value) for each in choices)
     return {
         "UUIDField": "a UUID",
         "BooleanField": "true or false",
-        "DatetimeField": "an RFC 3339 time",
-        "DateField": "a date",
+        "DatetimeField": "a time such as 2026-01-31T09:00:00Z",
+        "TextField": "text",
+        "JSONField": "JSON",
+        "DateField": "a date such as 2026-01-31",
+        "IntField": "a whole number of at most 32 bits",
+        "BigIntField": "a whole number of at most 64 bits",
     }.get(type(field).__name__, "a number")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
 from host.data.columns import Column
-from host.data.shapes import LONGEST_WORD, Condition, Shapes, tenant_word
+from host.data.shapes import Condition, Shapes
+from host.data.words import asked, runs, tenant_word
 from host.errors import BadRequest, NotFound, ValidationFailed
 from tenants.context import current
+from tenants.text import address_or_text, fold, fold_part, sort_key
 
 SEARCH = "search"
 """The filter that looks in every field a list names for it."""
@@ -19,8 +20,6 @@ SEARCH = "search"
 FULL_TEXT = "q"
 """The filter that looks for words, where a list has an index of them."""
 
-_WORD = re.compile(r"[^\W_]+")
-_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _MOST_WORDS = 20
 
 Conditions = tuple[tuple[Condition, ...], list[object]]
@@ -100,6 +99,8 @@ def behind(shapes: Shapes, name: str, position: Sequence[object]) -> list[object
     names = ["id"] if name == "id" else [name, "id"]
     if len(position) != len(names):
         raise BadRequest("The cursor does not belong to this list; begin again without it.")
+    if name in shapes.sort_keys:
+        names, position = [shapes.sort_keys[name], "id"], [sort_key(str(position[0])), position[1]]
     return [
         _encoded(shapes.columns[each], value) for each, value in zip(names, position, strict=True) if value is not None
     ]
@@ -109,6 +110,8 @@ def _value(shapes: Shapes, name: str, lookup: str, value: Any) -> object:
     column = shapes.columns[name]
     if lookup == "contains":
         return _pattern(name, value)
+    if lookup == "address":
+        return column.encode(address_or_text(_plain(name, value)))
     if lookup == "has":
         return _plain(name, value)
     if lookup == "pattern":
@@ -125,18 +128,18 @@ def _encoded(column: Column, value: Any) -> object:
 
 
 def _pattern(name: str, text: object) -> str:
-    return f"%{_escaped(_plain(name, text))}%"
+    return f"%{_escaped(fold_part(_plain(name, text)))}%"
 
 
 def _words(shapes: Shapes, name: str, text: object) -> str:
-    """Words that must all be there, as the database's search wants them: letters and digits only."""
-    asked = _plain(name, text)
-    words = _WORD.findall(_UUID.sub(lambda found: found[0].replace("-", ""), asked) if shapes.postgres else asked)
-    if not 1 <= len(words) <= _MOST_WORDS:
+    """Words that must all be there, as the database's search wants them."""
+    given = fold(_plain(name, text))
+    words = asked(given)
+    if not words or sum(1 for _ in runs(given)) > _MOST_WORDS:
         raise ValidationFailed(details={name: f"Give 1 to {_MOST_WORDS} words to look for."})
     if shapes.postgres:
-        return " ".join((tenant_word(current()), *(word.lower()[:LONGEST_WORD] for word in words)))
-    return " ".join(f'"{word}"' for word in words)
+        return " ".join((tenant_word(current()), *(word.replace("*", ":*") for word in words)))
+    return " ".join(f'"{word[:-1]}"*' if word.endswith("*") else f'"{word}"' for word in words)
 
 
 def _plain(name: str, text: object) -> str:

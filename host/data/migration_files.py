@@ -17,6 +17,7 @@ from tortoise.migrations.writer import MigrationWriter, format_migration_name
 
 from host.data.database import Database
 from host.errors import ConfigurationError
+from tenants.text_columns import SortKeyField
 
 _HEAD = '''"""Tables of {app}, step {number}."""
 
@@ -72,7 +73,7 @@ def _plain(field: Field[Any]) -> Field[Any]:
     }
     if field.has_db_default():
         options["db_default"] = field.db_default
-    if isinstance(field, CharEnumFieldInstance):
+    if isinstance(field, CharEnumFieldInstance | SortKeyField):
         plain: Field[Any] = fields.CharField(max_length=field.max_length, **options)
     elif isinstance(field, IntEnumFieldInstance):
         plain = fields.SmallIntField(**options)

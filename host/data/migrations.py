@@ -20,6 +20,7 @@ from host.data import walls, walls_sqlite
 from host.data.database import Client, Database
 from host.data.migration_files import make
 from host.data.postgres_pool import PostgresClient
+from host.data.sort_key_rows import fill_sort_keys
 from host.data.sqlite import SqliteClient
 from host.data.sqlite_editor import KeepingSchemaEditor
 from host.errors import ConfigurationError
@@ -56,7 +57,7 @@ class Migrations:
             return run.steps_forward(await run.applied())
 
     async def migrate(self, progress: Progress | None = None) -> list[Step]:
-        """Run what is pending, then put up the walls. A second process waits and finds nothing left to do.
+        """Run what is pending, put up the walls, fill new sort keys. A second process finds nothing left to do.
 
         SQLite: all or nothing. PostgreSQL: each migration with its record is one transaction.
 
@@ -66,6 +67,8 @@ class Migrations:
         async with self._alone() as run:
             steps = run.steps_forward(await run.applied())
             await run.run(steps, progress)
+            migrated = [model for model in self._database.models() if model._meta.app in self._database.migrations]
+            await fill_sort_keys(run.connection, migrated)
             return steps
 
     async def downgrade(self, app: str, to: str, progress: Progress | None = None) -> list[Step]:

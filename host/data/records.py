@@ -23,6 +23,8 @@ from host.data.statement import Insert
 from host.errors import NotFound, PreconditionFailed, ValidationFailed
 from tenants.context import current
 from tenants.scoping import TenantModel
+from tenants.text import sort_key
+from tenants.text_columns import sort_keys, with_keys
 
 DEFAULT_LIMIT, MAX_LIMIT = 20, 100
 _PAGING = ("limit", "cursor", "sort")
@@ -42,7 +44,8 @@ class Records:
     """The rows of a TenantModel.
 
     fields: what a row holds (None: all but tenant_id); `id`, and `version` where the model has one, always.
-    filters: names, or name -> lookup: exact, in (comma list), gt, gte, lt, lte, contains (text within), has (a JSON
+    filters: names, or name -> lookup: exact, in (comma list), gt, gte, lt, lte, contains (text within, letter
+    case aside), address (exact, whatever the spelling of an e-mail address), has (a JSON
     list with that text in it), pattern (exact, or all that begin so where it ends in ".*"); "field:lookup" where the
     name in the query string is not the field's. sorts: fields a list may be ordered by. search: fields that
     `?search=` looks in, letter case aside. full_text: `?q=` looks for words where `SEARCH_SUFFIX` says.
@@ -79,7 +82,8 @@ class Records:
         """The fields of a row, in order. The models must be loaded."""
         stored = tuple(self.model._meta.fields_db_projection)
         if self._fields is None:
-            return tuple(name for name in stored if name != "tenant_id")
+            hidden = {"tenant_id", *sort_keys(self.model).values()}
+            return tuple(name for name in stored if name not in hidden)
         always = tuple(name for name in ("id", "version") if name in stored and name not in self._fields)
         return (*always, *self._fields)
 
@@ -228,6 +232,7 @@ class Records:
             TypeError: a field is unknown, or misses a value and has no default.
         """
         database, shapes = self._here()
+        values = with_keys(self.model, values)
         form, now = shapes.form(tuple(values)), datetime.now(UTC)
         encoded = [column.encode(values[column.name]) for column in form.given]
         encoded += [column.encode(column.default(now)) for column in form.default]
@@ -261,6 +266,7 @@ class Records:
             if not changed:
                 return Change(before, before, {}, {})
             sets = {name: encoded[name] for name in changed}
+            sets |= {key: sort_key(str(changes[of])) for of, key in shapes.sort_keys.items() if of in changed}
             if "version" in shapes.columns:
                 sets["version"] = before["version"] + 1
             for name, column in shapes.columns.items():

@@ -9,39 +9,39 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Literal
-from uuid import UUID
 
 from tortoise.models import Model
 
 from host.contracts import Row
 from host.data.columns import BY_DATABASE, Column, columns
 from host.data.statement import BOUND, Statement
+from tenants.text_columns import FOLD, sort_keys
 
-_COMPARISONS = {"exact": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+_COMPARISONS = {"exact": "=", "address": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 _KEPT = 2000  # shapes; a list's filters, orders and limits combine to far fewer
 
 SEARCH_SUFFIX = "_search"
 """Where the words of a table's rows are: `<table>_search`, made by the migrations of a plugin that wants full text.
 
-PostgreSQL: a view of the table with the wall as its condition and two more columns. `words` is an indexed tsvector:
-lower-case words of letters and digits, cut at `LONGEST_WORD`, UUIDs without dashes as one, and `tenant_word`.
-`unindexed` is the text of a row too new to have words, else null. SQLite: an FTS5 table with the same rowids."""
-
-LONGEST_WORD = 200
+What words are is said in `host.data.words`. PostgreSQL: a view of the table with the wall as its condition and two
+more columns. `words` is an indexed tsvector, `host.data.words.indexed`; `unindexed` is the text of a row too new to
+have words, else null. SQLite: an FTS5 table (tokenize = "ascii") of the words with the same rowids."""
 
 WINDOW = 5_000
 """How many rows are looked through in a list's order before the index of words is asked: common words are found there,
 and rare ones by the index; which is which the planner cannot know."""
 
+# A row waits for its words for seconds: whole words are told apart where they are plain ASCII, parts suffice elsewhere.
+_IN_NEW_TEXT = (
+    f"CASE WHEN word ~ '^I|^[0-9a-f]{{32}}$' THEN position(ltrim(word, 'I') IN "
+    f"regexp_replace({FOLD}(unindexed), '[-@.+_% ]', '', 'g')) > 0 WHEN word ~ '^[a-z0-9]+$' THEN "
+    f"{FOLD}(unindexed) ~ ('\\m' || word || '\\M') ELSE position(rtrim(word, ':*') IN {FOLD}(unindexed)) > 0 END"
+)
+
 After = Literal["", "value", "null"]
 
-LOOKUPS = frozenset({*_COMPARISONS, "in", "contains", "has", "pattern"})
+LOOKUPS = frozenset({*_COMPARISONS, "in", "contains", "has", "pattern", "address"})
 """What a filter may do; conditions also know "null", which takes no parameter, and "words" of no single column."""
-
-
-def tenant_word(tenant: UUID) -> str:
-    """The word that a tenant's rows have in common: with it, the index of words finds that tenant's rows only."""
-    return f"t{tenant.hex}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,7 @@ class Shapes:
         self.postgres = dialect == "postgres"
         self.table = f'"{model._meta.db_table}"'
         self._search = f'"{model._meta.db_table}{SEARCH_SUFFIX}"'
+        self.sort_keys = sort_keys(model)
         self._decoders = [(name, decode) for name in self.names if (decode := self.columns[name].decode)]
         self._exact = all(column.comes_back_as_given for column in self.columns.values())
         self._model = model.__name__
@@ -167,14 +168,20 @@ class Shapes:
         if lock and self.postgres:
             return Statement(f"{self._head('$1')}{where}{tail} FOR UPDATE")
         searching = any(condition.lookup == "words" for condition in conditions)
+        key = self.sort_keys.get(sort.removeprefix("-"), "")
         inside = f"{self._head(self._mark(1), searching)}{where}{tail}"
         if searching or not self.postgres:
             return Statement(inside)
         # What is looked up depends on what setting the tenant returned, so the order cannot be another; the tenant is a
         # parameter besides, so that the planner knows whose rows they are.
-        looked_up = f"{self._head('$1')} AND bound.tenant IS NOT NULL{where}{tail}{'' if limit else ' OFFSET 0'}"
+        looked_up = (
+            f"{self._head('$1', key=key)} AND bound.tenant IS NOT NULL{where}{tail}{'' if limit else ' OFFSET 0'}"
+        )
         outer = f" ORDER BY {self._order(sort, outer=True)}" if sort else ""
-        return Statement(inside, f"{BOUND} SELECT p.* FROM bound CROSS JOIN LATERAL ({looked_up}) p{outer}", reads=True)
+        shown = ", ".join(f'p."{name}"' for name in self.names) if key else "p.*"
+        return Statement(
+            inside, f"{BOUND} SELECT {shown} FROM bound CROSS JOIN LATERAL ({looked_up}) p{outer}", reads=True
+        )
 
     def _select_in_window(self, conditions: tuple[Condition, ...], sort: str, after: After, limit: int) -> Statement:
         numbered = self._numbered(conditions)
@@ -233,10 +240,11 @@ class Shapes:
             f"{self._where(conditions)} RETURNING {self._listed()}"
         )
 
-    def _head(self, tenant: str, searching: bool = False) -> str:
+    def _head(self, tenant: str, searching: bool = False, key: str = "") -> str:
         # Row-level security keeps an index of words from being used: the view has the wall as a condition of its own.
         source = self._search if searching and self.postgres else self.table
-        return f"SELECT {self._listed()} FROM {source} WHERE tenant_id = {tenant}"
+        listed = f"{self._listed()}, {self._quoted(key)}" if key else self._listed()
+        return f"SELECT {listed} FROM {source} WHERE tenant_id = {tenant}"
 
     def _listed(self) -> str:
         return ", ".join(
@@ -254,6 +262,7 @@ class Shapes:
         name, way = sort.removeprefix("-"), " DESC" if sort.startswith("-") else ""
         if name == "id":
             return f'"id"{way}'
+        name = self.sort_keys.get(name, name)
         column = f'"{name}"' if outer else self._quoted(name)
         # Said aloud for SQLite, which would put them elsewhere than PostgreSQL does by itself.
         nulls = (" NULLS FIRST" if way else " NULLS LAST") if self.columns[name].field.null else ""
@@ -261,6 +270,7 @@ class Shapes:
 
     def _behind(self, sort: str, after: After, number: int) -> str:
         name, down = sort.removeprefix("-"), sort.startswith("-")
+        name = self.sort_keys.get(name, name)
         sign, mark, column = "<" if down else ">", self._mark(number), self._quoted(name)
         if name == "id":
             return f' AND "id" {sign} {mark}'
@@ -289,7 +299,7 @@ class Shapes:
         mark = text[text.index("$") : text.index(",")]
         return (
             f" AND ({text.removeprefix(' AND ')} OR unindexed IS NOT NULL AND NOT EXISTS (SELECT FROM "
-            f"unnest((string_to_array({mark}, ' '))[2:]) word WHERE unindexed !~* ('\\m' || word || '\\M')))"
+            f"unnest((string_to_array({mark}, ' '))[2:]) word WHERE NOT {_IN_NEW_TEXT}))"
         )
 
     def _compare(self, condition: Condition, number: int) -> str:
@@ -304,8 +314,7 @@ class Shapes:
                 else f"rowid IN (SELECT rowid FROM {self._search} WHERE {self._search} MATCH {mark})"
             )
         if condition.lookup == "contains":
-            like = "ILIKE" if self.postgres else "LIKE"
-            return "(" + " OR ".join(f"{name} {like} {mark} ESCAPE '\\'" for name in quoted) + ")"
+            return "(" + " OR ".join(f"{FOLD}({name}) LIKE {mark} ESCAPE '\\'" for name in quoted) + ")"
         if condition.lookup == "pattern":
             return f"{quoted[0]} LIKE {mark} ESCAPE '\\'"
         if condition.lookup == "has":

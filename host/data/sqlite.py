@@ -16,9 +16,12 @@ from tortoise.exceptions import IntegrityError, TransactionManagementError
 
 from host.data.seen import seen
 from host.data.statement import Insert, Statement
+from host.data.text_fold import text_fold
+from host.data.words import WORDS, text_words
 from host.errors import Unavailable
 from host.instruments import timed
 from host.settings.private import private_file
+from tenants.text_columns import FOLD
 
 
 class SqliteClient(TortoiseClient):
@@ -49,6 +52,9 @@ class SqliteClient(TortoiseClient):
         try:
             private_file(Path(self.filename))  # SQLite gives its -wal and -shm the same mode
             await super().create_connection(with_db)
+            if self._connection is not None:
+                await self._connection.create_function(FOLD, 1, text_fold, deterministic=True)
+                await self._connection.create_function(WORDS, 1, text_words, deterministic=True)
         except OSError as exc:
             raise Unavailable(f"The database file {self.filename} cannot be opened: {exc}") from exc
         except sqlite3.OperationalError as exc:

@@ -10,9 +10,11 @@ from tortoise.models import Model
 from host.data.postgres_pool import PostgresClient
 from host.data.postgres_scope import SYSTEM
 from host.data.shapes import SEARCH_SUFFIX
+from host.data.text_fold import POSTGRES
 from host.data.wall_parts import DEPLOYMENT_WIDE, Gap, Link, standing_parts, wall_name
 from host.data.walls_beside import bare, beside_gaps
 from host.errors import ConfigurationError
+from tenants.text_columns import FOLD
 
 Rows = list[dict[str, Any]]
 Policies = Mapping[str, tuple[str, str, str | None]]
@@ -86,6 +88,8 @@ async def gaps(client: PostgresClient, models: Sequence[type[Model]], role: str)
     found += await _view_gaps(client, walled, role)
     found += await beside_gaps(client, ours, role)
     found += await _key_gaps(client, wanted)
+    if not await _read(client, "SELECT 1 WHERE to_regproc($1) IS NOT NULL", FOLD):
+        found.append(Gap(f"the function {FOLD}, with which lists are searched, is missing", POSTGRES))
     return found
 
 

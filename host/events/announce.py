@@ -10,6 +10,7 @@ from uuid import UUID
 from pydantic import SecretStr, ValidationError
 
 from host.contracts import Event, EventType, SecretMark, Subscription, Task
+from host.input_errors import complaints
 from host.instruments import tally
 from host.jobs.catalog import JobDraft
 from host.jobs.outcomes import GiveUp
@@ -132,9 +133,8 @@ def _delivery(hearing: _Hearing) -> Callable[..., Awaitable[Any]]:
         try:
             heard = hearing.model.model_validate(event)
         except ValidationError as error:
-            wrong = error.errors(include_input=False, include_url=False)[0]  # the input may hold a secret
-            where = ".".join(str(each) for each in wrong["loc"])
-            raise GiveUp(f"the stored event does not fit {hearing.model.__name__}: {where}: {wrong['msg']}") from None
+            wrong = complaints(error, event, "event")  # without the input: it may hold a secret
+            raise GiveUp(f"the stored event does not fit {hearing.event}: {wrong}") from None
         await hearing.subscription.listener(heard)
         tally("tenantry_events_delivered_total", hearing.event, hearing.plugin)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from host.client_address import counted_as
 from host.errors import RateLimited
 from host.identity.tokens import digest
 from host.instruments import tally
@@ -70,7 +70,7 @@ async def allow_attempt(kind: _Kind, account: str, *, device: str = "") -> Attem
     rate = parse_limit(services().settings.rates.sign_in)
     if rate.amount is None or rate.seconds is None:
         return Attempt()
-    place = f"device {device}" if device else network(origin().address)
+    place = f"device {device}" if device else counted_as(origin().address)
     own = Bucket(f"{kind}:both:{digest(f'{place} {account}')}", rate.amount, rate.seconds)
     by_account = Bucket(f"{kind}:account:{digest(account)}", rate.amount * ALONE, rate.seconds)
     by_network = Bucket(f"{kind}:address:{digest(place)}", rate.amount * ALONE, rate.seconds)
@@ -90,19 +90,6 @@ async def allow_attempt(kind: _Kind, account: str, *, device: str = "") -> Attem
             headers={"Retry-After": str(max(1, taken.reset_seconds))},
         )
     return Attempt(own, shared)
-
-
-def network(address: str) -> str:
-    """What one client can hold: the address itself, of IPv6 its /64, in which it may choose any other."""
-    try:
-        found = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if isinstance(found, ipaddress.IPv4Address):
-        return str(found)
-    if found.ipv4_mapped is not None:
-        return str(found.ipv4_mapped)
-    return str(ipaddress.ip_network((found, 64), strict=False))
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ from uuid_utils.compat import uuid7
 
 from tenants.models import User
 from tenants.scoping import TenantModel
+from tenants.text_columns import SortKeyField
 
 
 class Session(Model):
@@ -45,6 +46,7 @@ class ApiKey(TenantModel):
     """A key for programs, of one tenant; the secret is stored hashed, revoked rows are kept."""
 
     name = fields.CharField(max_length=200)
+    name_key = SortKeyField("name")
     prefix = fields.CharField(max_length=64)  # how the key's text begins, for people to recognise it by
     secret_hash = fields.CharField(max_length=64)
     permissions: fields.JSONField[list[str]] = fields.JSONField(default=list)

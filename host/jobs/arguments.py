@@ -9,6 +9,7 @@ from uuid import UUID
 
 from pydantic import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, SecretStr, TypeAdapter, ValidationError
 
+from host.input_errors import sentence
 from host.jobs.outcomes import GiveUp
 from host.keys import Seals
 from host.redaction import ENCRYPTED
@@ -85,6 +86,6 @@ def _typed(name: str, hint: Any, value: Any) -> Any:
     try:
         return TypeAdapter(hint).validate_python(value)
     except ValidationError as error:
-        raise GiveUp(f"the stored argument {name!r} does not fit the task: {error.errors()[0]['msg']}") from error
+        raise GiveUp(f"the stored argument {name!r} does not fit the task: {sentence(error.errors()[0])}") from error
     except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation):
         return value

@@ -15,7 +15,7 @@ from saq.worker import Worker
 from uuid_utils.compat import uuid7
 
 from host.contracts import Decision, Task
-from host.errors import Unavailable
+from host.errors import HouseError, Unavailable
 from host.jobs.bell import Bell
 from host.jobs.channels import Channels
 from host.jobs.claims import LAST, PROMPT, URGENT
@@ -224,7 +224,7 @@ class Runner:
                 await self._tried(job, task, str(outcome), outcome.backoff)
             case _:
                 _log.error("job %s (%s) failed at try %s", job.id, job.task, job.attempts, exc_info=outcome)
-                await self._tried(job, task, f"{type(outcome).__name__}: {outcome}")
+                await self._tried(job, task, _said(outcome))
 
     async def _tried(self, job: Job, task: Task, error: str, backoff: Backoff | None = None) -> None:
         backoff = backoff or Backoff(task.backoff)
@@ -273,3 +273,8 @@ async def _interrupt(run: _Run) -> None:
     await asyncio.wait({run}, timeout=_HEED_CANCELLING)
     if not run.done():
         _log.error("%s does not heed being cancelled; it is left to itself", run.get_name())
+
+
+def _said(error: BaseException) -> str:
+    """What a job's row keeps of an error: its message where that is for people, else also what kind it is."""
+    return error.message if isinstance(error, HouseError) else f"{type(error).__name__}: {error}".removesuffix(": ")

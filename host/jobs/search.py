@@ -11,6 +11,8 @@ from tortoise.expressions import Q
 from tortoise.queryset import QuerySet
 
 from host.jobs.models import Job, JobState
+from tenants.text import fold
+from tenants.text_columns import TextFold
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,4 +60,5 @@ def _matching(wanted: Wanted) -> QuerySet[Job]:
     try:
         return found.filter(id=UUID(wanted.text))
     except ValueError:
-        return found.filter(Q(task__icontains=wanted.text) | Q(error__icontains=wanted.text))
+        found = found.annotate(folded_task=TextFold("task"), folded_error=TextFold("error"))
+        return found.filter(Q(folded_task__contains=fold(wanted.text)) | Q(folded_error__contains=fold(wanted.text)))

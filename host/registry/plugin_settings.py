@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
 
+from host.input_errors import sentence
 from host.registry.complaints import nearest
 
 
@@ -42,7 +43,7 @@ def read_settings(
     try:
         return model.model_validate(reader.values), []
     except ValidationError as error:
-        return None, [reader.sentence(problem["loc"], problem["msg"]) for problem in error.errors(include_url=False)]
+        return None, [reader.sentence(problem["loc"], sentence(problem)) for problem in error.errors(include_url=False)]
 
 
 class _Reader:

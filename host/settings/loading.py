@@ -14,6 +14,7 @@ from pydantic import BaseModel, SecretStr, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from host.errors import ConfigurationError
+from host.input_errors import sentence
 from host.settings.sections import OAuthProvider, Settings
 
 DEFAULT_FILE = "config/settings.toml"
@@ -186,7 +187,7 @@ def _checked(field: FieldInfo, value: str | bytes, where: str, *, strict: bool =
     try:
         return adapter.validate_json(value, strict=True) if strict else adapter.validate_python(value)
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False)[0]["msg"].removeprefix("Value error, ")
+        problem = sentence(error.errors(include_url=False)[0])
         shown = "" if _is_secret(field) else f" is {value.decode() if isinstance(value, bytes) else repr(value)}"
         raise ConfigurationError(f"{where}{shown}: {problem}") from error
 
@@ -213,5 +214,5 @@ def _explained(error: ValidationError, values: Found) -> str:
         key_path = tuple(str(part) for part in problem["loc"])
         places = sorted({where for path, (_, where) in values.items() if path[: len(key_path)] == key_path})
         remedy = f" (read from {', '.join(places)})" if places else f" (set {_variable(key_path)})"
-        lines.append(f"{'.'.join(key_path)}: {problem['msg'].removeprefix('Value error, ')}{remedy}")
+        lines.append(f"{'.'.join(key_path)}: {sentence(problem)}{remedy}")
     return "\n".join(lines)

@@ -16,6 +16,7 @@ from typing import NoReturn
 from uuid import UUID
 
 from host.cache.versions import EPOCH_KEY, Versions, tenant_version_key, user_version_key
+from host.client_address import counted_as
 from host.contracts import Actor, Origin, Route
 from host.errors import (
     BadRequest,
@@ -240,9 +241,9 @@ class Checkpoint:
         """Count the request; the version tokens of tenant and person come back on the same trip."""
         kind = _rate_class(route, credential.bucket)
         value: LimitValue = self._rates[kind]
-        buckets = _bucket(value, f"{kind}:{credential.bucket or visit.address}")
+        buckets = _bucket(value, f"{kind}:{credential.bucket or counted_as(visit.address)}")
         if credential.key is not None and (credential.key.key_id, credential.secret_digest) not in self._keys:
-            buckets += _bucket(self._rates["public"], f"public:{visit.address}")  # perhaps somebody guesses
+            buckets += _bucket(self._rates["public"], f"public:{counted_as(visit.address)}")  # perhaps somebody guesses
         keys = [
             tenant_version_key(tenant_id) if tenant_id else "v:-",
             user_version_key(credential.user_id) if credential.user_id else "v:-",

@@ -1,8 +1,7 @@
-"""JSON bodies: what is refused before a model sees it, and how a model's complaints become field paths."""
+"""JSON bodies: what is refused before a model sees it."""
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -13,13 +12,11 @@ import orjson
 from pydantic import BaseModel, ValidationError
 
 from host.errors import BadRequest, UnsupportedMediaType, ValidationFailed
+from host.input_errors import complaints
 from host.web.request import TenantryRequest
 
 MAX_DEPTH = 64
 """Levels of arrays and objects within one another."""
-
-MAX_DETAILS = 50
-"""Complaints listed in one 422 answer."""
 
 _INT64 = range(-(2**63), 2**63)
 # Only bodies with a NUL escape or a 19-digit run can hold what a database cannot: the others skip the careful look.
@@ -42,7 +39,8 @@ def body_reader(model: type[Model]) -> Callable[[TenantryRequest], Any]:
         try:
             value: Model = validator.validate_json(raw, strict=strict, extra=extra)
         except ValidationError as error:
-            raise ValidationFailed(details=complaints(error, "body", tuple(model.model_fields))) from None
+            wrong = complaints(error, orjson.loads(raw), "body", tuple(model.model_fields))
+            raise ValidationFailed(details=wrong) from None
         return value
 
     return read
@@ -141,25 +139,3 @@ def _refused_type(content_type: bytes) -> str:
         if name.strip() == "charset" and value.strip().strip('"') not in {"utf-8", "utf8"}:
             return "Send the JSON in UTF-8."
     return ""
-
-
-def complaints(error: ValidationError, root: str, known: tuple[str, ...] = ()) -> dict[str, str]:
-    """A model's complaints as field path -> message; `root` stands for the value as a whole.
-
-    known: the fields there are, from which the nearest name is offered for one that is unknown.
-    """
-    details: dict[str, str] = {}
-    for each in error.errors(include_url=False, include_context=False, include_input=False):
-        path = ".".join(str(part)[:100] for part in each["loc"]) or root
-        message = each["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-        if each["type"] == "extra_forbidden":
-            message = "There is no such field." + (_nearest(path, known) if len(each["loc"]) == 1 else "")
-        details.setdefault(path, message)
-        if len(details) >= MAX_DETAILS:
-            break
-    return details
-
-
-def _nearest(name: str, known: tuple[str, ...]) -> str:
-    found = difflib.get_close_matches(name, known, n=1)
-    return f" Did you mean {found[0]}?" if found else ""

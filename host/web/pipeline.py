@@ -10,6 +10,7 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
+from host.client_address import client_address
 from host.contracts import API_BASE, Origin
 from host.log import request_line, who
 from host.origin import NOBODY, Standing, standing_as
@@ -99,13 +100,9 @@ class Pipeline:
         return decorated
 
     def _address(self, scope: Scope) -> str:
-        """The client's address: as many steps back through X-Forwarded-For as proxies are believed."""
         peer = str((scope.get("client") or ("",))[0])
-        if not self._proxies:
-            return peer
-        said = dict(scope["headers"]).get(b"x-forwarded-for", b"").decode("latin-1")
-        chain = [part.strip() for part in said.split(",") if part.strip()] + [peer]
-        return str(chain[max(0, len(chain) - 1 - self._proxies)])[:64]
+        said = [value for name, value in scope["headers"] if name == b"x-forwarded-for"] if self._proxies else ()
+        return client_address(peer, said, self._proxies)
 
 
 def _described(visit: Visit) -> dict[str, str | int]:

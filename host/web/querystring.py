@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 
 from host.contracts import Query
 from host.errors import BadRequest, ValidationFailed
-from host.web.payload import complaints
+from host.input_errors import complaints
 
 MAX_LIMIT = 100
 DEFAULT_LIMIT = 20
@@ -76,7 +76,7 @@ def model_reader(model: type[Model]) -> Callable[[Params], Model]:
         try:
             value: Model = validator.validate_python(given, extra=extra)
         except ValidationError as error:
-            raise ValidationFailed(details=complaints(error, "query", tuple(model.model_fields))) from None
+            raise ValidationFailed(details=complaints(error, given, "query", tuple(model.model_fields))) from None
         for name in model.model_fields:
             number = getattr(value, name)
             if isinstance(number, float) and not math.isfinite(number):

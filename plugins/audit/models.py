@@ -7,14 +7,7 @@ from typing import Any
 from tortoise import fields
 from tortoise.indexes import Index
 
-from host.sdk import TenantModel
-
-
-class WordsField(fields.TextField):
-    """Words to be found by, lower-case, of letters and digits only, one space between two: a tsvector in PostgreSQL."""
-
-    class _db_postgres:  # noqa: N801 - the ORM's name
-        SQL_TYPE = "TSVECTOR"
+from host.sdk import TenantModel, WordsField
 
 
 class Entry(TenantModel):

@@ -16,6 +16,7 @@ from .models import Entry
 
 LONGEST = timedelta(days=366)
 USUAL = timedelta(days=30)
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 MOST = 100  # lines of each part
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "access_changes": ("tenant.members.", "tenant.roles.", "tenant.invitations.", "tenant.api_keys.", "auth."),
@@ -38,8 +39,8 @@ async def report(start: datetime | None, end: datetime | None) -> dict[str, Any]
     Raises:
         ValidationFailed: `end` is not after `start`, or more than 366 days lie between them.
     """
-    until = _utc(end) if end else datetime.now(UTC)
-    since = _utc(start) if start else until - USUAL
+    until = end or datetime.now(UTC)
+    since = start or max(until, EARLIEST) - USUAL
     if not timedelta(0) < until - since <= LONGEST:
         raise ValidationFailed(details={"from": f"must be before `to`, by {LONGEST.days} days at most"})
     found = Entry.filter(at__gte=since, at__lt=until)
@@ -79,7 +80,3 @@ async def _by_day(since: datetime, until: datetime) -> list[Row]:
 
 def _begins(prefixes: tuple[str, ...]) -> Q:
     return Q(*(Q(action__startswith=prefix) for prefix in prefixes), join_type="OR")
-
-
-def _utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

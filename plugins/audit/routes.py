@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -11,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from host.sdk import (
     Accepted,
+    Instant,
     NotFound,
     Page,
     Permission,
@@ -19,6 +19,7 @@ from host.sdk import (
     Routes,
     Row,
     Stream,
+    Time,
     ValidationFailed,
     in_house,
     tenant,
@@ -50,8 +51,8 @@ class ReportQuery(BaseModel):
     """Which stretch of time, and how it is shown; without a format, Accept decides."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=False)
-    since: datetime | None = Field(None, alias="from")
-    until: datetime | None = Field(None, alias="to")
+    since: Time | None = Field(None, alias="from")
+    until: Time | None = Field(None, alias="to")
     format: Literal["json", "html"] | None = None
 
 
@@ -77,7 +78,7 @@ class CheckpointGiven(BaseModel):
     hash: Annotated[str, StringConstraints(max_length=64)]
     pruned_position: Annotated[int, Field(ge=0, lt=2**63)]
     pruned_hash: Annotated[str, StringConstraints(max_length=64)]
-    sealed_at: datetime
+    sealed_at: Instant
     signature: Annotated[str, StringConstraints(max_length=64)]
 
 

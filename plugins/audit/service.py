@@ -28,7 +28,7 @@ ENTRIES = Records(
     Entry,
     fields=SHOWN,
     filters={
-        "actor": "actor_label:exact",
+        "actor": "actor_label:address",
         "actor_id": "exact",
         "actor_kind": "exact",
         "user_id": "exact",

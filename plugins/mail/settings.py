@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from host.sdk import Backoff, Title
+from host.sdk import Backoff, TextForm, Title
 
 from .addresses import Address, AddressText, parse_address
 
@@ -59,12 +59,19 @@ def _public_key(value: str) -> str:
 
 ProviderName = Literal["file", "smtp", "sendgrid", "mailgun", "ses"]
 Rate = Annotated[str, AfterValidator(_rate)]
-Host = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{0,253}$")]
-Domain = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*$|^$")]
-Region = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]{1,16}){1,2}-\d{1,2}$")]
+Host = Annotated[str, TextForm(r"[A-Za-z0-9._:-]{0,253}", "a host name or an address")]
+Domain = Annotated[str, TextForm(r"(?:[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*)?", "a domain like mail.example.com")]
+Region = Annotated[str, TextForm(r"[a-z]{2}(-[a-z]{1,16}){1,2}-[0-9]{1,2}", "a region such as eu-central-1")]
 Where = Literal["us", "eu"]
 PublicKey = Annotated[str, AfterValidator(_public_key), Field(max_length=500)]
-Topic = Annotated[str, Field(pattern=r"^arn:aws[a-z-]{0,10}:sns:[a-z0-9-]{1,30}:\d{12}:[A-Za-z0-9_-]{1,256}(\.fifo)?$")]
+Topic = Annotated[
+    str,
+    TextForm(
+        r"arn:aws[a-z-]{0,10}:sns:[a-z0-9-]{1,30}:[0-9]{12}:[A-Za-z0-9_-]{1,256}(\.fifo)?",
+        "the ARN of an SNS topic",
+    ),
+]
+ConfigurationSet = Annotated[str, TextForm(r"[A-Za-z0-9_-]{0,64}", "at most 64 letters, digits, - and _")]
 
 
 class Section(BaseModel):
@@ -126,7 +133,7 @@ class SesSettings(Pacing):
     region: Region = "us-east-1"
     access_key: SecretStr = Field(default=SecretStr(""), description="Empty: the machine's own role.")
     secret_key: SecretStr = SecretStr("")
-    configuration_set: str = Field(default="", pattern=r"^[A-Za-z0-9_-]{0,64}$")
+    configuration_set: ConfigurationSet = ""
     endpoint: str = Field(default="", description="Empty: Amazon's own for the region.")
     timeout: float = Field(default=30.0, gt=0, le=300)
     topics: Annotated[tuple[Topic, ...], BeforeValidator(_split)] = Field(
@@ -167,9 +174,8 @@ class Settings(Section):
         default="",
         description="A folder of templates that go before the plugin's own, laid out as plugins/mail/templates.",
     )
-    locale: str = Field(
+    locale: Annotated[str, TextForm(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*", "a language tag such as de or de-AT")] = Field(
         default="en",
-        pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$",
         description="The language of readers for whom there is no other.",
     )
     file: FileSettings = FileSettings()
@@ -233,7 +239,10 @@ class Settings(Section):
         return Address(self.from_name or address.name, address.email)
 
 
-Category = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")]
+Category = Annotated[
+    str,
+    TextForm(r"[a-z0-9][a-z0-9_.-]{0,62}", "1 to 63 lower-case letters, digits, dots, - and _"),
+]
 """What kind of mail it is, as people unsubscribe from it: a slug such as "newsletter"."""
 
 

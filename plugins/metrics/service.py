@@ -6,7 +6,7 @@ import hmac
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
-from ipaddress import IPv6Address, ip_address
+from ipaddress import ip_address
 
 from host.sdk import (
     DURATIONS,
@@ -55,11 +55,9 @@ def _is_token(allowed: Settings, authorization: str) -> bool:
 
 def _is_bound(allowed: Settings, address: str) -> bool:
     try:
-        here = ip_address(address)
-    except ValueError:  # a socket without addresses
+        here = ip_address(address)  # in one form already; a socket has none
+    except ValueError:
         return False
-    if isinstance(here, IPv6Address) and here.ipv4_mapped is not None:
-        here = here.ipv4_mapped
     return any(here in network for network in allowed.addresses)
 
 

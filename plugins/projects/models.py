@@ -11,7 +11,7 @@ from tortoise.fields.base import Field
 from tortoise.indexes import Index
 from tortoise.models import Model
 
-from host.sdk import TenantModel
+from host.sdk import SortKeyField, TenantModel
 
 
 class ProjectStatus(StrEnum):
@@ -73,6 +73,7 @@ class Project(TenantModel):
     """A piece of work with people and tasks; `slug` never changes."""
 
     name = fields.CharField(max_length=200)
+    name_key = SortKeyField("name")
     slug = fields.CharField(max_length=63)
     description = fields.TextField(default="")
     status = fields.CharEnumField(ProjectStatus, max_length=20, default=ProjectStatus.ACTIVE)
@@ -87,7 +88,7 @@ class Project(TenantModel):
         indexes = (
             Index(fields=("tenant_id", "created_at", "id")),
             Index(fields=("tenant_id", "updated_at", "id")),
-            Index(fields=("tenant_id", "name", "id")),
+            Index(fields=("tenant_id", "name_key", "id")),
             Index(fields=("tenant_id", "status", "created_at", "id")),
         )
 
@@ -118,6 +119,7 @@ class Task(TenantModel):
     project: fields.ForeignKeyRelation[Project] = fields.ForeignKeyField("projects.Project", related_name=False)
     project_id: UUID
     title = fields.CharField(max_length=200)
+    title_key = SortKeyField("title")
     description = fields.TextField(default="")
     status = fields.CharEnumField(TaskStatus, max_length=20, default=TaskStatus.TODO)
     priority = PriorityField(default=Priority.NORMAL)
@@ -137,7 +139,7 @@ class Task(TenantModel):
             Index(fields=("tenant_id", "updated_at", "id")),
             Index(fields=("tenant_id", "due_on", "id")),
             Index(fields=("tenant_id", "priority", "id")),
-            Index(fields=("tenant_id", "title", "id")),
+            Index(fields=("tenant_id", "title_key", "id")),
             Index(fields=("tenant_id", "project_id", "created_at", "id")),
             Index(fields=("tenant_id", "assignee_id", "created_at", "id")),
             Index(fields=("tenant_id", "status", "created_at", "id")),

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, StringConstraints
 
-from host.sdk import Created, Name, OneLine, Page, Permission, Query, Routes, Row
+from host.sdk import Created, Name, OneLine, Page, Permission, Query, Routes, Row, TextForm
 
 from . import service
 from .models import Priority, ProjectRole, ProjectStatus, TaskStatus
@@ -32,7 +32,9 @@ PERMISSIONS = (
 )
 
 Prose = Annotated[str, StringConstraints(max_length=20_000)]
-Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$")]
+Slug = Annotated[
+    str, TextForm(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", "1 to 63 lower-case letters, digits, inner hyphens")
+]
 Tag = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=50), OneLine]
 Tags = Annotated[list[Tag], Field(max_length=20)]
 

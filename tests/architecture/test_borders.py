@@ -74,7 +74,7 @@ def test_host_and_tenants_when_read_then_know_no_plugin_by_name() -> None:
 
 
 def test_tenants_when_read_then_knows_the_orm_what_text_needs_and_nobody_else() -> None:
-    for_text = {"anyascii", "email_validator"}
+    for_text = {"anyascii", "email_validator", "idna"}
     allowed = {*sys.stdlib_module_names, "tortoise", "pypika_tortoise", "uuid_utils", "tenants", *for_text}
     found = {
         f"{file.name}: {name}"

@@ -18,6 +18,7 @@ from uuid_utils.compat import uuid7
 from host.data.database import Database
 from tenants.context import bind
 from tenants.scoping import TenantModel
+from tenants.text_columns import SortKeyField
 
 
 class Mood(StrEnum):
@@ -41,6 +42,7 @@ class Book(TenantModel):
         "shop.Book", related_name=False, null=True, on_delete=fields.SET_NULL
     )
     title = fields.CharField(max_length=100)
+    title_key = SortKeyField("title")
     mood = fields.CharEnumField(Mood, max_length=10, default=Mood.NEW)
     pages = fields.IntField(default=0)
     price = fields.DecimalField(max_digits=8, decimal_places=2, null=True)

@@ -19,9 +19,11 @@ from tortoise.backends.base.executor import EXECUTOR_CACHE
 from tortoise.exceptions import IntegrityError
 from uuid_utils.compat import uuid7
 
+from host.contracts import Query
 from host.data import walls
 from host.data.database import Database
 from host.data.migrations import Migrations, _advisory_lock
+from host.data.records import Records
 from host.errors import ConfigurationError
 from tenants.context import bind
 
@@ -407,3 +409,27 @@ async def test_migrate_when_two_processes_begin_at_once_then_one_waits_and_both_
     ended = [await asyncio.wait_for(process.communicate(), 60) for process in running]
     assert [process.returncode for process in running] == [0, 0, 0], ended
     assert sorted(out.strip() for out, _ in ended) == [b"0", b"0", b"1"]
+
+
+async def test_migrate_when_a_table_gets_a_sort_key_then_old_rows_are_in_order_too(
+    workshop: Workshop,
+) -> None:
+    a = workshop.write("a", SHELVES)
+    await workshop.make(a=a)
+    async with workshop.open(a=a) as (database, migrations):
+        await migrations.migrate()
+        with database.bind(), bind(tenant := uuid7()):
+            for name in ("Zebra", "Äpfel", "apfel"):
+                await model(database, "Shelf").create(name=name, kind=name)
+    line = next(line for line in SHELVES.splitlines() if line.strip().startswith("name ="))
+    keyed = "from tenants.text_columns import SortKeyField\n" + SHELVES.replace(
+        line, f'{line}\n    name_key = SortKeyField("name")'
+    )
+    a = workshop.write("a", keyed)
+    await workshop.make(a=a)
+    async with workshop.open(a=a) as (database, migrations):
+        await migrations.migrate()
+        with database.bind(), bind(tenant):
+            rows = await Records(model(database, "Shelf"), sorts=("name",), default_sort="name").page(Query())
+        assert [row["name"] for row in rows.items] == ["apfel", "Äpfel", "Zebra"]
+        assert await migrations.make(f"{workshop.tag}a") is None

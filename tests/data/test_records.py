@@ -364,3 +364,75 @@ def test_records_when_a_lookup_is_unknown_then_type_error() -> None:
 
     with pytest.raises(TypeError, match="startswith"):
         Records(Role, filters={"name": "startswith"})
+
+
+# -- text ------------------------------------------------------------------------------------------------
+
+NAMES = ["Zebra", "apfel", "Äpfel", "Birne", "Łódź", "lodge", "Öl", "ofen", "東京", "STRASSE 2", "Straße 1"]
+IN_ORDER = [
+    *("apfel", "Äpfel", "Birne", "lodge", "Łódź", "ofen", "Öl", "Straße 1", "STRASSE 2", "Zebra", "東京"),
+]
+
+
+async def test_names_when_sorted_then_in_one_order_on_every_database_page_by_page(
+    shop: Any, books: Records, prose: UUID
+) -> None:
+    with bind(shop.one):
+        for name in NAMES[:5]:
+            await books.insert(shelf_id=prose, title=name)
+        await shop.Book.bulk_create([shop.Book(shelf_id=prose, title=name) for name in NAMES[5:8]])
+        for name in NAMES[8:]:
+            await shop.Book.create(shelf_id=prose, title=name)
+        for sort, wanted in (("title", IN_ORDER), ("-title", IN_ORDER[::-1])):
+            cursor, seen = None, []
+            while True:
+                page = await books.page(Query(limit=3, sort=sort, cursor=cursor))
+                seen += [row["title"] for row in page.items]
+                assert all("title_key" not in row for row in page.items)
+                cursor = page.next_cursor
+                if cursor is None:
+                    break
+            assert seen == wanted
+
+
+async def test_name_when_changed_in_any_way_then_sorted_by_what_it_is_now(
+    shop: Any, books: Records, prose: UUID
+) -> None:
+    with bind(shop.one):
+        made = [await books.insert(shelf_id=prose, title=f"{n}") for n in range(4)]
+        await books.change(made[0]["id"], {"title": "Ä"})
+        await shop.Book.filter(id=made[1]["id"]).update(title="b")
+        third = await shop.Book.get(id=made[2]["id"])
+        third.title = "C"
+        await third.save(update_fields=["title"])
+        fourth = await shop.Book.get(id=made[3]["id"])
+        fourth.title = "đ"
+        await shop.Book.bulk_update([fourth], ["title"])
+        assert await titles(books, Query(sort="title")) == ["Ä", "b", "C", "đ"]
+        assert [row["title"] async for part in books.chunks(Query(sort="title"), 2) for row in part] == [
+            *("Ä", "b", "C", "đ")
+        ]
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("ärzte", "Die ÄRZTE"),
+        ("A\u0308RZTE", "Die ÄRZTE"),
+        ("strasse", "Am Fluß, Lange Straße"),
+        ("FLUSS", "Am Fluß, Lange Straße"),
+        ("σίσυφος", "ΣΊΣΥΦΟΣ"),
+        ("ИСТАНБУЛ", "истанбул"),
+        ("istanbul", "İstanbul"),
+        ("100%_", "100%_"),
+        ("ada@BÜCHER.example", "ada@xn--bcher-kva.example"),
+    ],
+)
+async def test_search_when_spelt_otherwise_then_finds_it_on_every_database(
+    shop: Any, books: Records, prose: UUID, asked: str, found: str
+) -> None:
+    with bind(shop.one):
+        for title in (found, "something else"):
+            await books.insert(shelf_id=prose, title=title)
+        assert await titles(books, Query(filters={"search": asked})) == [found]
+        assert await titles(books, Query(filters={"title": asked})) == [found]

@@ -76,7 +76,7 @@ def test_read_when_value_is_wrong_then_names_where_it_came_from_and_not_the_valu
 
 def test_read_when_required_value_is_missing_then_says_both_ways_to_set_it():
     assert complaint({}) == (
-        "plugins.toml: [mail.settings]: sender: Field required; set it there or as TENANTRY_MAIL__SENDER"
+        "plugins.toml: [mail.settings]: sender: must be given; set it there or as TENANTRY_MAIL__SENDER"
     )
 
 

@@ -4,7 +4,7 @@
 
 from tortoise import migrations
 from tortoise.migrations import operations as ops
-from ..models import WordsField
+from host.sdk import WordsField
 from uuid_utils.compat import uuid7
 from tortoise import fields
 from tortoise.migrations.constraints import UniqueConstraint

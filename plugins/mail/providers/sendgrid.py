@@ -119,8 +119,8 @@ def _personalizations(outgoing: Outgoing) -> Iterator[dict[str, Any]]:
     seen: set[str] = set()
     for kind, addresses in (("to", outgoing.to), ("cc", outgoing.cc), ("bcc", outgoing.bcc)):
         for address in addresses:
-            if address.email.lower() not in seen:
-                seen.add(address.email.lower())
+            if address.key not in seen:
+                seen.add(address.key)
                 groups[kind].append(address)
     if groups["to"]:
         yield {kind: _mailboxes(addresses) for kind, addresses in groups.items() if addresses}

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, StringConstraints
 
-from host.sdk import Accepted, OneLine, Page, Permission, Query, Routes, Row
+from host.sdk import Accepted, Instant, OneLine, Page, Permission, Query, Routes, Row, TextForm
 
 from ..addresses import AddressText, searched
 from ..models import Status
@@ -41,10 +41,14 @@ def _plain_name(text: str) -> str:
 
 Line = Annotated[str, StringConstraints(max_length=500), OneLine]
 Prose = Annotated[str, StringConstraints(max_length=2_000_000)]
-Locale = Annotated[str, Field(pattern=r"^([A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,3})?$")]
-TemplateName = Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9_-]{0,62})?$")]
+Locale = Annotated[str, TextForm(r"([A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,3})?", "a language tag such as de or de-AT")]
+TemplateName = Annotated[
+    str, TextForm(r"([a-z0-9][a-z0-9_-]{0,62})?", "a template's name: lower-case letters, digits, - and _")
+]
 Filename = Annotated[str, StringConstraints(min_length=1, max_length=200), OneLine, AfterValidator(_plain_name)]
-ContentType = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$&^_.+-]{1,63}/[A-Za-z0-9!#$&^_.+-]{1,63}$")]
+ContentType = Annotated[
+    str, TextForm(r"[A-Za-z0-9!#$&^_.+-]{1,63}/[A-Za-z0-9!#$&^_.+-]{1,63}", "a content type such as application/pdf")
+]
 Addresses = Annotated[list[AddressText], Field(max_length=messages.MAX_RECIPIENTS)]
 
 
@@ -75,7 +79,7 @@ class Content(BaseModel, extra="forbid"):
     category: Category | None = Field(
         default=None, description="What readers may unsubscribe from; else the template's own, or transactional."
     )
-    send_at: AwareDatetime | None = Field(default=None, description="Not before this time; at most a year ahead.")
+    send_at: Instant | None = Field(default=None, description="Not before this time; at most a year ahead.")
     attachments: Annotated[list[UploadedFile | EnclosedFile], Field(max_length=50)] = []
 
     def draft(self) -> Draft:

@@ -8,13 +8,13 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, SecretStr, StringConstraints, model_validator
 
-from host.sdk import Accepted, Created, Page, Permission, Query, Routes, Row, Title
+from host.sdk import Accepted, Created, Page, Permission, Query, Routes, Row, TextForm, Title
 
 from ..addresses import AddressText, searched
 from ..service import own_provider, senders
 from ..service.own_provider import ACCOUNTS, Chosen
 from ..service.senders import CODES, SENDERS
-from ..settings import Domain, Host, PublicKey, Region, Topic, Where
+from ..settings import ConfigurationSet, Domain, Host, PublicKey, Region, Topic, Where
 
 routes = Routes()
 
@@ -37,7 +37,7 @@ class NewSender(BaseModel, extra="forbid"):
 
 
 class Code(BaseModel, extra="forbid"):
-    code: Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[0-9]{6}$")]
+    code: Annotated[str, StringConstraints(strip_whitespace=True), TextForm(r"[0-9]{6}", "the six digits mailed")]
 
 
 class SmtpAccount(BaseModel, extra="forbid"):
@@ -69,7 +69,7 @@ class SesAccount(BaseModel, extra="forbid"):
     access_key: Secret
     secret_key: Secret
     region: Region
-    configuration_set: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{0,64}$")] = ""
+    configuration_set: ConfigurationSet = ""
     topics: Annotated[list[Topic], Field(max_length=10)] = []
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated
 from uuid import UUID
 
@@ -10,7 +9,6 @@ from pydantic import BaseModel, Field, StringConstraints, model_validator
 
 from host.sdk import Created, Page, Permission, Query, Routes, Row
 
-from ..addresses import searched
 from ..service import suppressions
 from ..service.suppressions import SUPPRESSIONS
 
@@ -53,8 +51,7 @@ class Which(BaseModel, extra="forbid"):
     returns=SUPPRESSIONS,
 )
 async def list_suppressions(query: Query) -> Page:
-    filters = {name: searched(text) if name == "address" else text for name, text in query.filters.items()}
-    return await SUPPRESSIONS.page(replace(query, filters=filters))
+    return await SUPPRESSIONS.page(query)
 
 
 @routes.post(

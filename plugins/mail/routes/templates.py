@@ -17,6 +17,7 @@ from host.sdk import (
     Routes,
     Row,
     Stream,
+    TextForm,
     ValidationFailed,
 )
 
@@ -44,7 +45,8 @@ _INERT_BUT_SEEN = (
 
 Locale = Annotated[
     str,
-    StringConstraints(pattern=r"^([A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3})?$", max_length=35),
+    StringConstraints(max_length=35),
+    TextForm(r"([A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3})?", "a language tag such as de or de-AT"),
     AfterValidator(language_tag),
 ]
 Text = Annotated[str, StringConstraints(max_length=262_144)]

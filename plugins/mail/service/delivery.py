@@ -182,9 +182,10 @@ async def _attempt(message: Message, hand: _Hand, desk: _Desk) -> Outcome:
         return replace(outcome, status=Status.FAILED, reason="its template or one of its attachments was deleted")
     except HouseError as error:  # storage or Redis is away: no try of the message's own
         return replace(outcome, status=Status.DEFERRED, reason=error.message, tried=False)
-    except Exception as error:
+    except Exception:
         _log.exception("message %s could not be handed over", message.id)
-        return replace(outcome, status=Status.DEFERRED, reason=f"{type(error).__name__}: {error}", uncertain=True)
+        reason = "something failed on our side; it is tried again"
+        return replace(outcome, status=Status.DEFERRED, reason=reason, uncertain=True)
 
 
 async def _handed(outgoing: Outgoing, relay: Relay, outcome: Outcome) -> Outcome:

@@ -56,7 +56,7 @@ SENDERS = Records(
         "created_at",
         "updated_at",
     ),
-    filters={"email": "exact"},
+    filters={"email": "address"},
     sorts=("created_at", "email"),
     search=("email", "name"),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 
-from host.sdk import Row, ValidationFailed, absolute_url, make_pass, tenant_settings, unit_of_work
+from host.sdk import Row, ValidationFailed, absolute_url, address_or_text, make_pass, tenant_settings, unit_of_work
 
 from ..events import AddressSubscribed, AddressUnsubscribed
 from ..models.subscriptions import EVERYTHING, Source, Subscription
@@ -42,7 +42,8 @@ async def unsubscribed(pairs: Collection[tuple[str, str]]) -> set[tuple[str, str
     exempt = await _exempt()
     asked = [(address, category) for address, category in pairs if category not in exempt]
     said: dict[tuple[str, str], bool] = {}
-    spelt = {form: address.lower() for address, _ in asked for form in (address.lower(), hidden(address))}
+    keys = {address: address_or_text(address) for address, _ in asked}
+    spelt = {form: key for address, key in keys.items() for form in (key, hidden(key))}
     addresses = list(spelt)
     categories = [*{category for _, category in asked}, EVERYTHING]
     for start in range(0, len(addresses), _AT_ONCE):
@@ -52,7 +53,7 @@ async def unsubscribed(pairs: Collection[tuple[str, str]]) -> set[tuple[str, str
     return {
         (address, category)
         for address, category in asked
-        if not said.get((address.lower(), category), said.get((address.lower(), EVERYTHING), True))
+        if not said.get((keys[address], category), said.get((keys[address], EVERYTHING), True))
     }
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
-from host.sdk import Conflict, NotFound, Records, Row, ValidationFailed, actor, signature, unit_of_work
+from host.sdk import Conflict, NotFound, Records, Row, ValidationFailed, actor, address_or_text, signature, unit_of_work
 
 from ..addresses import parse_address
 from ..events import AddressSuppressed
@@ -15,7 +15,7 @@ from ..models.suppressions import Reason, Suppression
 
 SUPPRESSIONS = Records(
     Suppression,
-    filters={"address": "exact", "reason": "in", "message_id": "exact"},
+    filters={"address": "address", "reason": "in", "message_id": "exact"},
     sorts=("created_at", "address"),
     search=("address", "detail"),
 )
@@ -41,8 +41,8 @@ async def suppressed(addresses: Collection[str]) -> set[str]:
     """Which of these addresses are sent nothing; in the spelling they were given in."""
     spelt: dict[str, list[str]] = {}
     for address in addresses:
-        spelt.setdefault(address.lower(), []).append(address)
-        spelt.setdefault(hidden(address), []).append(address)
+        spelt.setdefault(address_or_text(address), []).append(address)
+        spelt.setdefault(hidden(address_or_text(address)), []).append(address)
     wanted, found = list(spelt), set[str]()
     for start in range(0, len(wanted), _AT_ONCE):
         rows = Suppression.filter(address__in=wanted[start : start + _AT_ONCE])

@@ -116,10 +116,41 @@ async def test_words_when_rare_among_many_then_found_beyond_the_window(
     neighbours: Neighbours, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from host.data import shapes
+    from plugins.audit.service import ENTRIES
 
     monkeypatch.setattr(shapes, "WINDOW", 3)
+    monkeypatch.setattr(ENTRIES, "_shapes", {})  # its statements are built once
     await write(log, "old", after={"note": "needle"})
     for number in range(5):
         await write(log, f"{number}", after={"note": "hay"})
+    await log.seal()
     assert await found(neighbours.acme, "q=needle") == ["old"]
     assert await found(neighbours.acme, "q=hay") == ["4", "3", "2", "1", "0"]
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+async def test_words_when_written_in_any_script_then_found_sealed_or_not(
+    neighbours: Neighbours, log: Log, sealed: bool
+) -> None:
+    for name, text in {
+        "japanese": "今月の売上計画",
+        "thai": "รายงานประเทศไทยประจำเดือน",
+        "hindi": "हिन्दी में लिखना",
+        "german": "An der langen Straße",
+        "address": "for bob@example.com and ada@other.example",
+    }.items():
+        await write(log, name, after={"title": text})
+    if sealed:
+        await log.seal()
+    for asked, names in {
+        "売上": ["japanese"],
+        "売": ["japanese"],
+        "売計": [],
+        "ไทย": ["thai"],
+        "हिन्दी": ["hindi"],
+        "STRASSE": ["german"],
+        "Bob@Example.COM": ["address"],
+    }.items():
+        assert await found(neighbours.acme, f"q={quote(asked)}") == names, asked
+    if sealed:
+        assert await found(neighbours.acme, f"q={quote('ada@example.com')}") == []

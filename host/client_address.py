@@ -1,0 +1,54 @@
+"""A client's network address: read from what servers and proxies write; and the network it is counted by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+
+HOME = 64
+"""Bits of an IPv6 address that one subscriber has to itself (RFC 6177): the rest costs nothing to change."""
+
+
+def parse_address(text: str) -> IPv4Address | IPv6Address | None:
+    """An address as proxies write it: with a port, in brackets, mapped into IPv6, with a zone; None for all else."""
+    plain = text.strip().strip('"')
+    if plain.startswith("["):
+        plain, bracket, port = plain[1:].partition("]")
+        if not bracket or (port and not _is_port(port)):
+            return None
+    elif plain.count(":") == 1:
+        plain, _, port = plain.partition(":")
+        if not _is_port(f":{port}"):
+            return None
+    try:
+        found = ip_address(plain.partition("%")[0])
+    except ValueError:
+        return None
+    return (found.ipv4_mapped or found) if isinstance(found, IPv6Address) else found
+
+
+def client_address(peer: str, forwarded: Iterable[bytes], proxies: int) -> str:
+    """Whose request it is, as text of at most 64 characters; "" where the connection has no address.
+
+    peer: the other end of the connection. forwarded: the values of all X-Forwarded-For lines, in order; Forwarded (RFC
+    7239) is not believed. proxies: how many steps back through them are believed; where one is no address, the proxy
+    that wrote it is taken.
+    """
+    nearest = parse_address(peer)
+    chain = [part for line in forwarded for part in line.decode("latin-1").split(",") if part.strip()]
+    for said in reversed(chain[-proxies:] if proxies else ()):
+        further = parse_address(said)
+        if further is None:
+            break
+        nearest = further
+    return str(nearest) if nearest is not None else peer[:64]
+
+
+def counted_as(address: str) -> str:
+    """What attempts and requests from an address are counted by: itself, or its network where IPv6 gives one each."""
+    found = parse_address(address)
+    return str(ip_network((found, HOME), strict=False)) if isinstance(found, IPv6Address) else address
+
+
+def _is_port(text: str) -> bool:
+    return text.startswith(":") and text[1:].isascii() and text[1:].isdigit() and int(text[1:]) < 65536

@@ -1,0 +1,165 @@
+"""What is wrong with input, in words: pydantic's complaints as field paths and sentences, without its names or ours."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import core_schema
+
+MAX_DETAILS = 50
+"""Complaints told of one input."""
+
+NOT_USABLE = "is not a value that can be used here"
+
+_INSIDES = re.compile(
+    r"0x[0-9a-f]{4,}|Traceback|<class|<function|\bobject at\b|object has no|\bNoneType\b|pydantic|tortoise|"
+    r"invalid literal|positional argument|\bNotImplemented|Error\b.*\(",
+    re.IGNORECASE,
+)
+_WORDS: Mapping[str, str] = {
+    "missing": "must be given",
+    "extra_forbidden": "There is no such field.",
+    "string_type": "must be text",
+    "string_sub_type": "must be text",
+    "string_unicode": "must be text in UTF-8",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_pattern_mismatch": "is not in the form that is asked for here; the API's description shows it",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "int_parsing_size": "must be a whole number of at most 64 bits",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
+    "decimal_type": "must be a number",
+    "decimal_parsing": "must be a number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "greater_than": "must be greater than {gt}",
+    "greater_than_equal": "must be {ge} or more",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be {le} or less",
+    "multiple_of": "must be a multiple of {multiple_of}",
+    "literal_error": "must be {expected}",
+    "enum": "must be {expected}",
+    "none_required": "must be null",
+    "list_type": "must be a list",
+    "tuple_type": "must be a list",
+    "set_type": "must be a list",
+    "frozen_set_type": "must be a list",
+    "dict_type": "must be an object",
+    "mapping_type": "must be an object",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "dataclass_type": "must be an object",
+    "too_short": "must have at least {min_length} entries",
+    "too_long": "must have at most {max_length} entries",
+    "uuid_type": "must be a UUID",
+    "uuid_parsing": "must be a UUID",
+    "date_type": "must be a date such as 2026-01-31",
+    "date_parsing": "must be a date such as 2026-01-31",
+    "date_from_datetime_parsing": "must be a date such as 2026-01-31",
+    "date_from_datetime_inexact": "must be a date such as 2026-01-31",
+    "datetime_type": "must be a time such as 2026-01-31T09:00:00Z",
+    "datetime_parsing": "must be a time such as 2026-01-31T09:00:00Z",
+    "datetime_from_date_parsing": "must be a time such as 2026-01-31T09:00:00Z",
+    "datetime_object_invalid": "must be a time such as 2026-01-31T09:00:00Z",
+    "timezone_aware": "must say its offset from UTC, such as Z or +02:00 at the end",
+    "time_delta_type": "must be a length of time such as PT15M",
+    "time_delta_parsing": "must be a length of time such as PT15M",
+    "url_type": "must be an address that begins with https://",
+    "url_parsing": "must be an address that begins with https://",
+    "url_scheme": "must be an address that begins with {expected_schemes}",
+    "bytes_type": "must be text",
+    "json_invalid": "must be JSON",
+    "json_type": "must be JSON",
+    "recursion_loop": "must not contain itself",
+    "union_tag_not_found": "must say which kind it is, in {discriminator}",
+    "union_tag_invalid": "must be one of {expected_tags}",
+}
+
+
+def complaints(error: ValidationError, given: Any, root: str, known: tuple[str, ...] = ()) -> dict[str, str]:
+    """Field path -> what is wrong with it, `MAX_DETAILS` at most; `root` stands for the value as a whole.
+
+    given: what was validated, to tell fields from the names of types that pydantic puts between them. known: the fields
+    there are, from which the nearest name is offered for one that is unknown.
+    """
+    details: dict[str, str] = {}
+    for each in error.errors(include_url=False):
+        where = _path(each["loc"], given, whole=each["type"] in ("missing", "extra_forbidden"))
+        path = ".".join(where) or root
+        message = sentence(each)
+        if each["type"] == "extra_forbidden" and len(where) == 1:
+            message += nearest(path, known)
+        details.setdefault(path, message)
+        if len(details) >= MAX_DETAILS:
+            break
+    return details
+
+
+def sentence(problem: Mapping[str, Any]) -> str:
+    """One of `ValidationError.errors()` in words."""
+    context = problem.get("ctx") or {}
+    kind = problem["type"]
+    if isinstance(problem.get("input"), str):  # of text, behind a validator
+        kind = {"too_short": "string_too_short", "too_long": "string_too_long"}.get(kind, kind)
+    known = _WORDS.get(kind)
+    if known is not None:
+        return known.format_map({name: str(value) for name, value in context.items()})
+    said = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    said = said.replace("Input should be", "must be")
+    return NOT_USABLE if _INSIDES.search(said) else said
+
+
+def fault_of(error: BaseException, otherwise: str = NOT_USABLE) -> str:
+    """What an error says, where that is for people; else `otherwise`: insides stay inside."""
+    said = str(error).strip()
+    return otherwise if not said or _INSIDES.search(said) or "\n" in said else said
+
+
+def nearest(name: str, known: tuple[str, ...]) -> str:
+    """` Did you mean …?`, where there is a name like it."""
+    found = difflib.get_close_matches(name, known, n=1)
+    return f" Did you mean {found[0]}?" if found else ""
+
+
+def _path(location: tuple[int | str, ...], given: Any, *, whole: bool) -> list[str]:
+    """The steps that lead into what was given: a union's branch, a validator or a key's check is none of them."""
+    steps: list[str] = []
+    here = given
+    for number, part in enumerate(location):
+        if isinstance(here, Mapping) and part in here:
+            here = here[part]
+        elif isinstance(part, int):
+            here = here[part] if isinstance(here, list | tuple) and part < len(here) else None
+        elif not (whole and number == len(location) - 1):
+            continue
+        steps.append(str(part)[:100])
+    return steps
+
+
+class TextForm:
+    """Marks text that must be in a form, said in words: `Annotated[str, TextForm(r"[a-z]+", "lower-case letters")]`.
+
+    pattern: a regular expression that the whole text must fit; it is shown in the API's description, never in messages.
+    """
+
+    def __init__(self, pattern: str, words: str) -> None:
+        self._pattern, self._words = re.compile(pattern), words
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        return handler(schema) | {"pattern": f"^(?:{self._pattern.pattern})$"}
+
+    def _check(self, text: str) -> str:
+        if not self._pattern.fullmatch(text):
+            raise ValueError(f"must be {self._words}")
+        return text

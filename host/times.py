@@ -1,0 +1,38 @@
+"""Times as people and programs write them, read in one way: by queries, bodies and cursors."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+_EXAMPLE = "2026-01-31T09:00:00Z"
+_BLANK_FOR_PLUS = re.compile(r"[T ]\d\d:?\d\d\S* \d\d(?::?\d\d)?$")
+
+
+def read_time(text: str) -> datetime:
+    """An RFC 3339 time, or a date, in UTC; one without an offset is taken to be in UTC.
+
+    Raises:
+        ValueError: it is none, or lies outside of the years 1 to 9999; the message says what to write.
+    """
+    if _BLANK_FOR_PLUS.search(text):
+        raise ValueError(f"must be a time such as {_EXAMPLE}; in a query string + is written %2B, or it means a blank")
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"must be a time such as {_EXAMPLE} or 2026-01-31T09:00:00+02:00 (RFC 3339)") from None
+    return in_utc(found)
+
+
+def in_utc(moment: datetime) -> datetime:
+    """A time in UTC; one without an offset is taken to be in UTC.
+
+    Raises:
+        ValueError: it lies outside of the years 1 to 9999 there.
+    """
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must be a time between the years 1 and 9999 in UTC") from None
