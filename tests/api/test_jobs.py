@@ -197,6 +197,7 @@ async def test_operator_when_looking_after_jobs_then_sees_all_and_the_organisati
         (nobodys, None),
         (theirs, str(neighbours.globex.tenant_id)),
     ]
+    assert [row["tenant"] for row in rows][-1] == "globex"
     rows = await operator.ask("GET", f"/operator/jobs?state=failed&tenant_id={neighbours.globex.tenant_id}")
     assert [row["id"] for row in rows] == [theirs]
     assert (await operator.ask("GET", f"/operator/jobs/{theirs}"))["arguments"] == {"token": "•••"}
