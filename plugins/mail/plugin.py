@@ -25,7 +25,7 @@ from host.sdk import (
 
 from . import commands, events, models, routes, settings, tasks
 from .providers import lane, relay
-from .service import erasure, hand_over, house, messages, outbox, senders, timeline
+from .service import attachments, erasure, hand_over, house, messages, outbox, senders, timeline
 
 
 @hookimpl
@@ -55,7 +55,7 @@ def register_permissions() -> Sequence[Permission]:
 
 @hookimpl
 def register_limits() -> Sequence[Limit]:
-    return (*messages.LIMITS, *senders.LIMITS)
+    return (*messages.LIMITS, *senders.LIMITS, *attachments.LIMITS)
 
 
 @hookimpl

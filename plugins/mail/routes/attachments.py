@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from host.sdk import Created, Page, Permission, Query, RequestFacts, Routes, Row, ValidationFailed
 
 from ..service import attachments
-from ..service.attachments import ATTACHMENTS
+from ..service.attachments import ATTACHMENTS, LARGEST, STORED
 from .messages import ContentType, Filename
 
 routes = Routes()
@@ -39,6 +39,7 @@ class Upload(BaseModel, extra="forbid"):
     name="attachments.create",
     summary="Upload a file: the raw bytes as the body, its type as Content-Type",
     returns=ATTACHMENTS,
+    limits=(STORED, LARGEST),
     max_body=MAX_BODY,
 )
 async def create_attachment(query: Upload, facts: RequestFacts) -> Created:

@@ -11,8 +11,21 @@ from typing import Any
 from uuid import UUID
 
 from tortoise.expressions import Q
+from tortoise.functions import Sum
 
-from host.sdk import PayloadTooLarge, Records, Row, ValidationFailed, actor, settings, storage, unit_of_work
+from host.sdk import (
+    Limit,
+    PayloadTooLarge,
+    Records,
+    Row,
+    ValidationFailed,
+    actor,
+    limit_value,
+    settings,
+    spend,
+    storage,
+    unit_of_work,
+)
 
 from ..models import Attachment
 from ..outgoing import Attached, check_attached
@@ -24,6 +37,20 @@ ATTACHMENTS = Records(
     Attachment,
     fields=(*_FACTS, "needed_until", "created_by", "created_at"),
     filters={"filename": "contains", "content_type": "exact"},
+)
+
+STORED, LARGEST = "mail.attachments", "mail.attachment_size"
+
+
+async def count_stored() -> int:
+    """Bytes of the bound tenant's stored files."""
+    [row] = await Attachment.all().annotate(bytes=Sum("size")).values("bytes")
+    return int(row["bytes"] or 0)
+
+
+LIMITS = (
+    Limit(STORED, "quota", "How much may be stored to be sent along", "bytes", default="1 GB", count=count_stored),
+    Limit(LARGEST, "value", "How much a message may carry; the deployment may allow less", unit="bytes"),
 )
 
 UNUSED = timedelta(days=1)
@@ -48,15 +75,18 @@ async def upload(filename: str, content_type: str, chunks: AsyncIterator[bytes])
     Raises:
         PayloadTooLarge: it is larger than a message may carry; reading stops there.
         ValidationFailed: it is empty, or its name cannot go with a message.
+        QuotaExceeded: the plan has no room for so many bytes.
     """
     if wrong := _complaints(filename, content_type, "filename"):
         raise ValidationFailed(details=wrong)
+    largest = await _largest()
     row = await _begin(filename, content_type)
     try:
-        size = await storage().put(_key(row["id"]), _counted(chunks))
+        size = await storage().put(_key(row["id"]), _counted(chunks, largest))
         if not size:
             raise ValidationFailed(details={"body": "The file is empty."})
         async with unit_of_work() as work:
+            await spend(STORED, size)
             row = (await ATTACHMENTS.change(row["id"], {"size": size})).after
             work.record("mail.attachments.create", "attachment", row["id"], after=row)
     except BaseException:
@@ -86,13 +116,15 @@ async def gather(given: Sequence[UUID | Enclosed]) -> list[Row]:
     Raises:
         ValidationFailed: an id is not one of this tenant's uploads, or a content is no base64.
         PayloadTooLarge: together they are larger than a message may carry.
+        QuotaExceeded: the plan has no room for so many bytes.
     """
     if not given:
         return []
+    largest = await _largest()
     ids = [each for each in given if isinstance(each, UUID)]
     rows = await Attachment.filter(id__in=ids, size__gt=0).values(*_FACTS) if ids else []
     known = {row["id"]: {**row, "id": str(row["id"])} for row in rows}
-    _check_total(known[each]["size"] if each in known else 0 for each in ids)
+    _check_total((known[each]["size"] if each in known else 0 for each in ids), largest)
     wrong: dict[str, str] = {}
     files, contents = list[Row](), dict[int, bytes]()
     for number, each in enumerate(given):
@@ -109,7 +141,7 @@ async def gather(given: Sequence[UUID | Enclosed]) -> list[Row]:
             wrong |= _complaints(file["filename"], file["content_type"], f"attachments.{number}.id")
     if wrong:
         raise ValidationFailed(details=wrong)
-    _check_total([*(known[each]["size"] for each in ids), *map(len, contents.values())])
+    _check_total([*(known[each]["size"] for each in ids), *map(len, contents.values())], largest)
     for number, each in enumerate(given):
         file = await _store(each, contents[number]) if isinstance(each, Enclosed) else known[each]
         files.append(file)
@@ -160,8 +192,14 @@ async def _begin(filename: str, content_type: str) -> Row:
 
 async def _store(enclosed: Enclosed, content: bytes) -> Row:
     row = await _begin(enclosed.filename, enclosed.content_type)
-    size = await storage().put(_key(row["id"]), content)
-    await ATTACHMENTS.change(row["id"], {"size": size})
+    try:
+        size = await storage().put(_key(row["id"]), content)
+        async with unit_of_work():
+            await spend(STORED, size)
+            await ATTACHMENTS.change(row["id"], {"size": size})
+    except BaseException:
+        await _discard([row["id"]])
+        raise
     return {**{name: row[name] for name in _FACTS}, "id": str(row["id"]), "size": size}
 
 
@@ -183,16 +221,22 @@ def _complaints(filename: str, content_type: str, field: str) -> dict[str, str]:
     return {}
 
 
-async def _counted(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _counted(chunks: AsyncIterator[bytes], largest: int) -> AsyncIterator[bytes]:
     size = 0
     async for chunk in chunks:
         size += len(chunk)
-        _check_total([size])
+        _check_total([size], largest)
         yield chunk
 
 
-def _check_total(sizes: Iterable[int]) -> None:
-    largest = settings(Settings).max_attachments
+async def _largest() -> int:
+    """Bytes that a message may carry: what the deployment allows, or the plan where that is less."""
+    value, _ = await limit_value(LARGEST)
+    allowed = int(settings(Settings).max_attachments)
+    return allowed if value.amount is None else min(allowed, value.amount)
+
+
+def _check_total(sizes: Iterable[int], largest: int) -> None:
     if sum(sizes) > largest:
         raise PayloadTooLarge(f"A message carries at most {largest:,} bytes of attachments in all.")
 

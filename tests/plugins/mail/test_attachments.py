@@ -12,7 +12,7 @@ from host.testing import Client, Neighbours
 from plugins.mail.models import Attachment
 from plugins.mail.service import attachments
 from tests.plugins.mail.conftest import Outbound, Within
-from tests.plugins.mail.test_messages import send
+from tests.plugins.mail.test_messages import limited, send
 
 PDF = {"Content-Type": "application/pdf"}
 
@@ -127,3 +127,27 @@ async def test_attachments_when_nobody_needs_them_then_swept_and_the_others_stay
         assert await attachments.sweep() == 1
         keys = [stored.key async for stored in storage().list()]
     assert keys == [f"attachments/{named['id']}"]
+
+
+async def test_attachments_when_the_plan_has_no_more_room_then_402_until_some_are_deleted(
+    neighbours: Neighbours, outbound: Outbound
+) -> None:
+    await limited(neighbours, "mail.attachments", "10 KB")
+    acme = neighbours.acme
+    first = await upload(acme, b"x" * 6_000)
+    for error in (await upload(acme, b"x" * 5_000, 402), await send(acme, 402, attachments=[enclosed(b"x" * 5_000)])):
+        assert (error["code"], error["details"]["name"]) == ("QUOTA_EXCEEDED", "mail.attachments")
+    assert [row["id"] for row in await acme.ask("GET", "/mail/attachments")] == [first["id"]]
+    await send(acme, attachments=[{"id": first["id"]}, enclosed(b"x" * 3_000)])
+    used = {row["name"]: row["used"] for row in await acme.ask("GET", "/usage")}
+    assert used["mail.attachments"] == 9_000
+    await acme.ask("DELETE", f"/mail/attachments/{first['id']}", 204)
+    await upload(acme, b"x" * 5_000)
+    await upload(neighbours.globex, b"x" * 20_000)
+
+
+async def test_attachments_when_a_message_may_carry_less_by_plan_then_413(neighbours: Neighbours) -> None:
+    await limited(neighbours, "mail.attachment_size", "2 KB")
+    await upload(neighbours.acme, b"x" * 3_000, 413)
+    await send(neighbours.acme, 413, attachments=[enclosed(b"x" * 1_500), enclosed(b"x" * 1_500)])
+    await send(neighbours.acme, attachments=[enclosed(b"x" * 1_500)])
