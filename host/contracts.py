@@ -71,6 +71,8 @@ class Action:
     at: datetime
     tenant_id: UUID | None = None  # None: outside any tenant, such as a sign-in
     reason: str = ""  # why it was denied or failed
+    public: frozenset[str] = frozenset()  # fields, at any depth, that are no secrets, whatever they are called
+    secret: frozenset[str] = frozenset()  # fields that are, whatever they are called
 
 
 class SecretMark:
@@ -82,6 +84,14 @@ Secret = Annotated[str, Field(repr=False), SecretMark()]
 
 pydantic's `SecretStr` is stored the same way, in events and in arguments of jobs.
 """
+
+
+class PublicMark:
+    """Marks a field of an event as no secret: `Annotated[str, PublicMark()]`, or `Public` for text."""
+
+
+Public = Annotated[str, PublicMark()]
+"""Text in an event that is shown as it is, though its name or its looks speak of a secret, such as a page's link."""
 
 
 class Event(BaseModel, frozen=True, extra="forbid"):
@@ -176,6 +186,8 @@ class Task:
     on_retry, on_cancel: what running a job again, or calling it off, means to the thing that it is about; given the
     job's arguments as stored, in the job's tenant and in the same transaction. What they raise refuses it: a `Conflict`
     whose message says why, or where else to do it.
+
+    public: names of arguments, at any depth, that are shown as they are, though they look like secrets.
     """
 
     name: str
@@ -189,6 +201,7 @@ class Task:
     channel: Callable[[], Awaitable[Channel]] | None = None
     on_retry: Callable[[Mapping[str, Any]], Awaitable[object]] | None = None
     on_cancel: Callable[[Mapping[str, Any]], Awaitable[object]] | None = None
+    public: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,7 +165,7 @@ def _who_and_where(_logger: WrappedLogger, _method: str, line: EventDict) -> Eve
 
 def _hide_secrets(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
     for key in line:
-        if is_secret(key):
+        if is_secret(key, line[key]):
             line[key] = HIDDEN
     return line
 

@@ -117,3 +117,58 @@ def test_line_when_it_leaves_the_house_then_nobody_is_in_it() -> None:
     for person in ("Ada", "a@b", "10.1.2.3", "fe80", "ada@"):
         assert person not in line
     assert anonymous("KeyError: Key (email)=(Ada) gone") == f"KeyError: Key (email){HIDDEN} gone"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "footprint",
+            "tokens_used",
+            "tokenizer",
+            "token_count",
+            "max_tokens",
+            "inputTokensDetails",
+            "password_policy",
+        ),
+        *("password_changed_at", "keyboard", "has_password", "token_type", "cookie_consent", "authorship", "pinned"),
+    ],
+)
+def test_name_when_it_only_sounds_like_a_secret_then_its_value_stays(name: str) -> None:
+    assert not is_secret(name)
+    assert redacted({name: "a"}) == {name: "a"}
+
+
+@pytest.mark.parametrize("name", ["accessToken", "newpassword", "APIKEY", "X-Api-Key", "smtp_password_hash", "tokens"])
+def test_name_when_a_secret_is_one_of_its_words_then_hidden(name: str) -> None:
+    assert redacted({name: "a"}) == {name: HIDDEN}
+
+
+def test_number_when_it_counts_tokens_then_it_stays() -> None:
+    assert redacted({"tokens": 1500, "otp": 123456}) == {"tokens": 1500, "otp": HIDDEN}
+
+
+@pytest.mark.parametrize(
+    ("link", "shown"),
+    [
+        ("https://acme.example/docs/new-path?page=2#top", "https://acme.example/docs/new-path?page=2#top"),
+        (f"https://acme.example/tasks/{UUID}", f"https://acme.example/tasks/{UUID}"),
+        ("https://ada:pw@acme.example/a", "https://acme.example/a"),
+        (f"https://acme.example/d/{TOKEN}/x", f"https://acme.example/{HIDDEN}"),
+        ("https://acme.example/s/a8Kd93Lq", f"https://acme.example/{HIDDEN}"),
+        ("https://acme.example/password/reset/abc", f"https://acme.example/{HIDDEN}"),
+        ("https://hooks.acme.example/webhooks/abc", f"https://hooks.acme.example/{HIDDEN}"),
+        ("https://acme.example/a?page=2&sig=abc&token=d", f"https://acme.example/a?page=2&sig={HIDDEN}&token={HIDDEN}"),
+        (f"https://acme.example/a?x={TOKEN}", f"https://acme.example/a?x={HIDDEN}"),
+        ("postgres://u:p@db:5432/name", f"postgres://db:5432/{HIDDEN}"),
+    ],
+)
+def test_link_when_its_path_is_what_changed_then_it_stays_unless_it_opens_a_door(link: str, shown: str) -> None:
+    assert redacted_text(f"to {link} now") == f"to {shown} now"
+    assert redacted({"website": link}) == {"website": shown}
+    assert redacted({"url": link}) == {"url": shown if link.startswith("http") else HIDDEN}
+
+
+def test_value_when_declared_public_then_shown_as_it_is() -> None:
+    given = {"event": {"page_token": TOKEN, "token": TOKEN}}
+    assert redacted(given, public=("page_token",)) == {"event": {"page_token": TOKEN, "token": HIDDEN}}

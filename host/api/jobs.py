@@ -195,7 +195,7 @@ def facts_of(job: Job, *, whole: bool = True) -> dict[str, Any]:
         "summary": task.summary if task else "",
         "tries": job.tries or (task.tries if task else 0),
         "error": redacted_text(job.error, 4000),
-        "arguments": redacted(job.arguments) if whole else {},
+        "arguments": redacted(job.arguments, public=task.public if task else ()) if whole else {},
         "request_id": job.origin.get("request_id", ""),
         "started_by": job.origin.get("user_id"),
     }

@@ -19,7 +19,7 @@ from host.jobs.models import Job, JobState
 from host.jobs.pauses import counts_by_task
 from host.origin import actor
 from host.redaction import redacted, redacted_text
-from host.services import unit_of_work
+from host.services import services, unit_of_work
 
 COLUMNS = ("id", "task", "state", "attempts", "run_at", "error")
 FAILED = (JobState.FAILED, JobState.CANCELLED)
@@ -35,7 +35,11 @@ def facts(job: Job) -> dict[str, Any]:
     shown = ("id", "task", "tenant_id", "arguments", "origin", "priority", "key", "run_at", "attempts", "progress")
     times = ("worker", "lease_until", "created_at", "started_at", "finished_at", "error")
     known = {name: getattr(job, name) for name in (*shown, *times)}
-    told = {"arguments": redacted(job.arguments), "error": redacted_text(job.error, 4000)}
+    task = services().tasks.get(job.task)
+    told = {
+        "arguments": redacted(job.arguments, public=task.public if task else ()),
+        "error": redacted_text(job.error, 4000),
+    }
     return {"state": job.state.value, **known, **told}
 
 

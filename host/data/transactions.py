@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -51,10 +51,13 @@ class UnitOfWork:
         *,
         before: Mapping[str, Any] | None = None,
         after: Mapping[str, Any] | None = None,
+        public: Collection[str] = (),
+        secret: Collection[str] = (),
     ) -> None:
         """Note what was done: `<area>.<resource>.<verb>`. Plugins are told in `on_action` before the commit.
 
-        before, after: the changed fields only, secrets left out.
+        before, after: the changed fields only, secrets left out. public, secret: names of fields, at any depth, that
+        are to be shown or hidden whatever they look like; what is in neither is guessed at by name and looks.
         """
         self._check_open()
         action = Action(
@@ -67,6 +70,8 @@ class UnitOfWork:
             origin=origin(),
             at=datetime.now(UTC),
             tenant_id=current_or_none(),
+            public=frozenset(public),
+            secret=frozenset(secret),
         )
         self.actions.append(action)
 

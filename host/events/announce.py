@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import SecretStr, ValidationError
 
-from host.contracts import Event, EventType, SecretMark, Subscription, Task
+from host.contracts import Event, EventType, PublicMark, SecretMark, Subscription, Task
 from host.input_errors import complaints
 from host.instruments import tally
 from host.jobs.catalog import JobDraft
@@ -67,6 +67,7 @@ class Announcer:
                 timeout=_TIMEOUT,
                 tries=_TRIES,
                 backoff=_BACKOFF,
+                public=_public(hearing.model),
             )
             for hearings in self._hearings.values()
             for hearing in hearings
@@ -103,6 +104,12 @@ def _stored(event: Event) -> dict[str, Any]:
             real[name] = SecretStr(real[name])
     said = event.model_dump(mode="json")
     return {name: _with_secrets(shown, real[name]) for name, shown in said.items()}
+
+
+def _public(model: type[Event]) -> tuple[str, ...]:
+    """The fields of an event that it declares to be no secrets."""
+    fields = model.model_fields.items()
+    return tuple(name for name, each in fields if any(isinstance(mark, PublicMark) for mark in each.metadata))
 
 
 def _with_secrets(shown: Any, real: Any) -> Any:

@@ -1,15 +1,17 @@
 """What of an action's values enters the log: plain, small, without secrets, and the same when it is read again.
 
-The rule. A secret never enters: a value marked as one (pydantic's `SecretStr`, `SecretBytes`), whatever goes by a name
-that speaks of one (password, token, secret, api_key, ...), raw bytes, and text that looks like a token, a key or a link
-with one. Neither does what would not fit: text after 1,000 characters, more than 100 items, deeper than 6 levels.
+The rule. A secret never enters: a value marked as one (pydantic's `SecretStr`, `SecretBytes`, `secret=` of the
+record), and, unless it is declared `public=`, whatever goes by a name that speaks of one (password, token, api_key),
+raw bytes, and text that looks like a token, a key or a link with one. Neither does what would not fit: text after
+1,000 characters, more than 100 items, deeper than 6 levels.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 from itertools import islice
@@ -27,13 +29,24 @@ _SCHEME = re.compile(r"bearer|basic", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _SECRET_TEXT = re.compile(r"\btk_[a-z2-7]{20,}")  # our own API keys
 _EXACT = 2.0**63
-_hides = lru_cache(4096)(is_secret)
 
 
-def plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values as JSON says them; what secrets stood there is hidden."""
-    budget = [MOST_BYTES]
-    return {_name(str(name)): _plain(each, str(name), 1, budget) for name, each in _some(values)}
+def plain(values: Mapping[str, Any], public: Set[str] = frozenset(), secret: Set[str] = frozenset()) -> dict[str, Any]:
+    """The values as JSON says them; what secrets stood there is hidden.
+
+    public, secret: names that whoever recorded the values has declared to be the one or the other, at any depth.
+    """
+    reading = _Reading(public, secret)
+    return {_name(str(name)): _plain(each, str(name), 1, reading) for name, each in _some(values)}
+
+
+@dataclass(slots=True)
+class _Reading:
+    """What is declared of the values, and how many characters of text may still be taken from them."""
+
+    public: Set[str]
+    secret: Set[str]
+    left: int = MOST_BYTES
 
 
 def text(value: str, longest: int) -> str:
@@ -52,14 +65,14 @@ def _some(values: Mapping[Any, Any]) -> list[tuple[Any, Any]]:
     return items if len(values) <= MOST_ITEMS else [*items, ("…", f"{len(values) - MOST_ITEMS} more")]
 
 
-def _plain(value: Any, name: str, depth: int, budget: list[int]) -> Any:
+def _plain(value: Any, name: str, depth: int, reading: _Reading) -> Any:
     kind = type(value)
     if value is None or kind is bool:
         return value
-    if _hides(name):
+    if name in reading.secret or (name not in reading.public and is_secret(name, value)):
         return HIDDEN
     if isinstance(value, str):
-        return _text(value if kind is str else str(value), budget)
+        return _text(value if kind is str else str(value), reading, as_it_is=name in reading.public)
     if isinstance(value, UUID):
         return str(value)
     if isinstance(value, (SecretStr, SecretBytes, bytes, bytearray, memoryview)):
@@ -73,17 +86,19 @@ def _plain(value: Any, name: str, depth: int, budget: list[int]) -> Any:
     if depth > DEEPEST:
         return HIDDEN
     if isinstance(value, Mapping):
-        return {_name(str(key)): _plain(each, str(key), depth + 1, budget) for key, each in _some(value)}
+        return {_name(str(key)): _plain(each, str(key), depth + 1, reading) for key, each in _some(value)}
     if isinstance(value, (list, tuple, set, frozenset)):
-        items = [_plain(each, name, depth + 1, budget) for each in islice(value, MOST_ITEMS)]
+        items = [_plain(each, name, depth + 1, reading) for each in islice(value, MOST_ITEMS)]
         return [*items, f"… {len(value) - MOST_ITEMS} more"] if len(value) > MOST_ITEMS else items
-    return _plain(to_jsonable_python(value, fallback=str), name, depth + 1, budget)
+    return _plain(to_jsonable_python(value, fallback=str), name, depth + 1, reading)
 
 
-def _text(value: str, budget: list[int]) -> str:
-    budget[0] -= min(len(value), LONGEST_TEXT)
-    if budget[0] < 0:
+def _text(value: str, reading: _Reading, *, as_it_is: bool = False) -> str:
+    reading.left -= min(len(value), LONGEST_TEXT)
+    if reading.left < 0:
         return "…"
+    if as_it_is:
+        return text(value, LONGEST_TEXT)
     if len(value) < 20 and value.isalnum():  # one word, too short for a token
         return value
     if not _HARMLESS.fullmatch(value) or _SCHEME.search(value):

@@ -103,8 +103,8 @@ def _values(action: Action) -> dict[str, Any]:
         "actor_id": actor.id,
         "user_id": actor.user_id,
         "is_operator": actor.is_operator,
-        "before": plain(action.before),
-        "after": plain(action.after),
+        "before": plain(action.before, action.public, action.secret),
+        "after": plain(action.after, action.public, action.secret),
         **{
             name: text(said, _LENGTHS[name])  # whatever a client sends must not undo what it did
             for name, said in {

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Annotated
 from uuid import UUID, uuid4
 
 import pytest
 
-from host.contracts import Event, EventType, Subscription
+from host.contracts import Event, EventType, Public, PublicMark, Subscription
 from host.events.announce import Announcer
 from host.jobs.outcomes import GiveUp
 from tenants.context import bind
@@ -78,3 +79,15 @@ async def test_delivery_when_stored_event_does_not_fit_then_gives_up() -> None:
     task = Announcer(EVENTS, LISTENERS).tasks()["audit.on.projects.TaskCreated.keep"]
     with pytest.raises(GiveUp, match="TaskCreated"):
         await task.run(event={"task_id": "no"})
+
+
+def test_event_when_a_field_is_declared_public_then_its_jobs_show_it() -> None:
+    class PageRead(Event):
+        page_token: Public
+        number: Annotated[int, PublicMark()]
+        other: str
+
+    announcer = Announcer(
+        {"a.PageRead": EventType(PageRead, "x")}, {"a.PageRead": [("b", Subscription("a.PageRead", keep))]}
+    )
+    assert announcer.tasks()["b.on.a.PageRead.keep"].public == ("page_token", "number")

@@ -96,3 +96,20 @@ def test_values_when_they_would_not_fit_then_are_cut() -> None:
     for _ in range(50):
         deep = {"deeper": deep}
     assert len(orjson.dumps(plain(deep))) < 200
+
+
+def test_fields_when_declared_then_shown_or_hidden_whatever_they_are_called() -> None:
+    link = "https://acme.example/reset/kJ3nV9xQ2mR7tY5wZ8bC1dF4gH6"
+    given = {"link": link, "note": "hush", "deep": [{"page_token": "abc", "note": "hush"}], "password": "hunter2"}
+    found = plain(given, public=frozenset({"link", "page_token"}), secret=frozenset({"note"}))
+    assert found == {
+        "link": link,
+        "note": HIDDEN,
+        "deep": [{"page_token": "abc", "note": HIDDEN}],
+        "password": HIDDEN,
+    }
+
+
+def test_names_when_they_only_sound_like_secrets_then_values_stay() -> None:
+    given = {"footprint": "12 m²", "tokens_used": 1500, "tokens": 3, "website": "https://acme.example/a/new-path"}
+    assert plain(given) == given
