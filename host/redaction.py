@@ -129,7 +129,7 @@ def redacted_text(text: str, longest: int = _LONGEST) -> str:
 
 def anonymous(text: str) -> str:
     """The first line of a text without anything of a person in it: for what leaves the house."""
-    line = text.strip().partition("\n")[0]
+    line = _LINK.sub(lambda link: f"{link[1]}{link[2]}/{HIDDEN}", text.strip().partition("\n")[0])
     line = _QUOTED.sub(HIDDEN, redacted_text(line, 300))
     return _ADDRESS.sub(HIDDEN, _EMAIL.sub(HIDDEN, line))
 

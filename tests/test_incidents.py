@@ -100,7 +100,7 @@ async def test_request_when_it_fails_unexpectedly_then_reported_with_where_and_w
         card = "hush-hush"
         raise LookupError(f"no card '{card}' of owner@acme.example at https://pay.example.com/{card}\nAda Lovelace")
 
-    monkeypatch.setattr(watched.house.inner.services.quotas, "spend", broken)
+    monkeypatch.setattr("plugins.projects.service.spend", broken)
     headers = {"User-Agent": "Browser/1.0", "X-Request-ID": "the-request"}
     await watched.acme.ask("POST", "/projects", 500, json={"name": "Ada Lovelace"}, headers=headers)
     [event] = arrived()

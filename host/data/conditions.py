@@ -80,7 +80,7 @@ def filtered(
         if name not in known:
             raise ValidationFailed(details={name: "is not something this list can be filtered by"})
         field, lookup = known[name]
-        if lookup == "pattern" and not str(value).endswith(".*"):
+        if lookup == "pattern" and "*" not in str(value):
             lookup = "exact"  # which an index answers, in the list's order
         conditions.append(Condition((field,), lookup))
         try:
@@ -115,7 +115,7 @@ def _value(shapes: Shapes, name: str, lookup: str, value: Any) -> object:
     if lookup == "has":
         return _plain(name, value)
     if lookup == "pattern":
-        return _escaped(_plain(name, value).removesuffix("*")) + "%"
+        return _escaped(_plain(name, value)).replace("*", "%")
     if lookup == "in":
         each = value.split(",") if isinstance(value, str) else list(value)
         encoded = [_encoded(column, one) for one in each]

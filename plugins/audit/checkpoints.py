@@ -40,17 +40,28 @@ class Head:
 _HEAD: TypeAdapter[Head] = TypeAdapter(Head)
 
 
-async def stored() -> Head | None:
-    """The bound tenant's checkpoint, genuine or not; None when there is none, or it cannot be read.
+async def look() -> tuple[Head | None, str]:
+    """The bound tenant's checkpoint, genuine or not, and what is wrong with the file: "", "is gone", "cannot be read".
 
     Raises:
         Unavailable: the storage is away.
     """
     try:
         content = b"".join([piece async for piece in await storage().get(KEY)])
-        return read(content)
-    except (NotFound, ValueError):
-        return None
+        return read(content), ""
+    except NotFound:
+        return None, "is gone"
+    except ValueError:
+        return None, "cannot be read"
+
+
+async def stored() -> Head | None:
+    """The bound tenant's checkpoint, genuine or not; None when there is none, or it cannot be read.
+
+    Raises:
+        Unavailable: the storage is away.
+    """
+    return (await look())[0]
 
 
 async def store(head: Head) -> None:

@@ -59,6 +59,7 @@ class Chain(TenantModel):
     pruned_hash = fields.CharField(max_length=64)
     sealed_at = fields.DatetimeField()
     signature = fields.CharField(max_length=64)  # of all of the above
+    stored_position = fields.BigIntField(default=0, db_default=0)  # of the checkpoint that was last stored outside
 
     class Meta:
         table = "audit_chains"

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import click
 from pydantic import BaseModel
 
-from host.sdk import Action, Limit, Permission, PersonalData, Route, Task, TenantModel, hookimpl
+from host.sdk import Action, Limit, Metric, Permission, PersonalData, Route, Task, TenantModel, hookimpl
 
-from . import commands, erasure, models, retention, routes, service, settings, tasks
+from . import commands, erasure, models, retention, routes, sealing, service, settings, tasks
 
 
 @hookimpl
@@ -40,6 +40,11 @@ def register_limits() -> Sequence[Limit]:
 @hookimpl
 def register_tasks() -> Sequence[Task]:
     return tasks.TASKS
+
+
+@hookimpl
+def register_metrics() -> Sequence[Metric]:
+    return (sealing.FAULTS,)
 
 
 @hookimpl

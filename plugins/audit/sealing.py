@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from uuid import UUID
 
-from host.sdk import GiveUp, Records, settings, unit_of_work
+from host.sdk import GiveUp, Metric, Records, count, record_failure, settings, unit_of_work
 
 from . import checkpoints
 from .checkpoints import Head
@@ -32,6 +32,12 @@ WHOLE = Records(
     full_text=True,
 )
 """Entries with everything that is stored of them, but for the words that are made of it."""
+
+FAULTS = Metric(
+    "tenantry_audit_checkpoint_faults_total",
+    "counter",
+    "Checkpoints of audit logs that were gone, unreadable or altered",
+)
 
 _ASKED_FOR: OrderedDict[UUID | None, int] = OrderedDict()
 """The last slot of time for which this process has asked for a tenant to be sealed: a memory that only saves work."""
@@ -66,19 +72,32 @@ async def seal() -> int:
         Unavailable: database or storage are away.
     """
     key = chain_key()
-    outside = await checkpoints.stored()
+    outside, wrong = await checkpoints.look()
     if outside is not None and not outside.is_genuine(key):
-        _log.error("the checkpoint of the audit log is not genuine: it was altered, or the secret was changed")
-        outside = None
+        outside, wrong = None, "is not genuine: it was altered, or the secret was changed"
+    if wrong and await was_stored():
+        await _tell_of_fault(f"the checkpoint of the audit log {wrong}")
     while await _adopt_batch(key, outside):
         pass
-    count = 0
+    entries = 0
     while sealed := await _seal_batch(key, outside):
-        count += sealed
+        entries += sealed
         if sealed < BATCH:
             break
     await keep_outside(key, outside)
-    return count
+    return entries
+
+
+async def was_stored() -> bool:
+    """Whether the bound tenant's chain had a checkpoint outside: one that is not there now was taken away."""
+    return await Chain.filter(stored_position__gt=0).exists()
+
+
+async def _tell_of_fault(what: str) -> None:
+    """Say it where it lasts, before a new checkpoint takes the place: in the log itself, a metric and the log lines."""
+    _log.error("%s; look with `tenantry audit verify`, against a copy kept elsewhere", what)
+    count(FAULTS.name)
+    await record_failure("audit.checkpoint.check", what, resource_type="audit_log")
 
 
 async def keep_outside(key: bytes, outside: Head | None) -> None:
@@ -90,6 +109,7 @@ async def keep_outside(key: bytes, outside: Head | None) -> None:
         if outside is not None and head.position < outside.position:
             return  # the table is behind: what is outside is the evidence
         await checkpoints.store(head)
+        await Chain.all().update(stored_position=head.position)
         outside = head
 
 

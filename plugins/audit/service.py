@@ -84,7 +84,9 @@ def narrowed(query: Query) -> Query:
         if wrong := set(str(filters.get(name) or known[0]).split(",")) - set(known):
             raise ValidationFailed(details={name: f"{sorted(wrong)[0]!r} is none of {', '.join(known)}"})
     action = str(filters.get("action", ""))
-    implied = [str(filters.get("actor", "")), action.removesuffix("*") if action.endswith(".*") else ""]
+    implied = [str(filters.get("actor", ""))]
+    if "*" in action:  # each part of the name that is whole is a word of the answers
+        implied += [part for part in action.split(".") if "*" not in part]
     implied += [outcome] if (outcome := str(filters.get("outcome", ""))) in _KNOWN["outcome"] else []
     words = [word for each in implied for word in _BETWEEN_WORDS.split(each) if word.isascii() and word.isalnum()]
     asked = str(filters.get("q", ""))

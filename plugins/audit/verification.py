@@ -17,7 +17,7 @@ from host.sdk import Query, Row
 from . import checkpoints
 from .checkpoints import Head
 from .models import Entry
-from .sealing import WHOLE, head_of_chain
+from .sealing import WHOLE, head_of_chain, was_stored
 from .signing import PERSONAL, chain_key, commitment, earlier_proof, link, mac, proof, same
 
 CHUNK = 1000  # entries in memory at a time
@@ -123,8 +123,10 @@ async def verify(
         Unavailable: database or storage are away.
     """
     key = chain_key()
-    checkpoint, head = await checkpoints.stored(), await head_of_chain()
+    (checkpoint, wrong), head = await checkpoints.look(), await head_of_chain()
     doubt = _doubt(key, head, checkpoint, outside)
+    if wrong and head is not None and doubt is None:
+        doubt = await _missing(head, wrong)
     heads = [each for each in (head, checkpoint, *outside) if each is not None and each.is_genuine(key)]
     begin = heads[0] if heads else None
     verdict = Verdict()
@@ -213,9 +215,14 @@ def _doubt(key: bytes, head: Head | None, checkpoint: Head | None, outside: Sequ
         return Finding("head altered", None, None, "the head of the chain is gone from the table") if gone else None
     if not head.is_genuine(key):
         return Finding("head altered", None, None, f"the head of the chain was altered, or {_OR_ELSE}")
-    if checkpoint is None and datetime.now(UTC) - head.sealed_at > _STORED_SOON:
-        return Finding("checkpoint", None, None, "the checkpoint outside the database is gone")
     return None
+
+
+async def _missing(head: Head, wrong: str) -> Finding | None:
+    """What it means that there is no checkpoint: nothing while the first one is on its way."""
+    if not await was_stored() and datetime.now(UTC) - head.sealed_at < _STORED_SOON:
+        return None
+    return Finding("checkpoint", None, None, f"the checkpoint outside the database {wrong}")
 
 
 def _removed(position: int) -> Finding:

@@ -49,6 +49,9 @@ async def test_entries_when_filtered_then_only_those_that_fit_the_newest_first(n
     assert (await actions(""))[:4] == [tenant, update, create, create]
     assert await actions("action=projects.*") == [update, create, create]
     assert await actions("action=projects.projects.*") == [update, create, create]
+    for pattern in ("*.create", "projects.*.create", "proj*.cre*", "*projects.create*"):
+        assert (await actions(f"action={pattern}&resource_type=project")) == [create, create], pattern
+    assert await actions("action=projects.%25&resource_type=project") == []
     assert await actions(f"action={create}") == [create, create]
     assert await actions("action=projects") == []
     assert await actions("action=project%25") == []

@@ -9,10 +9,12 @@ import time
 from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any
+from unittest.mock import AsyncMock
 from uuid import uuid4
 
 import pytest
 
+from host.errors import Unavailable
 from host.testing import Neighbours
 from plugins.audit import checkpoints, verification
 from plugins.audit.sealing import WHOLE
@@ -198,10 +200,32 @@ async def test_checkpoint_when_altered_or_gone_then_is_told(log: Log) -> None:
     finding = (await log.verify()).finding
     assert finding is not None
     assert finding.kind == "checkpoint"
-    await storage.delete(key)
-    assert (await log.verify()).ok  # it may still be on its way
-    await log.seal()
+    for broken in (None, b"{", good.replace(b'"position":', b'"position":1')):
+        await (storage.delete(key) if broken is None else storage.put(key, broken))
+        finding = (await log.verify()).finding
+        assert finding is not None, "at once, not when a while has passed"
+        assert finding.kind == "checkpoint"
+        await log.seal()
+        assert (await log.verify()).ok
+    told = [row["reason"] for row in await log.rows("action = 'audit.checkpoint.check'")]
+    assert [each.removeprefix("the checkpoint of the audit log ") for each in told] == [
+        "is gone",
+        "cannot be read",
+        "is not genuine: it was altered, or the secret was changed",
+    ]
+
+
+async def test_checkpoint_when_the_first_is_still_on_its_way_then_nothing_is_told(log: Log) -> None:
+    await log.write(3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoints, "store", AsyncMock(side_effect=Unavailable))
+        with pytest.raises(Unavailable):
+            await log.seal()
     assert (await log.verify()).ok
+    await log.attack("UPDATE audit_chains SET stored_position = 1")
+    finding = (await log.verify()).finding
+    assert finding is not None
+    assert finding.message == "the checkpoint outside the database is gone"
 
 
 async def test_verify_over_http_when_asked_then_tells_the_same(neighbours: Neighbours, log: Log) -> None:
