@@ -73,8 +73,10 @@ async def _database(house: House) -> list[Finding]:
     if pending:
         steps = ", ".join(str(step) for step in pending[:5])
         return [_finding("database", f"{len(pending)} migrations are pending ({steps})", "`tenantry migrate`")]
-    fix = "`tenantry migrate` puts the walls up again"
-    return [_finding("database", gap, fix) for gap in await walls.check(database)]
+    drifted = [_finding("database", *sentence.rsplit(": ", 1)) for sentence in await house.migrations.unmade()]
+    mend, by_hand = "`tenantry migrate` puts the walls up again", "this is for a person to decide"
+    gaps = await walls.gaps(database)
+    return drifted + [_finding("database", gap.complaint, mend if gap.remedy else by_hand) for gap in gaps]
 
 
 async def _redis(house: House) -> list[Finding]:
@@ -150,7 +152,12 @@ async def _production(house: House) -> list[Finding]:
     if not settings.house.public_url.startswith("https://"):
         wrong.append(("links and cookies are not for https", "set TENANTRY_HOUSE__PUBLIC_URL to https://…"))
     wrong += [(what, "production does not start with it") for what in house.registry.unfit_for_production()]
-    return [_finding("production", what, fix) for what, fix in wrong]
+    found = [_finding("production", what, fix) for what, fix in wrong]
+    if settings.database.url and house.services.database.one_login:
+        what = "one login owns the tables and serves: whoever gets hold of it can pass row-level security"
+        fix = "give two logins: DATABASE_URL for serving, TENANTRY_DATABASE__OWNER_URL for migrating"
+        found.append({**_finding("production", what, fix), "level": "warning"})
+    return found
 
 
 LOOKS: dict[str, Look] = {

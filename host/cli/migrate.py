@@ -45,5 +45,7 @@ async def migrate(
                 terminal.say(f"{number}/{total} {step}", "dim")
 
             steps = await (house.migrations.downgrade(*to, progress) if to else house.migrations.migrate(progress))
+        for sentence in await house.migrations.unmade():
+            terminal.say(sentence, "yellow")
     done = [str(step) for step in steps]
     terminal.done({"steps": done}, f"{len(done)} migrations were run." if done else "The database was up to date.")

@@ -116,6 +116,8 @@ async def _prepare(terminal: Terminal, settings: Settings, migrate: bool) -> Non
     with terminal.progress("preparing"):
         async with House.open(settings, migrate=migrate) as house:
             house.check_production()
+            for sentence in [] if settings.house.production else await house.migrations.unmade():
+                terminal.say(sentence, "yellow")
             with acting(at_keyboard()):
                 greeting = await first_start.greeting(house)
     if terminal.as_json:

@@ -74,14 +74,18 @@ class Terminal:
             self.out.print(Text.assemble((f"{name.replace('_', ' '):<{width}}", "bold"), _cell(value)))
 
     def verdict(self, findings: Sequence[Facts], data: Facts, all_well: str) -> None:
-        """The end of a command that checks: all is well, or each finding (`what`, `fix`) and exit code 1."""
+        """The end of a command that checks: all is well, or each finding (`what`, `fix`) and exit code 1.
+
+        A finding whose `level` is "warning" is shown and changes nothing.
+        """
+        failed = any(finding.get("level") != "warning" for finding in findings)
         if self.as_json:
-            self._document({"success": not findings, "data": {**data, "findings": list(findings)}})
-        elif not findings:
+            self._document({"success": not failed, "data": {**data, "findings": list(findings)}})
+        elif not failed:
             self.out.print(Text.assemble(("✓ ", "green"), all_well))
         for finding in findings if not self.as_json else ():
             self._complain(finding["what"], finding.get("fix", ""))
-        if findings:
+        if failed:
             raise SystemExit(1)
 
     def say(self, sentence: str, style: str = "") -> None:

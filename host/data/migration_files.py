@@ -11,7 +11,9 @@ from typing import Any
 from tortoise import fields
 from tortoise.fields.base import Field
 from tortoise.fields.data import CharEnumFieldInstance, IntEnumFieldInstance
+from tortoise.fields.relational import BackwardFKRelation, ManyToManyFieldInstance
 from tortoise.migrations.autodetector import MigrationAutodetector
+from tortoise.migrations.operations import AddField
 from tortoise.migrations.schema_generator.state import State
 from tortoise.migrations.writer import MigrationWriter, format_migration_name
 
@@ -33,20 +35,55 @@ async def make(database: Database, app: str, name: str = "") -> Path | None:
     changed.
 
     Raises:
-        ConfigurationError: the app has no migrations package.
+        ConfigurationError: the app has no migrations package, or a new column could not be given to rows there are.
     """
     if app not in database.migrations:
         raise ConfigurationError(
             f"app {app!r} has no migrations package: make migrations/__init__.py beside its models"
         )
+    for writer in await _changes(database):
+        if writer.app_label == app:
+            _refuse_unfillable(writer)
+            return _write(writer, name)
+    return None
+
+
+async def unmade(database: Database) -> dict[str, list[str]]:
+    """App -> what its models say and its migrations do not, such as "Add field note to Task"; empty when all agree."""
+    return {
+        writer.app_label: [operation.describe() for operation in writer.operations]
+        for writer in await _changes(database)
+    }
+
+
+async def _changes(database: Database) -> list[MigrationWriter]:
     with database.bind():
         importlib.invalidate_caches()
         apps = database.context.apps
         assert apps is not None
-        for writer in await _Detector(apps, database.apps_config()).changes():
-            if writer.app_label == app:
-                return _write(writer, name)
-    return None
+        return await _Detector(apps, database.apps_config()).changes()
+
+
+def _refuse_unfillable(writer: MigrationWriter) -> None:
+    """See that rows which are there already can have each new column."""
+    unfillable = [
+        f"{operation.model_name}.{operation.name}"
+        for operation in writer.operations
+        if isinstance(operation, AddField) and not _fillable(operation.field)
+    ]
+    if unfillable:
+        raise ConfigurationError(
+            f"{', '.join(unfillable)} of {writer.app_label}: new columns that may not be null, and rows that are there "
+            "already would have nothing in them. Give each db_default=… (what old rows get), or null=True; nothing was "
+            "written"
+        )
+
+
+def _fillable(field: object) -> bool:
+    # A relation to many has no column of its own.
+    if not isinstance(field, Field) or isinstance(field, ManyToManyFieldInstance | BackwardFKRelation):
+        return True
+    return field.null or field.has_db_default()
 
 
 class _Detector(MigrationAutodetector):

@@ -18,7 +18,7 @@ from tortoise.migrations.schema_generator.state import State
 
 from host.data import walls, walls_sqlite
 from host.data.database import Client, Database
-from host.data.migration_files import make
+from host.data.migration_files import make, unmade
 from host.data.postgres_pool import PostgresClient
 from host.data.sort_key_rows import fill_sort_keys
 from host.data.sqlite import SqliteClient
@@ -98,6 +98,14 @@ class Migrations:
             ConfigurationError: the app has no migrations package.
         """
         return await make(self._database, app, name)
+
+    async def unmade(self) -> list[str]:
+        """What models say and no migration does, one sentence for each app: writes to its tables would fail."""
+        found = await unmade(self._database)
+        return [
+            f"models of {app} say what no migration does ({'; '.join(changes[:3])}): `tenantry migrate --make {app}`"
+            for app, changes in found.items()
+        ]
 
     @asynccontextmanager
     async def _executor(self) -> AsyncIterator[_Executor]:

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from host.cli.opening import opened
+from host.data import migrations
 from host.identity.accounts import ensure_operator
 
 
@@ -57,6 +58,7 @@ def test_doctor_when_production_is_half_done_then_says_what_is_missing(
     assert ("database is the embedded one" in told) is (tenantry.database_url == "")
     assert "Redis is the embedded one" in told
     assert "https" in told
+    assert ("one login owns the tables" in told) is (tenantry.database_url != "")
     assert "TENANTRY_MAIL__PROVIDERS" in told
     monkeypatch.setenv("TENANTRY_MAIL__PROVIDERS", "smtp")
     monkeypatch.setenv("TENANTRY_MAIL__SMTP__HOST", "127.0.0.1")
@@ -66,3 +68,15 @@ def test_doctor_when_production_is_half_done_then_says_what_is_missing(
     assert "smtp: " in told  # nobody listens there
     monkeypatch.setenv("TENANTRY_MAIL__FROM_ADDRESS", "no-reply@acme.example")
     assert "TENANTRY_MAIL" not in whats(tenantry("doctor", code=1))
+
+
+def test_doctor_when_models_say_what_no_migration_does_then_named_and_migrate_says_so_too(
+    tenantry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def drifted(database: object) -> dict[str, list[str]]:
+        return {"projects": ["Add field colour to Project"]}
+
+    monkeypatch.setattr(migrations, "unmade", drifted)
+    [finding] = [each for each in tenantry("doctor", code=1)["findings"] if "colour" in each["what"]]
+    assert finding["fix"] == "`tenantry migrate --make projects`"
+    assert "colour" in tenantry.run("migrate").output

@@ -158,6 +158,39 @@ async def test_make_when_a_field_is_new_then_named_after_it(workshop: Workshop) 
         assert path.name == "0002_add_field_pages_to_book.py"
 
 
+@pytest.mark.parametrize(
+    ("field", "fits"),
+    [
+        ("pages = fields.IntField()", False),
+        ("pages = fields.IntField(default=0)", False),  # a default of Python's: rows that are there never saw it
+        ("pages = fields.IntField(default=0, db_default=0)", True),
+        ("pages = fields.IntField(null=True)", True),
+        ('pages = fields.ForeignKeyField("{tag}a.Shelf", related_name="more")', False),
+    ],
+)
+async def test_make_when_rows_there_are_could_not_have_a_new_column_then_refused_saying_what_to_do(
+    workshop: Workshop, field: str, fits: bool
+) -> None:
+    a = workshop.write("a", SHELVES)
+    await workshop.make(a=a)
+    async with workshop.open(a=a) as (database, migrations):
+        await migrations.migrate()
+        await fill(database, uuid7())
+        assert await migrations.unmade() == []
+    changed = workshop.write("a", SHELVES.replace("max_length=100)", f"max_length=100)\n    {field}"))
+    async with workshop.open(a=changed) as (database, migrations):
+        [told] = await migrations.unmade()
+        assert "pages" in told
+        assert f"tenantry migrate --make {workshop.tag}a" in told
+        if not fits:
+            with pytest.raises(ConfigurationError, match=r"Book\.pages .*db_default"):
+                await migrations.make(f"{workshop.tag}a")
+            return
+        await migrations.make(f"{workshop.tag}a")
+        assert await migrations.unmade() == []
+        await migrations.migrate()
+
+
 async def test_migrate_when_a_plugin_comes_later_then_only_its_tables_are_added(workshop: Workshop) -> None:
     a, b = workshop.write("a", SHELVES), workshop.write("b", LOANS)
     await workshop.make(a=a)
