@@ -52,6 +52,7 @@ class TenantInfo:
     slug: str
     name: str
     plan: str
+    timezone: str = "UTC"  # an IANA name, such as Europe/Berlin
 
 
 # -- what happened ---------------------------------------------------------------------------------------

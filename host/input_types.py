@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, StringConstraints
 
-from host.times import in_utc, read_time
+from host.times import in_utc, read_time, zone_name
 from tenants.text import one_line
 
 
@@ -41,3 +41,6 @@ Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 
 Title = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200), OneLine]
 """A `Name` that may be left empty."""
+
+TimeZone = Annotated[str, StringConstraints(max_length=63), AfterValidator(zone_name)]
+"""The IANA name of a time zone."""

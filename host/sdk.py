@@ -91,11 +91,13 @@ from host.services import (
     storage,
     taken_use,
     tenant,
+    tenant_now,
     tenant_settings,
     unit_of_work,
     unseal,
     visiting,
 )
+from host.times import zone
 from host.tracing import trace_headers
 from host.web.binding import RequestFacts
 from host.web.routes import Routes
@@ -222,6 +224,7 @@ __all__ = [
     "storage",
     "taken_use",
     "tenant",
+    "tenant_now",
     "tenant_settings",
     "trace_headers",
     "unit_of_work",
@@ -230,4 +233,5 @@ __all__ = [
     "visiting",
     "without",
     "without_links",
+    "zone",
 ]

@@ -34,6 +34,7 @@ from host.secret_settings import decrypted
 from host.settings import Settings
 from host.settings.private import private_folder
 from host.storage.window import Storage, StorageWindow
+from host.times import zone
 from tenants import context, lifecycle
 from tenants.facts import Facts, TenantFacts
 from tenants.locking import lock_tenant
@@ -117,7 +118,7 @@ async def tenant_facts() -> TenantFacts:
 async def tenant() -> TenantInfo:
     """The bound tenant."""
     facts = await tenant_facts()
-    return TenantInfo(id=facts.id, slug=facts.slug, name=facts.name, plan=facts.plan)
+    return _info(facts)
 
 
 def refuse_closed(tenant: Tenant | TenantFacts) -> None:
@@ -163,6 +164,11 @@ async def record_failure(
         reason=reason,
     )
     await services().transactions.tell_alone(action)
+
+
+async def tenant_now() -> datetime:
+    """The time in the bound tenant's time zone: which day it is there says `(await tenant_now()).date()`."""
+    return datetime.now(zone((await tenant_facts()).timezone))
 
 
 async def limit_value(name: str, facts: TenantFacts | None = None) -> tuple[LimitValue, str]:
@@ -392,7 +398,7 @@ async def visiting(slug: str, reason: str) -> AsyncIterator[TenantInfo]:
     with in_tenant(facts):
         async with unit_of_work() as work:
             work.record(f"operator.{plugin()}.read", "tenant", facts.id, after={"reason": reason})
-        yield TenantInfo(id=facts.id, slug=facts.slug, name=facts.name, plan=facts.plan)
+        yield _info(facts)
 
 
 async def in_each_tenant(work: Callable[[TenantInfo], Awaitable[None]], slug: str = "") -> None:
@@ -410,4 +416,8 @@ async def in_each_tenant(work: Callable[[TenantInfo], Awaitable[None]], slug: st
         facts = await services().facts.tenant(each.id, None)
         if facts is not None:
             with in_tenant(facts):
-                await work(TenantInfo(id=facts.id, slug=facts.slug, name=facts.name, plan=facts.plan))
+                await work(_info(facts))
+
+
+def _info(facts: TenantFacts) -> TenantInfo:
+    return TenantInfo(id=facts.id, slug=facts.slug, name=facts.name, plan=facts.plan, timezone=facts.timezone)

@@ -20,7 +20,7 @@ REPAIR_AFTER = timedelta(seconds=30)
 
 async def tell(registry: Registry, hook: str, facts: TenantFacts, plugins: Iterable[str]) -> None:
     """Tell plugins of something that happened to a tenant, in that tenant; what one raises comes through."""
-    info = TenantInfo(id=facts.id, slug=facts.slug, name=facts.name, plan=facts.plan)
+    info = TenantInfo(id=facts.id, slug=facts.slug, name=facts.name, plan=facts.plan, timezone=facts.timezone)
     with in_tenant(facts):
         for plugin in plugins:
             with inside(plugin):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
+from functools import cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 _EXAMPLE = "2026-01-31T09:00:00Z"
 _BLANK_FOR_PLUS = re.compile(r"[T ]\d\d:?\d\d\S* \d\d(?::?\d\d)?$")
@@ -36,3 +38,29 @@ def in_utc(moment: datetime) -> datetime:
         return moment.astimezone(UTC)
     except OverflowError:
         raise ValueError("must be a time between the years 1 and 9999 in UTC") from None
+
+
+@cache
+def zone(name: str) -> tzinfo:
+    """The time zone of that IANA name; UTC where this machine does not know it any more."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        return UTC
+
+
+def zone_name(text: str) -> str:
+    """The IANA name of a time zone, as it is spelt there.
+
+    Raises:
+        ValueError: there is none of that name; the message is for people.
+    """
+    found = _zones().get(text.strip().lower())
+    if found is None:
+        raise ValueError("must be the name of a time zone such as Europe/Berlin or UTC (IANA)")
+    return found
+
+
+@cache
+def _zones() -> dict[str, str]:
+    return {name.lower(): name for name in available_timezones() if name not in ("localtime", "Factory", "posixrules")}

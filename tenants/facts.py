@@ -45,6 +45,7 @@ class TenantFacts:
     limits: Mapping[str, str]
     created_at: datetime
     version: int
+    timezone: str = "UTC"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +154,7 @@ async def _read_tenant(tenant_id: UUID) -> TenantFacts | None:
         limits=MappingProxyType({row.key.removeprefix(LIMIT_PREFIX): str(row.value["value"]) for row in settings}),
         created_at=tenant.created_at,
         version=tenant.version,
+        timezone=tenant.timezone,
     )
 
 

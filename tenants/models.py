@@ -29,6 +29,7 @@ class Tenant(Model):
     status = fields.CharEnumField(TenantStatus, max_length=20, default=TenantStatus.ACTIVE)
     status_reason = fields.CharField(max_length=500, default="")
     plan = fields.CharField(max_length=63)
+    timezone = fields.CharField(max_length=63, default="UTC", db_default="UTC")  # an IANA name
     delete_after = fields.DatetimeField(null=True)
     version = fields.IntField(default=1)
     created_at = fields.DatetimeField(auto_now_add=True)

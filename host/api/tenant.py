@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 from host.contracts import Actor, Answer, Created, Row
 from host.errors import PermissionDenied, PreconditionFailed, RateLimited, Unauthenticated, ValidationFailed
-from host.input_types import Name
+from host.input_types import Name, TimeZone
 from host.limits.rates import Bucket
 from host.provisioning import provisioning
 from host.services import services, unit_of_work
@@ -27,10 +27,11 @@ class NewTenant(BaseModel):
 
 
 class TenantChanges(BaseModel):
-    """What may be changed of an organisation."""
+    """Only fields that are sent change; the defaults below are never stored."""
 
     model_config = ConfigDict(extra="forbid")
-    name: Name
+    name: Name = ""
+    timezone: TimeZone = "UTC"
 
 
 class Confirmation(BaseModel):
@@ -42,7 +43,7 @@ class Confirmation(BaseModel):
 
 def shape(tenant: Tenant) -> Row:
     """An organisation as the API shows it."""
-    fields = ("id", "slug", "name", "status", "plan", "delete_after", "version", "created_at", "updated_at")
+    fields = ("id", "slug", "name", "status", "plan", "timezone", "delete_after", "version", "created_at", "updated_at")
     return {field: getattr(tenant, field) for field in fields}
 
 
@@ -98,18 +99,20 @@ async def read_tenant() -> Row:
     return shape(await Tenant.get(id=current()))
 
 
-@routes.patch("/tenant", name="tenant.update", summary="Rename the organisation", permission="tenant.profile.update")
+@routes.patch("/tenant", name="tenant.update", summary="Change the organisation", permission="tenant.profile.update")
 async def update_tenant(body: TenantChanges, if_match: int | None) -> Row:
-    """Rename the current organisation."""
+    """Change the current organisation's name, or the time zone in which its days begin."""
     async with unit_of_work() as work:
         tenant = await Tenant.select_for_update().get(id=current())
         if if_match is not None and if_match != tenant.version:
             raise PreconditionFailed
-        before = tenant.name
-        tenant.name, tenant.version = body.name, tenant.version + 1
-        await tenant.save(update_fields=["name", "version", "updated_at"])
-        work.record("tenant.profile.update", "tenant", tenant.id, before={"name": before}, after={"name": body.name})
-        work.touch(tenant=tenant.id)
+        wanted = body.model_dump(exclude_unset=True)
+        before = {name: getattr(tenant, name) for name in wanted}
+        if before != wanted:
+            tenant.update_from_dict(wanted | {"version": tenant.version + 1})
+            await tenant.save(update_fields=[*wanted, "version", "updated_at"])
+            work.record("tenant.profile.update", "tenant", tenant.id, before=before, after=wanted)
+            work.touch(tenant=tenant.id)
     return shape(tenant)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 from collections.abc import AsyncIterator
@@ -22,10 +23,11 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """What makes a spreadsheet take a cell for a formula (OWASP, CSV Injection)."""
 
 
-async def export(query: Query, wanted: Format, name: str) -> Stream:
+async def export(query: Query, wanted: Format, name: str, bom: bool = False) -> Stream:
     """Every entry that fits the filters, the newest first, up to now; that it was exported is on record before.
 
-    name: what the file is called, without its ending.
+    name: what the file is called, without its ending. bom: a CSV begins with a byte-order mark, so that Excel reads it
+    as UTF-8.
 
     Raises:
         ValidationFailed: a filter has a value that no entry can have.
@@ -40,13 +42,13 @@ async def export(query: Query, wanted: Format, name: str) -> Stream:
         said = {"format": wanted, "filters": {key: str(value) for key, value in query.filters.items()}}
         work.record("audit.entries.export", "audit_log", "", after=said)
     headers = {"Content-Disposition": f'attachment; filename="{name}-{now:%Y%m%d-%H%M%S}.{wanted}"'}
-    return Stream(_body(first, chunks, wanted), _TYPES[wanted], headers=headers)
+    return Stream(_body(first, chunks, wanted, bom), _TYPES[wanted], headers=headers)
 
 
-async def _body(first: list[Row], chunks: AsyncIterator[list[Row]], wanted: Format) -> AsyncIterator[bytes]:
+async def _body(first: list[Row], chunks: AsyncIterator[list[Row]], wanted: Format, bom: bool) -> AsyncIterator[bytes]:
     as_lines = _csv if wanted == "csv" else _jsonl
     if wanted == "csv":
-        yield ",".join(SHOWN).encode() + b"\r\n"
+        yield (codecs.BOM_UTF8 if bom else b"") + ",".join(SHOWN).encode() + b"\r\n"
     if first:
         yield as_lines(first)
     async for rows in chunks:
@@ -72,4 +74,4 @@ def _cell(value: object) -> str:
     if isinstance(value, dict):
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
     said = str(value)
-    return f"'{said}" if said.startswith(_FORMULA) else said
+    return f"'{said}" if said.lstrip(" ").startswith(_FORMULA) else said

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta, tzinfo
 from typing import Any
 
 from tortoise.expressions import Q
 from tortoise.functions import Count
 from tortoise.queryset import QuerySet
 
-from host.sdk import Row, ValidationFailed
+from host.sdk import Row, ValidationFailed, tenant, zone
 
 from .models import Entry
 
@@ -33,8 +33,9 @@ async def report(start: datetime | None, end: datetime | None) -> dict[str, Any]
     """The bound tenant's report; the last 30 days where nothing else is said.
 
     Returns:
-        `from` and `to` (UTC), `entries` (how many), `by_outcome`, `by_actor`, `by_action`, `by_day` (every day, also
-        empty ones), the parts named in `SECTIONS`, and `refused`; the newest and the most first, 100 of each at most.
+        `from` and `to` (UTC), `timezone` (in which its days begin), `entries` (how many), `by_outcome`, `by_actor`,
+        `by_action`, `by_day` (every day, also empty ones), the parts named in `SECTIONS`, and `refused`; the newest and
+        the most first, 100 of each at most.
 
     Raises:
         ValidationFailed: `end` is not after `start`, or more than 366 days lie between them.
@@ -43,6 +44,7 @@ async def report(start: datetime | None, end: datetime | None) -> dict[str, Any]
     since = start or max(until, EARLIEST) - USUAL
     if not timedelta(0) < until - since <= LONGEST:
         raise ValidationFailed(details={"from": f"must be before `to`, by {LONGEST.days} days at most"})
+    here = await tenant()
     found = Entry.filter(at__gte=since, at__lt=until)
     outcomes = {row["outcome"]: row["entries"] for row in await _counted(found, "outcome")}
     done = found.filter(outcome="succeeded")
@@ -54,7 +56,8 @@ async def report(start: datetime | None, end: datetime | None) -> dict[str, Any]
         "by_outcome": outcomes,
         "by_actor": await _counted(found, "actor_kind", "actor_id", "actor_label"),
         "by_action": await _counted(found, "action"),
-        "by_day": await _by_day(since, until),
+        "timezone": here.timezone,
+        "by_day": await _by_day(since, until, zone(here.timezone)),
         **changes,
         "refused": await _lines(found.filter(outcome__in=["denied", "failed"])),
     }
@@ -69,11 +72,12 @@ async def _lines(found: QuerySet[Entry]) -> list[Row]:
     return [dict(row) for row in await found.order_by("-at", "-id").limit(MOST).values(*_LINE_FIELDS)]
 
 
-async def _by_day(since: datetime, until: datetime) -> list[Row]:
+async def _by_day(since: datetime, until: datetime, place: tzinfo) -> list[Row]:
     days, begin = [], since
     while begin < until:
-        end = min(until, datetime.combine(begin.date() + timedelta(days=1), time(), UTC))
-        days.append({"day": begin.date(), "entries": await Entry.filter(at__gte=begin, at__lt=end).count()})
+        day = begin.astimezone(place).date()
+        end = min(until, datetime.combine(day + timedelta(days=1), time(), place).astimezone(UTC))
+        days.append({"day": day, "entries": await Entry.filter(at__gte=begin, at__lt=end).count()})
         begin = end
     return days
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, tzinfo
 from html import escape
 from typing import Any
 
 import orjson
 
-from host.sdk import Row, Stream
+from host.sdk import Row, Stream, zone
 
 _STYLE = """
 body { font: 10pt/1.4 system-ui, sans-serif; margin: 2em auto; max-width: 60em; color: #111; }
@@ -24,7 +24,7 @@ _COUNTS = {
     "by_outcome": "By outcome",
     "by_actor": "By actor",
     "by_action": "By action",
-    "by_day": "By day (UTC)",
+    "by_day": "By day",
 }
 _LISTS = {
     "access_changes": "Who may do what: members, roles, invitations, keys",
@@ -37,10 +37,11 @@ _LISTS = {
 def page(report: Mapping[str, Any], tenant_name: str) -> Stream:
     """The report as `text/html`, with a policy that lets only its own style in."""
     title = f"Audit report of {escape(tenant_name)}"
-    between = f"{_moment(report['from'])} – {_moment(report['to'])}, {report['entries']} entries"
+    place = zone(report["timezone"])
+    between = f"{_moment(report['from'], place)} – {_moment(report['to'], place)}, {report['entries']} entries"
     outcomes = [{"outcome": name, "entries": count} for name, count in report["by_outcome"].items()]
     parts = [_table(heading, outcomes if name == "by_outcome" else report[name]) for name, heading in _COUNTS.items()]
-    parts += [_list(heading, report[name]) for name, heading in _LISTS.items()]
+    parts += [_list(heading, report[name], place) for name, heading in _LISTS.items()]
     html = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
         f"</head><body><h1>{title}</h1><p>{between}</p>{''.join(parts)}</body></html>"
@@ -61,9 +62,9 @@ def _line(names: Sequence[str], cells: Sequence[object], tag: str) -> str:
     return f"<tr>{''.join(made)}</tr>"
 
 
-def _list(heading: str, rows: Sequence[Row]) -> str:
+def _list(heading: str, rows: Sequence[Row], place: tzinfo) -> str:
     lines = "".join(
-        f"<tr><td>{_moment(row['at'])}</td><td>{escape(_who(row))}</td>"
+        f"<tr><td>{_moment(row['at'], place)}</td><td>{escape(_who(row))}</td>"
         f"<td>{escape(row['action'])} <em>{escape(row['outcome'])}</em></td>"
         f"<td>{escape(row['resource_type'])} {escape(row['resource_id'])}</td>"
         f'<td class="values">{escape(_values(row))}</td></tr>'
@@ -83,5 +84,5 @@ def _values(row: Row) -> str:
     return f"{before} → {after}" if before and after else before or after
 
 
-def _moment(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S}Z"
+def _moment(moment: datetime, place: tzinfo) -> str:
+    return f"{moment.astimezone(place):%Y-%m-%d %H:%M:%S %Z}"

@@ -61,6 +61,7 @@ class ExportQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     format: Format = "csv"
+    bom: bool = Field(False, description="Begin a CSV with a byte-order mark, so that Excel reads it as UTF-8.")
 
 
 class VerifyQuery(BaseModel):
@@ -161,7 +162,7 @@ async def read_report(query: ReportQuery, request: RequestFacts) -> dict[str, An
 async def export_entries(query: ExportQuery, filters: Query) -> Stream:
     if filters.cursor is not None:
         raise ValidationFailed(details={"cursor": "An export has no pages: it begins with the newest entry."})
-    return await export(filters, query.format, f"audit-{(await tenant()).slug}")
+    return await export(filters, query.format, f"audit-{(await tenant()).slug}", query.bom)
 
 
 # -- proving ---------------------------------------------------------------------------------------------

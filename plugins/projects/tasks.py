@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import cast
 
 from tortoise.expressions import F, Q
 
-from host.sdk import MemberLeft, tenant_settings, unit_of_work
+from host.sdk import MemberLeft, tenant_now, tenant_settings, unit_of_work
 from host.sdk import Task as BackgroundTask
 
 from . import service
@@ -19,7 +19,7 @@ BATCH = 200  # tasks per unit of work: keeps each transaction short
 
 
 async def announce_overdue() -> int:
-    """Announce every open task due before today (UTC) that has not been announced; returns how many."""
+    """Announce every open task due before the organisation's today that has not been announced; returns how many."""
     if not (await tenant_settings(TenantSettings)).announce_overdue:
         return 0
     announced = 0
@@ -34,7 +34,7 @@ async def when_member_left(event: MemberLeft) -> None:
 
 
 async def _announce_batch() -> int:
-    today = datetime.now(UTC).date()
+    today = (await tenant_now()).date()
     async with unit_of_work() as work:
         due = await (
             Task.filter(

@@ -72,3 +72,14 @@ async def test_organisations_when_one_person_makes_many_at_once_then_as_many_as_
     await person.ask("POST", "/tenants", 402, json={"name": "In the grace period"})
     assert (await person.ask("POST", "/tenants", 429, json={"name": "Eleventh"}))["code"] == "RATE_LIMITED"
     await neighbours.acme_admin.ask("POST", "/tenants", 201, json={"name": "Somebody else's"})
+
+
+async def test_tenant_when_its_time_zone_is_set_then_kept_and_only_names_of_zones_are(neighbours: Neighbours) -> None:
+    acme = neighbours.acme
+    assert (await acme.ask("GET", "/tenant"))["timezone"] == "UTC"
+    changed = await acme.ask("PATCH", "/tenant", json={"timezone": "europe/berlin"})
+    assert (changed["timezone"], changed["name"]) == ("Europe/Berlin", "Acme")
+    for wrong in ("Mars/Olympus", "+02:00", "", "../etc/passwd", "localtime", None, 2):
+        refused = await acme.ask("PATCH", "/tenant", 422, json={"timezone": wrong})
+        assert list(refused["details"]) == ["timezone"]
+    assert (await acme.ask("GET", "/tenant"))["timezone"] == "Europe/Berlin"

@@ -113,3 +113,24 @@ async def test_export_when_longer_than_a_chunk_then_every_entry_comes_once(
     ids = [orjson.loads(line)["id"] for line in answer.content.splitlines()]
     assert len(ids) == len(set(ids)) == 30
     assert ids == sorted(ids, reverse=True)
+
+
+async def test_report_when_the_organisation_has_a_time_zone_then_its_days_begin_there(
+    neighbours: Neighbours, log: Log
+) -> None:
+    acme = neighbours.acme
+    await acme.ask("PATCH", "/tenant", json={"timezone": "Asia/Tokyo"})
+    await log.write(at=datetime(2026, 3, 1, 16, tzinfo=UTC), name="projects.tasks.update")  # March 2 there
+    found = await acme.ask("GET", "/audit/report?from=2026-03-01T00:00:00Z&to=2026-03-02T15:00:00Z")
+    days = {day["day"]: day["entries"] for day in found["by_day"]}
+    assert (found["timezone"], days) == ("Asia/Tokyo", {"2026-03-01": 0, "2026-03-02": 1})
+    page = await acme.get("/api/v1/audit/report?from=2026-03-01T00:00:00Z&to=2026-03-02T00:00:00Z&format=html")
+    assert "2026-03-01 09:00:00 JST" in page.text
+
+
+async def test_csv_when_asked_for_a_byte_order_mark_then_begins_with_it(neighbours: Neighbours, log: Log) -> None:
+    await log.write(after={"title": "Grüße"})
+    marked = await neighbours.acme.get("/api/v1/audit/export?format=csv&bom=true")
+    plain = await neighbours.acme.get("/api/v1/audit/export?format=csv")
+    assert marked.content.startswith(b"\xef\xbb\xbfid,")
+    assert plain.content.startswith(b"id,")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from uuid import uuid4
 
@@ -83,6 +84,22 @@ async def test_invitation_when_made_then_sent_for_the_organisation_and_free(
     assert await used(neighbours.acme) == 0
     with within(neighbours.acme):
         assert await Message.all().count() == 0  # the link is a secret
+
+
+@pytest.mark.parametrize("name", ["Join http://evil.example now", "www.evil.example/x", "evil。example"])
+async def test_invitation_when_the_organisation_is_called_like_a_link_then_none_is_made_of_it(
+    neighbours: Neighbours, outbound: Outbound, name: str
+) -> None:
+    await neighbours.acme.ask("PATCH", "/tenant", json={"name": name})
+    roles = await neighbours.acme.ask("GET", "/tenant/roles")
+    member = next(role["id"] for role in roles if role["name"] == "member")
+    invited = {"email": "guest@example.com", "role_id": member}
+    await neighbours.acme.ask("POST", "/tenant/invitations", 201, json=invited)
+    await neighbours.house.run_jobs()
+    [outgoing] = outbound.taken
+    for part in (outgoing.subject, outgoing.text, outgoing.html):
+        assert "evil" in part
+        assert not re.search(r"http://evil|evil[.。]example", part)
 
 
 async def test_mail_of_the_house_when_the_provider_is_away_then_tried_again_with_the_same_id(

@@ -76,3 +76,16 @@ async def test_overdue_schedule_when_the_tenant_has_switched_it_off_then_silent(
     await acme.ask("PUT", "/tenant/plugins/projects/settings", json={"announce_overdue": False})
     await look(neighbours.house, acme)
     assert overdue(heard) == []
+
+
+async def test_tasks_when_the_day_is_over_where_the_organisation_is_then_overdue_there_only(
+    house: TestHouse, neighbours: Neighbours, heard: list[Any]
+) -> None:
+    # Of two zones 26 hours apart, the days are never the same.
+    await neighbours.acme.ask("PATCH", "/tenant", json={"timezone": "pacific/kiritimati"})
+    await neighbours.globex.ask("PATCH", "/tenant", json={"timezone": "Etc/GMT+12"})
+    ahead = (datetime.now(UTC) + timedelta(hours=14)).date() - timedelta(days=1)
+    for client, title in ((neighbours.acme, "over"), (neighbours.globex, "not over")):
+        await make_task(client, title, due_on=str(ahead))
+        await look(neighbours.house, client)
+    assert overdue(heard) == ["over"]
