@@ -18,6 +18,7 @@ from host.sdk import (
     UnitOfWork,
     ValidationFailed,
     actor,
+    fold,
     is_member,
     lock_tenant,
     owner_ids,
@@ -314,7 +315,7 @@ async def create_task(
             priority=priority,
             assignee_id=assignee_id,
             due_on=due_on,
-            tags=list(dict.fromkeys(tags)),
+            tags=_each_once(tags),
             created_by=actor().user_id,
         )
         work.record("projects.tasks.create", "task", str(row["id"]), after=row)
@@ -333,8 +334,18 @@ async def change_task(task_id: UUID, changes: Mapping[str, Any], *, version: int
     """
     if changes.get("assignee_id") is not None:
         await _ensure_member("assignee_id", changes["assignee_id"])
+    if "tags" in changes:
+        changes = {**changes, "tags": _each_once(changes["tags"])}
     async with unit_of_work() as work:
         return await _change(work, task_id, changes, version)
+
+
+def _each_once(tags: Sequence[str]) -> list[str]:
+    """Tags in the order given, each in the first of its spellings: letter case and composition aside."""
+    known: dict[str, str] = {}
+    for tag in tags:
+        known.setdefault(fold(tag), tag)
+    return list(known.values())
 
 
 async def set_statuses(task_ids: Sequence[UUID], status: TaskStatus) -> list[Row]:

@@ -255,6 +255,8 @@ async def test_task_when_changed_then_only_what_was_sent_changes_and_milestones_
         str(colleague.user_id), "done", "2030-01-01", ["a"],
     )  # fmt: skip
     assert [type(event).__name__ for event in heard][-3:] == ["TaskUpdated", "TaskAssigned", "TaskCompleted"]
+    doubled = await acme.ask("PATCH", path, json={"tags": ["Ärzte", "b", "ÄRZTE", "A\u0308rzte", "B"]})
+    assert doubled["tags"] == ["Ärzte", "b"]
     cleared = await acme.ask("PATCH", path, json={"assignee_id": None, "due_on": None, "tags": []})
     assert (cleared["assignee_id"], cleared["due_on"], cleared["tags"]) == (None, None, [])
     assert [type(event).__name__ for event in heard][-1:] == ["TaskUpdated"]
