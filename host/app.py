@@ -37,7 +37,7 @@ from host.limits.quotas import Quotas
 from host.limits.rates import Rates
 from host.log import logger
 from host.metering.metering import Metering
-from host.ports import Ports, open_tenants
+from host.ports import Ports, all_tenants
 from host.provisioning import Provisioning, provided_by, read_roles
 from host.registry.complaints import nearest, refuse
 from host.registry.registry import Registry
@@ -117,7 +117,7 @@ class House:
             migrations=Migrations(services.database),
             ports=ports,
             runner=runner,
-            reconciler=Reconciler(ledger, bell, tasks, may_run, open_tenants, every=every, keep=keep, fail=runner.fail),
+            reconciler=Reconciler(ledger, bell, tasks, may_run, all_tenants, every=every, keep=keep, fail=runner.fail),
             bell=bell,
             invalidations=invalidations,
             redis=redis,

@@ -189,6 +189,9 @@ class Task:
     whose message says why, or where else to do it.
 
     public: names of arguments, at any depth, that are shown as they are, though they look like secrets.
+
+    any_tenant_state: it also runs where the tenant is suspended, leaving or has the plugin switched off: for what is
+    owed to people all the same, such as keeping data no longer than promised.
     """
 
     name: str
@@ -203,6 +206,7 @@ class Task:
     on_retry: Callable[[Mapping[str, Any]], Awaitable[object]] | None = None
     on_cancel: Callable[[Mapping[str, Any]], Awaitable[object]] | None = None
     public: tuple[str, ...] = ()
+    any_tenant_state: bool = False
 
 
 @dataclass(frozen=True, slots=True)

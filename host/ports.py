@@ -16,7 +16,7 @@ from host.services import record_failure
 from tenants.context import bind
 from tenants.facts import Facts, TenantFacts
 from tenants.lifecycle import closed
-from tenants.models import Tenant, TenantStatus
+from tenants.models import Tenant
 
 
 class Ports:
@@ -42,6 +42,10 @@ class Ports:
         facts = await self.facts_of(tenant_id)
         if facts is None:
             return Decision(True, "the tenant is gone; the runner closes the job")
+        declared = self._registry.catalog.tasks.get(task)
+        if declared is not None and declared.any_tenant_state:
+            held = self._registry.quarantine.reason(plugin)
+            return Decision(held is None, f"{plugin} is in quarantine: {held}" if held else "it is owed in any state")
         if state := closed(facts.status):
             return Decision(False, f"the organisation is {state}")
         return self._registry.gate.decide(facts, plugin)
@@ -94,6 +98,6 @@ class Ports:
                 await record_failure(job.task, error, resource_type="job", resource_id=str(job.id))
 
 
-async def open_tenants() -> list[UUID]:
-    """The ids of the tenants that schedules run in."""
-    return [tenant_id async for (tenant_id,) in Tenant.filter(status=TenantStatus.ACTIVE).values_list("id")]
+async def all_tenants() -> list[UUID]:
+    """The ids of every tenant; which of them a schedule runs in is asked for each."""
+    return [tenant_id async for (tenant_id,) in Tenant.all().values_list("id")]

@@ -50,7 +50,29 @@ async def _in_a_log(run: Callable[[], Awaitable[object]]) -> bool:
 
 
 TASKS = (
-    Task("seal", seal, "Seal entries of the audit log", timeout=3600, tries=10, every=timedelta(hours=1)),
-    Task("prune", prune, "Remove entries that are too old for the plan", timeout=3600, every=timedelta(days=1)),
-    Task("erase", erase, "Erase a person's data from the audit log", timeout=3600, tries=10),
+    Task(
+        "seal",
+        seal,
+        "Seal entries of the audit log",
+        timeout=3600,
+        tries=10,
+        every=timedelta(hours=1),
+        any_tenant_state=True,
+    ),
+    Task(
+        "prune",
+        prune,
+        "Remove entries that are too old for the plan",
+        timeout=3600,
+        every=timedelta(days=1),
+        any_tenant_state=True,
+    ),
+    Task(
+        "erase",
+        erase,
+        "Erase a person's data from the audit log",
+        timeout=3600,
+        tries=10,
+        any_tenant_state=True,
+    ),
 )

@@ -5,7 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+import pytest
+
 from host.contracts import Actor, Origin
+from host.jobs.models import Job
 from host.testing import Neighbours
 from plugins.audit import retention
 from tests.plugins.audit.conftest import Log
@@ -104,3 +107,26 @@ async def test_retention_when_the_plan_keeps_for_ever_then_nothing_goes(log: Log
     await log.seal()
     with log.bound():
         assert await retention.prune() == 0
+
+
+@pytest.mark.parametrize("state", ["suspended", "leaving"])
+async def test_retention_when_the_organisation_is_not_open_then_still_kept_as_promised(
+    neighbours: Neighbours, log: Log, state: str
+) -> None:
+    house = neighbours.house.inner
+    await house.services.database.execute("UPDATE tenants SET plan = 'free'")
+    await log.write(at=datetime.now(UTC) - timedelta(days=40), resource_type="old")
+    await log.write(1)
+    await log.seal()
+    with house.bound():
+        if state == "suspended":
+            await house.provisioning.suspend(log.tenant_id, "unpaid")
+        else:
+            await house.provisioning.delete(log.tenant_id)
+        await house.reconciler.fan_out()
+    await neighbours.house.run_jobs()
+    assert not await log.rows("resource_type = 'old'")
+    with house.bound():
+        tasks = await Job.filter(tenant_id=log.tenant_id, state="done").values_list("task", flat=True)
+    assert {"audit.prune", "host.sweep"} <= set(tasks)
+    assert "mail.tend" not in tasks, "what is not owed waits"
