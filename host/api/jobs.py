@@ -47,12 +47,16 @@ class JobQuery(BaseModel):
 
 
 class JobSummary(BaseModel):
-    """A job in a list. progress: 0..1. tries: how often it is tried in all; 0 while its task is not loaded here."""
+    """A job in a list. progress: 0..1. tries: how often it is tried in all; 0 while its task is not loaded here.
+
+    about: its arguments in short, such as the message it delivers.
+    """
 
     id: UUID
     task: str
     plugin: str
     summary: str
+    about: str
     state: JobState
     priority: int
     attempts: int
@@ -186,16 +190,28 @@ async def _tell(told: Callable[[Mapping[str, Any]], Awaitable[object]], job: Job
 
 
 def facts_of(job: Job, *, whole: bool = True) -> dict[str, Any]:
-    """What is shown; `whole`: with the arguments, which cost some reading."""
+    """What is shown; `whole`: with all of the arguments."""
     task = services().tasks.get(job.task)
+    arguments = redacted(job.arguments, public=task.public if task else ())
     shown = ("id", "task", "plugin", "tenant_id", "state", "priority", "attempts", "progress", "worker")
     times = ("run_at", "created_at", "started_at", "finished_at")
     return {
         **{name: getattr(job, name) for name in (*shown, *times)},
         "summary": task.summary if task else "",
+        "about": about(arguments),
         "tries": job.tries or (task.tries if task else 0),
         "error": redacted_text(job.error, 4000),
-        "arguments": redacted(job.arguments, public=task.public if task else ()) if whole else {},
+        "arguments": arguments if whole else {},
         "request_id": job.origin.get("request_id", ""),
         "started_by": job.origin.get("user_id"),
     }
+
+
+def about(arguments: object) -> str:
+    """What a job is about, in one short line: its redacted arguments that are plain values."""
+    if not isinstance(arguments, dict):
+        return ""
+    plain = {
+        name: value for name, value in arguments.items() if isinstance(value, str | int) and value not in ("", False)
+    }
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in plain.items())[:200]

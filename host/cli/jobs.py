@@ -8,8 +8,8 @@ from uuid import UUID
 
 import click
 
+from host.api.jobs import about, called_off
 from host.api.jobs import again as run_again
-from host.api.jobs import called_off
 from host.cli.command import asynchronous, dry_run_option, yes_option
 from host.cli.opening import opened, tenant
 from host.cli.terminal import Complaint, Terminal
@@ -20,8 +20,9 @@ from host.jobs.pauses import counts_by_task
 from host.origin import actor
 from host.redaction import redacted, redacted_text
 from host.services import services, unit_of_work
+from tenants.models import Tenant
 
-COLUMNS = ("id", "task", "state", "attempts", "run_at", "error")
+COLUMNS = ("id", "tenant", "task", "about", "state", "attempts", "run_at", "error")
 FAILED = (JobState.FAILED, JobState.CANCELLED)
 
 
@@ -36,10 +37,8 @@ def facts(job: Job) -> dict[str, Any]:
     times = ("worker", "lease_until", "created_at", "started_at", "finished_at", "error")
     known = {name: getattr(job, name) for name in (*shown, *times)}
     task = services().tasks.get(job.task)
-    told = {
-        "arguments": redacted(job.arguments, public=task.public if task else ()),
-        "error": redacted_text(job.error, 4000),
-    }
+    arguments = redacted(job.arguments, public=task.public if task else ())
+    told = {"arguments": arguments, "about": about(arguments), "error": redacted_text(job.error, 4000)}
     return {"state": job.state.value, **known, **told}
 
 
@@ -56,7 +55,10 @@ async def list_(terminal: Terminal, state: str | None, slug: str | None, plugin:
         wanted = JobState(state) if state else None
         found = await house.services.ledger.find(state=wanted, tenant_id=owner, plugin=plugin, limit=limit)
         counts = await house.services.ledger.counts()
-    terminal.rows([facts(job) for job in found], COLUMNS, empty="No such jobs.")
+        owners = Tenant.filter(id__in={job.tenant_id for job in found if job.tenant_id})
+        slugs = dict(await owners.values_list("id", "slug"))
+    rows = [{"tenant": slugs.get(job.tenant_id), **facts(job)} for job in found]
+    terminal.rows(rows, COLUMNS, empty="No such jobs.")
     terminal.say(
         ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "The record is empty.", "dim"
     )

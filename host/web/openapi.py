@@ -9,10 +9,11 @@ from typing import Any, Protocol
 from host.contracts import API_BASE, Route
 from host.web.application import View
 from host.web.docs import DOCS, documentation_pages
-from host.web.operations import error_responses, openapi_path, operation, tag_of
+from host.web.operations import error_responses, operation, tag_of
 from host.web.postman import collection
 from host.web.reply import JSON, Reply, dumps, json_reply
 from host.web.request import TenantryRequest
+from host.web.routes import openapi_path
 from host.web.schemas import Components, Schema
 
 _KEPT = 64

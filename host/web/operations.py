@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import inspect
-import re
-from functools import lru_cache
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from host.contracts import Created, Page, Query, Route, Stream
 from host.web.binding import path_parameters
 from host.web.idempotency import takes_key
+from host.web.routes import TYPED_PARAMETER
 from host.web.schemas import Components, Rows, Schema, filter_schema
 
-_TYPED = re.compile(r"<(?:(?P<kind>[^:<>(]+)(?:\([^)]*\))?:)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)>")
 _PATH_TYPES: dict[str, Schema] = {
     "uuid": {"type": "string", "format": "uuid"},
     "int": {"type": "integer", "minimum": 0},
@@ -41,12 +39,6 @@ _TITLES = {
     429: "Too many requests.",
     503: "A service behind this one is away, or the feature is out of service.",
 }
-
-
-@lru_cache(maxsize=2000)
-def openapi_path(path: str) -> str:
-    """`/tasks/<uuid:task_id>` as OpenAPI writes it: `/tasks/{task_id}`."""
-    return _TYPED.sub(lambda found: "{" + found["name"] + "}", path)
 
 
 def tag_of(plugin: str, route: Route) -> str:
@@ -93,7 +85,7 @@ def _takes(route: Route) -> dict[str, Any]:
 
 
 def _parameters(plugin: str, route: Route, components: Components) -> list[dict[str, Any]]:
-    kinds = {found["name"]: found["kind"] or "" for found in _TYPED.finditer(route.path)}
+    kinds = {found["name"]: found["kind"] or "" for found in TYPED_PARAMETER.finditer(route.path)}
     listed: list[dict[str, Any]] = [
         {"name": name, "in": "path", "required": True, "schema": _PATH_TYPES.get(kinds[name], {"type": "string"})}
         for name in path_parameters(route.path)
@@ -203,7 +195,7 @@ def _told_by(returned: Any) -> Any:
 def _errors(route: Route) -> dict[str, Any]:
     statuses = {404, 406, 429, 503, *route.refusals}
     takes = _takes(route)
-    if any(not found["kind"] for found in _TYPED.finditer(route.path)):
+    if any(not found["kind"] for found in TYPED_PARAMETER.finditer(route.path)):
         statuses |= {422}  # text in the path may be no address, no slug, ...
     if not route.public:
         statuses |= {401}

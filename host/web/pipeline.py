@@ -17,7 +17,7 @@ from host.origin import NOBODY, Standing, standing_as
 from host.tracing import Tracing
 from host.web.counting import counted
 from host.web.headers import HeaderRules, request_id_of
-from host.web.operations import openapi_path
+from host.web.routes import openapi_path
 from host.web.visit import ANONYMOUS, KEY, Visit
 
 Scope = dict[str, Any]

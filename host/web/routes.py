@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import (
     Any,
     Literal,
@@ -22,6 +24,9 @@ from pydantic import BaseModel
 
 from host.contracts import API_BASE, Accepted, Created, Route
 from host.errors import ConfigurationError
+
+TYPED_PARAMETER = re.compile(r"<(?:(?P<kind>[^:<>(]+)(?:\([^)]*\))?:)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)>")
+"""A parameter in a route's path, with its kind where one is given."""
 
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Any]])
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -120,6 +125,12 @@ class Routes(Sequence[Route]):
         route = Route(method=method, path=path, handler=handler, **(found | cast("dict[str, Any]", declared)))
         self._routes.append(route)
         return route
+
+
+@lru_cache(maxsize=2000)
+def openapi_path(path: str) -> str:
+    """`/tasks/<uuid:task_id>` as OpenAPI writes it: `/tasks/{task_id}`."""
+    return TYPED_PARAMETER.sub(lambda found: "{" + found["name"] + "}", path)
 
 
 def annotations_of(handler: Callable[..., Any], name: str) -> dict[str, Any]:

@@ -119,7 +119,7 @@ async function look() {
     everybody ? call("GET", "/operator/jobs/tasks") : { data: [] },
   ]);
   if (mine !== asked) return;  // another look was asked for meanwhile
-  const none = make("tr", make("td", "There are none.", { colSpan: 6 }));
+  const none = make("tr", make("td", "There are none.", { colSpan: 7 }));
   put(at("#jobs tbody"), jobs.data.length ? jobs.data.map(jobRow) : [none]);
   at("#tasks").hidden = !everybody;
   put(at("#tasks tbody"), tasks.data.map(taskRow));
@@ -148,6 +148,7 @@ function jobRow(job) {
   const verbs = [["Retry", "retry", AGAIN], ["Cancel", "cancel", OPEN]].filter(([, , states]) => states.includes(job.state));
   return make("tr", [
     make("td", button(job.task, () => open(job.id), { className: "name", title: job.summary })),
+    make("td", [job.tenant, job.about].filter(Boolean).join(": ")),
     make("td", state),
     make("td", job.tries ? `${job.attempts} of ${job.tries}` : job.attempts),
     make("td", time(job.run_at)),
