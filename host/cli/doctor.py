@@ -15,6 +15,7 @@ from host.cli.command import as_complaint, asynchronous, sentences
 from host.cli.opening import read_settings
 from host.cli.terminal import Terminal
 from host.data import walls
+from host.errors import ConfigurationError
 from host.jobs.ledger import WAITING
 from host.jobs.models import Job, JobState
 from host.origin import inside
@@ -196,7 +197,9 @@ def _of_error(part: str, error: Exception) -> list[Finding]:
     complaint = as_complaint(error)
     message = complaint.message if complaint else f"{type(error).__name__}: {error}"
     lines = sentences(message) if part == "configuration" else [message]
-    return [_finding(part, line, REMEDIES.get(part, complaint.fix if complaint else "")) for line in lines]
+    said = complaint.fix if complaint else ""  # a configuration error's own words hold the remedy
+    fix = said if isinstance(error, ConfigurationError) else REMEDIES.get(part, said)
+    return [_finding(part, line, fix) for line in lines]
 
 
 def _finding(part: str, what: str, fix: str) -> Finding:

@@ -35,6 +35,8 @@ _AWAY = (
     asyncpg.CrashShutdownError,
     asyncpg.InternalClientError,  # the server's last words came before this use of the connection and are half read
 )
+# A statement that was named on one of the server's connections, and looked for on another: only a pooler does that.
+_OTHERS_STATEMENT = (asyncpg.DuplicatePreparedStatementError, asyncpg.InvalidSQLStatementNameError)
 _CONNECT_TIMEOUT = 10.0  # seconds
 _ROLE_LOST = "serves as another role than the one that row-level security holds back"
 _POOLER = (
@@ -172,7 +174,11 @@ class PostgresClient(AsyncpgDBClient):
         Raises:
             WrongRole: it is not.
         """
-        if await connection.fetchval("SELECT current_user::text") != self._role:
+        try:
+            name = await connection.fetchval("SELECT current_user::text")
+        except _OTHERS_STATEMENT as exc:
+            raise WrongRole from exc
+        if name != self._role:
             raise WrongRole
 
     async def open_transaction(self, connection: Any, bound: Bound) -> None:
@@ -243,6 +249,8 @@ class PostgresClient(AsyncpgDBClient):
         except OperationalError as exc:
             if "violates row-level security" in str(exc):
                 raise WrongTenant(str(exc)) from exc
+            if isinstance(exc.__cause__, _OTHERS_STATEMENT):
+                raise ConfigurationError(f"the database's connections are shared by a pooler: {_POOLER}") from exc
             raise
         except _AWAY as exc:
             raise Unavailable(f"The database is away: {exc}") from exc
