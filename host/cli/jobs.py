@@ -57,7 +57,7 @@ async def list_(terminal: Terminal, state: str | None, slug: str | None, plugin:
         counts = await house.services.ledger.counts()
         owners = Tenant.filter(id__in={job.tenant_id for job in found if job.tenant_id})
         slugs = dict(await owners.values_list("id", "slug"))
-    rows = [{"tenant": slugs.get(job.tenant_id), **facts(job)} for job in found]
+        rows = [{"tenant": slugs.get(job.tenant_id), **facts(job)} for job in found]
     terminal.rows(rows, COLUMNS, empty="No such jobs.")
     terminal.say(
         ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "The record is empty.", "dim"
@@ -70,8 +70,8 @@ async def list_(terminal: Terminal, state: str | None, slug: str | None, plugin:
 async def show(terminal: Terminal, job_id: UUID) -> None:
     """Everything on record about one job."""
     async with opened():
-        job = await _job(job_id)
-    terminal.facts(facts(job))
+        shown = facts(await _job(job_id))
+    terminal.facts(shown)
 
 
 @jobs.command()

@@ -77,7 +77,7 @@ async def test_jobs_when_filtered_then_only_those_that_fit(neighbours: Neighbour
 
 @pytest.mark.parametrize(
     "query",
-    ["state=gone", "from=yesterday", "from=2026-01-01T00:00:00", "limit=0", "limit=101", f"search={'x' * 201}",
+    ["state=gone", "from=yesterday", "limit=0", "limit=101", f"search={'x' * 201}",
      "sort=id", f"task={'x' * 201}", "user=1", f"tenant_id={UUID(int=7)}"],
 )  # fmt: skip
 async def test_jobs_when_asked_wrongly_then_told_which_field(neighbours: Neighbours, query: str) -> None:
