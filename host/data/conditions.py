@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -115,7 +116,8 @@ def _value(shapes: Shapes, name: str, lookup: str, value: Any) -> object:
     if lookup == "has":
         return _plain(name, value)
     if lookup == "pattern":
-        return _escaped(_plain(name, value)).replace("*", "%")
+        text = _plain(name, value)
+        return _escaped(text).replace("*", "%") if shapes.postgres else re.sub(r"[\[?]", r"[\g<0>]", text)
     if lookup == "in":
         each = value.split(",") if isinstance(value, str) else list(value)
         encoded = [_encoded(column, one) for one in each]

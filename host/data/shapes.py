@@ -316,7 +316,8 @@ class Shapes:
         if condition.lookup == "contains":
             return "(" + " OR ".join(f"{FOLD}({name}) LIKE {mark} ESCAPE '\\'" for name in quoted) + ")"
         if condition.lookup == "pattern":
-            return f"{quoted[0]} LIKE {mark} ESCAPE '\\'"
+            # SQLite's LIKE knows no letter case, its GLOB does.
+            return f"{quoted[0]} LIKE {mark} ESCAPE '\\'" if self.postgres else f"{quoted[0]} GLOB {mark}"
         if condition.lookup == "has":
             return (
                 f"{quoted[0]} @> jsonb_build_array({mark}::text)"

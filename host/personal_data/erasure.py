@@ -73,8 +73,9 @@ async def find(person: Person) -> list[Holding]:
             for owner, kind in kinds:
                 with inside(owner):
                     found += _holding(slug, owner, kind, await kind.find(person))
+            named = {table for _, kind in kinds for table in kind.tables}
             for table, rows in (await count_mentions(services().database, person)).items():
-                found.append(Holding(slug, table, rows, _MENTIONS))
+                found += [Holding(slug, table, rows, _MENTIONS)] if table not in named else []
     return found
 
 

@@ -83,6 +83,9 @@ def narrowed(query: Query) -> Query:
     for name, known in _KNOWN.items():
         if wrong := set(str(filters.get(name) or known[0]).split(",")) - set(known):
             raise ValidationFailed(details={name: f"{sorted(wrong)[0]!r} is none of {', '.join(known)}"})
+    since, until = (filters.get(name) for name in ("from", "to"))
+    if since is not None and until is not None and since >= until:
+        raise ValidationFailed(details={"from": "must be before `to`: nothing lies between them"})
     action = str(filters.get("action", ""))
     implied = [str(filters.get("actor", ""))]
     if "*" in action:  # each part of the name that is whole is a word of the answers

@@ -51,7 +51,9 @@ async def test_entries_when_filtered_then_only_those_that_fit_the_newest_first(n
     assert await actions("action=projects.projects.*") == [update, create, create]
     for pattern in ("*.create", "projects.*.create", "proj*.cre*", "*projects.create*"):
         assert (await actions(f"action={pattern}&resource_type=project")) == [create, create], pattern
-    assert await actions("action=projects.%25&resource_type=project") == []
+    for strange in ("projects.%25", "PROJECTS.*", "projects.?rojects.*", "[p]rojects.*", "projects._*"):
+        assert await actions(f"action={strange}&resource_type=project") == [], strange
+    await acme.ask("GET", "/audit/entries?from=2030-01-01T00:00:00Z&to=2020-01-01T00:00:00Z", 422)
     assert await actions(f"action={create}") == [create, create]
     assert await actions("action=projects") == []
     assert await actions("action=project%25") == []
