@@ -29,6 +29,7 @@ from tenants.lifecycle import RoleSeed
 from tenants.models import Membership, Tenant, TenantSetting, TenantStatus, User
 from tenants.plans import effective_limit
 from tenants.scoping import TenantModel
+from tenants.text import one_line
 
 PER_PERSON = "tenant.per_person"
 """The limit of a plan that says how many organisations with it one person may own."""
@@ -236,7 +237,11 @@ def read_roles(path: Path) -> tuple[RoleSeed, ...]:
                 f"{path}: [{name}] {unknown[0]!r} is not known; write title, all_permission, permissions"
             )
         given = tuple(table.get("permissions", ()))
-        roles.append(RoleSeed(name, str(table.get("title", name)), given, table.get("all_permission") is True))
+        try:
+            title = one_line(str(table.get("title", name)))
+        except ValueError as error:
+            raise ConfigurationError(f"{path}: [{name}] title {error}") from error
+        roles.append(RoleSeed(name, title, given, table.get("all_permission") is True))
     if not any(role.all_permission for role in roles):
         raise ConfigurationError(f"{path}: no role has all_permission = true, so nobody could own a tenant; add one")
     return tuple(roles)

@@ -5,6 +5,7 @@ What is shown of a job's arguments and error follows `host.redaction`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Annotated, Any
@@ -15,11 +16,11 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from host.contracts import Page
 from host.data import cursors
 from host.errors import Conflict, NotFound
-from host.input_types import Time
+from host.input_types import Instant
 from host.jobs import search
 from host.jobs.ledger import FINAL
 from host.jobs.models import Job, JobState
-from host.origin import in_tenant, inside
+from host.origin import actor, in_tenant, inside
 from host.redaction import redacted, redacted_text
 from host.services import services, unit_of_work
 from host.web.routes import Routes
@@ -41,8 +42,8 @@ class JobQuery(BaseModel):
     state: JobState | None = None
     task: Text = ""
     plugin: Text = ""
-    since: Time | None = Field(default=None, alias="from")
-    before: Time | None = Field(default=None, alias="to")
+    since: Instant | None = Field(default=None, alias="from")
+    before: Instant | None = Field(default=None, alias="to")
     search: Text = ""
 
 
@@ -189,6 +190,17 @@ async def _tell(told: Callable[[Mapping[str, Any]], Awaitable[object]], job: Job
             raise Conflict("What this job is about does not exist any more.") from error
 
 
+_OF_OURS = re.compile(r"[A-Z]\w*[a-z]\w*(?:: |$)|[A-Z]\w*Error\b")  # an exception's class: nobody wrote it for people
+
+
+def _for_tenants(error: str) -> str:
+    return (
+        "It failed for a reason of this deployment's own, which its operators can see."
+        if _OF_OURS.match(error)
+        else error
+    )
+
+
 def facts_of(job: Job, *, whole: bool = True) -> dict[str, Any]:
     """What is shown; `whole`: with all of the arguments."""
     task = services().tasks.get(job.task)
@@ -200,7 +212,7 @@ def facts_of(job: Job, *, whole: bool = True) -> dict[str, Any]:
         "summary": task.summary if task else "",
         "about": about(arguments),
         "tries": job.tries or (task.tries if task else 0),
-        "error": redacted_text(job.error, 4000),
+        "error": redacted_text(job.error if actor().is_operator else _for_tenants(job.error), 4000),
         "arguments": arguments if whole else {},
         "request_id": job.origin.get("request_id", ""),
         "started_by": job.origin.get("user_id"),

@@ -291,3 +291,16 @@ async def test_job_when_cancelled_while_its_tenant_is_told_then_ids_are_uuids_on
     await neighbours.acme.ask("GET", f"/jobs/{UUID(int=0)}", 404)
     long_ago = await accept(neighbours, neighbours.acme, run_at=datetime.now(UTC) + timedelta(days=3650))
     assert (await neighbours.acme.ask("POST", f"/jobs/{long_ago}/cancel"))["state"] == "cancelled"
+
+
+async def test_job_when_it_failed_for_a_reason_of_ours_then_only_operators_read_what_python_said(
+    neighbours: Neighbours, operator: Client
+) -> None:
+    for error, told in (
+        ("KeyError: 'projects.projcts'", "reason of this deployment's own"),
+        ("UndefinedTableError", "reason of this deployment's own"),
+        ("the provider refused it: 550 no such user", "550 no such user"),
+    ):
+        job_id = await accept(neighbours, neighbours.acme, state=JobState.FAILED, error=error)
+        assert told in (await neighbours.acme.ask("GET", f"/jobs/{job_id}"))["error"]
+        assert (await operator.ask("GET", f"/operator/jobs/{job_id}"))["error"] == error
