@@ -9,7 +9,7 @@ SOURCES := host tenants plugins tests $(wildcard benchmarks)
 
 .PHONY: run test check format map bench bench-audit fuzz torture lock clean
 
-## run: set up and start the house on the embedded defaults
+## run: set up and start the host on the embedded defaults
 run: $(VENV)/.run
 	$(BIN)/tenantry serve $(ARGS)
 
@@ -17,7 +17,7 @@ run: $(VENV)/.run
 test: $(VENV)/.dev
 	$(PYTEST) -n auto --dist loadfile $(ARGS)
 
-## check: style, types and the rules of the house
+## check: style, types and the rules of the host
 check: $(VENV)/.dev
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)

@@ -1,1 +1,1 @@
-"""How fast the house is, against a handler written by hand; `make bench`."""
+"""How fast the host is, against a handler written by hand; `make bench`."""

@@ -27,9 +27,9 @@ import asyncpg  # type: ignore[import-untyped]
 
 from benchmarks.bench import ROOT, ROUNDS, SECONDS, Bench, Place, fill, load, scenarios, settle
 from benchmarks.servers import Server
-from host.app import House, freeze
+from host.app import Application, freeze
 from host.contracts import Action, Actor, Origin, Query
-from host.origin import inside
+from host.execution_context import as_plugin
 from host.services import unit_of_work
 from host.settings import load as load_settings
 from plugins.audit import sealing, service, verification
@@ -66,7 +66,7 @@ LATERAL (SELECT gen_random_uuid() AS id, md5('u' || n % 200)::uuid AS person,
 
 
 def create(bench: Bench) -> None:
-    """POST a task to a house with audit and metrics and to one without, in turn; three pairs of them, for no two
+    """POST a task to an application with audit and metrics and to one without, in turn; three pairs of them, for no two
     processes are equally fast."""
     without = bench.folder / "without"
     without.mkdir()
@@ -81,11 +81,11 @@ def create(bench: Bench) -> None:
         "\n[".join(part for part in plugins if not part.startswith(("audit]", "metrics]")))
     )
     found: dict[str, list[_Round]] = {}
-    with bench.house("first") as house:
-        token, _, place = settle(house)
+    with bench.application("first") as application:
+        token, _, place = settle(application)
     place = asyncio.run(fill(bench.database, place, 1000))
     for _ in range(PAIRS):
-        with bench.house("without", without) as off, bench.house("with") as on:
+        with bench.application("without", without) as off, bench.application("with") as on:
             for what, _, requests in scenarios([place], token):
                 found.setdefault(what, []).extend(_in_turn(off, on, requests))
     for what, rounds in found.items():
@@ -114,12 +114,12 @@ def _in_turn(off: Server, on: Server, requests: list[str]) -> Iterator[_Round]:
 
 async def chain(bench: Bench) -> None:
     """8 writers × 10,000 entries, sealed, then verified three times."""
-    async with _house(bench) as house:
-        tenant = await house.provisioning.create("Chain", slug="chain")
-        with bind(tenant.id), inside("audit"):
+    async with _application(bench) as application:
+        tenant = await application.provisioning.create("Chain", slug="chain")
+        with bind(tenant.id), as_plugin("audit"):
             with _measured("written by 8 writers", WRITERS * EACH):
                 await asyncio.gather(*(_write(tenant.id, EACH) for _ in range(WRITERS)))
-            freeze()  # as doors of the house do
+            freeze()  # as entry points do
             with _measured("sealed", WRITERS * EACH):
                 await sealing.seal()
             for _ in range(3):
@@ -177,8 +177,8 @@ async def search(bench: Bench, tenant_id: UUID) -> None:
         "a word among actions": lambda: {"q": _word(chance), "action": "projects.*"},
     }
     everything: list[float] = []
-    async with _house(bench):
-        with bind(tenant_id), inside("audit"):
+    async with _application(bench):
+        with bind(tenant_id), as_plugin("audit"):
             for what, question in questions.items():
                 times = sorted([await _timed(question()) for _ in range(100)])
                 everything += times
@@ -222,10 +222,10 @@ def export(server: Server, token: str, slug: str) -> None:
 # -- putting it together ---------------------------------------------------------------------------------
 
 
-def _house(bench: Bench) -> object:
+def _application(bench: Bench) -> object:
     for name, value in bench.environment.items():
         os.environ[name] = value
-    return House.open(load_settings(ROOT / "config" / "settings.toml", dict(os.environ), plugin_ids=None))
+    return Application.open(load_settings(ROOT / "config" / "settings.toml", dict(os.environ), plugin_ids=None))
 
 
 def main(parts: set[str]) -> None:
@@ -236,7 +236,7 @@ def main(parts: set[str]) -> None:
         if "chain" in parts:
             asyncio.run(chain(bench))
         if parts & {"search", "export"}:
-            with bench.house("house") as server:
+            with bench.application("tenantry") as server:
                 token, _, place = settle(server)
                 _many(bench, parts, server, token, place)
 

@@ -1,6 +1,6 @@
 """The yardstick: the same SQL by hand on plain Quart and asyncpg, with no tenants, sign-in, limits or plugins.
 
-`BENCH_DATABASE` names the database. Same Hypercorn settings as the house. Whoever changes the SQL of the house's
+`BENCH_DATABASE` names the database. Same Hypercorn settings as the host. Whoever changes the SQL of the host's
 side changes it here too.
 """
 

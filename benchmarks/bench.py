@@ -1,4 +1,4 @@
-"""Measures the house against `bare.py` and prints one table of ratios: `python -m benchmarks.bench`.
+"""Measures the host against `bare.py` and prints one table of ratios: `python -m benchmarks.bench`.
 
 Both web processes share one core, the load generator has the other; they take turns in short rounds, so that a
 busy moment of the machine hits both. Needs PostgreSQL and Redis (`BENCH_DATABASE_URL`, `BENCH_REDIS_URL`: servers
@@ -49,14 +49,14 @@ class Place:
 
 @dataclass
 class Measured:
-    """One line of the table: what was measured of the bare handler and of the house, round by round.
+    """One line of the table: what was measured of the bare handler and of the host, round by round.
 
     cpu: answers per second of processor time, which a busy machine disturbs less. p99: milliseconds.
     """
 
     what: str
     bare: list[float] = field(default_factory=list)
-    house: list[float] = field(default_factory=list)
+    application: list[float] = field(default_factory=list)
     unit: str = "/s"
     cpu: tuple[list[float], list[float]] = field(default_factory=lambda: ([], []))
     p99: tuple[list[float], list[float]] = field(default_factory=lambda: ([], []))
@@ -64,15 +64,14 @@ class Measured:
     def line(self) -> str:
         cpu = f"{_ratio(*self.cpu):6.2f}" if self.cpu[0] else " " * 6
         tail = " ".join(f"{statistics.median(each):6.1f}" for each in self.p99 if each)
-        bare, house = statistics.median(self.bare), statistics.median(self.house)
-        return (
-            f"{self.what:<48} {_ratio(self.bare, self.house):6.2f} {cpu} {bare:9.1f} {house:9.1f} {self.unit:<3} {tail}"
-        )
+        bare, application = statistics.median(self.bare), statistics.median(self.application)
+        ratio = _ratio(self.bare, self.application)
+        return f"{self.what:<48} {ratio:6.2f} {cpu} {bare:9.1f} {application:9.1f} {self.unit:<3} {tail}"
 
 
-def _ratio(bare: list[float], house: list[float]) -> float:
+def _ratio(bare: list[float], application: list[float]) -> float:
     """The median over rounds, each of which had both in the same weather."""
-    return statistics.median(mine / theirs for theirs, mine in zip(bare, house, strict=True))
+    return statistics.median(mine / theirs for theirs, mine in zip(bare, application, strict=True))
 
 
 class Bench:
@@ -104,7 +103,7 @@ class Bench:
             asyncio.run(_sql(DATABASE_URL, f'DROP DATABASE "{self.name}" WITH (FORCE)'))
             redis.Redis.from_url(self.redis).flushdb()
 
-    def house(self, name: str, working: Path = ROOT) -> Server:
+    def application(self, name: str, working: Path = ROOT) -> Server:
         command = [TENANTRY, "serve", "--no-migrate"]
         return self._server(name, command, "/api/v1/health", working)
 
@@ -128,28 +127,28 @@ class Bench:
 
 
 def scenarios(places: list[Place], token: str) -> Iterator[tuple[str, list[str], list[str]]]:
-    """What each scenario is called, and its requests to the bare handler and to the house."""
+    """What each scenario is called, and its requests to the bare handler and to the host."""
     turns = [(place, task) for place in places for task in place.tasks[: max(1, 1000 // len(places))]]
     Random(1).shuffle(turns)
     body = json.dumps({"title": "A task made by the benchmark"})
 
-    def house(method: str, path: str, place: Place, content: str = "") -> str:
+    def application(method: str, path: str, place: Place, content: str = "") -> str:
         return _http(method, f"/api/v1{path}", content, Authorization=f"Bearer {token}", **{"X-Tenant": place.slug})
 
     yield (
         "GET /tasks/{id}",
         [_http("GET", f"/{place.tenant}/tasks/{task}") for place, task in turns],
-        [house("GET", f"/tasks/{task}", place) for place, task in turns],
+        [application("GET", f"/tasks/{task}", place) for place, task in turns],
     )
     yield (
         f"GET /tasks?limit=20, among {len(places[0].tasks):,}",
         [_http("GET", f"/{place.tenant}/tasks?limit=20") for place, _ in turns],
-        [house("GET", "/tasks?limit=20", place) for place, _ in turns],
+        [application("GET", "/tasks?limit=20", place) for place, _ in turns],
     )
     yield (
         "POST /projects/{id}/tasks",
         [_http("POST", f"/{place.tenant}/projects/{place.project}/tasks", body) for place, _ in turns],
-        [house("POST", f"/projects/{place.project}/tasks", place, body) for place, _ in turns],
+        [application("POST", f"/projects/{place.project}/tasks", place, body) for place, _ in turns],
     )
 
 
@@ -164,17 +163,17 @@ def _http(method: str, path: str, content: str = "", **headers: str) -> str:
 # -- measuring -------------------------------------------------------------------------------------------
 
 
-def compare(prefix: str, bare: Server, house: Server, places: list[Place], token: str) -> Iterator[Measured]:
+def compare(prefix: str, bare: Server, application: Server, places: list[Place], token: str) -> Iterator[Measured]:
     """Measure each scenario in alternating rounds, after one unmeasured round of each."""
     for what, to_bare, to_house in scenarios(places, token):
         measured = Measured(prefix + what)
         load(bare, to_bare)
-        load(house, to_house, seconds=max(SECONDS, len(places) / 400))
+        load(application, to_house, seconds=max(SECONDS, len(places) / 400))
         for _ in range(ROUNDS):
-            for side, (server, requests) in enumerate(((bare, to_bare), (house, to_house))):
+            for side, (server, requests) in enumerate(((bare, to_bare), (application, to_house))):
                 used = server.cpu_seconds()
                 answer = load(server, requests)
-                (measured.bare, measured.house)[side].append(answer["answers"] / answer["seconds"])
+                (measured.bare, measured.application)[side].append(answer["answers"] / answer["seconds"])
                 measured.cpu[side].append(answer["answers"] / (server.cpu_seconds() - used))
                 measured.p99[side].append(answer["p99"])
         yield measured
@@ -202,21 +201,21 @@ def start_times(bench: Bench, what: str, working: Path = ROOT) -> Measured:
     for _ in range(3):
         with bench.bare() as bare:
             measured.bare.append(bare.first_answer)
-        with bench.house("start", working) as house:
-            measured.house.append(house.first_answer)
+        with bench.application("start", working) as application:
+            measured.application.append(application.first_answer)
     return measured
 
 
-# -- the two houses --------------------------------------------------------------------------------------
+# -- the two servers --------------------------------------------------------------------------------------
 
 
-def settle(house: Server) -> tuple[str, str, Place]:
+def settle(application: Server) -> tuple[str, str, Place]:
     """Register a person with a tenant and a project; returns the access token, the person's id and the place."""
-    person = _ask(house, "/auth/register", {
+    person = _ask(application, "/auth/register", {
         "email": "bench@example.com", "password": "a long enough passphrase", "name": "Bench", "tenant_name": "Bench",
     })  # fmt: skip
     token, tenant = person["access_token"], person["tenant"]
-    project = _ask(house, "/projects", {"name": "Bench"}, Authorization=f"Bearer {token}")
+    project = _ask(application, "/projects", {"name": "Bench"}, Authorization=f"Bearer {token}")
     return token, person["user"]["id"], Place(tenant["id"], tenant["slug"], project["id"], ())
 
 
@@ -287,22 +286,22 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="tb") as name, Bench(Path(name)).running() as bench:
         bench.tenantry("migrate")
         lines.append(start_times(bench, "start to first answer"))
-        with bench.bare() as bare, bench.house("house") as house:
-            token, user, place = settle(house)
+        with bench.bare() as bare, bench.application("tenantry") as application:
+            token, user, place = settle(application)
             place = asyncio.run(fill(bench.database, place, 10_000))
-            lines += compare("", bare, house, [place], token)
-            lines.append(Measured("memory afterwards", [bare.megabytes()], [house.megabytes()], "MB"))
+            lines += compare("", bare, application, [place], token)
+            lines.append(Measured("memory afterwards", [bare.megabytes()], [application.megabytes()], "MB"))
         working = crowded_folder(bench.folder)
         bench.tenantry("migrate", working=working)
         crowded = f"{PLUGINS * ROUTES_EACH:,} routes, {PLUGINS} plugins, {TENANTS:,} tenants"
         places = asyncio.run(crowd(bench.database, place, user, TENANTS))
         lines.append(start_times(bench, "crowded: start to first answer", working))
-        with bench.bare() as bare, bench.house("crowded", working) as house:
-            lines += compare("crowded: ", bare, house, places, token)
-            lines.append(Measured("crowded: memory afterwards", [bare.megabytes()], [house.megabytes()], "MB"))
-    print(f"Crowded means {crowded}. Ratio: house / bare, the median of {ROUNDS} rounds of {SECONDS} s in turn;")
+        with bench.bare() as bare, bench.application("crowded", working) as application:
+            lines += compare("crowded: ", bare, application, places, token)
+            lines.append(Measured("crowded: memory afterwards", [bare.megabytes()], [application.megabytes()], "MB"))
+    print(f"Crowded means {crowded}. Ratio: tenantry / bare, the median of {ROUNDS} rounds of {SECONDS} s in turn;")
     print("cpu: the same per second of processor time, which other work on the machine disturbs less.\n")
-    print(f"{'':<48} {'ratio':>6} {'cpu':>6} {'bare':>9} {'house':>9}     {'p99 ms':>6} {'house':>6}")
+    print(f"{'':<48} {'ratio':>6} {'cpu':>6} {'bare':>9} {'tenantry':>9}     {'p99 ms':>6} {'tenantry':>6}")
     for line in lines:
         print(line.line())
 

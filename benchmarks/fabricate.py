@@ -1,4 +1,4 @@
-"""A crowded house: plugins made up by the dozen, and rows by the thousand."""
+"""A crowded deployment: plugins made up by the dozen, and rows by the thousand."""
 
 from __future__ import annotations
 

@@ -106,11 +106,11 @@ def workers(command: list[str], count: int, environment: dict[str, str], log: Pa
 
 
 class Post:
-    """The house's web process, asked as an owner of a tenant would."""
+    """The host's web process, asked as an owner of a tenant would."""
 
-    def __init__(self, bench: Bench, house: Server, slug: str) -> None:
+    def __init__(self, bench: Bench, application: Server, slug: str) -> None:
         self._token, self._asked = "", 0.0
-        self._connection = http.client.HTTPConnection("127.0.0.1", house.port, timeout=120)
+        self._connection = http.client.HTTPConnection("127.0.0.1", application.port, timeout=120)
         person = self.ask("/auth/register", {
             "email": f"{slug}@example.com", "password": "a long enough passphrase", "name": slug, "tenant_name": slug,
         })  # fmt: skip
@@ -171,7 +171,7 @@ def saq_round(bench: Bench, sink: Sink, count: int, log: Path) -> tuple[float, f
 
 
 def house_round(bench: Bench, sink: Sink, post: Post, count: int, log: Path) -> tuple[float, float, list[float]]:
-    """The same by the house, and what each worker holds in memory at the start and the end, in MB."""
+    """The same by the host, and what each worker holds in memory at the start and the end, in MB."""
     sink.empty()
     accepted = MESSAGES / post.batch()
     with workers([TENANTRY, "worker"], count, bench.environment, log) as pids:
@@ -220,12 +220,12 @@ def main() -> None:
         bench.environment |= sink.settings
         bench.tenantry("migrate")
         log = bench.folder / "workers.log"
-        with bench.house("house") as house:
-            busy, other = Post(bench, house, "busy"), Post(bench, house, "other")
+        with bench.application("tenantry") as application:
+            busy, other = Post(bench, application, "busy"), Post(bench, application, "other")
             with workers([TENANTRY, "worker"], 1, bench.environment, log):
                 sink.wait_for(4)  # a welcome and a verification for each of the two owners
-            web_before = house.megabytes()
-            print(f"{'':<34} {'ratio':>6} {'SAQ':>9} {'house':>9}")
+            web_before = application.megabytes()
+            print(f"{'':<34} {'ratio':>6} {'SAQ':>9} {'tenantry':>9}")
             for count in (1, 4):
                 raw, ours = [], []
                 for _ in range(ROUNDS):
@@ -240,7 +240,7 @@ def main() -> None:
             median, worst = took[len(took) // 2], took[int(len(took) * 0.99)]
             print(f"reset to hand-over while a batch runs: p50 {median:.2f} s, p99 {worst:.2f} s")
             print(f"accepted one by one, one connection: {singles(other):.0f}/s")
-            print(f"memory of the web process: {web_before:.0f} MB, after all that {house.megabytes():.0f} MB")
+            print(f"memory of the web process: {web_before:.0f} MB, after all that {application.megabytes():.0f} MB")
 
 
 def _line(what: str, raw: list[float], ours: list[float]) -> None:

@@ -37,8 +37,8 @@ def main() -> None:
         bench.environment |= sink.settings | {"TENANTRY_RATES__SIGN_IN": NO_LIMIT}
         bench.tenantry("migrate")
         log = bench.folder / "workers.log"
-        with bench.house("house") as house:
-            busy, other = Post(bench, house, "busy"), Post(bench, house, "other")
+        with bench.application("tenantry") as application:
+            busy, other = Post(bench, application, "busy"), Post(bench, application, "other")
             people = [f"person{number}@reset.example" for number in range(int(LONG / 2))]
             for email in people:
                 body = {"email": email, "password": "a long enough passphrase", "name": "P"}

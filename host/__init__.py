@@ -1,1 +1,1 @@
-"""The house: serves, signs people in, runs jobs, loads plugins; knows tenants, and no plugin by name."""
+"""The host: serves, signs people in, runs jobs, loads plugins; knows tenants, and no plugin by name."""

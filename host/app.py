@@ -9,63 +9,63 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import cast
 
-from host import itself
+from host import core_plugin
+from host.cache.client import RedisClient
 from host.cache.embedded import EmbeddedRedis
 from host.cache.invalidations import Invalidations
 from host.cache.versions import Versions
-from host.cache.wire import Wire
+from host.callbacks import PluginCallbacks, all_tenants
+from host.crypto import Encryption, Signatures, SignedTokens, derived
 from host.data.database import Database
+from host.data.deferred_insert import insert_new
 from host.data.migrations import Migrations
-from host.data.new_rows import insert_new
 from host.data.transactions import Transactions
+from host.error_reporting import ErrorReporting, use_error_reporting
 from host.errors import ConfigurationError
 from host.events.announce import Announcer
 from host.identity.accounts import ensure_operator
 from host.identity.sessions import access_tokens
-from host.incidents import Incidents, reported
 from host.instruments import Meter
 from host.jobs.arguments import StoredArguments
-from host.jobs.bell import Bell
 from host.jobs.catalog import TaskCatalog
-from host.jobs.courier import Courier
-from host.jobs.ledger import Ledger
-from host.jobs.pauses import Pauses
+from host.jobs.executor import Executor
+from host.jobs.job_store import JobStore
+from host.jobs.paused_tasks import PausedTasks
 from host.jobs.reconciler import Reconciler
 from host.jobs.runner import Runner
-from host.keys import Passes, Seals, Signatures, derived
+from host.jobs.wakeups import Wakeups
 from host.limits.quotas import Quotas
 from host.limits.rates import Rates
 from host.log import logger
-from host.metering.metering import Metering
-from host.ports import Ports, all_tenants
+from host.metrics.metering import Metering
 from host.provisioning import Provisioning, provided_by, read_roles
-from host.registry.complaints import nearest, refuse
+from host.registry.messages import nearest, refuse
 from host.registry.registry import Registry
-from host.services import Services, offering
+from host.services import Services, use_services
 from host.settings import Settings, secrets
 from host.settings.private import private_folder
 from host.storage.local import LocalStorage
-from host.storage.window import Storage
+from host.storage.namespace import Storage
 from host.tracing import Tracing, traced
-from host.web.application import build_quart
-from host.web.binding import compile
-from host.web.checkpoint import Checkpoint
-from host.web.handling import Handling
-from host.web.headers import HeaderRules
+from host.web.admission.admission import Admission
+from host.web.handlers.binding import compile
+from host.web.handlers.dispatch import Dispatcher
 from host.web.jobs_page import jobs_page
-from host.web.openapi import pages
-from host.web.pipeline import AsgiApp, Pipeline
-from tenants.facts import Facts
+from host.web.openapi.document import pages
+from host.web.server.application import build_quart
+from host.web.server.headers import HeaderRules
+from host.web.server.pipeline import AsgiApp, Pipeline
 from tenants.lifecycle import RoleSeed
 from tenants.plans import PlanError, Plans
 from tenants.resolver import Directory
 from tenants.scoping import TenantModel
+from tenants.snapshots import Snapshots
 
 _log = logger("host")
 
 
 @dataclass(frozen=True)
-class House:
+class Application:
     """One application: everything put together. Any number may live in one process."""
 
     settings: Settings
@@ -73,17 +73,17 @@ class House:
     services: Services
     provisioning: Provisioning
     migrations: Migrations
-    ports: Ports
+    callbacks: PluginCallbacks
     runner: Runner
     reconciler: Reconciler
-    bell: Bell
+    wakeups: Wakeups
     invalidations: Invalidations
     redis: EmbeddedRedis | None
     tracing: Tracing | None
-    incidents: Incidents | None
+    error_reporting: ErrorReporting | None
 
     @classmethod
-    def build(cls, given: Settings) -> House:
+    def build(cls, given: Settings) -> Application:
         """Put an application together; nothing is opened or started yet.
 
         Raises:
@@ -92,22 +92,32 @@ class House:
         settings = secrets(given)
         plans = _plans(settings)
         registry = Registry.load(
-            settings.plugins_file, plans=plans, host_plugin=itself, strict=settings.house.strict, check_route=compile
+            settings.plugins_file, plans=plans, host_plugin=core_plugin, strict=settings.app.strict, check_route=compile
         )
         redis = None if settings.redis.url else EmbeddedRedis(settings.data.dir / "redis")
         url, timeout = redis.url if redis else settings.redis.url, settings.redis.timeout
-        wire, bell = Wire(url, timeout=timeout, revive=redis.start if redis else None), Bell(url, timeout=timeout)
-        versions = Versions(wire)
-        ports, invalidations = Ports(registry, Facts(), versions, Pauses()), Invalidations(versions)
-        announcer = Announcer(registry.catalog.events, registry.catalog.listeners, ports.hears)
+        redis_client, wakeups = (
+            RedisClient(url, timeout=timeout, revive=redis.start if redis else None),
+            Wakeups(url, timeout=timeout),
+        )
+        versions = Versions(redis_client)
+        callbacks, invalidations = (
+            PluginCallbacks(registry, Snapshots(), versions, PausedTasks()),
+            Invalidations(versions),
+        )
+        announcer = Announcer(registry.catalog.events, registry.catalog.listeners, callbacks.hears)
         tasks = TaskCatalog({**registry.catalog.tasks, **announcer.tasks()})
         lease = timedelta(seconds=settings.jobs.lease)
-        stored = StoredArguments(Seals(settings.identity.secret.get_secret_value()))
-        ledger = Ledger(lease=lease, insert=insert_new, channel_of=tasks.channel_of, stored=stored)
-        services = _services(settings, plans, registry, ports, announcer, tasks, ledger, wire, bell, invalidations)
+        stored = StoredArguments(Encryption(settings.identity.secret.get_secret_value()))
+        job_store = JobStore(lease=lease, insert=insert_new, channel_of=tasks.channel_of, stored=stored)
+        services = _services(
+            settings, plans, registry, callbacks, announcer, tasks, job_store, redis_client, wakeups, invalidations
+        )
         models = [each for owned in registry.catalog.models.values() for each in owned if issubclass(each, TenantModel)]
-        carry, jobs, may_run = Courier(ledger, ports.facts_of), settings.jobs, ports.may_run
-        runner = Runner(ledger, carry, bell, tasks, may_run, concurrency=jobs.concurrency, failed=ports.job_failed)
+        execute, jobs, may_run = Executor(job_store, callbacks.snapshot_of), settings.jobs, callbacks.may_run
+        runner = Runner(
+            job_store, execute, wakeups, tasks, may_run, concurrency=jobs.concurrency, failed=callbacks.job_failed
+        )
         every, keep = jobs.reconcile_every, timedelta(days=jobs.keep_days)
         return cls(
             settings=settings,
@@ -115,14 +125,16 @@ class House:
             services=services,
             provisioning=Provisioning(registry, _roles(settings, registry), models),
             migrations=Migrations(services.database),
-            ports=ports,
+            callbacks=callbacks,
             runner=runner,
-            reconciler=Reconciler(ledger, bell, tasks, may_run, all_tenants, every=every, keep=keep, fail=runner.fail),
-            bell=bell,
+            reconciler=Reconciler(
+                job_store, wakeups, tasks, may_run, all_tenants, every=every, keep=keep, fail=runner.fail
+            ),
+            wakeups=wakeups,
             invalidations=invalidations,
             redis=redis,
             tracing=Tracing(settings.tracing) if settings.tracing.exporter != "off" else None,
-            incidents=Incidents(settings) if settings.sentry.dsn.get_secret_value() else None,
+            error_reporting=ErrorReporting(settings) if settings.sentry.dsn.get_secret_value() else None,
         )
 
     @property
@@ -133,12 +145,17 @@ class House:
     @contextmanager
     def bound(self) -> Iterator[None]:
         """Bind this application's services for the block."""
-        with offering(self.services), provided_by(self.provisioning), traced(self.tracing), reported(self.incidents):
+        with (
+            use_services(self.services),
+            provided_by(self.provisioning),
+            traced(self.tracing),
+            use_error_reporting(self.error_reporting),
+        ):
             yield
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, settings: Settings, *, jobs: bool = False, migrate: bool = False) -> AsyncIterator[House]:
+    async def open(cls, settings: Settings, *, jobs: bool = False, migrate: bool = False) -> AsyncIterator[Application]:
         """A running application, bound for the block and stopped after it.
 
         jobs: also run background jobs. migrate: bring the tables up to date first.
@@ -146,44 +163,44 @@ class House:
         Raises:
             ConfigurationError: something is not as it should be, such as tables behind the code.
         """
-        house = cls.build(settings)
+        application = cls.build(settings)
         if jobs:
-            house.check_production()
+            application.check_production()
         async with AsyncExitStack() as stack:
-            house._telling(stack)
-            if house.redis is not None:
-                await house.redis.start()
-                stack.push_async_callback(house.redis.stop)
-            stack.push_async_callback(house.services.wire.close)
-            stack.push_async_callback(house.bell.close)
-            await house.services.database.open()
-            stack.push_async_callback(house.services.database.close)
-            await house._tables(migrate)
-            await house.services.database.ping()
-            stack.enter_context(house.bound())
+            application._telling(stack)
+            if application.redis is not None:
+                await application.redis.start()
+                stack.push_async_callback(application.redis.stop)
+            stack.push_async_callback(application.services.redis_client.close)
+            stack.push_async_callback(application.wakeups.close)
+            await application.services.database.open()
+            stack.push_async_callback(application.services.database.close)
+            await application._tables(migrate)
+            await application.services.database.ping()
+            stack.enter_context(application.bound())
             operator = settings.operator
             if operator.email and operator.password.get_secret_value():
                 await ensure_operator(operator.email, operator.password.get_secret_value())
-            await house.invalidations.start()
-            stack.push_async_callback(house.invalidations.stop)
-            await house.services.metering.start()
-            stack.push_async_callback(house.services.metering.stop)
-            await house.registry.start()
-            stack.push_async_callback(house.registry.stop)
+            await application.invalidations.start()
+            stack.push_async_callback(application.invalidations.stop)
+            await application.services.metering.start()
+            stack.push_async_callback(application.services.metering.stop)
+            await application.registry.start()
+            stack.push_async_callback(application.registry.stop)
             if jobs:
-                await house.runner.start()
-                stack.push_async_callback(house.runner.stop)
-                await house.reconciler.start()
-                stack.push_async_callback(house.reconciler.stop)
-            yield house
+                await application.runner.start()
+                stack.push_async_callback(application.runner.stop)
+                await application.reconciler.start()
+                stack.push_async_callback(application.reconciler.stop)
+            yield application
 
     def _telling(self, stack: AsyncExitStack) -> None:
         """Traces and incidents, from before the first part starts until after the last has stopped."""
         if self.tracing is not None:
             stack.push_async_callback(self.tracing.close)
-        if self.incidents is not None:
-            stack.push_async_callback(self.incidents.close_client)
-            stack.enter_context(self.incidents.listening())
+        if self.error_reporting is not None:
+            stack.push_async_callback(self.error_reporting.close_client)
+            stack.enter_context(self.error_reporting.listening())
 
     async def _tables(self, migrate: bool) -> None:
         if migrate:
@@ -198,22 +215,22 @@ class House:
         Raises:
             ConfigurationError: names each of them, with its remedy.
         """
-        if self.settings.house.production and (wrong := self.registry.unfit_for_production()):
+        if self.settings.app.production and (wrong := self.registry.unfit_for_production()):
             raise ConfigurationError("; ".join(wrong))
 
     def asgi(self) -> Pipeline:
-        """The ASGI application of this house; start and stop are whoever opened it's."""
+        """The ASGI application of this deployment; start and stop are whoever opened it's."""
         settings, routes = self.settings, self.registry.catalog.routes
         secret = settings.identity.secret.get_secret_value()
         with self.bound():
-            checkpoint = Checkpoint(self.services, self.registry, access_tokens())
+            admission = Admission(self.services, self.registry, access_tokens())
         app = build_quart(
             routes,
-            Handling(checkpoint, routes, settings.server.request_timeout, derived(secret, "idempotency")),
+            Dispatcher(admission, routes, settings.server.request_timeout, derived(secret, "idempotency")),
             max_body=settings.server.max_body,
             body_timeout=settings.server.body_timeout,
-            pages=pages(self.registry, checkpoint.active_for) | jobs_page(),
-            missing=self.ports.missing,
+            pages=pages(self.registry, admission.active_for) | jobs_page(),
+            missing=self.callbacks.missing,
         )
         rules = HeaderRules(
             settings.cors.origins, settings.cors.max_age, secure=settings.public_url.startswith("https://")
@@ -225,22 +242,22 @@ def _services(  # noqa: PLR0917 - the parts of one list, each named at the one p
     settings: Settings,
     plans: Plans,
     registry: Registry,
-    ports: Ports,
+    callbacks: PluginCallbacks,
     announcer: Announcer,
     tasks: TaskCatalog,
-    ledger: Ledger,
-    wire: Wire,
-    bell: Bell,
+    job_store: JobStore,
+    redis_client: RedisClient,
+    wakeups: Wakeups,
     invalidations: Invalidations,
 ) -> Services:
     database = _database(settings, registry)
     secret = settings.identity.secret.get_secret_value()
     transactions = Transactions(
         database,
-        tell=ports.tell,
+        tell=callbacks.tell,
         jobs_for=announcer.jobs_for,
-        store_jobs=ledger.store,
-        push=bell.push,
+        store_jobs=job_store.store,
+        push=wakeups.push,
         touched=invalidations.store,
         announced=announcer.announced,
     )
@@ -250,25 +267,25 @@ def _services(  # noqa: PLR0917 - the parts of one list, each named at the one p
         settings=settings,
         database=database,
         transactions=transactions,
-        wire=wire,
-        rates=Rates(wire),
+        redis_client=redis_client,
+        rates=Rates(redis_client),
         quotas=Quotas(),
-        ledger=ledger,
-        pauses=ports.pauses,
+        job_store=job_store,
+        paused_tasks=callbacks.paused_tasks,
         tasks=tasks,
         storage=_storage(settings),
-        metering=Metering(wire, Meter([metric for _, metric in metrics]), owners),
+        metering=Metering(redis_client, Meter([metric for _, metric in metrics]), owners),
         plans=plans,
-        facts=ports.facts,
+        snapshots=callbacks.snapshots,
         directory=Directory(),
         limits=registry.catalog.limits,
         role_permissions=registry.catalog.role_permissions,
         plugin_settings=registry.settings,
         tenant_settings=registry.catalog.tenant_settings,
-        passes=Passes(secret),
+        signed_tokens=SignedTokens(secret),
         signatures=Signatures(secret),
-        seals=Seals(secret),
-        enter=ports.enter,
+        encryption=Encryption(secret),
+        enter=callbacks.enter,
     )
 
 
@@ -277,9 +294,9 @@ def _plans(settings: Settings) -> Plans:
         plans = Plans.load(settings.plans_file)
     except PlanError as error:
         raise ConfigurationError(str(error)) from error
-    if settings.house.default_plan not in plans.ids:
+    if settings.app.default_plan not in plans.ids:
         raise ConfigurationError(
-            f"[house] default_plan is {settings.house.default_plan!r}, which {settings.plans_file} does not name: "
+            f"[app] default_plan is {settings.app.default_plan!r}, which {settings.plans_file} does not name: "
             f"write one of {', '.join(plans.ids)}"
         )
     return plans
@@ -328,8 +345,8 @@ def _database(settings: Settings, registry: Registry) -> Database:
         pool=config.pool,
         timeout=config.timeout,
         pooler=config.pooler,
-        apps={**itself.APPS, **plugins},
-        migrations={**itself.MIGRATIONS, **packages},
+        apps={**core_plugin.APPS, **plugins},
+        migrations={**core_plugin.MIGRATIONS, **packages},
         cursor_key=derived(settings.identity.secret.get_secret_value(), "cursors"),
     )
 
@@ -338,7 +355,7 @@ def freeze() -> None:
     """Take what was made at the start out of the garbage collector's rounds, and let it come round less often.
 
     What lives as long as the process (plugins, models, routes) would be looked through again and again, in time taken
-    from requests and jobs. For doors, whose process serves one house.
+    from requests and jobs. For doors, whose process serves one application.
     """
     gc.collect()
     gc.freeze()

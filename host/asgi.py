@@ -1,16 +1,16 @@
-"""Door for web servers: `host.asgi:app`, made from settings and plugins when the server starts."""
+"""Entry point for web servers: `host.asgi:app`, made from settings and plugins when the server starts."""
 
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
 from typing import Any
 
-from host.app import House, freeze
+from host.app import Application, freeze
 from host.log import configure
 from host.loop_watch import watch_loop
 from host.settings import load
-from host.web.pipeline import Pipeline
-from host.web.server_errors import tell_server_errors
+from host.web.server.pipeline import Pipeline
+from host.web.server.protocol_errors import install_protocol_errors
 
 
 class LazyApp:
@@ -38,11 +38,11 @@ class LazyApp:
             try:
                 settings = load(plugin_ids=None)
                 configure(settings.log.level, settings.log.format)
-                house = await stack.enter_async_context(House.open(settings, jobs=settings.server.run_jobs))
-                house.check_production()
-                self._app = house.asgi()
+                application = await stack.enter_async_context(Application.open(settings, jobs=settings.server.run_jobs))
+                application.check_production()
+                self._app = application.asgi()
                 freeze()
-                await stack.enter_async_context(watch_loop(house.packages))
+                await stack.enter_async_context(watch_loop(application.packages))
             except Exception as error:
                 await send({"type": "lifespan.startup.failed", "message": str(error)})
                 return
@@ -51,5 +51,5 @@ class LazyApp:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-tell_server_errors()
+install_protocol_errors()
 app = LazyApp()

@@ -201,7 +201,7 @@ class Task:
     tries: int = 3
     backoff: float = 5.0
     every: timedelta | None = None
-    together: int = 1
+    batch_size: int = 1
     channel: Callable[[], Awaitable[Channel]] | None = None
     on_retry: Callable[[Mapping[str, Any]], Awaitable[object]] | None = None
     on_cancel: Callable[[Mapping[str, Any]], Awaitable[object]] | None = None
@@ -234,7 +234,8 @@ class Metric:
 
     kind: `counter` only rises and its name ends in `_total`; `histogram` sorts what is observed into `buckets` (upper
     bounds, rising); `gauge` goes up and down and is what `read` says. labels: every one there may be; never one that
-    holds ids or what strangers write. The label `tenant` is not given but filled in with the bound tenant's slug, and
+    holds ids or what anonymous callers write. The label `tenant` is not given but filled in with the bound tenant's
+    slug, and
     is `other` for all but the most active tenants.
     read: asked when metrics are shown, with no tenant bound; 2 seconds at most, and its answer is kept for `keep`
     seconds. each_process: asked in every process instead, and the sum is shown.
@@ -315,7 +316,8 @@ class PersonalData:
     """One kind of what a plugin holds of people.
 
     find: how many rows there are of a person; must change nothing. erase: erases them, however often it is called;
-    how many rows it changed. Both are asked with each tenant bound in turn, and with `HOUSE`, for what belongs to no
+    how many rows it changed. Both are asked with each tenant bound in turn, and with `SYSTEM_TENANT`, for what
+    belongs to no
     tenant; `of_account` instead: once, with none bound, and only when the account itself is erased. What mentions the
     person's address elsewhere in the plugin's tables is found and replaced by the host, except in `tables`, which
     `erase` alone changes. kept: what stays of it and why, for whoever asks.
@@ -331,7 +333,7 @@ class PersonalData:
 
 
 Command = click.Command
-"""A click command, mounted as `tenantry <plugin> <name>`; async bodies run with the house started."""
+"""A click command, mounted as `tenantry <plugin> <name>`; async bodies run with the host started."""
 
 
 # -- routes ----------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Every error of the house: status, code, message."""
+"""Every error of the host: status, code, message."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 
-class HouseError(Exception):
+class ApiError(Exception):
     """An error that a client is meant to see.
 
     Attributes:
@@ -33,11 +33,11 @@ class HouseError(Exception):
         super().__init__(self.message)
 
 
-class BadRequest(HouseError):
+class BadRequest(ApiError):
     status, code, default_message = 400, "BAD_REQUEST", "The request could not be read."
 
 
-class Unauthenticated(HouseError):
+class Unauthenticated(ApiError):
     status, code, default_message = 401, "UNAUTHENTICATED", "Sign in, or send an access token or an API key."
 
 
@@ -45,70 +45,70 @@ class TokenExpired(Unauthenticated):
     code, default_message = "TOKEN_EXPIRED", "The access token has expired; refresh it."
 
 
-class PlanRequired(HouseError):
+class PlanRequired(ApiError):
     status, code, default_message = 402, "PLAN_REQUIRED", "The plan of this organisation does not include this feature."
 
 
-class QuotaExceeded(HouseError):
+class QuotaExceeded(ApiError):
     status, code, default_message = 402, "QUOTA_EXCEEDED", "A quota of the plan is used up."
 
 
-class PermissionDenied(HouseError):
+class PermissionDenied(ApiError):
     status, code, default_message = 403, "PERMISSION_DENIED", "You lack the permission for this."
 
 
-class TenantSuspended(HouseError):
+class TenantSuspended(ApiError):
     status, code, default_message = 403, "TENANT_SUSPENDED", "This organisation is suspended."
 
 
-class NotFound(HouseError):
+class NotFound(ApiError):
     status, code, default_message = 404, "NOT_FOUND", "There is no such thing here."
 
 
-class PluginDisabled(HouseError):
+class PluginDisabled(ApiError):
     status, code, default_message = 404, "PLUGIN_DISABLED", "This feature is switched off for this organisation."
 
 
-class MethodNotAllowed(HouseError):
+class MethodNotAllowed(ApiError):
     status, code, default_message = 405, "METHOD_NOT_ALLOWED", "This resource does not take that method."
 
 
-class NotAcceptable(HouseError):
+class NotAcceptable(ApiError):
     status, code, default_message = 406, "NOT_ACCEPTABLE", "This resource answers with application/json."
 
 
-class Conflict(HouseError):
+class Conflict(ApiError):
     status, code, default_message = 409, "CONFLICT", "This clashes with something that exists or is still running."
 
 
-class PreconditionFailed(HouseError):
+class PreconditionFailed(ApiError):
     status, code, default_message = 412, "PRECONDITION_FAILED", "It was changed since you read it; read it again."
 
 
-class PayloadTooLarge(HouseError):
+class PayloadTooLarge(ApiError):
     status, code, default_message = 413, "PAYLOAD_TOO_LARGE", "The request body is larger than allowed."
 
 
-class UnsupportedMediaType(HouseError):
+class UnsupportedMediaType(ApiError):
     status, code, default_message = 415, "UNSUPPORTED_MEDIA_TYPE", "Send the body as application/json."
 
 
-class ValidationFailed(HouseError):
+class ValidationFailed(ApiError):
     """422; `details` maps each field's path (`items.0.name`) to what is wrong with it."""
 
     status, code, default_message = 422, "VALIDATION_ERROR", "Some fields are not as they should be."
 
 
-class IdempotencyMismatch(HouseError):
+class IdempotencyMismatch(ApiError):
     status, code = 422, "IDEMPOTENCY_MISMATCH"
     default_message = "This Idempotency-Key was used for another request: use a key of its own for each."
 
 
-class RateLimited(HouseError):
+class RateLimited(ApiError):
     status, code, default_message = 429, "RATE_LIMITED", "Too many requests; wait as long as Retry-After says."
 
 
-class Unavailable(HouseError):
+class Unavailable(ApiError):
     """503: a backing service (database, Redis, storage) is away; always carries Retry-After."""
 
     status, code, default_message = 503, "UNAVAILABLE", "A service behind this one is away; try again shortly."

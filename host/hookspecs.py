@@ -47,7 +47,7 @@ class HookSpecs:
 
     @hookspec
     def register_models(self) -> Sequence[type[Model]]:
-        """The models. Tables are named `<plugin>_<plural>`; a TenantModel is walled, scoped and purged for you."""
+        """The models. Tables are named `<plugin>_<plural>`; a TenantModel is isolated, scoped and purged for you."""
         raise NotImplementedError
 
     @hookspec
@@ -144,7 +144,7 @@ class HookSpecs:
 
     @hookspec
     async def on_tenant_created(self, tenant: TenantInfo) -> None:
-        """A tenant moved in; bound. At least once: a crash in between repeats it."""
+        """A tenant was created; bound. At least once: a crash in between repeats it."""
         raise NotImplementedError
 
     @hookspec

@@ -84,7 +84,7 @@ _WORDS: Mapping[str, str] = {
 }
 
 
-def complaints(error: ValidationError, given: Any, root: str, known: tuple[str, ...] = ()) -> dict[str, str]:
+def validation_messages(error: ValidationError, given: Any, root: str, known: tuple[str, ...] = ()) -> dict[str, str]:
     """Field path -> what is wrong with it, `MAX_DETAILS` at most; `root` stands for the value as a whole.
 
     given: what was validated, to tell fields from the names of types that pydantic puts between them. known: the fields

@@ -1,4 +1,4 @@
-"""Instruments: counters and histograms as this process has moved them since they were last sent to the house's sums.
+"""Instruments: counters and histograms as this process has moved them since they were last sent to the host's sums.
 
 Counting is two dictionary look-ups and an addition, in the loop's own thread: cheap enough for every request, and done
 inside transactions and out of them. Where nothing is bound, as in a test of one part, nothing is counted.
@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from host.contracts import DURATIONS, Metric
-from host.origin import standing
+from host.execution_context import execution_context
 
 REST = "other"
 """The label of everything that has no series of its own: of what is too much, and of tenants that are not among the
@@ -198,7 +198,8 @@ class measuring:  # noqa: N801 - a context manager used like a function; one mad
 def count(name: str, amount: float = 1, /, **labels: str) -> None:
     """Add to a counter that was declared in `register_metrics`.
 
-    labels: exactly those declared, but for `tenant`; words out of a small set, never ids or what strangers write.
+    labels: exactly those declared, but for `tenant`; words out of a small set, never ids or what anonymous callers
+    write.
 
     Raises:
         LookupError: it is not declared, or a label is not or is missing.
@@ -245,6 +246,6 @@ def _values(metric: Metric, given: Mapping[str, str]) -> Labels:
         except KeyError:
             pass
     elif TENANT in declared and TENANT not in given and len(given) == len(declared) - 1:
-        facts = standing().facts
+        facts = execution_context().tenant
         return _values(metric, {**given, TENANT: facts.slug if facts is not None else REST})
     raise LookupError(f"the metric {metric.name!r} has the labels {declared!r}, not {tuple(given)!r}")

@@ -14,7 +14,7 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from host.contracts import Actor
-from host.origin import NOWHERE, standing
+from host.execution_context import NOWHERE, execution_context
 from host.redaction import HIDDEN, is_secret
 from host.tracing import trace_id
 from tenants.context import current_or_none
@@ -144,7 +144,7 @@ def who(actor: Actor) -> dict[str, str]:
 
 def who_and_where() -> dict[str, str]:
     """Request, trace, tenant, plugin and people, where they are bound; ids only: no log keeps a person's address."""
-    here = standing()
+    here = execution_context()
     if here is NOWHERE:
         found = {}
     else:

@@ -1,4 +1,4 @@
-"""Tell addresses on the public internet from all others, for connections to where a tenant or a stranger says."""
+"""Tell addresses on the public internet from all others, for connections that callers ask for."""
 
 from __future__ import annotations
 

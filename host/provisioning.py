@@ -1,4 +1,4 @@
-"""A tenant moves in, moves out, switches a plugin; plugins are told, again after a crash."""
+"""A tenant is created and purged, switches a plugin; plugins are told, again after a crash."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from host.cache.window import forget_tenant
+from host.activation import Activations, tell
+from host.cache.namespace import forget_tenant
+from host.data.rls_parts import DEPLOYMENT_WIDE
 from host.data.tenant_tables import TenantTable, delete_rows, refuse_out_of_reach, tenant_tables
-from host.data.wall_parts import DEPLOYMENT_WIDE
 from host.errors import ConfigurationError, Conflict, NotFound, ValidationFailed
+from host.execution_context import in_tenant
 from host.membership.events import MemberJoined
-from host.origin import in_tenant
 from host.registry.registry import Registry
-from host.registry.strangers import limit_complaint
-from host.services import services, tenant_facts, unit_of_work
-from host.switching import Switching, tell
+from host.registry.validation import limit_complaint
+from host.services import services, tenant_snapshot, unit_of_work
 from tenants import lifecycle
-from tenants.context import across, bind, current
-from tenants.facts import TenantFacts
+from tenants.context import bind, cross_tenant, current
 from tenants.lifecycle import RoleSeed
 from tenants.models import Membership, Tenant, TenantSetting, TenantStatus, User
 from tenants.plans import effective_limit
 from tenants.scoping import TenantModel
+from tenants.snapshots import TenantSnapshot
 from tenants.text import one_line
 
 PER_PERSON = "tenant.per_person"
@@ -44,9 +44,9 @@ class Provisioning:
     models: Sequence[type[TenantModel]]
 
     @property
-    def switching(self) -> Switching:
+    def switching(self) -> Activations:
         """Turns plugins on and off for the bound tenant."""
-        return Switching(self.registry)
+        return Activations(self.registry)
 
     # -- moving in and out -------------------------------------------------------------------------------
 
@@ -59,7 +59,7 @@ class Provisioning:
         """
         async with unit_of_work():
             if not person.is_operator:
-                await self._refuse_one_more(person, services().settings.house.default_plan)
+                await self._refuse_one_more(person, services().settings.app.default_plan)
             return await self.create(name, slug=slug, owner=person)
 
     async def create(self, name: str, *, slug: str | None = None, plan: str = "", owner: User | None = None) -> Tenant:
@@ -70,7 +70,7 @@ class Provisioning:
             Conflict: the slug is taken.
         """
         config = services().settings
-        chosen = plan or config.house.default_plan
+        chosen = plan or config.app.default_plan
         self._check_plan(chosen)
         async with unit_of_work() as work:
             try:
@@ -136,8 +136,8 @@ class Provisioning:
             refuse_out_of_reach(beside)
             await tell(self.registry, "on_tenant_deleted", facts, self.registry.ids)
             await services().storage.purge_prefix(f"t/{tenant_id}/")
-            await services().ledger.purge(tenant_id)
-            await forget_tenant(services().wire, tenant_id)
+            await services().job_store.purge(tenant_id)
+            await forget_tenant(services().redis_client, tenant_id)
             async with unit_of_work() as work:
                 await delete_rows(services().database, beside)
                 await lifecycle.purge(tenant_id, self.models)
@@ -186,26 +186,26 @@ class Provisioning:
 
     async def tenant_created(self) -> None:
         """Tell the plugins that are on for the bound, new tenant; at least once."""
-        facts = await tenant_facts()
-        active = [plugin for plugin in self.registry.ids if plugin in self.registry.gate.active(facts)]
+        facts = await tenant_snapshot()
+        active = [plugin for plugin in self.registry.ids if plugin in self.registry.feature_gate.active(facts)]
         await tell(self.registry, "on_tenant_created", facts, active)
         await tell(self.registry, "on_activated", facts, active)
 
     # -- steps -------------------------------------------------------------------------------------------
 
-    async def _facts(self, tenant_id: UUID) -> TenantFacts:
-        facts = await services().facts.tenant(tenant_id, None)
+    async def _facts(self, tenant_id: UUID) -> TenantSnapshot:
+        facts = await services().snapshots.tenant(tenant_id, None)
         if facts is None:
             raise NotFound("There is no such tenant.")
         return facts
 
     async def _unpark(self, tenant_id: UUID) -> None:
         for plugin in self.registry.ids:
-            await services().ledger.unpark(plugin, tenant_id)
+            await services().job_store.unpark(plugin, tenant_id)
 
     async def _refuse_one_more(self, person: User, plan: str) -> None:
         await User.select_for_update(no_key=True).get(id=person.id)  # one at a time, so that the number holds
-        with across("a person's own memberships"):
+        with cross_tenant("a person's own memberships"):
             own = await Membership.filter(user_id=person.id, role__all_permission=True)
         owned = await Tenant.filter(id__in=[each.tenant_id for each in own], plan=plan).count()
         value, _ = effective_limit(services().plans, plan, PER_PERSON, services().limits[PER_PERSON].default, None)

@@ -2,7 +2,7 @@
 
 What a field is, its owner declares: `Secret` and `Public` in events, `SecretStr` anywhere, `public` of a task and of
 `record`, `secret` of `record`. Only what is undeclared is guessed at, in arguments of jobs, values of actions, messages
-of errors and what leaves the house in incident reports:
+of errors and what leaves the host in incident reports:
 
 1. A value under a name with a word for a secret (password, token, api_key, signature, ...) is hidden whole, unless
    other words say that it is only about one (`tokens_used`, `token_type`, `password_changed_at`).
@@ -12,7 +12,7 @@ of errors and what leaves the house in incident reports:
 3. What is long is cut: text after 500 characters, lists and objects after 50 items, nesting after 6 levels.
 
 Ids (UUIDs), numbers, times and e-mail addresses stay: without them nobody finds anything. `anonymous` also takes out
-e-mail and network addresses and quoted values, for what leaves the house.
+e-mail and network addresses and quoted values, for what leaves the host.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def redacted_text(text: str, longest: int = _LONGEST) -> str:
 
 
 def anonymous(text: str) -> str:
-    """The first line of a text without anything of a person in it: for what leaves the house."""
+    """The first line of a text without anything of a person in it: for what leaves the host."""
     line = _LINK.sub(lambda link: f"{link[1]}{link[2]}/{HIDDEN}", text.strip().partition("\n")[0])
     line = _QUOTED.sub(HIDDEN, redacted_text(line, 300))
     return _ADDRESS.sub(HIDDEN, _EMAIL.sub(HIDDEN, line))

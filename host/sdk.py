@@ -1,4 +1,4 @@
-"""Door for plugins: every name a plugin may use, and nothing else."""
+"""Entry point for plugins: every name a plugin may use, and nothing else."""
 
 from host.api.plan import usage
 from host.contracts import (
@@ -42,9 +42,9 @@ from host.data.transactions import UnitOfWork
 from host.data.words import WordsField
 from host.data.words import indexed as indexed_words
 from host.errors import (
+    ApiError,
     BadRequest,
     Conflict,
-    HouseError,
     NotFound,
     PayloadTooLarge,
     PermissionDenied,
@@ -57,35 +57,37 @@ from host.errors import (
     UnsupportedMediaType,
     ValidationFailed,
 )
+from host.execution_context import actor
 from host.hookspecs import hookimpl
 from host.identity.events import SessionEnded
 from host.input_errors import TextForm
 from host.input_types import Instant, Name, OneLine, Time, Title
 from host.instruments import count, observe
-from host.jobs.courier import job_id, report_progress
+from host.jobs.executor import job_id, report_progress
 from host.jobs.outcomes import Backoff, GiveUp, Postpone, TryAgain
 from host.membership.events import MemberJoined, MemberLeft, MemberRoleChanged
 from host.membership.members import owner_ids
-from host.origin import actor
 from host.outbound import is_public, public_addresses
 from host.redaction import HIDDEN, is_secret, redacted_text
 from host.services import (
     absolute_url,
     allow,
+    app_singleton,
     cache,
     data_folder,
-    entering,
+    decrypt,
+    encrypt,
+    for_each_tenant,
     give_back,
-    in_each_tenant,
     is_member,
-    kept,
     limit_value,
-    make_pass,
     measured,
     member_by_email,
+    open_token,
+    operator_access,
     record_failure,
-    seal,
     settings,
+    sign_token,
     signature,
     spend,
     storage,
@@ -94,14 +96,12 @@ from host.services import (
     tenant_now,
     tenant_settings,
     unit_of_work,
-    unseal,
-    visiting,
 )
 from host.times import zone
 from host.tracing import trace_headers
-from host.web.binding import RequestFacts
+from host.web.handlers.binding import RequestFacts
 from host.web.routes import Routes
-from tenants.context import TenantMissing, WrongTenant, in_house
+from tenants.context import TenantMissing, WrongTenant, in_system_tenant
 from tenants.locking import lock_tenant
 from tenants.scoping import TenantModel
 from tenants.text import address_key, address_or_text, cut_to_line, fold, one_line, slug_of, sort_key, without_links
@@ -114,6 +114,7 @@ __all__ = [
     "Action",
     "Actor",
     "Answer",
+    "ApiError",
     "Backoff",
     "BadRequest",
     "Change",
@@ -127,7 +128,6 @@ __all__ = [
     "EventType",
     "GiveUp",
     "HealthCheck",
-    "HouseError",
     "Instant",
     "Limit",
     "Measured",
@@ -185,38 +185,40 @@ __all__ = [
     "address_key",
     "address_or_text",
     "allow",
+    "app_singleton",
     "cache",
     "count",
     "cut_to_line",
     "data_folder",
-    "entering",
+    "decrypt",
+    "encrypt",
     "fold",
+    "for_each_tenant",
     "give_back",
     "hookimpl",
-    "in_each_tenant",
-    "in_house",
+    "in_system_tenant",
     "indexed_words",
     "is_member",
     "is_mentioned",
     "is_public",
     "is_secret",
     "job_id",
-    "kept",
     "limit_value",
     "lock_tenant",
-    "make_pass",
     "measured",
     "member_by_email",
     "observe",
     "one_line",
+    "open_token",
+    "operator_access",
     "owner_ids",
     "public_addresses",
     "record_failure",
     "redacted_text",
     "report_progress",
     "rows_mentioning",
-    "seal",
     "settings",
+    "sign_token",
     "signature",
     "slug_of",
     "sort_key",
@@ -228,9 +230,7 @@ __all__ = [
     "tenant_settings",
     "trace_headers",
     "unit_of_work",
-    "unseal",
     "usage",
-    "visiting",
     "without",
     "without_links",
     "zone",

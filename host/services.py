@@ -1,4 +1,4 @@
-"""What the house offers to whoever handles a request, a job or a command: bound per application, asked by name."""
+"""What the host offers to whoever handles a request, a job or a command: bound per application, asked by name."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from host.cache.window import CacheWindow
-from host.cache.wire import Wire
+from host.cache.client import RedisClient
+from host.cache.namespace import CacheNamespace
 from host.contracts import API_BASE, Action, Limit, Measured, TakenUse, Task, TenantInfo
+from host.crypto import Encryption, Signatures, SignedTokens
 from host.data.database import Database
 from host.data.transactions import Transactions, UnitOfWork
 from host.errors import ConfigurationError, NotFound, PermissionDenied, RateLimited, TenantSuspended
+from host.execution_context import NOBODY, actor, execution_context, in_tenant, origin, plugin, use_context
 from host.input_errors import nearest
 from host.instruments import measuring, tally
-from host.jobs.ledger import Ledger
-from host.jobs.pauses import Pauses
-from host.keys import Passes, Seals, Signatures
+from host.jobs.job_store import JobStore
+from host.jobs.paused_tasks import PausedTasks
 from host.limits.quotas import Quotas
 from host.limits.rates import Bucket, Rates
-from host.metering import use
-from host.metering.metering import Metering
-from host.origin import NOBODY, actor, in_tenant, origin, plugin, standing, standing_as
+from host.metrics import use
+from host.metrics.metering import Metering
 from host.secret_settings import decrypted
 from host.settings import Settings
 from host.settings.private import private_folder
-from host.storage.window import Storage, StorageWindow
+from host.storage.namespace import Storage, StorageNamespace
 from host.times import zone
 from tenants import context, lifecycle
-from tenants.facts import Facts, TenantFacts
 from tenants.locking import lock_tenant
 from tenants.models import Membership, Tenant
 from tenants.plans import LimitValue, Plans, effective_limit
 from tenants.resolver import Directory
+from tenants.snapshots import Snapshots, TenantSnapshot
 from tenants.text import address_key
 
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
@@ -54,30 +54,30 @@ class Services:
     settings: Settings
     database: Database
     transactions: Transactions
-    wire: Wire
+    redis_client: RedisClient
     rates: Rates
     quotas: Quotas
-    ledger: Ledger
-    pauses: Pauses
+    job_store: JobStore
+    paused_tasks: PausedTasks
     tasks: Mapping[str, Task]
     storage: Storage
     metering: Metering
     plans: Plans
-    facts: Facts
+    snapshots: Snapshots
     directory: Directory
     limits: Mapping[str, Limit]
     role_permissions: Mapping[str, frozenset[str]]  # built-in role -> what the loaded plugins give it
     plugin_settings: Mapping[str, BaseModel]
     tenant_settings: Mapping[str, type[BaseModel]]
-    passes: Passes
+    signed_tokens: SignedTokens
     signatures: Signatures
-    seals: Seals
-    enter: Callable[[UUID, str, bool], Awaitable[TenantFacts | None]]
-    kept: dict[Callable[[], Any], Any] = field(default_factory=dict)
+    encryption: Encryption
+    enter: Callable[[UUID, str, bool], Awaitable[TenantSnapshot | None]]
+    singletons: dict[Callable[[], Any], Any] = field(default_factory=dict)
 
 
 _services: ContextVar[Services] = ContextVar("services")
-_tenant_facts: ContextVar[TenantFacts | None] = ContextVar("tenant_facts", default=None)
+_tenant_snapshot: ContextVar[TenantSnapshot | None] = ContextVar("tenant_snapshot", default=None)
 
 
 def services() -> Services:
@@ -90,7 +90,7 @@ def services() -> Services:
 
 
 @contextmanager
-def offering(offered: Services) -> Iterator[None]:
+def use_services(offered: Services) -> Iterator[None]:
     """Bind the services, and the database with them, for the block."""
     token = _services.set(offered)
     try:
@@ -100,16 +100,16 @@ def offering(offered: Services) -> Iterator[None]:
         _services.reset(token)
 
 
-async def tenant_facts() -> TenantFacts:
+async def tenant_snapshot() -> TenantSnapshot:
     """What is known of the bound tenant.
 
     Raises:
         TenantMissing: no tenant is bound.
     """
-    tenant_id, known = context.current(), standing().facts
+    tenant_id, known = context.current(), execution_context().tenant
     if known is not None and known.id == tenant_id:
         return known
-    found = await services().facts.tenant(tenant_id, None)
+    found = await services().snapshots.tenant(tenant_id, None)
     if found is None:
         raise context.TenantMissing(f"tenant {tenant_id} does not exist")
     return found
@@ -117,11 +117,11 @@ async def tenant_facts() -> TenantFacts:
 
 async def tenant() -> TenantInfo:
     """The bound tenant."""
-    facts = await tenant_facts()
+    facts = await tenant_snapshot()
     return _info(facts)
 
 
-def refuse_closed(tenant: Tenant | TenantFacts) -> None:
+def refuse_closed(tenant: Tenant | TenantSnapshot) -> None:
     """Let nobody into a tenant that is not open: asked by every way into one.
 
     Raises:
@@ -168,12 +168,12 @@ async def record_failure(
 
 async def tenant_now() -> datetime:
     """The time in the bound tenant's time zone: which day it is there says `(await tenant_now()).date()`."""
-    return datetime.now(zone((await tenant_facts()).timezone))
+    return datetime.now(zone((await tenant_snapshot()).timezone))
 
 
-async def limit_value(name: str, facts: TenantFacts | None = None) -> tuple[LimitValue, str]:
+async def limit_value(name: str, facts: TenantSnapshot | None = None) -> tuple[LimitValue, str]:
     """What a plan limit is for the bound tenant, and where it comes from: "default", "plan" or "tenant"."""
-    known = facts or await tenant_facts()
+    known = facts or await tenant_snapshot()
     declared = services().limits.get(name)
     if declared is None:
         near = nearest(name, tuple(services().limits))
@@ -235,26 +235,26 @@ async def allow(limit: str, key: str = "") -> None:
         )
 
 
-def cache() -> CacheWindow:
-    """Redis, seen through a window that already holds tenant and plugin in the key."""
-    return CacheWindow(services().wire, context.current(), plugin())
+def cache() -> CacheNamespace:
+    """Redis, seen through a namespace that already holds tenant and plugin in the key."""
+    return CacheNamespace(services().redis_client, context.current(), plugin())
 
 
-def storage() -> StorageWindow:
-    """Object storage, seen through a window that already holds tenant and plugin in the key."""
-    return StorageWindow(services().storage, context.current(), plugin())
+def storage() -> StorageNamespace:
+    """Object storage, seen through a namespace that already holds tenant and plugin in the key."""
+    return StorageNamespace(services().storage, context.current(), plugin())
 
 
-def make_pass(purpose: str, **claims: str) -> str:
-    """A signed note of this plugin in the bound tenant, for links that work without a sign-in; see `entering`.
+def sign_token(purpose: str, **claims: str) -> str:
+    """A signed note of this plugin in the bound tenant, for links that work without a sign-in; see `open_token`.
 
     It hides nothing and does not end by itself: put in it what its holder may know, and what makes it end.
     """
-    return services().passes.make(context.current(), plugin(), purpose, claims)
+    return services().signed_tokens.sign(context.current(), plugin(), purpose, claims)
 
 
 @asynccontextmanager
-async def entering(token: str, purpose: str, *, any_tenant_state: bool = False) -> AsyncIterator[Mapping[str, str]]:
+async def open_token(token: str, purpose: str, *, any_tenant_state: bool = False) -> AsyncIterator[Mapping[str, str]]:
     """Stand in the tenant that a pass was made in, in nobody's name, for the block; yields the pass's claims.
 
     any_tenant_state: also where the tenant is suspended, leaving or has the plugin switched off, for routes that are
@@ -265,26 +265,26 @@ async def entering(token: str, purpose: str, *, any_tenant_state: bool = False) 
             plugin switched off; nobody can tell which.
         PluginQuarantined: with any_tenant_state, the plugin is in quarantine; whoever asks may come again.
     """
-    read = services().passes.read(token, plugin(), purpose)
+    read = services().signed_tokens.verify(token, plugin(), purpose)
     facts = await services().enter(read[0], plugin(), any_tenant_state) if read else None
     if read is None or facts is None:
         raise NotFound
-    with standing_as(replace(standing(), facts=facts, grants=NOBODY)):
+    with use_context(replace(execution_context(), tenant=facts, grants=NOBODY)):
         yield read[1]
 
 
-def seal(text: str) -> str:
-    """A secret of the bound tenant, encrypted for this plugin to keep; `unseal` opens it."""
-    return services().seals.seal(text, context.current(), plugin())
+def encrypt(text: str) -> str:
+    """A secret of the bound tenant, encrypted for this plugin to keep; `decrypt` opens it."""
+    return services().encryption.encrypt(text, context.current(), plugin())
 
 
-def unseal(sealed: str) -> str:
-    """What `seal` encrypted.
+def decrypt(sealed: str) -> str:
+    """What `encrypt` encrypted.
 
     Raises:
         ValueError: it was sealed elsewhere, or the deployment's secret has changed.
     """
-    return services().seals.unseal(sealed, context.current(), plugin())
+    return services().encryption.decrypt(sealed, context.current(), plugin())
 
 
 def absolute_url(path: str) -> str:
@@ -307,24 +307,24 @@ def settings(model: type[AnyModel]) -> AnyModel:
 def plain_settings(stored: Mapping[str, Any], plugin_id: str) -> dict[str, Any]:
     """What the bound tenant has set for a plugin, as it is stored, with its secrets in plain: never to be shown."""
     tenant_id = context.current()
-    return dict(decrypted(stored, lambda text: services().seals.unseal(text, tenant_id, plugin_id)))
+    return dict(decrypted(stored, lambda text: services().encryption.decrypt(text, tenant_id, plugin_id)))
 
 
 async def tenant_settings(model: type[AnyModel]) -> AnyModel:
     """What the bound tenant has set for the plugin that registered `model`, defaults filled in."""
     for plugin_id, registered in services().tenant_settings.items():
         if registered is model:
-            stored = (await tenant_facts()).plugin_settings.get(plugin_id, {})
+            stored = (await tenant_snapshot()).plugin_settings.get(plugin_id, {})
             return model.model_validate(plain_settings(stored, plugin_id))
     raise LookupError(f"no loaded plugin returned {model.__name__} from register_tenant_settings()")
 
 
-def kept(make: Callable[[], Kept]) -> Kept:
+def app_singleton(make: Callable[[], Kept]) -> Kept:
     """What `make` returned when this application asked for it first: connections and caches that live as long as it.
 
     Close what must be closed in `on_stop`.
     """
-    known = services().kept
+    known = services().singletons
     if make not in known:
         known[make] = make()
     made: Kept = known[make]
@@ -332,14 +332,14 @@ def kept(make: Callable[[], Kept]) -> Kept:
 
 
 def data_folder() -> Path:
-    """The running plugin's own folder in the house's data folder, made when it is missing; on this machine only."""
+    """The running plugin's own folder in the host's data folder, made when it is missing; on this machine only."""
     folder = services().settings.data.dir / "plugins" / plugin()
     private_folder(folder)
     return folder
 
 
 async def measured() -> Sequence[Measured]:
-    """What is measured in the whole house: every metric that the host or a plugin declares, over all processes.
+    """What is measured in the whole deployment: every metric that the host or a plugin declares, over all processes.
 
     Raises:
         Unavailable: Redis is away.
@@ -353,7 +353,7 @@ def taken_use() -> AbstractAsyncContextManager[TakenUse]:
     At least once: after a crash in the block the same batch comes again, with the same name. Raises `Unavailable` when
     Redis is away.
     """
-    return use.taken(services().wire, context.current())
+    return use.taken(services().redis_client, context.current())
 
 
 async def is_member(user_id: UUID) -> bool:
@@ -383,7 +383,7 @@ def signature(data: bytes, *, secret: str = "") -> bytes:
 
 
 @asynccontextmanager
-async def visiting(slug: str, reason: str) -> AsyncIterator[TenantInfo]:
+async def operator_access(slug: str, reason: str) -> AsyncIterator[TenantInfo]:
     """Let the operator who asks look into a tenant for the block; that they did, and why, is on record there first.
 
     Raises:
@@ -392,7 +392,7 @@ async def visiting(slug: str, reason: str) -> AsyncIterator[TenantInfo]:
     if not actor().is_operator:
         raise PermissionDenied("Only operators of this deployment look into other organisations.")
     found = await Tenant.get_or_none(slug=slug)
-    facts = await services().facts.tenant(found.id, None) if found is not None else None
+    facts = await services().snapshots.tenant(found.id, None) if found is not None else None
     if facts is None:
         raise NotFound("There is no such tenant.")
     with in_tenant(facts):
@@ -401,7 +401,7 @@ async def visiting(slug: str, reason: str) -> AsyncIterator[TenantInfo]:
         yield _info(facts)
 
 
-async def in_each_tenant(work: Callable[[TenantInfo], Awaitable[None]], slug: str = "") -> None:
+async def for_each_tenant(work: Callable[[TenantInfo], Awaitable[None]], slug: str = "") -> None:
     """For commands: await `work` in each tenant in turn, by slug, with the tenant bound; slug: in that one only.
 
     Raises:
@@ -413,11 +413,11 @@ async def in_each_tenant(work: Callable[[TenantInfo], Awaitable[None]], slug: st
     if slug and not found:
         raise NotFound(f"There is no tenant {slug!r}.")
     for each in found:
-        facts = await services().facts.tenant(each.id, None)
+        facts = await services().snapshots.tenant(each.id, None)
         if facts is not None:
             with in_tenant(facts):
                 await work(_info(facts))
 
 
-def _info(facts: TenantFacts) -> TenantInfo:
+def _info(facts: TenantSnapshot) -> TenantInfo:
     return TenantInfo(id=facts.id, slug=facts.slug, name=facts.name, plan=facts.plan, timezone=facts.timezone)

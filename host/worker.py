@@ -1,11 +1,11 @@
-"""Door for the job runner: runs jobs until it is told to stop."""
+"""Entry point for the job worker: runs jobs until it is told to stop."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 
-from host.app import House, freeze
+from host.app import Application, freeze
 from host.log import configure, logger
 from host.loop_watch import watch_loop
 from host.settings import Settings
@@ -20,9 +20,9 @@ async def run(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, stop.set)
-    async with House.open(settings, jobs=True) as house:
+    async with Application.open(settings, jobs=True) as application:
         freeze()
-        async with watch_loop(house.packages):
+        async with watch_loop(application.packages):
             _log.info("worker ready")
             await stop.wait()
         _log.info("worker stopping")

@@ -1,1 +1,1 @@
-"""The residents: one feature each, one folder each, each knowing exactly one module of ours: host.sdk."""
+"""The features: one feature each, one folder each, each knowing exactly one module of ours: host.sdk."""

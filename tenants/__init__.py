@@ -1,1 +1,1 @@
-"""Ground floor: who lives here, what they may do, what their plan allows, and the walls between them."""
+"""foundation: who lives here, what they may do, what their plan allows, and row-level security between them."""

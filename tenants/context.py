@@ -1,7 +1,7 @@
-"""The current tenant: bind it, ask for it, and the one named way across the walls.
+"""The current tenant: bind it, ask for it, and the one named way across row-level security.
 
 A tenant is bound for the length of a request, a job or a command. No value of the binding means "all
-tenants": code that has bound nothing and is not inside `across(reason)` cannot query tenant data at all.
+tenants": code that has bound nothing and is not inside `cross_tenant(reason)` cannot query tenant data at all.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ class WrongTenant(RuntimeError):
 
 
 class Unscoped(TypeError):
-    """A way to reach tenants' rows that no wall can scope was refused; the message names the way that can."""
+    """A way to reach tenants' rows that no isolation can scope was refused; the message names the way that can."""
 
 
 @dataclass(frozen=True, slots=True)
 class Across:
-    """What `across` binds instead of a tenant: leave to read every tenant's rows, with the reason why."""
+    """What `cross_tenant` binds instead of a tenant: leave to read every tenant's rows, with the reason why."""
 
     reason: str
 
 
-HOUSE = UUID(int=0)
+SYSTEM_TENANT = UUID(int=0)
 """Instead of a tenant's id: rows of tenants' tables that belong to no tenant, such as the record of a sign-in."""
 
 _scope: ContextVar[UUID | Across | None] = ContextVar("tenant", default=None)
@@ -57,7 +57,7 @@ def current() -> UUID:
     """The bound tenant's id.
 
     Raises:
-        TenantMissing: no tenant is bound, or `across` is in force.
+        TenantMissing: no tenant is bound, or `cross_tenant` is in force.
     """
     bound = scope()
     if isinstance(bound, Across):
@@ -66,13 +66,13 @@ def current() -> UUID:
 
 
 def current_or_none() -> UUID | None:
-    """The bound tenant's id, or None when no tenant is bound or `across` is in force."""
+    """The bound tenant's id, or None when no tenant is bound or `cross_tenant` is in force."""
     bound = _scope.get()
     return bound if isinstance(bound, UUID) else None
 
 
 def is_across() -> bool:
-    """Whether `across` is in force."""
+    """Whether `cross_tenant` is in force."""
     return isinstance(_scope.get(), Across)
 
 
@@ -97,20 +97,20 @@ def enter(tenant_id: UUID | None) -> None:
 
 
 @contextmanager
-def in_house() -> Iterator[None]:
-    """Bind `HOUSE` for the block, as if the house itself were a tenant.
+def in_system_tenant() -> Iterator[None]:
+    """Bind `SYSTEM_TENANT` for the block, as if the host itself were a tenant.
 
     Raises:
         WrongTenant: a tenant is bound: this is no way out of it.
     """
-    if _scope.get() not in (None, HOUSE):
+    if _scope.get() not in (None, SYSTEM_TENANT):
         raise WrongTenant("what belongs to no tenant is out of reach while a tenant is bound")
-    with bind(HOUSE):
+    with bind(SYSTEM_TENANT):
         yield
 
 
 @contextmanager
-def across(reason: str) -> Iterator[None]:
+def cross_tenant(reason: str) -> Iterator[None]:
     """Leave to read every tenant's rows for the block; logged with its reason, absent from `host.sdk`.
 
     Raises:

@@ -126,7 +126,7 @@ class Directory:
             return known[0]
         found = await look_up(name)
         answers.pop(name, None)
-        if found is not None:  # only good answers are kept: strangers could fill the memory with bad ones
+        if found is not None:  # only good answers are kept: anonymous callers could fill the memory with bad ones
             answers[name] = found, self._now()
             if len(answers) > _KEEP:
                 answers.popitem(last=False)

@@ -34,9 +34,9 @@ from tortoise.queryset import (
 )
 
 from tenants.context import Unscoped, WrongTenant, current, scope
+from tenants.isolation import Wall, check_links, check_rows, refuse_moving, refuse_sql, refuse_sql_within, same_scope
 from tenants.scoped_tables import TENANT, Link, ScopedMeta, is_scoped
 from tenants.text_columns import with_key_names, with_keys
-from tenants.wall import Wall, check_links, check_rows, refuse_moving, refuse_sql, refuse_sql_within, same_scope
 
 MODEL = TypeVar("MODEL", bound=Model)
 
@@ -81,7 +81,7 @@ class ScopedBulkCreateQuery(BulkCreateQuery[MODEL]):
 
 
 class ScopedQuerySet(QuerySet[MODEL]):
-    """A query set that starts with the wall.
+    """A query set that starts with tenant isolation.
 
     Raises:
         TenantMissing: it is built with nothing bound.
@@ -110,7 +110,7 @@ class ScopedQuerySet(QuerySet[MODEL]):
         return super().annotate(**kwargs)
 
     def raw(self, sql: str) -> RawSQLQuery:
-        """Refused: nobody can put a wall into SQL of one's own.
+        """Refused: nobody can put row-level security into SQL of one's own.
 
         Raises:
             Unscoped: always.
@@ -216,7 +216,7 @@ class ScopedManager(Manager):
     """Where every query of a TenantModel begins."""
 
     def get_queryset(self) -> QuerySet[Any]:
-        """A query set that starts with the wall."""
+        """A query set that starts with tenant isolation."""
         return ScopedQuerySet(self._model)
 
 
@@ -228,7 +228,7 @@ _ALLOWED = frozenset(
         ScopedUpdateQuery,
         ScopedBulkUpdateQuery,
         ScopedBulkCreateQuery,
-        # made from a ScopedQuerySet with its conditions, the wall among them:
+        # made from a ScopedQuerySet with its conditions, tenant isolation among them:
         DeleteQuery,
         ExistsQuery,
         ContainsQuery,
@@ -241,13 +241,13 @@ _ALLOWED = frozenset(
 
 
 def _guard_queries() -> None:
-    """Refuse unknown kinds of query on a TenantModel, and conditions without the wall."""
+    """Refuse unknown kinds of query on a TenantModel, and conditions without tenant isolation."""
     construct, resolve = AwaitableQuery.__init__, AwaitableQuery.resolve_filters
 
     def guarded_init(self: AwaitableQuery[Any], model: type[Any]) -> None:
         if type(self) not in _ALLOWED and is_scoped(model):
             raise Unscoped(
-                f"{type(self).__name__} goes round the wall of {model.__name__}: use {model.__name__}.filter"
+                f"{type(self).__name__} goes round tenant isolation of {model.__name__}: use {model.__name__}.filter"
             )
         construct(self, model)
 

@@ -1,4 +1,4 @@
-"""Scoped tables: a join to a tenant's table carries the tenant, and no relation leads round the wall."""
+"""Scoped tables: a join to a tenant's table carries the tenant, and no relation leads round tenant isolation."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Link:
 
 
 class ScopedMeta(MetaInfo):
-    """What Tortoise knows of a TenantModel, with the wall in its tables and relations."""
+    """What Tortoise knows of a TenantModel, with tenant isolation in its tables and relations."""
 
     __slots__ = ()
 
@@ -92,7 +92,7 @@ class ScopedMeta(MetaInfo):
             if relation.related_name is not False and not is_scoped(relation.related_model):
                 raise Unscoped(
                     f"{self._model.__name__}.{name} gives {relation.related_model.__name__} a way back to tenants' "
-                    f"rows that no wall can scope: add related_name=False"
+                    f"rows that no isolation can scope: add related_name=False"
                 )
         super().finalise_model()
         keys = (link.key for link in self.links())

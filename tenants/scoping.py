@@ -15,10 +15,10 @@ from tortoise.models import Model
 from uuid_utils.compat import uuid7
 
 from tenants.context import Across, Unscoped, WrongTenant, current, scope
+from tenants.isolation import check_links, check_rows
 from tenants.scoped_queries import ScopedManager
 from tenants.scoped_tables import TENANT, Link, ScopedMeta, refuse_many_to_many
 from tenants.text_columns import with_key_names
-from tenants.wall import check_links, check_rows
 
 
 class TenantModel(Model):
@@ -30,7 +30,7 @@ class TenantModel(Model):
     Raises:
         TenantMissing: an instance or a query is made with no tenant bound.
         WrongTenant: a row or a link of another tenant is met.
-        Unscoped: a subclass, a relation or a query that no wall can scope.
+        Unscoped: a subclass, a relation or a query that no isolation can scope.
     """
 
     id = fields.UUIDField(primary_key=True, default=uuid7)
@@ -46,10 +46,10 @@ class TenantModel(Model):
         super().__init_subclass__(**kwargs)
         meta = cls._meta
         if hasattr(cls.Meta, "manager"):
-            raise Unscoped(f"{cls.__name__}.Meta.manager would go round the wall: leave it out")
+            raise Unscoped(f"{cls.__name__}.Meta.manager would go round tenant isolation: leave it out")
         for name in dir(cls):
             if isinstance(getattr_static(cls, name), Manager):
-                raise Unscoped(f"{cls.__name__}.{name} is a manager that would go round the wall: leave it out")
+                raise Unscoped(f"{cls.__name__}.{name} is a manager that would go round tenant isolation: leave it out")
         for name in meta.m2m_fields:
             refuse_many_to_many(cls, name)
         key = meta.fields_map.get(TENANT)

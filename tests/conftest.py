@@ -1,4 +1,4 @@
-"""What tests of every room share: the databases they run on, each test with one of its own; a house on each."""
+"""What tests of every room share: the databases they run on, each test with one of its own; an application on each."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ import pytest
 from tortoise.utils import generate_schema_for_client
 
 from host.contracts import Event
-from host.data import walls
+from host.data import rls
 from host.data.database import Database
 from host.data.migrations import Migrations
 from host.jobs.catalog import JobDraft
 from host.settings import Settings, load
-from host.testing import TestHouse
+from host.testing import TestApplication
 
 ROOT = Path(__file__).parents[1]
 BACKENDS = ["sqlite", *(["postgres"] if os.environ.get("TEST_DATABASE_URL") else [])]
@@ -103,7 +103,7 @@ async def new_database(new_place: Places) -> AsyncIterator[MakeDatabase]:
             else:
                 async with database.owner() as client:
                     await generate_schema_for_client(client, safe=False)
-                await walls.secure(database)
+                await rls.secure(database)
             return database
 
         yield make
@@ -119,7 +119,8 @@ async def database(new_database: MakeDatabase) -> AsyncIterator[Database]:
 
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Awaitable[Any]]]:
-    """The migrated tables of a house, made once and copied for each test: a file for SQLite, else a database's name."""
+    """The migrated tables of an application, made once and copied for each test: a file for SQLite, else a database's
+    name."""
     known: dict[str, Any] = {}
 
     async def on(backend: str) -> Any:
@@ -131,7 +132,7 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str
                 await _administer(f'CREATE DATABASE "{name}"')
                 url = _url_of(name)
             environment = {"TENANTRY_DATA__DIR": str(folder), "DATABASE_URL": url}
-            async with TestHouse.open(load(ROOT / "config" / "settings.toml", environment, plugin_ids=None)):
+            async with TestApplication.open(load(ROOT / "config" / "settings.toml", environment, plugin_ids=None)):
                 pass
         return known[backend]
 
@@ -141,10 +142,10 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str
 
 
 @pytest.fixture
-async def house_settings(
+async def app_settings(
     backend: str, migrated: Callable[[str], Awaitable[Any]], new_place: Places, tmp_path: Path
 ) -> Settings:
-    """The settings of the `house` fixture, on each database; rates that no test means to meet are wide."""
+    """The settings of the `application` fixture, on each database; rates that no test means to meet are wide."""
     template, url = await migrated(backend), ""
     (tmp_path / "data").mkdir()
     if backend == "sqlite":
@@ -162,10 +163,10 @@ async def house_settings(
 
 
 @pytest.fixture
-def heard(house: TestHouse) -> Iterator[list[Event]]:
+def heard(application: TestApplication) -> Iterator[list[Event]]:
     """The events that were announced."""
     events: list[Event] = []
-    transactions = house.inner.services.transactions
+    transactions = application.inner.services.transactions
     jobs_for = transactions._jobs_for
 
     def listening(event: Event) -> Sequence[JobDraft]:

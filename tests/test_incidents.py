@@ -1,4 +1,4 @@
-"""Unexpected errors on their way to Sentry: an intake on this machine collects what really leaves the house."""
+"""Unexpected errors on their way to Sentry: an intake on this machine collects what really leaves the host."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ import pytest
 import structlog
 from pydantic import SecretStr
 
-from host.app import House
+from host.app import Application
 from host.contracts import Task
 from host.errors import ConfigurationError, Unavailable
 from host.jobs.outcomes import GiveUp
 from host.log import configure, logger
 from host.services import unit_of_work
 from host.settings import Settings
-from host.testing import Neighbours, TestHouse
+from host.testing import TestApplication, TwoTenants
 from tenants.context import bind
 
 PEOPLE = ("owner@acme.example", "hush-hush", "127.0.0.1", "Browser/1.0", "Ada Lovelace")
@@ -76,25 +76,25 @@ def reporting(settings: Settings, dsn: str) -> Settings:
 
 
 @pytest.fixture
-async def watched(house_settings: Settings, intake: tuple[str, Intake]) -> AsyncIterator[Neighbours]:
-    async with TestHouse.open(reporting(house_settings, intake[0])) as opened, Neighbours.move_in(opened) as both:
+async def watched(app_settings: Settings, intake: tuple[str, Intake]) -> AsyncIterator[TwoTenants]:
+    async with TestApplication.open(reporting(app_settings, intake[0])) as opened, TwoTenants.create(opened) as both:
         yield both
 
 
 @pytest.fixture
-def arrived(watched: Neighbours, intake: tuple[str, Intake]) -> Any:
+def arrived(watched: TwoTenants, intake: tuple[str, Intake]) -> Any:
     """Call it for the events that have arrived."""
 
     def look() -> list[dict[str, Any]]:
-        assert watched.house.inner.incidents is not None
-        watched.house.inner.incidents.client.flush(timeout=10.0)
+        assert watched.application.inner.error_reporting is not None
+        watched.application.inner.error_reporting.client.flush(timeout=10.0)
         return intake[1].events
 
     return look
 
 
 async def test_request_when_it_fails_unexpectedly_then_reported_with_where_and_without_whom(
-    watched: Neighbours, intake: tuple[str, Intake], arrived: Any, monkeypatch: pytest.MonkeyPatch
+    watched: TwoTenants, intake: tuple[str, Intake], arrived: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(*_: object, **__: object) -> None:
         card = "hush-hush"
@@ -117,23 +117,23 @@ async def test_request_when_it_fails_unexpectedly_then_reported_with_where_and_w
 
 
 async def test_job_when_it_fails_unexpectedly_then_reported_with_its_tenant_plugin_and_request(
-    watched: Neighbours, arrived: Any
+    watched: TwoTenants, arrived: Any
 ) -> None:
     async def send(secret: str) -> None:
         if secret == "hush-hush":
             raise LookupError("nobody there")
         raise GiveUp("as it may") if secret == "give up" else Unavailable("the mail server is away")
 
-    house = watched.house.inner
-    house.runner._tasks = {**house.runner._tasks, "mail.send": Task("send", send, "for a test", tries=1)}
-    house.ports.may_run = _always  # type: ignore[method-assign]
-    house.runner._may_run = _always
-    with house.bound(), bind(watched.acme.tenant_id):
+    application = watched.application.inner
+    application.runner._tasks = {**application.runner._tasks, "mail.send": Task("send", send, "for a test", tries=1)}
+    application.callbacks.may_run = _always  # type: ignore[method-assign]
+    application.runner._may_run = _always
+    with application.bound(), bind(watched.acme.tenant_id):
         async with unit_of_work() as work:
             for secret in ("hush-hush", "give up", "away"):
                 job_id = await work.enqueue("mail.send", secret=secret)
     assert job_id
-    await watched.house.run_jobs()
+    await watched.application.run_jobs()
     [event] = arrived()
     assert event["exception"]["values"][-1]["type"] == "LookupError"
     tags = event["tags"]
@@ -148,7 +148,7 @@ async def _always(*_: object) -> Any:
     return Decision(True, "for a test")
 
 
-async def test_refusals_when_expected_then_are_no_incidents(watched: Neighbours, arrived: Any) -> None:
+async def test_refusals_when_expected_then_are_no_incidents(watched: TwoTenants, arrived: Any) -> None:
     await watched.acme_viewer.ask("POST", "/projects", 403, json={"name": "x"})
     await watched.acme.ask("POST", "/projects", 422, json={})
     await watched.acme.ask("GET", "/nothing", 404)
@@ -156,7 +156,7 @@ async def test_refusals_when_expected_then_are_no_incidents(watched: Neighbours,
 
 
 async def test_line_when_logged_by_a_plugin_or_by_structlog_then_reported_too_but_not_from_elsewhere(
-    watched: Neighbours, arrived: Any
+    watched: TwoTenants, arrived: Any
 ) -> None:
     def fail(log: Any) -> None:
         try:
@@ -167,7 +167,7 @@ async def test_line_when_logged_by_a_plugin_or_by_structlog_then_reported_too_bu
     Context().run(fail, logging.getLogger("somebody.else"))  # nothing is bound: another house's, or nobody's
     fail(logging.getLogger("plugins.x"))
     logging.getLogger("plugins.x").error("no exception, no incident")
-    root, known = logging.getLogger(), watched.house.inner.incidents
+    root, known = logging.getLogger(), watched.application.inner.error_reporting
     assert known is not None
     handlers, level = list(root.handlers), root.level
     try:
@@ -181,18 +181,18 @@ async def test_line_when_logged_by_a_plugin_or_by_structlog_then_reported_too_bu
     assert [event["logger"] for event in arrived()] == ["plugins.x", "plugins.y"]
 
 
-async def test_house_when_stopped_then_hears_no_more(house_settings: Settings, intake: tuple[str, Intake]) -> None:
+async def test_house_when_stopped_then_hears_no_more(app_settings: Settings, intake: tuple[str, Intake]) -> None:
     before = list(logging.getLogger().handlers)
-    async with TestHouse.open(reporting(house_settings, intake[0])):
+    async with TestApplication.open(reporting(app_settings, intake[0])):
         assert len(logging.getLogger().handlers) == len(before) + 1
     assert logging.getLogger().handlers == before
 
 
 async def test_start_when_the_package_is_missing_or_the_dsn_is_none_then_stopped_with_the_remedy(
-    house_settings: Settings, monkeypatch: pytest.MonkeyPatch
+    app_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(ConfigurationError, match="TENANTRY_SENTRY__DSN"):
-        House.build(reporting(house_settings, "not a dsn"))
+        Application.build(reporting(app_settings, "not a dsn"))
     monkeypatch.setitem(sys.modules, "sentry_sdk", None)
     with pytest.raises(ConfigurationError, match=r"tenantry\[sentry\]"):
-        House.build(reporting(house_settings, "http://public@127.0.0.1:9/7"))
+        Application.build(reporting(app_settings, "http://public@127.0.0.1:9/7"))

@@ -14,18 +14,20 @@ from uuid import uuid4
 import pytest
 
 from host.contracts import Metric
+from host.core_metrics import METRICS
+from host.execution_context import in_tenant
 from host.instruments import REST, Meter, count, measuring, observe, tally
-from host.measured import METRICS
-from host.origin import in_tenant
-from tenants.facts import TenantFacts
 from tenants.models import TenantStatus
+from tenants.snapshots import TenantSnapshot
 
 ROOT = Path(__file__).parents[1]
 SENT = Metric("tenantry_letters_sent_total", "counter", "Letters sent", ("status", "kind"))
 TIME = Metric("tenantry_letters_seconds", "histogram", "Time of a letter", ("kind",), buckets=(0.1, 1.0))
 BY_TENANT = Metric("tenantry_letters_tenant_total", "counter", "Letters of each tenant", ("tenant", "status"))
 EMPTY = MappingProxyType({})
-ACME = TenantFacts(uuid4(), "acme", "Acme", "free", TenantStatus.ACTIVE, "", EMPTY, EMPTY, EMPTY, datetime.now(UTC), 1)
+ACME = TenantSnapshot(
+    uuid4(), "acme", "Acme", "free", TenantStatus.ACTIVE, "", EMPTY, EMPTY, EMPTY, datetime.now(UTC), 1
+)
 
 
 def meter(*metrics: Metric) -> Meter:

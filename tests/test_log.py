@@ -14,10 +14,10 @@ import pytest
 import structlog
 
 from host.contracts import Actor, Origin, Task
+from host.execution_context import acting, as_plugin
 from host.log import REQUESTS, RUNS, about, configure, logger
-from host.origin import acting, inside
 from host.services import unit_of_work
-from host.testing import Neighbours, TestHouse
+from host.testing import TestApplication, TwoTenants
 from tenants.context import bind
 
 ACME = UUID(int=1)
@@ -65,22 +65,22 @@ def test_line_when_a_request_is_bound_then_names_request_tenant_user_and_plugin(
 def test_line_when_a_key_or_a_job_acts_then_names_it_and_the_person_behind(lines: io.StringIO) -> None:
     for kind, name in (("api_key", "key"), ("job", "job")):
         here = Origin(request_id="r1", actor=Actor(kind=kind, id=ACME, label="x", user_id=ANNA))
-        with acting(here), inside("letters"):
+        with acting(here), as_plugin("letters"):
             logger("host.x").info("letter sent")
         line = last(lines)
         assert (line[name], line["user"], line["plugin"], line["request"]) == (str(ACME), str(ANNA), "letters", "r1")
 
 
 async def test_lines_when_a_request_and_its_job_run_then_each_names_request_tenant_person_and_plugin(
-    house: TestHouse,
+    application: TestApplication,
 ) -> None:
-    async with Neighbours.move_in(house) as both:
+    async with TwoTenants.create(application) as both:
         out = io.StringIO()
         with configured(out):
             headers = {"X-Request-ID": "the-request"}
             made = await both.acme.ask("POST", "/projects", 201, json={"name": "Apollo"}, headers=headers)
             await both.acme.ask("POST", "/tenants", 201, json={"name": "Initech"}, headers=headers)
-            await house.run_jobs()
+            await application.run_jobs()
     assert made["name"] == "Apollo"
     found = [json.loads(line) for line in out.getvalue().splitlines()]
     request = next(line for line in found if line.get("operation") == "projects.projects.create")
@@ -94,22 +94,22 @@ async def test_lines_when_a_request_and_its_job_run_then_each_names_request_tena
 
 
 async def test_lines_when_a_job_fails_then_the_runners_own_names_it_too(
-    house: TestHouse, monkeypatch: pytest.MonkeyPatch
+    application: TestApplication, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with Neighbours.move_in(house) as both:
+    async with TwoTenants.create(application) as both:
 
         async def broken() -> None:
             logging.getLogger("plugins.x").warning("about to")
             raise LookupError("gone")
 
-        inner, out = house.inner, io.StringIO()
+        inner, out = application.inner, io.StringIO()
         tasks = {**inner.runner._tasks, "host.broken": Task("broken", broken, "for a test")}
         monkeypatch.setattr(inner.runner, "_tasks", tasks)
         with inner.bound(), bind(both.acme.tenant_id):
             async with unit_of_work() as work:
                 job_id = await work.enqueue("host.broken")
         with configured(out):
-            await house.run_jobs()
+            await application.run_jobs()
     for line in map(json.loads, out.getvalue().splitlines()):
         assert (line["job"], line["tenant"], line["plugin"]) == (str(job_id), str(both.acme.tenant_id), "host"), line
     events = [json.loads(line)["event"] for line in out.getvalue().splitlines()]

@@ -105,7 +105,7 @@ def test_secret_when_too_short_then_is_refused_and_not_shown() -> None:
         ("[server]\nport = 70000\n", ["server.port", "65535"]),
         ('[server]\nmax_body = "1 MiB"\n', ["server.max_body", "1 MB"]),
         ('[rates]\npublic = "lots"\n', ["rates.public", "100/minute"]),
-        ('[house]\nenvironment = "prod"\n', ["house.environment", "production"]),
+        ('[app]\nenvironment = "prod"\n', ["app.environment", "production"]),
         ('[storage]\nkind = "s3"\n', ["storage", "bucket", "settings.toml"]),
         ('[oauth.github]\nclient_id = "x"\n', ["oauth.github", "issuer"]),
         ("[oauth]\ngithub = 3\n", ["oauth.github.3"]),
@@ -188,7 +188,7 @@ def test_generated_secret_when_in_development_then_is_kept_for_its_owner_only(tm
 
 
 def test_generated_secret_when_in_production_then_stops_the_start(tmp_path: Path) -> None:
-    env = {"TENANTRY_DATA__DIR": str(tmp_path), "TENANTRY_HOUSE__ENVIRONMENT": "production"}
+    env = {"TENANTRY_DATA__DIR": str(tmp_path), "TENANTRY_APP__ENVIRONMENT": "production"}
     with pytest.raises(ConfigurationError, match="TENANTRY_IDENTITY__SECRET"):
         secrets(load(FILE, env=env))
     given = load(FILE, env={**env, "TENANTRY_IDENTITY__SECRET": "k" * 32})
@@ -204,4 +204,4 @@ def test_size_when_written_for_people_then_is_bytes(text: object, size: int) -> 
 
 def test_public_url_when_unset_then_is_the_address_served() -> None:
     assert load(FILE, env={"PORT": "81", "TENANTRY_SERVER__HOST": "0.0.0.0"}).public_url == "http://localhost:81"
-    assert load(FILE, env={"TENANTRY_HOUSE__PUBLIC_URL": "https://x.example/"}).public_url == "https://x.example"
+    assert load(FILE, env={"TENANTRY_APP__PUBLIC_URL": "https://x.example/"}).public_url == "https://x.example"

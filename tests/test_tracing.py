@@ -21,14 +21,14 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from host.app import House
+from host.app import Application
 from host.contracts import Task
 from host.errors import ConfigurationError
 from host.jobs.models import Job
 from host.log import REQUESTS, RUNS, configure
 from host.services import unit_of_work
 from host.settings import Settings
-from host.testing import Client, Neighbours, TestHouse
+from host.testing import Client, TestApplication, TwoTenants
 from host.tracing import _described, trace_headers, trace_id, traceparent
 from tenants.context import bind
 
@@ -42,20 +42,20 @@ def switched_on(settings: Settings, **more: object) -> Settings:
 
 
 @pytest.fixture
-async def traced_house(house_settings: Settings) -> AsyncIterator[TestHouse]:
-    tenants = house_settings.tenants.model_copy(update={"grace_days": 0})
-    async with TestHouse.open(switched_on(house_settings.model_copy(update={"tenants": tenants}))) as opened:
+async def traced_house(app_settings: Settings) -> AsyncIterator[TestApplication]:
+    tenants = app_settings.tenants.model_copy(update={"grace_days": 0})
+    async with TestApplication.open(switched_on(app_settings.model_copy(update={"tenants": tenants}))) as opened:
         yield opened
 
 
 @pytest.fixture
-def spans(traced_house: TestHouse) -> InMemorySpanExporter:
+def spans(traced_house: TestApplication) -> InMemorySpanExporter:
     return keep(traced_house)
 
 
 @pytest.fixture
-async def acme(traced_house: TestHouse, spans: InMemorySpanExporter) -> AsyncIterator[Client]:
-    async with Neighbours.move_in(traced_house) as both:
+async def acme(traced_house: TestApplication, spans: InMemorySpanExporter) -> AsyncIterator[Client]:
+    async with TwoTenants.create(traced_house) as both:
         spans.clear()
         yield both.acme
 
@@ -75,10 +75,10 @@ def json_lines() -> Iterator[Callable[[str], list[dict[str, Any]]]]:
     structlog.reset_defaults()
 
 
-def keep(house: TestHouse) -> InMemorySpanExporter:
+def keep(application: TestApplication) -> InMemorySpanExporter:
     exporter = InMemorySpanExporter()
-    assert house.inner.tracing is not None
-    house.inner.tracing.provider.add_span_processor(SimpleSpanProcessor(exporter))
+    assert application.inner.tracing is not None
+    application.inner.tracing.provider.add_span_processor(SimpleSpanProcessor(exporter))
     return exporter
 
 
@@ -129,7 +129,7 @@ async def test_request_when_traced_then_its_hooks_and_queries_hang_below_it(
 
 
 async def test_job_when_a_traced_request_enqueued_it_then_runs_in_the_same_trace_with_its_own_queries_and_hooks(
-    acme: Client, traced_house: TestHouse, spans: InMemorySpanExporter
+    acme: Client, traced_house: TestApplication, spans: InMemorySpanExporter
 ) -> None:
     closed = await acme.delete("/api/v1/tenant?confirm=acme")
     assert closed.status_code == 202
@@ -149,13 +149,13 @@ async def test_job_when_a_traced_request_enqueued_it_then_runs_in_the_same_trace
 
 
 async def test_job_when_its_request_was_not_sampled_then_is_not_recorded_either(
-    house_settings: Settings,
+    app_settings: Settings,
 ) -> None:
-    async with TestHouse.open(switched_on(house_settings, sample_ratio=0.0)) as opened:
+    async with TestApplication.open(switched_on(app_settings, sample_ratio=0.0)) as opened:
         spans = keep(opened)
-        async with opened.client() as stranger:
+        async with opened.client() as anonymous:
             body = {"email": "a@b.example", "password": "correct horse battery", "name": "A", "tenant_name": "Hooli"}
-            answer = await stranger.post("/api/v1/auth/register", json=body)
+            answer = await anonymous.post("/api/v1/auth/register", json=body)
             assert int(answer.headers["traceresponse"][-2:], 16) & 1 == 0, "the flag that says it is recorded"
             with opened.inner.bound():
                 job = await Job.get(task="host.tenant_created")
@@ -165,15 +165,15 @@ async def test_job_when_its_request_was_not_sampled_then_is_not_recorded_either(
             assert await opened.run_jobs() > 0
             assert spans.get_finished_spans() == ()
             body = {"email": "a@b.example", "password": "correct horse battery"}
-            await stranger.post("/api/v1/auth/login", json=body, headers={"traceparent": CALLER})
+            await anonymous.post("/api/v1/auth/login", json=body, headers={"traceparent": CALLER})
         assert {trace_of(span) for span in spans.get_finished_spans()} == {CALLER[3:35]}, "the caller records it"
 
 
-async def test_callers_when_not_trusted_then_get_a_trace_of_our_own(house_settings: Settings) -> None:
-    async with TestHouse.open(switched_on(house_settings, trust_callers=False)) as opened:
+async def test_callers_when_not_trusted_then_get_a_trace_of_our_own(app_settings: Settings) -> None:
+    async with TestApplication.open(switched_on(app_settings, trust_callers=False)) as opened:
         spans = keep(opened)
-        async with opened.client(traceparent=CALLER) as stranger:
-            await stranger.get("/api/v1/health")
+        async with opened.client(traceparent=CALLER) as anonymous:
+            await anonymous.get("/api/v1/health")
         [request] = named(spans, "GET /api/v1/health")
         assert (trace_of(request) != CALLER[3:35], request.parent) == (True, None)
 
@@ -200,7 +200,7 @@ async def test_request_when_refused_or_unknown_then_span_has_no_path_and_no_erro
 
 
 async def test_span_when_something_unexpected_happens_then_names_the_kind_and_not_the_words(
-    acme: Client, traced_house: TestHouse, spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
+    acme: Client, traced_house: TestApplication, spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(*_: object, **__: object) -> None:
         raise LookupError("the number of Ada's card")
@@ -213,7 +213,7 @@ async def test_span_when_something_unexpected_happens_then_names_the_kind_and_no
 
 
 async def test_job_when_it_fails_then_its_span_names_the_kind_and_not_the_words(
-    acme: Client, traced_house: TestHouse, spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
+    acme: Client, traced_house: TestApplication, spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken() -> None:
         raise LookupError("the number of Ada's card")
@@ -230,7 +230,7 @@ async def test_job_when_it_fails_then_its_span_names_the_kind_and_not_the_words(
 
 
 async def test_trace_headers_when_in_a_span_then_lead_there_and_otherwise_nowhere(
-    traced_house: TestHouse,
+    traced_house: TestApplication,
 ) -> None:
     assert (trace_headers(), trace_id(), traceparent()) == ({}, "", "")
     with traced_house.inner.bound():
@@ -243,7 +243,7 @@ async def test_trace_headers_when_in_a_span_then_lead_there_and_otherwise_nowher
 
 
 async def test_log_lines_when_traced_then_name_the_trace_of_the_request_and_of_its_job(
-    acme: Client, traced_house: TestHouse, json_lines: Any
+    acme: Client, traced_house: TestApplication, json_lines: Any
 ) -> None:
     closed = await acme.delete("/api/v1/tenant?confirm=acme")
     await traced_house.run_jobs()
@@ -253,21 +253,21 @@ async def test_log_lines_when_traced_then_name_the_trace_of_the_request_and_of_i
     assert (request["trace"], run["trace"]) == (trace, trace)
 
 
-async def test_house_when_tracing_is_off_then_nothing_is_carried(house: TestHouse) -> None:
-    assert house.inner.tracing is None
-    async with house.client(traceparent=CALLER) as stranger:
+async def test_house_when_tracing_is_off_then_nothing_is_carried(application: TestApplication) -> None:
+    assert application.inner.tracing is None
+    async with application.client(traceparent=CALLER) as anonymous:
         body = {"email": "a@b.example", "password": "correct horse battery", "name": "A", "tenant_name": "Hooli"}
-        answer = await stranger.post("/api/v1/auth/register", json=body)
+        answer = await anonymous.post("/api/v1/auth/register", json=body)
     assert "traceresponse" not in answer.headers
-    with house.inner.bound():
+    with application.inner.bound():
         assert "traceparent" not in (await Job.get(task="host.tenant_created")).origin
         assert (trace_headers(), trace_id(), traceparent()) == ({}, "", "")
 
 
 def test_house_when_built_with_the_shipped_settings_then_imports_neither_opentelemetry_nor_sentry() -> None:
     code = (
-        "import sys; from host.app import House; from host.settings import load;"
-        "House.build(load('config/settings.toml', {'TENANTRY_DATA__DIR': sys.argv[1]}, plugin_ids=None));"
+        "import sys; from host.app import Application; from host.settings import load;"
+        "Application.build(load('config/settings.toml', {'TENANTRY_DATA__DIR': sys.argv[1]}, plugin_ids=None));"
         "print([name for name in sys.modules if name.startswith(('opentelemetry.sdk.trace', 'sentry_sdk'))])"
     )
     done = subprocess.run(
@@ -282,11 +282,11 @@ def test_house_when_built_with_the_shipped_settings_then_imports_neither_opentel
 
 
 async def test_start_when_the_packages_are_missing_then_stopped_with_the_remedy(
-    house_settings: Settings, monkeypatch: pytest.MonkeyPatch
+    app_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace.export", None)
     with pytest.raises(ConfigurationError, match=r"tenantry\[tracing\]"):
-        House.build(switched_on(house_settings))
+        Application.build(switched_on(app_settings))
 
 
 @pytest.mark.parametrize(
@@ -333,12 +333,12 @@ def collector() -> Iterator[tuple[str, list[ExportTraceServiceRequest]]]:
 
 
 async def test_collector_when_named_then_gets_the_spans_at_the_latest_when_the_house_stops(
-    house_settings: Settings, collector: tuple[str, list[ExportTraceServiceRequest]]
+    app_settings: Settings, collector: tuple[str, list[ExportTraceServiceRequest]]
 ) -> None:
     address, heard = collector
-    settings = switched_on(house_settings, exporter="otlp", endpoint=address, service="ours")
-    async with TestHouse.open(settings) as opened, opened.client() as stranger:
-        await stranger.get("/api/v1/health")
+    settings = switched_on(app_settings, exporter="otlp", endpoint=address, service="ours")
+    async with TestApplication.open(settings) as opened, opened.client() as anonymous:
+        await anonymous.get("/api/v1/health")
     resources = [each for one in heard for each in one.resource_spans]
     names = [span.name for each in resources for scope in each.scope_spans for span in scope.spans]
     assert "GET /api/v1/health" in names
@@ -347,8 +347,8 @@ async def test_collector_when_named_then_gets_the_spans_at_the_latest_when_the_h
     }
 
 
-async def test_collector_when_away_then_the_house_serves_and_stops_in_time(house_settings: Settings) -> None:
-    settings = switched_on(house_settings, exporter="otlp", endpoint="http://127.0.0.1:9")
+async def test_collector_when_away_then_the_house_serves_and_stops_in_time(app_settings: Settings) -> None:
+    settings = switched_on(app_settings, exporter="otlp", endpoint="http://127.0.0.1:9")
     async with asyncio.timeout(60):
-        async with TestHouse.open(settings) as opened, opened.client() as stranger:
-            assert (await stranger.get("/api/v1/health")).status_code == 200
+        async with TestApplication.open(settings) as opened, opened.client() as anonymous:
+            assert (await anonymous.get("/api/v1/health")).status_code == 200

@@ -18,7 +18,7 @@ from host.identity.sessions import SignedIn
 from host.input_types import Name
 from host.provisioning import provisioning
 from host.services import services
-from host.web.binding import RequestFacts
+from host.web.handlers.binding import RequestFacts
 from host.web.routes import Routes
 from tenants.models import Tenant, User
 

@@ -16,11 +16,11 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from host.contracts import Page
 from host.data import cursors
 from host.errors import Conflict, NotFound
+from host.execution_context import actor, as_plugin, in_tenant
 from host.input_types import Instant
 from host.jobs import search
-from host.jobs.ledger import FINAL
+from host.jobs.job_store import FINAL
 from host.jobs.models import Job, JobState
-from host.origin import actor, in_tenant, inside
 from host.redaction import redacted, redacted_text
 from host.services import services, unit_of_work
 from host.web.routes import Routes
@@ -92,7 +92,7 @@ async def list_jobs(query: JobQuery) -> Page:
 )  # fmt: skip
 async def read_job(job_id: UUID) -> JobDetails:
     """One job with its arguments, of which secrets, links and tokens are not shown."""
-    return JobDetails(**facts_of(await _own(job_id)))
+    return JobDetails(**snapshot_of(await _own(job_id)))
 
 
 @routes.post(
@@ -101,7 +101,7 @@ async def read_job(job_id: UUID) -> JobDetails:
 )  # fmt: skip
 async def retry_job(job_id: UUID) -> JobDetails:
     """Run a failed or cancelled job again, with all its tries; 409 in any other state."""
-    return JobDetails(**facts_of(await again(await _own(job_id))))
+    return JobDetails(**snapshot_of(await again(await _own(job_id))))
 
 
 @routes.post(
@@ -110,7 +110,7 @@ async def retry_job(job_id: UUID) -> JobDetails:
 )  # fmt: skip
 async def cancel_job(job_id: UUID) -> JobDetails:
     """Call a job off; a running one is interrupted at its worker's next sign of life; 409 when it has ended."""
-    return JobDetails(**facts_of(await called_off(await _own(job_id))))
+    return JobDetails(**snapshot_of(await called_off(await _own(job_id))))
 
 
 async def page_of(query: JobQuery, tenant_id: UUID | None, kind: type[JobSummary]) -> Page:
@@ -122,7 +122,7 @@ async def page_of(query: JobQuery, tenant_id: UUID | None, kind: type[JobSummary
     after = UUID(str(cursors.decode(key, scope, query.cursor)[0])) if query.cursor else None
     found = list(await search.page(wanted, query.limit + 1, after))
     more, page = len(found) > query.limit, found[: query.limit]
-    rows = [kind(**facts_of(job, whole=False)) for job in page]
+    rows = [kind(**snapshot_of(job, whole=False)) for job in page]
     return Page(rows, query.limit, cursors.encode(key, scope, [str(page[-1].id)]) if more else None)
 
 
@@ -138,10 +138,10 @@ async def again(job: Job) -> Job:
 
     Raises:
         Conflict: it is in another state, or the thing cannot.
-        HouseError: whatever else the task refuses it with, such as a plan's limit.
+        ApiError: whatever else the task refuses it with, such as a plan's limit.
     """
     task = services().tasks.get(job.task)
-    return await _changed(job, "retry", _AGAIN, services().ledger.retry, task.on_retry if task else None)
+    return await _changed(job, "retry", _AGAIN, services().job_store.retry, task.on_retry if task else None)
 
 
 async def called_off(job: Job) -> Job:
@@ -151,7 +151,7 @@ async def called_off(job: Job) -> Job:
         Conflict: it has ended, or the thing cannot be called off any more.
     """
     task = services().tasks.get(job.task)
-    return await _changed(job, "cancel", _OPEN, services().ledger.cancel, task.on_cancel if task else None)
+    return await _changed(job, "cancel", _OPEN, services().job_store.cancel, task.on_cancel if task else None)
 
 
 async def _changed(
@@ -164,7 +164,7 @@ async def _changed(
     """The job as it is afterwards; the change, what it means to the thing it is about, and its record are one
     transaction. told: the task's own part, which may refuse it."""
     done = False
-    facts = await services().facts.tenant(job.tenant_id, None) if job.tenant_id else None
+    facts = await services().snapshots.tenant(job.tenant_id, None) if job.tenant_id else None
     with in_tenant(facts):
         async with unit_of_work() as work:
             done = job.state in allowed and await change(job.id)
@@ -183,7 +183,7 @@ async def _changed(
 
 
 async def _tell(told: Callable[[Mapping[str, Any]], Awaitable[object]], job: Job) -> None:
-    with inside(job.plugin):
+    with as_plugin(job.plugin):
         try:
             await told(job.arguments)
         except NotFound as error:
@@ -201,7 +201,7 @@ def _for_tenants(error: str) -> str:
     )
 
 
-def facts_of(job: Job, *, whole: bool = True) -> dict[str, Any]:
+def snapshot_of(job: Job, *, whole: bool = True) -> dict[str, Any]:
     """What is shown; `whole`: with all of the arguments."""
     task = services().tasks.get(job.task)
     arguments = redacted(job.arguments, public=task.public if task else ())

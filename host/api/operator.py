@@ -11,9 +11,9 @@ from host.api.tenant import shape
 from host.contracts import Created, Page, Row
 from host.data import cursors
 from host.errors import NotFound
+from host.execution_context import in_tenant
 from host.input_types import Name
 from host.membership.members import appoint_owner, proven_person
-from host.origin import in_tenant
 from host.provisioning import provisioning
 from host.services import limit_value, services
 from host.web.routes import Routes
@@ -109,7 +109,7 @@ async def create_tenant(body: NewTenant) -> Created:
 async def read_tenant(slug: str) -> Row:
     """One organisation with its own values of limits."""
     tenant = await _by_slug(slug)
-    facts = await services().facts.tenant(tenant.id, None)
+    facts = await services().snapshots.tenant(tenant.id, None)
     return shape(tenant) | {"status_reason": tenant.status_reason, "limits": dict(facts.limits) if facts else {}}
 
 
@@ -211,7 +211,7 @@ async def _id(slug: str) -> UUID:
 
 
 async def _limit(tenant_id: UUID, limit: str) -> Row:
-    facts = await services().facts.tenant(tenant_id, None)
+    facts = await services().snapshots.tenant(tenant_id, None)
     with in_tenant(facts):
         value, source = await limit_value(limit, facts)
     return {"name": limit, "value": str(value), "source": source}

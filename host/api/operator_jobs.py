@@ -10,12 +10,12 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
-from host.api.jobs import JobDetails, JobQuery, JobSummary, again, called_off, facts_of, page_of
+from host.api.jobs import JobDetails, JobQuery, JobSummary, again, called_off, page_of, snapshot_of
 from host.contracts import Page, Task
 from host.errors import Conflict, NotFound
+from host.execution_context import actor
 from host.jobs.models import Job
-from host.jobs.pauses import Pause, counts_by_task
-from host.origin import actor
+from host.jobs.paused_tasks import Pause, counts_by_task
 from host.services import services, unit_of_work
 from host.web.routes import Routes
 from tenants.models import Tenant
@@ -86,7 +86,7 @@ async def list_all_jobs(query: OperatorJobQuery) -> Page:
 )  # fmt: skip
 async def list_tasks() -> list[TaskSummary]:
     """Every task that is loaded or on record, with its jobs by state and whether it is held back."""
-    counts, paused, tasks = await counts_by_task(), await services().pauses.all(), services().tasks
+    counts, paused, tasks = await counts_by_task(), await services().paused_tasks.all(), services().tasks
     return [
         _task(name, tasks.get(name), counts.get(name, {}), paused.get(name))
         for name in sorted({*tasks, *counts, *paused})
@@ -99,7 +99,7 @@ async def list_tasks() -> list[TaskSummary]:
 )  # fmt: skip
 async def read_any_job(job_id: UUID) -> OperatorJob:
     """One job of any organisation, redacted as its own people see it."""
-    return OperatorJob(**facts_of(await _any(job_id)))
+    return OperatorJob(**snapshot_of(await _any(job_id)))
 
 
 @routes.post(
@@ -108,7 +108,7 @@ async def read_any_job(job_id: UUID) -> OperatorJob:
 )  # fmt: skip
 async def retry_any_job(job_id: UUID) -> OperatorJob:
     """Run a failed or cancelled job again; the organisation's records say that an operator did."""
-    return OperatorJob(**facts_of(await again(await _any(job_id))))
+    return OperatorJob(**snapshot_of(await again(await _any(job_id))))
 
 
 @routes.post(
@@ -117,7 +117,7 @@ async def retry_any_job(job_id: UUID) -> OperatorJob:
 )  # fmt: skip
 async def cancel_any_job(job_id: UUID) -> OperatorJob:
     """Call a job off; the organisation's records say that an operator did."""
-    return OperatorJob(**facts_of(await called_off(await _any(job_id))))
+    return OperatorJob(**snapshot_of(await called_off(await _any(job_id))))
 
 
 @routes.post(
@@ -129,7 +129,7 @@ async def pause_task(task: str, body: Pausing) -> TaskSummary:
     if task not in services().tasks:
         raise NotFound("No plugin loaded here has such a task.")
     async with unit_of_work() as work:
-        parked = await services().pauses.pause(task, body.reason, actor().label)
+        parked = await services().paused_tasks.pause(task, body.reason, actor().label)
         work.record("operator.tasks.pause", "task", task, after={"reason": body.reason, "parked": parked})
     return await _summary(task)
 
@@ -141,7 +141,7 @@ async def pause_task(task: str, body: Pausing) -> TaskSummary:
 async def resume_task(task: str) -> TaskSummary:
     """Let a task's jobs run again, those that were parked meanwhile too."""
     async with unit_of_work() as work:
-        queued = await services().pauses.resume(task)
+        queued = await services().paused_tasks.resume(task)
         if queued is not None:
             work.record("operator.tasks.resume", "task", task, after={"queued": queued})
     if queued is None:
@@ -159,7 +159,7 @@ async def _any(job_id: UUID) -> Job:
 
 
 async def _summary(name: str) -> TaskSummary:
-    counts, paused = await counts_by_task(name), await services().pauses.all()
+    counts, paused = await counts_by_task(name), await services().paused_tasks.all()
     return _task(name, services().tasks.get(name), counts.get(name, {}), paused.get(name))
 
 

@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict
 
 from host.contracts import Decision, Row
 from host.errors import NotFound, ValidationFailed
-from host.origin import grants
+from host.execution_context import grants
 from host.provisioning import provisioning
-from host.services import limit_used, limit_value, services, tenant_facts
+from host.services import limit_used, limit_value, services, tenant_snapshot
 from host.web.routes import Routes
 from tenants.access import explain
 from tenants.plans import window
@@ -30,7 +30,7 @@ class Question(BaseModel):
 @routes.get("/tenant/plan", name="plan.read", summary="The plan", permission="tenant.plan.read")
 async def read_plan() -> Row:
     """The organisation's plan, and the others it could move to."""
-    facts, plans = await tenant_facts(), services().plans
+    facts, plans = await tenant_snapshot(), services().plans
     plan = plans.get(facts.plan)
     if plan is None:
         raise NotFound(f"This deployment has no plan {facts.plan!r} any more; ask its operators.")
@@ -72,7 +72,7 @@ async def explain_one(query: Question) -> Row:
     if query.permission is not None:
         return _explain_permission(query.permission)
     if query.plugin is not None:
-        decision = provisioning().registry.gate.decide(await tenant_facts(), query.plugin)
+        decision = provisioning().registry.feature_gate.decide(await tenant_snapshot(), query.plugin)
         return _shape("plugin", query.plugin, decision)
     return await _explain_limit(query.limit or "")
 
@@ -87,7 +87,7 @@ def _explain_permission(permission: str) -> Row:
 async def _explain_limit(name: str) -> Row:
     if name not in services().limits:
         raise NotFound(f"Nothing here declares a limit {name!r}.")
-    facts, row = await tenant_facts(), await _limit_row(name)
+    facts, row = await tenant_snapshot(), await _limit_row(name)
     value, source = await limit_value(name)
     told = {
         "default": f"the plan {facts.plan} says nothing about it, so its own default holds",

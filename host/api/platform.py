@@ -1,4 +1,4 @@
-"""`/health`, `/ready`, `/version`: is the house up, and which parts of it."""
+"""`/health`, `/ready`, `/version`: is the host up, and which parts of it."""
 
 from __future__ import annotations
 
@@ -32,8 +32,12 @@ async def read_version() -> Row:
 @routes.get("/ready", name="platform.ready", summary="Can it do its work?", public=True, needs_tenant=False)
 async def ready() -> Answer:
     """200 when database and Redis answer, else 503; plugins' own checks are listed and do not decide."""
-    house = services()
-    parts = {"database": house.database.ping(), "redis": house.wire.ping(), "storage": house.storage.ping()}
+    application = services()
+    parts = {
+        "database": application.database.ping(),
+        "redis": application.redis_client.ping(),
+        "storage": application.storage.ping(),
+    }
     core = dict(zip(parts, await asyncio.gather(*map(_well, parts.values())), strict=True))
     registry = provisioning().registry
     checks = {f"{plugin}.{each.name}": each.check() for plugin, each in registry.catalog.health_checks}

@@ -8,14 +8,14 @@ from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
 
 from host.contracts import Row
 from host.errors import Conflict, NotFound, ValidationFailed
-from host.input_errors import complaints
+from host.input_errors import validation_messages
 from host.provisioning import provisioning
 from host.secret_settings import encrypted, unmasked
-from host.services import plain_settings, services, tenant_facts, unit_of_work
+from host.services import plain_settings, services, tenant_snapshot, unit_of_work
 from host.web.routes import Routes
 from tenants.context import current
-from tenants.facts import TenantFacts
 from tenants.models import Activation
+from tenants.snapshots import TenantSnapshot
 
 routes = Routes()
 
@@ -32,18 +32,18 @@ class PluginSettings(RootModel[dict[str, Any]]):
     """Settings by name; the plugin's own model checks them."""
 
 
-def _rows(facts: TenantFacts) -> list[Row]:
+def _rows(facts: TenantSnapshot) -> list[Row]:
     registry = provisioning().registry
     rows = []
     for plugin in registry.plugins:
-        decision = registry.gate.decide(facts, plugin.id)
+        decision = registry.feature_gate.decide(facts, plugin.id)
         rows.append(
             {
                 "id": plugin.id,
                 "name": plugin.manifest.name,
                 "version": str(plugin.manifest.version),
                 "summary": plugin.manifest.summary,
-                "enabled": plugin.id in registry.gate.switched_on(facts),
+                "enabled": plugin.id in registry.feature_gate.switched_on(facts),
                 "effective": decision.allowed,
                 "why": decision.reason,
                 "requires": list(plugin.requires),
@@ -56,7 +56,7 @@ def _rows(facts: TenantFacts) -> list[Row]:
 @routes.get("/tenant/plugins", name="plugins.list", summary="Features", permission="tenant.plugins.read")
 async def list_plugins() -> list[Row]:
     """Every plugin of this deployment, whether it is on here, whether it works, and why."""
-    return _rows(await tenant_facts())
+    return _rows(await tenant_snapshot())
 
 
 @routes.put(
@@ -68,8 +68,10 @@ async def list_plugins() -> list[Row]:
 async def switch_plugin(plugin_id: str, body: Switch) -> Row:
     """Switch a feature; its data stays when it goes off and is back when it comes on."""
     await provisioning().switching.switch(plugin_id, body.enabled, cascade=body.cascade)
-    facts = await services().facts.tenant(current(), None)  # not the request's own, which are from before the switch
-    return next(row for row in _rows(cast(TenantFacts, facts)) if row["id"] == plugin_id)
+    facts = await services().snapshots.tenant(
+        current(), None
+    )  # not the request's own, which are from before the switch
+    return next(row for row in _rows(cast(TenantSnapshot, facts)) if row["id"] == plugin_id)
 
 
 @routes.get(
@@ -98,10 +100,10 @@ async def write_settings(plugin_id: str, body: PluginSettings) -> Row:
     try:
         checked = model.model_validate(unmasked(body.root, model, await _plain(plugin_id) or {}))
     except ValidationError as error:
-        raise ValidationFailed(details=complaints(error, body.root, "settings")) from None
+        raise ValidationFailed(details=validation_messages(error, body.root, "settings")) from None
     async with unit_of_work() as work:
         row, _ = await Activation.get_or_create(plugin=plugin_id)
-        row.settings = encrypted(checked, lambda text: services().seals.seal(text, tenant_id, plugin_id))
+        row.settings = encrypted(checked, lambda text: services().encryption.encrypt(text, tenant_id, plugin_id))
         row.version += 1
         await row.save(update_fields=["settings", "version", "updated_at"])
         work.record("tenant.plugins.configure", "plugin", plugin_id, after={"set": sorted(row.settings)})
@@ -112,7 +114,7 @@ async def write_settings(plugin_id: str, body: PluginSettings) -> Row:
 async def _plain(plugin_id: str) -> dict[str, Any] | None:
     """The settings in force, secrets in plain; None where the deployment had another key then."""
     try:
-        return plain_settings((await tenant_facts()).plugin_settings.get(plugin_id, {}), plugin_id)
+        return plain_settings((await tenant_snapshot()).plugin_settings.get(plugin_id, {}), plugin_id)
     except ValueError:
         return None
 

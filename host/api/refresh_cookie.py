@@ -8,7 +8,7 @@ from werkzeug.http import parse_cookie
 
 from host.errors import BadRequest, PermissionDenied
 from host.services import services
-from host.web.binding import RequestFacts
+from host.web.handlers.binding import RequestFacts
 
 NAME = "tenantry_refresh"
 BROWSER = "tenantry_oauth"
@@ -67,7 +67,7 @@ def _named(name: str) -> str:
 
 def _is_secure() -> bool:
     settings = services().settings
-    return settings.house.production or settings.public_url.startswith("https://")
+    return settings.app.production or settings.public_url.startswith("https://")
 
 
 def refuse_cross_site(request: RequestFacts) -> None:

@@ -12,12 +12,12 @@ from tortoise.exceptions import IntegrityError
 from host.contracts import Created, Page, Query, Row
 from host.data.records import Records
 from host.errors import Conflict, PermissionDenied, ValidationFailed
+from host.execution_context import grants
 from host.input_errors import TextForm
 from host.input_types import Title
 from host.membership.members import changing_members, permissions_of, withdraw
-from host.origin import grants
 from host.provisioning import provisioning
-from host.services import tenant_facts, unit_of_work
+from host.services import tenant_snapshot, unit_of_work
 from host.web.routes import Routes
 from tenants.context import current
 from tenants.models import Membership, Role
@@ -151,7 +151,7 @@ async def delete_role(role_id: UUID, if_match: int | None) -> None:
 async def list_permissions() -> list[Row]:
     """Every permission of the host and of the plugins that are on, with whether the asker holds it."""
     registry, held = provisioning().registry, grants()
-    active = registry.gate.active(await tenant_facts())
+    active = registry.feature_gate.active(await tenant_snapshot())
     owner = registry.catalog.permission_owner
     return [
         {"name": each.name, "summary": each.summary, "plugin": owner[each.name], "held": held.allows(each.name)}

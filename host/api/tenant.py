@@ -11,7 +11,7 @@ from host.limits.rates import Bucket
 from host.provisioning import provisioning
 from host.services import services, unit_of_work
 from host.web.routes import Routes
-from tenants.context import across, current
+from tenants.context import cross_tenant, current
 from tenants.models import Membership, Tenant, User
 from tenants.plans import parse_limit
 
@@ -65,7 +65,7 @@ async def owned_by(actor: Actor) -> User:
 async def list_tenants(actor: Actor) -> list[Row]:
     """Every organisation of the person who asks, with the role held there."""
     user = await owned_by(actor)
-    with across("a person's own memberships"):
+    with cross_tenant("a person's own memberships"):
         memberships = await Membership.filter(user_id=user.id).select_related("role").order_by("created_at")
     tenants = {tenant.id: tenant for tenant in await Tenant.filter(id__in=[each.tenant_id for each in memberships])}
     return [shape(tenants[each.tenant_id]) | {"role": each.role.name} for each in memberships]

@@ -1,1 +1,1 @@
-"""Redis seen through a window that already holds tenant and plugin in the key."""
+"""Redis seen through a namespace that already holds tenant and plugin in the key."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from host.cache.wire import Argument, Refused, Reply, Wire
+from host.cache.client import Argument, RedisClient, Refused, Reply
 
 
 class Script:
@@ -15,15 +15,15 @@ class Script:
         self._source = source
         self._digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
 
-    async def run(self, wire: Wire, keys: Sequence[str], arguments: Sequence[Argument]) -> Reply:
+    async def run(self, redis_client: RedisClient, keys: Sequence[str], arguments: Sequence[Argument]) -> Reply:
         """Run it.
 
         Raises:
-            Unavailable, Refused: as `Wire.call`.
+            Unavailable, Refused: as `RedisClient.call`.
         """
         try:
-            return await wire.call("EVALSHA", self._digest, len(keys), *keys, *arguments)
+            return await redis_client.call("EVALSHA", self._digest, len(keys), *keys, *arguments)
         except Refused as refused:
             if refused.code != "NOSCRIPT":
                 raise
-        return await wire.call("EVAL", self._source, len(keys), *keys, *arguments)
+        return await redis_client.call("EVAL", self._source, len(keys), *keys, *arguments)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from uuid import UUID, uuid4
 
-from host.cache.wire import Wire
+from host.cache.client import RedisClient
 
 # Facts are kept for 5 minutes at most; a token only has to outlive that by far.
 _LIFETIME = 3600
@@ -28,8 +28,8 @@ EPOCH_KEY = "v:epoch"
 class Versions:
     """Replaces tokens; they are read in the same trip as the rates."""
 
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
+    def __init__(self, redis_client: RedisClient) -> None:
+        self._redis_client = redis_client
 
     async def touched(self, tenants: Iterable[UUID], users: Iterable[UUID]) -> None:
         """Give these tenants and people new tokens, in one trip.
@@ -39,7 +39,7 @@ class Versions:
         """
         keys = [*map(tenant_version_key, tenants), *map(user_version_key, users)]
         if keys:
-            await self._wire.calls([("SET", key, uuid4().bytes, "EX", _LIFETIME) for key in keys])
+            await self._redis_client.calls([("SET", key, uuid4().bytes, "EX", _LIFETIME) for key in keys])
 
     async def read(self, epoch: bytes | None, tokens: Sequence[bytes | None]) -> list[bytes]:
         """Versions of what the keys `EPOCH_KEY` and some others held, read in one trip.
@@ -52,13 +52,13 @@ class Versions:
         """
         if epoch is None:
             epoch = await self._begin_epoch()
-        before = b"%d:%b" % (self._wire.connections, epoch)
+        before = b"%d:%b" % (self._redis_client.connections, epoch)
         return [before + (token or b"") for token in tokens]
 
     async def _begin_epoch(self) -> bytes:
         """Mark a Redis that holds nothing of ours yet; the mark, whoever of several processes made it."""
-        await self._wire.call("SET", EPOCH_KEY, uuid4().bytes, "NX")
-        found = await self._wire.call("GET", EPOCH_KEY)
+        await self._redis_client.call("SET", EPOCH_KEY, uuid4().bytes, "NX")
+        found = await self._redis_client.call("GET", EPOCH_KEY)
         return bytes(found or b"")
 
     async def of_tenant(self, tenant_id: UUID) -> bytes:
@@ -67,5 +67,5 @@ class Versions:
         Raises:
             Unavailable: Redis is away.
         """
-        epoch, token = await self._wire.call("MGET", EPOCH_KEY, tenant_version_key(tenant_id))
+        epoch, token = await self._redis_client.call("MGET", EPOCH_KEY, tenant_version_key(tenant_id))
         return (await self.read(epoch, [token]))[0]

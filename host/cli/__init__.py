@@ -1,4 +1,4 @@
-"""Door for people: the `tenantry` command."""
+"""Entry point for people: the `tenantry` command."""
 
 from __future__ import annotations
 

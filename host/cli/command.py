@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from host.cli.terminal import Complaint, Terminal
-from host.errors import ConfigurationError, HouseError
+from host.errors import ApiError, ConfigurationError
 from host.settings.loading import DEFAULT_FILE
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -40,7 +40,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def asynchronous(function: Callable[..., Awaitable[None]]) -> Callable[..., None]:
-    """The same for an `async def` body that opens the house itself."""
+    """The same for an `async def` body that opens the host itself."""
 
     @functools.wraps(function)
     def run(terminal: Terminal, *args: Any, **options: Any) -> None:
@@ -66,7 +66,7 @@ def as_complaint(error: Exception) -> Complaint | None:
         return error
     if isinstance(error, ConfigurationError):
         return Complaint(str(error), code="CONFIGURATION")
-    if isinstance(error, HouseError):
+    if isinstance(error, ApiError):
         lines = "; ".join(f"{field}: {what}" for field, what in error.details.items())
         shown = f"{error.message} ({lines})" if error.code == "VALIDATION_ERROR" and lines else error.message
         return Complaint(shown, code=error.code, details=error.details)

@@ -12,9 +12,9 @@ import click
 import httpx
 from pydantic import BaseModel
 
-from host.app import House
+from host.app import Application
 from host.cli.command import asynchronous, dry_run_option, yes_option
-from host.cli.opening import opened
+from host.cli.open_application import opened
 from host.cli.terminal import Complaint, Terminal
 from host.contracts import Route
 from host.identity.accounts import ensure_operator
@@ -33,12 +33,12 @@ WORDS = ("Website relaunch", "Spring fair", "New office", "Annual report", "Cust
 @asynchronous
 async def demo(terminal: Terminal, yes: bool, dry_run: bool) -> None:
     """Fill a development deployment with something to look at."""
-    async with opened(migrate=True) as house:
-        if house.settings.house.production:
+    async with opened(migrate=True) as application:
+        if application.settings.app.production:
             raise Complaint(
                 "this is a production deployment", "demo data belongs into development only", code="REFUSED"
             )
-        routes = fillable(house)
+        routes = fillable(application)
         if dry_run:
             names = [f"{owner}.{route.name}" for owner, route in routes]
             return terminal.done({"tenants": list(TENANTS), "operations": names}, f"Would call {', '.join(names)}.")
@@ -49,7 +49,7 @@ async def demo(terminal: Terminal, yes: bool, dry_run: bool) -> None:
         made: dict[str, dict[str, int]] = {}
         with terminal.progress("filling", len(TENANTS)) as advance:
             for number, (slug, name) in enumerate(TENANTS.items(), 1):
-                made[slug] = await _furnish(house, slug, name, person, routes)
+                made[slug] = await _furnish(application, slug, name, person, routes)
                 advance(number)
     shown = None if old else password
     told = [f"{slug}: {', '.join(f'{count} {what}' for what, count in made[slug].items()) or 'empty'}" for slug in made]
@@ -57,11 +57,11 @@ async def demo(terminal: Terminal, yes: bool, dry_run: bool) -> None:
     terminal.done({"tenants": made, "email": PERSON, "password": shown}, *told, sign_in)
 
 
-def fillable(house: House) -> list[tuple[str, Route]]:
+def fillable(application: Application) -> list[tuple[str, Route]]:
     """The plugins' endpoints that create something, those first that need nothing made before."""
     found = [
         (owner, route)
-        for owner, route in house.registry.catalog.routes
+        for owner, route in application.registry.catalog.routes
         if owner != "host" and route.method == "POST" and route.permission and route.name.endswith(".create")
     ]
     return sorted(found, key=lambda each: each[1].path.count("<"))
@@ -72,24 +72,26 @@ async def _person(password: str) -> tuple[User, bool]:
     return known or await ensure_operator(PERSON, password), known is not None
 
 
-async def _furnish(house: House, slug: str, name: str, person: User, routes: list[tuple[str, Route]]) -> dict[str, int]:
+async def _furnish(
+    application: Application, slug: str, name: str, person: User, routes: list[tuple[str, Route]]
+) -> dict[str, int]:
     """Call the endpoints as a signed-in owner; how many of each thing there are more now."""
     tenant = await Tenant.get_or_none(slug=slug)
     if tenant is None:
-        plan = house.services.plans.ids[-1]
-        tenant = await house.provisioning.create(name, slug=slug, plan=plan, owner=person)
+        plan = application.services.plans.ids[-1]
+        tenant = await application.provisioning.create(name, slug=slug, plan=plan, owner=person)
     signed_in = await start(person, method="demo", tenant_id=tenant.id)
     headers = {"Authorization": f"Bearer {signed_in.access_token}", "X-Tenant": tenant.slug}
-    transport = httpx.ASGITransport(app=house.asgi())  # type: ignore[arg-type]
+    transport = httpx.ASGITransport(app=application.asgi())  # type: ignore[arg-type]
     counts: Counter[str] = Counter()
-    shelf = _Shelf()
+    samples = _Samples()
     async with httpx.AsyncClient(transport=transport, base_url="http://demo/api/v1", headers=headers) as client:
         for owner, route in routes:
-            for path in shelf.paths(route.path):
+            for path in samples.paths(route.path):
                 for copy in range(COPIES):
                     answer = await client.post(path, json=filled(_body_of(route), copy))
                     if answer.is_success:
-                        shelf.put(house, route, answer.json()["data"])
+                        samples.put(application, route, answer.json()["data"])
                         counts[f"{owner} {route.name.split('.')[0]}"] += 1
                     elif answer.is_server_error:
                         error = answer.json()["error"]
@@ -100,17 +102,17 @@ async def _furnish(house: House, slug: str, name: str, person: User, routes: lis
 
 
 @dataclass
-class _Shelf:
+class _Samples:
     """What was made so far, by the name that paths give its id."""
 
     ids: dict[str, list[str]] = field(default_factory=dict)
 
-    def put(self, house: House, route: Route, data: Any) -> None:
+    def put(self, application: Application, route: Route, data: Any) -> None:
         """Remember a thing under the parameter that the path of its own resource has."""
         if not isinstance(data, dict) or "id" not in data:
             return
         last = route.path.rsplit("/", 1)[-1]
-        for _, other in house.registry.catalog.routes:
+        for _, other in application.registry.catalog.routes:
             own = re.fullmatch(rf"(?:/.*)?/{re.escape(last)}/<(?:\w+:)?(\w+)>", other.path)
             if own and other.method == "GET":
                 self.ids.setdefault(own[1], []).append(str(data["id"]))

@@ -9,11 +9,11 @@ import click
 import orjson
 
 from host.cli.command import command
-from host.cli.opening import read_settings, registry
+from host.cli.open_application import read_settings, registry
 from host.cli.terminal import Complaint, Terminal
 from host.contracts import Route
-from host.web.openapi import Documents
-from host.web.postman import collection
+from host.web.openapi.document import Documents
+from host.web.openapi.postman import collection
 
 COLUMNS = ("method", "path", "who", "operation")
 

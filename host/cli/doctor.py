@@ -10,22 +10,22 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from host.app import House
+from host.app import Application
 from host.cli.command import as_complaint, asynchronous, sentences
-from host.cli.opening import read_settings
+from host.cli.open_application import read_settings
 from host.cli.terminal import Terminal
-from host.data import walls
+from host.data import rls
 from host.errors import ConfigurationError
-from host.jobs.ledger import WAITING
+from host.execution_context import as_plugin
+from host.jobs.job_store import WAITING
 from host.jobs.models import Job, JobState
-from host.origin import inside
 from tenants.models import User
 
 SPACE = 200 * 1024**2  # bytes free below which the data folder is called full
 PATIENCE = timedelta(minutes=2)  # how long a job may be due before somebody should ask where the workers are
 CHECK_SECONDS = 10.0
 Finding = dict[str, str]
-Look = Callable[[House], Awaitable[list[Finding]]]
+Look = Callable[[Application], Awaitable[list[Finding]]]
 
 
 @click.command()
@@ -36,7 +36,7 @@ async def doctor(terminal: Terminal) -> None:
     looked = ["configuration"]
     try:
         settings = read_settings()
-        house = House.build(settings)
+        application = Application.build(settings)
     except Exception as error:
         findings += _of_error("configuration", error)
         return terminal.verdict(findings, {"looked_at": looked}, "")
@@ -46,16 +46,16 @@ async def doctor(terminal: Terminal) -> None:
                 continue  # it could only say the same once more
             looked.append(part)
             try:
-                findings += await look(house)
+                findings += await look(application)
             except Exception as error:
                 findings += _of_error(part, error)
             advance(number)
-    await _leave(house)
+    await _leave(application)
     terminal.verdict(findings, {"looked_at": looked}, f"All is well: {', '.join(looked)}.")
 
 
-async def _data_folder(house: House) -> list[Finding]:
-    folder = house.settings.data.dir
+async def _data_folder(application: Application) -> list[Finding]:
+    folder = application.settings.data.dir
     folder.mkdir(parents=True, exist_ok=True)
     fix = "make it writable for this login, or name another with TENANTRY_DATA__DIR"
     if not os.access(folder, os.W_OK | os.X_OK):
@@ -66,44 +66,45 @@ async def _data_folder(house: House) -> list[Finding]:
     return []
 
 
-async def _database(house: House) -> list[Finding]:
-    database = house.services.database
+async def _database(application: Application) -> list[Finding]:
+    database = application.services.database
     await database.open()
     await database.ping()
-    pending = await house.migrations.pending()
+    pending = await application.migrations.pending()
     if pending:
         steps = ", ".join(str(step) for step in pending[:5])
         return [_finding("database", f"{len(pending)} migrations are pending ({steps})", "`tenantry migrate`")]
-    drifted = [_finding("database", *sentence.rsplit(": ", 1)) for sentence in await house.migrations.unmade()]
-    mend, by_hand = "`tenantry migrate` puts the walls up again", "this is for a person to decide"
-    gaps = await walls.gaps(database)
+    drifted = [_finding("database", *sentence.rsplit(": ", 1)) for sentence in await application.migrations.unmade()]
+    mend, by_hand = "`tenantry migrate` restores tenant isolation in the database", "this is for a person to decide"
+    gaps = await rls.findings(database)
     return drifted + [_finding("database", gap.complaint, mend if gap.remedy else by_hand) for gap in gaps]
 
 
-async def _redis(house: House) -> list[Finding]:
-    if house.redis is not None:
-        await house.redis.start()
-    await house.services.wire.ping()
+async def _redis(application: Application) -> list[Finding]:
+    if application.redis is not None:
+        await application.redis.start()
+    await application.services.redis_client.ping()
     return []
 
 
-async def _storage(house: House) -> list[Finding]:
-    await house.services.storage.ping()
+async def _storage(application: Application) -> list[Finding]:
+    await application.services.storage.ping()
     return []
 
 
-async def _plugins(house: House) -> list[Finding]:
+async def _plugins(application: Application) -> list[Finding]:
     fix = "correct the cause and restart; `tenantry plugin check` shows more"
     return [
-        _finding("plugins", f"{held.plugin} is in quarantine: {held.reason}", fix) for held in house.registry.quarantine
+        _finding("plugins", f"{held.plugin} is in quarantine: {held.reason}", fix)
+        for held in application.registry.quarantine
     ]
 
 
-async def _checks(house: House) -> list[Finding]:
+async def _checks(application: Application) -> list[Finding]:
     """What plugins check by themselves, as /ready lists it, more thoroughly where they can."""
     findings = []
-    for plugin, each in house.registry.catalog.health_checks:
-        with house.bound(), inside(plugin):
+    for plugin, each in application.registry.catalog.health_checks:
+        with application.bound(), as_plugin(plugin):
             try:
                 wrong = await asyncio.wait_for((each.thorough or each.check)(), CHECK_SECONDS)
             except TimeoutError:
@@ -117,8 +118,8 @@ async def _checks(house: House) -> list[Finding]:
     return findings
 
 
-async def _operator(house: House) -> list[Finding]:
-    with house.bound():
+async def _operator(application: Application) -> list[Finding]:
+    with application.bound():
         if await User.filter(is_operator=True).exists():
             return []
     fix = (
@@ -127,9 +128,9 @@ async def _operator(house: House) -> list[Finding]:
     return [_finding("operator", "nobody may operate this deployment", fix)]
 
 
-async def _jobs(house: House) -> list[Finding]:
+async def _jobs(application: Application) -> list[Finding]:
     now, findings = datetime.now(UTC), []
-    with house.bound():
+    with application.bound():
         late = await Job.filter(state__in=WAITING, run_at__lt=now - PATIENCE).count()
         failed = await Job.filter(state=JobState.FAILED).count()
     if late:
@@ -141,20 +142,20 @@ async def _jobs(house: House) -> list[Finding]:
     return findings
 
 
-async def _production(house: House) -> list[Finding]:
-    settings = house.settings
-    if not settings.house.production:
+async def _production(application: Application) -> list[Finding]:
+    settings = application.settings
+    if not settings.app.production:
         return []
     wrong = []
     if not settings.database.url:
         wrong.append(("the database is the embedded one", "set DATABASE_URL to a PostgreSQL server"))
     if not settings.redis.url:
         wrong.append(("Redis is the embedded one", "set REDIS_URL"))
-    if not settings.house.public_url.startswith("https://"):
-        wrong.append(("links and cookies are not for https", "set TENANTRY_HOUSE__PUBLIC_URL to https://…"))
-    wrong += [(what, "production does not start with it") for what in house.registry.unfit_for_production()]
+    if not settings.app.public_url.startswith("https://"):
+        wrong.append(("links and cookies are not for https", "set TENANTRY_APP__PUBLIC_URL to https://…"))
+    wrong += [(what, "production does not start with it") for what in application.registry.unfit_for_production()]
     found = [_finding("production", what, fix) for what, fix in wrong]
-    if settings.database.url and house.services.database.one_login:
+    if settings.database.url and application.services.database.one_login:
         what = "one login owns the tables and serves: whoever gets hold of it can pass row-level security"
         fix = "give two logins: DATABASE_URL for serving, TENANTRY_DATABASE__OWNER_URL for migrating"
         found.append({**_finding("production", what, fix), "level": "warning"})
@@ -177,13 +178,13 @@ LOOKS: dict[str, Look] = {
 BEHIND_DATABASE = ("operator", "jobs")
 
 
-async def _leave(house: House) -> None:
-    await house.services.wire.close()
-    await house.bell.close()
-    await house.services.database.close()
-    await house.services.storage.close()
-    if house.redis is not None:
-        await house.redis.stop()
+async def _leave(application: Application) -> None:
+    await application.services.redis_client.close()
+    await application.wakeups.close()
+    await application.services.database.close()
+    await application.services.storage.close()
+    if application.redis is not None:
+        await application.redis.stop()
 
 
 REMEDIES = {

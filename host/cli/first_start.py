@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from host.app import House
+from host.app import Application
 from host.identity.accounts import ensure_operator
 from tenants.models import Tenant, User
 
@@ -29,29 +29,29 @@ class Greeting:
     facts: Mapping[str, Any]
 
 
-async def greeting(house: House) -> Greeting:
+async def greeting(application: Application) -> Greeting:
     """Where the host is reached; on the first start also who operates it and three lines to paste."""
-    settings = house.settings
+    settings = application.settings
     url, operator = settings.public_url, settings.operator
     where = f"Tenantry is at {url}, its documentation at {url}/api/docs"
     if not await User.filter(is_operator=True).exists():
-        if settings.house.production:
+        if settings.app.production:
             hint = "Nobody is operator yet: set TENANTRY_OPERATOR__EMAIL and TENANTRY_OPERATOR__PASSWORD, start again."
             return Greeting((where, hint), {})
         password = secrets.token_urlsafe(12)
         await ensure_operator(FIRST_OPERATOR, password)
         known = f"  password   {password}   (shown this once; POST {url}/api/v1/auth/password/change makes it yours)"
-        curls = curl_lines(house, url, shlex.quote(json.dumps({"email": FIRST_OPERATOR, "password": password})))
+        curls = curl_lines(application, url, shlex.quote(json.dumps({"email": FIRST_OPERATOR, "password": password})))
         facts = {"operator": {"email": FIRST_OPERATOR, "password": password}, "curl": list(curls)}
         return Greeting(_first_lines(where, FIRST_OPERATOR, known, curls), facts)
-    if settings.house.production or not operator.email or await Tenant.exists():
+    if settings.app.production or not operator.email or await Tenant.exists():
         return Greeting((where,), {})
-    curls = curl_lines(house, url, f'"$({_CREDENTIALS.replace("EMAIL", operator.email)})"')
+    curls = curl_lines(application, url, f'"$({_CREDENTIALS.replace("EMAIL", operator.email)})"')
     known = f"  password   the one in {_PASSWORD}; the first line below reads it from there"
     return Greeting(_first_lines(where, operator.email, known, curls), {"curl": list(curls)})
 
 
-def curl_lines(house: House, url: str, credentials: str) -> tuple[str, str, str]:
+def curl_lines(application: Application, url: str, credentials: str) -> tuple[str, str, str]:
     """Three lines that work when pasted one after the other into a shell with curl and python3.
 
     credentials: the body of the sign-in, as a word of the shell.
@@ -61,7 +61,7 @@ def curl_lines(house: House, url: str, credentials: str) -> tuple[str, str, str]
     return (
         f"TOKEN=$(curl -s {url}/api/v1/auth/login {json_type} -d {credentials} | {_PICK} access_token)",
         f'SLUG=$(curl -s {url}/api/v1/tenants {bearer} {json_type} -d \'{{"name": "Acme"}}\' | {_PICK} slug)',
-        f'curl -s {url}/api/v1{_something_to_see(house)} {bearer} -H "X-Tenant: $SLUG"',
+        f'curl -s {url}/api/v1{_something_to_see(application)} {bearer} -H "X-Tenant: $SLUG"',
     )
 
 
@@ -80,9 +80,9 @@ def _first_lines(where: str, email: str, password: str, curls: tuple[str, ...]) 
     )
 
 
-def _something_to_see(house: House) -> str:
+def _something_to_see(application: Application) -> str:
     """The path of the first list that a plugin serves; the list of plugins where there is none."""
-    for owner, route in house.registry.catalog.routes:
+    for owner, route in application.registry.catalog.routes:
         if owner != "host" and route.method == "GET" and route.listing is not None and "<" not in route.path:
             return str(route.path)
     return "/tenant/plugins"

@@ -11,13 +11,13 @@ import click
 from host.api.jobs import about, called_off
 from host.api.jobs import again as run_again
 from host.cli.command import asynchronous, dry_run_option, yes_option
-from host.cli.opening import opened, tenant
+from host.cli.open_application import opened, tenant
 from host.cli.terminal import Complaint, Terminal
-from host.errors import HouseError
-from host.jobs.ledger import WAITING
+from host.errors import ApiError
+from host.execution_context import actor
+from host.jobs.job_store import WAITING
 from host.jobs.models import Job, JobState
-from host.jobs.pauses import counts_by_task
-from host.origin import actor
+from host.jobs.paused_tasks import counts_by_task
 from host.redaction import redacted, redacted_text
 from host.services import services, unit_of_work
 from tenants.models import Tenant
@@ -50,11 +50,11 @@ def facts(job: Job) -> dict[str, Any]:
 @asynchronous
 async def list_(terminal: Terminal, state: str | None, slug: str | None, plugin: str | None, limit: int) -> None:
     """The newest jobs."""
-    async with opened() as house:
+    async with opened() as application:
         owner = (await tenant(slug)).id if slug else None
         wanted = JobState(state) if state else None
-        found = await house.services.ledger.find(state=wanted, tenant_id=owner, plugin=plugin, limit=limit)
-        counts = await house.services.ledger.counts()
+        found = await application.services.job_store.find(state=wanted, tenant_id=owner, plugin=plugin, limit=limit)
+        counts = await application.services.job_store.counts()
         owners = Tenant.filter(id__in={job.tenant_id for job in found if job.tenant_id})
         slugs = dict(await owners.values_list("id", "slug"))
         rows = [{"tenant": slugs.get(job.tenant_id), **facts(job)} for job in found]
@@ -119,8 +119,8 @@ async def cancel(terminal: Terminal, job_ids: tuple[UUID, ...], yes: bool, dry_r
 @asynchronous
 async def drain(terminal: Terminal) -> None:
     """Run every job that is due here and now, beside any workers, until none is left."""
-    async with opened() as house:
-        count = await house.runner.drain()
+    async with opened() as application:
+        count = await application.runner.drain()
     terminal.done({"ran": count}, f"{count} jobs ran.")
 
 
@@ -128,8 +128,12 @@ async def drain(terminal: Terminal) -> None:
 @asynchronous
 async def tasks(terminal: Terminal) -> None:
     """Every task with its jobs by state, and whether it is held back."""
-    async with opened() as house:
-        counts, paused, known = await counts_by_task(), await house.services.pauses.all(), house.services.tasks
+    async with opened() as application:
+        counts, paused, known = (
+            await counts_by_task(),
+            await application.services.paused_tasks.all(),
+            application.services.tasks,
+        )
     rows = [
         {
             "task": name,
@@ -147,11 +151,11 @@ async def tasks(terminal: Terminal) -> None:
 @asynchronous
 async def pause(terminal: Terminal, task: str, reason: str) -> None:
     """Hold a task back everywhere, within seconds, until it is resumed; running jobs may finish."""
-    async with opened() as house:
-        if task not in house.services.tasks:
+    async with opened() as application:
+        if task not in application.services.tasks:
             raise Complaint(f"there is no task {task!r}", "`tenantry jobs tasks` lists them", code="NOT_FOUND")
         async with unit_of_work() as work:
-            parked = await house.services.pauses.pause(task, reason, actor().label)
+            parked = await application.services.paused_tasks.pause(task, reason, actor().label)
             work.record("operator.tasks.pause", "task", task, after={"reason": reason, "parked": parked})
     terminal.done({"paused": task, "parked": parked}, f"{task} is paused; {parked} waiting jobs are parked.")
 
@@ -161,8 +165,8 @@ async def pause(terminal: Terminal, task: str, reason: str) -> None:
 @asynchronous
 async def resume(terminal: Terminal, task: str) -> None:
     """Let a paused task run again, and what was parked meanwhile."""
-    async with opened() as house, unit_of_work() as work:
-        queued = await house.services.pauses.resume(task)
+    async with opened() as application, unit_of_work() as work:
+        queued = await application.services.paused_tasks.resume(task)
         if queued is None:
             raise Complaint(f"{task!r} is not paused", "`tenantry jobs tasks` shows what is", code="CONFLICT")
         work.record("operator.tasks.resume", "task", task, after={"queued": queued})
@@ -179,7 +183,7 @@ async def _each(
     for number, job_id in enumerate(job_ids, 1):
         try:
             changed.append((await change(await _job(job_id))).id)
-        except HouseError as error:
+        except ApiError as error:
             refused[str(job_id)] = error.message
         advance(number)
     return changed, refused

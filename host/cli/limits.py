@@ -6,13 +6,13 @@ from typing import Any
 
 import click
 
-from host.app import House
+from host.app import Application
 from host.cli.command import asynchronous, dry_run_option, yes_option
-from host.cli.opening import opened, tenant
+from host.cli.open_application import opened, tenant
 from host.cli.terminal import Complaint, Terminal
-from host.origin import in_tenant
+from host.execution_context import in_tenant
 from host.services import limit_used, limit_value, unit_of_work
-from tenants.facts import TenantFacts
+from tenants.snapshots import TenantSnapshot
 
 COLUMNS = ("limit", "kind", "value", "from", "used", "resets_at")
 
@@ -27,9 +27,9 @@ def limits() -> None:
 @asynchronous
 async def show(terminal: Terminal, slug: str) -> None:
     """Every limit of a tenant: its value, where that comes from, what is used of it."""
-    async with opened() as house:
-        with in_tenant(await _facts(house, slug)):
-            rows = [await _row(house, name) for name in house.services.limits]
+    async with opened() as application:
+        with in_tenant(await _facts(application, slug)):
+            rows = [await _row(application, name) for name in application.services.limits]
     terminal.rows(rows, COLUMNS, empty="No plugin declares a limit.")
 
 
@@ -63,55 +63,55 @@ async def unset(terminal: Terminal, slug: str, limit: str, dry_run: bool) -> Non
 @asynchronous
 async def reconcile(terminal: Terminal, slug: str, limit: str, count: int, yes: bool, dry_run: bool) -> None:
     """Put a quota's counter right: COUNT is how much is truly in use."""
-    async with opened() as house:
-        _declared(house, limit, "quota")
-        if house.services.limits[limit].count is not None:
+    async with opened() as application:
+        _declared(application, limit, "quota")
+        if application.services.limits[limit].count is not None:
             raise Complaint(f"{limit} counts what there is, so its number is always right", "there is nothing to do")
-        with in_tenant(await _facts(house, slug)):
-            before = await _row(house, limit)
+        with in_tenant(await _facts(application, slug)):
+            before = await _row(application, limit)
             sentence = f"{limit} of {slug}: {before['used']} counted, {count} true"
             if dry_run:
                 return terminal.done({**before, "would_be": count}, f"{sentence}.")
             terminal.confirm(f"{sentence}. Put the counter right?", yes)
             value, _ = await limit_value(limit)
             async with unit_of_work() as work:
-                await house.services.quotas.reconcile(limit, value, count)
+                await application.services.quotas.reconcile(limit, value, count)
                 change = {"before": {limit: before["used"]}, "after": {limit: count}}
                 work.record("tenant.limits.reconcile", "limit", limit, **change)
-            after = await _row(house, limit)
+            after = await _row(application, limit)
     terminal.done(after, f"{limit} of {slug}: {after['used']} used of {after['value']}.")
 
 
 async def _change(terminal: Terminal, slug: str, limit: str, value: str | None, dry_run: bool) -> None:
-    async with opened() as house:
-        _declared(house, limit)
-        facts = await _facts(house, slug)
+    async with opened() as application:
+        _declared(application, limit)
+        facts = await _facts(application, slug)
         if dry_run:
             return terminal.done(
                 {"limit": limit, "value": value}, f"Would make {limit} of {slug} {value or 'the plan’s'}."
             )
-        await house.provisioning.set_limit(facts.id, limit, value)
-        with in_tenant(await _facts(house, slug)):
-            row = await _row(house, limit)
+        await application.provisioning.set_limit(facts.id, limit, value)
+        with in_tenant(await _facts(application, slug)):
+            row = await _row(application, limit)
     terminal.done(row, f"{limit} of {slug} is {row['value']}, from the {row['from']}.")
 
 
-async def _facts(house: House, slug: str) -> TenantFacts:
-    house.services.facts.forget_all()  # what is kept for half a minute would hide the change just made
-    found = await house.services.facts.tenant((await tenant(slug)).id, None)
+async def _facts(application: Application, slug: str) -> TenantSnapshot:
+    application.services.snapshots.forget_all()  # what is kept for half a minute would hide the change just made
+    found = await application.services.snapshots.tenant((await tenant(slug)).id, None)
     if found is None:
         raise Complaint(f"the tenant {slug!r} was purged just now", code="NOT_FOUND")
     return found
 
 
-def _declared(house: House, limit: str, kind: str | None = None) -> None:
-    known = [name for name, each in house.services.limits.items() if kind in (None, each.kind)]
+def _declared(application: Application, limit: str, kind: str | None = None) -> None:
+    known = [name for name, each in application.services.limits.items() if kind in (None, each.kind)]
     if limit not in known:
         raise Complaint(f"there is no {kind or 'limit'} {limit!r}", f"there are {', '.join(known)}", code="NOT_FOUND")
 
 
-async def _row(house: House, name: str) -> dict[str, Any]:
-    declared = house.services.limits[name]
+async def _row(application: Application, name: str) -> dict[str, Any]:
+    declared = application.services.limits[name]
     value, source = await limit_value(name)
     quota = declared.kind == "quota"
     return {
@@ -121,6 +121,6 @@ async def _row(house: House, name: str) -> dict[str, Any]:
         "value": str(value),
         "from": source,
         "used": await limit_used(name, value),
-        "resets_at": house.services.quotas.resets_at(value) if quota else None,
+        "resets_at": application.services.quotas.resets_at(value) if quota else None,
         "summary": declared.summary,
     }

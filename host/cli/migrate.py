@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from host.cli.command import asynchronous, dry_run_option, yes_option
-from host.cli.opening import with_database
+from host.cli.open_application import with_database
 from host.cli.terminal import Terminal
 
 
@@ -20,9 +20,9 @@ async def migrate(
     terminal: Terminal, to: tuple[str, str] | None, make: str | None, name: str, yes: bool, dry_run: bool
 ) -> None:
     """Bring the database up to date; --dry-run prints the SQL instead."""
-    async with with_database() as house:
+    async with with_database() as application:
         if make:
-            file = await house.migrations.make(make, name)
+            file = await application.migrations.make(make, name)
             sentence = (
                 f"Wrote {file}: read it, then `tenantry migrate`."
                 if file
@@ -30,7 +30,7 @@ async def migrate(
             )
             return terminal.done({"file": str(file) if file else None}, sentence)
         if dry_run and not to:
-            sql = await house.migrations.dry_run()
+            sql = await application.migrations.dry_run()
             return terminal.done({"sql": sql}, sql or "-- nothing to do: the database is up to date")
         if to and dry_run:
             return terminal.done({"app": to[0], "to": to[1]}, f"Would take {to[0]} back to {to[1]}.")
@@ -44,8 +44,10 @@ async def migrate(
                 advance(number - 1)
                 terminal.say(f"{number}/{total} {step}", "dim")
 
-            steps = await (house.migrations.downgrade(*to, progress) if to else house.migrations.migrate(progress))
-        for sentence in await house.migrations.unmade():
+            steps = await (
+                application.migrations.downgrade(*to, progress) if to else application.migrations.migrate(progress)
+            )
+        for sentence in await application.migrations.unmade():
             terminal.say(sentence, "yellow")
     done = [str(step) for step in steps]
     terminal.done({"steps": done}, f"{len(done)} migrations were run." if done else "The database was up to date.")

@@ -7,15 +7,15 @@ from uuid import UUID
 
 import click
 
-from host.app import House
+from host.app import Application
 from host.cli.command import asynchronous, dry_run_option, yes_option
-from host.cli.opening import opened
-from host.cli.opening import tenant as by_slug
+from host.cli.open_application import opened
+from host.cli.open_application import tenant as by_slug
 from host.cli.terminal import Terminal
 from host.contracts import Person
-from host.origin import in_tenant
+from host.execution_context import in_tenant
 from host.personal_data import erasure, tasks
-from tenants.facts import TenantFacts
+from tenants.snapshots import TenantSnapshot
 
 COLUMNS = ("tenant", "kind", "rows", "summary", "kept")
 _tenant = click.option("--tenant", metavar="SLUG", default="", help="Only in this organisation; the account stays.")
@@ -32,8 +32,8 @@ def person() -> None:
 @asynchronous
 async def show(terminal: Terminal, who: str, tenant: str) -> None:
     """What is held of WHO, an e-mail address or an account's id: rows by organisation and kind; changes nothing."""
-    async with opened() as house:
-        with in_tenant(await _facts(house, tenant)):
+    async with opened() as application:
+        with in_tenant(await _facts(application, tenant)):
             found = await erasure.find(await _person(who))
     terminal.rows([asdict(each) for each in found], COLUMNS, empty="Nothing is held of this person.")
 
@@ -47,8 +47,8 @@ async def show(terminal: Terminal, who: str, tenant: str) -> None:
 @asynchronous
 async def erase(terminal: Terminal, who: str, tenant: str, reason: str, yes: bool, dry_run: bool) -> None:
     """Erase WHO, an e-mail address or an account's id, and prove that no table names the address any more."""
-    async with opened() as house:
-        with in_tenant(await _facts(house, tenant)):
+    async with opened() as application:
+        with in_tenant(await _facts(application, tenant)):
             asked = await _person(who)
             found = await erasure.find(asked)
             if dry_run or not found:
@@ -68,5 +68,5 @@ async def _person(who: str) -> Person:
         return await erasure.person_of(email=who)
 
 
-async def _facts(house: House, slug: str) -> TenantFacts | None:
-    return await house.services.facts.tenant((await by_slug(slug)).id, None) if slug else None
+async def _facts(application: Application, slug: str) -> TenantSnapshot | None:
+    return await application.services.snapshots.tenant((await by_slug(slug)).id, None) if slug else None

@@ -10,8 +10,8 @@ from host.registry.discovery import Found
 from host.registry.registry import Registry
 
 Finding = dict[str, str]
-HOUSE = ("host", "tenants")
-DOOR = "host.sdk"
+HOST_PACKAGES = ("host", "tenants")
+SDK = "host.sdk"
 
 
 def look(found: Found, loaded: Registry | None) -> list[Finding]:
@@ -35,9 +35,9 @@ def _imports(tree: ast.Module, shown: Path, found: Found) -> Iterator[Finding]:
     for node in ast.walk(tree):
         for name in _imported(node):
             top = name.split(".")[0]
-            if top in HOUSE and name != DOOR and not name.startswith(f"{DOOR}."):
+            if top in HOST_PACKAGES and name != SDK and not name.startswith(f"{SDK}."):
                 yield _finding(
-                    f"{shown}:{_line(node)} imports {name}", f"import it from {DOOR}, the one door for plugins"
+                    f"{shown}:{_line(node)} imports {name}", f"import it from {SDK}, the one module for plugins"
                 )
             parts = name.split(".")
             if top == "plugins" and len(parts) > 1 and not name.startswith(found.package):

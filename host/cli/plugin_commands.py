@@ -1,4 +1,4 @@
-"""The commands that plugins bring: `tenantry <plugin> <command>`, asynchronous ones with the house open."""
+"""The commands that plugins bring: `tenantry <plugin> <command>`, asynchronous ones with the host open."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from typing import Any
 
 import click
 
-from host.app import House, freeze
+from host.app import Application, freeze
 from host.cli.command import as_complaint, command
-from host.cli.opening import opened, read_settings, registry, tenant
+from host.cli.open_application import opened, read_settings, registry, tenant
 from host.cli.terminal import Complaint, Terminal
 from host.contracts import Command
 from host.errors import ConfigurationError
-from host.origin import in_tenant, inside
+from host.execution_context import as_plugin, in_tenant
 from host.registry.discovery import read
 from tenants.context import TenantMissing
-from tenants.facts import TenantFacts
+from tenants.snapshots import TenantSnapshot
 
 _SLUG = "tenantry_slug"
 
@@ -43,16 +43,16 @@ def group(plugin_id: str) -> click.Group | None:
         return None
     found = click.Group(plugin_id, help=f"What the plugin {plugin_id} brings.")
     for each in brought:
-        found.add_command(_housed(each, plugin_id))
+        found.add_command(_in_application_context(each, plugin_id))
     return found
 
 
-def _housed(brought: Command, plugin_id: str) -> click.Command:
-    """The command with complaints instead of stack traces, its asynchronous body run in an open house."""
+def _in_application_context(brought: Command, plugin_id: str) -> click.Command:
+    """The command with complaints instead of stack traces, its asynchronous body run in an open application."""
     made = copy.copy(brought)
     if isinstance(brought, click.Group):
         made = copy.copy(brought)
-        made.commands = {name: _housed(each, plugin_id) for name, each in brought.commands.items()}
+        made.commands = {name: _in_application_context(each, plugin_id) for name, each in brought.commands.items()}
         return made
     body = brought.callback
     if body is not None:
@@ -68,9 +68,9 @@ def _run(body: Callable[..., Any], plugin_id: str) -> Callable[..., Any]:
         terminal = Terminal(bool(options.get("as_json")))
         try:
             if not inspect.iscoroutinefunction(body):
-                with inside(plugin_id):
+                with as_plugin(plugin_id):
                     return body(*args, **options)
-            return asyncio.run(_in_the_house(body, plugin_id, args, options))
+            return asyncio.run(_in_open_application(body, plugin_id, args, options))
         except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise
         except Exception as error:
@@ -82,15 +82,15 @@ def _run(body: Callable[..., Any], plugin_id: str) -> Callable[..., Any]:
     return run
 
 
-async def _in_the_house(
+async def _in_open_application(
     body: Callable[..., Any], plugin_id: str, args: tuple[Any, ...], options: dict[str, Any]
 ) -> Any:
     slug = options.pop(_SLUG, None)
-    async with opened() as house:
+    async with opened() as application:
         freeze()
-        facts = await _entered(house, slug, plugin_id) if slug else None
+        facts = await _entered(application, slug, plugin_id) if slug else None
         try:
-            with in_tenant(facts), inside(plugin_id):
+            with in_tenant(facts), as_plugin(plugin_id):
                 return await body(*args, **options)
         except TenantMissing as error:
             if facts is not None:
@@ -98,12 +98,12 @@ async def _in_the_house(
             raise Complaint("this command is for one organisation", "say which: --tenant SLUG") from error
 
 
-async def _entered(house: House, slug: str, plugin_id: str) -> TenantFacts | None:
+async def _entered(application: Application, slug: str, plugin_id: str) -> TenantSnapshot | None:
     owner = await tenant(slug)
-    decision = await house.ports.may_run(owner.id, plugin_id)
+    decision = await application.callbacks.may_run(owner.id, plugin_id)
     if not decision.allowed:
         raise Complaint(f"{plugin_id} may not run in {slug!r}: {decision.reason}", code="PLUGIN_DISABLED")
-    return await house.ports.facts_of(owner.id)
+    return await application.callbacks.snapshot_of(owner.id)
 
 
 __all__ = ["command", "group"]

@@ -9,7 +9,7 @@ import click
 
 from host.cli import plugin_check, scaffold
 from host.cli.command import command, dry_run_option, sentences, yes_option
-from host.cli.opening import read_settings, registry
+from host.cli.open_application import read_settings, registry
 from host.cli.terminal import Complaint, Terminal
 from host.errors import ConfigurationError
 from host.registry import deployment
@@ -56,7 +56,7 @@ def list_(terminal: Terminal) -> None:
 @click.option("--name", help="Its name for people; made from ID otherwise.")
 @click.option("--summary", default="A plugin to be.", help="One sentence saying what it is for.")
 @click.option("--model", is_flag=True, help="With a table, a service and routes over it.")
-@click.option("--test", is_flag=True, help="With a test that goes through the front door.")
+@click.option("--test", is_flag=True, help="With a test that goes through HTTP.")
 @click.option("--enable/--no-enable", default=True, help="Name it in plugins.toml as well.")
 @dry_run_option
 @command
@@ -150,4 +150,4 @@ def _edited(terminal: Terminal, file: Path, text: str, plugin_id: str, sentence:
     data = {"plugin": plugin_id, "file": str(file), "changed": not dry_run}
     if dry_run:
         return terminal.done({**data, "text": text}, f"# {file} would be:", text.rstrip())
-    terminal.done(data, f"{sentence}; restart the house, then `tenantry migrate` if it has tables.")
+    terminal.done(data, f"{sentence}; restart the host, then `tenantry migrate` if it has tables.")

@@ -27,9 +27,9 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "person": ("host.cli.person", "List what is held of a person, and erase it."),
     "limits": ("host.cli.limits", "Show, set and recount a tenant's limits."),
     "jobs": ("host.cli.jobs", "List, show, retry and cancel background jobs; pause and resume tasks."),
-    "verify": ("host.cli.verify", "Prove that the walls, the gates and the keys hold."),
+    "verify": ("host.cli.verify", "Prove that tenant isolation, route permissions and stored keys are right."),
 }
-"""Verb -> its module and one line of help; help is here so that `--help` need not import the whole house."""
+"""Verb -> its module and one line of help; help is here so that `--help` need not import the whole deployment."""
 
 
 class Program(click.Group):

@@ -182,17 +182,17 @@ from __future__ import annotations
 
 import pytest
 
-from host.testing import Neighbours
+from host.testing import TwoTenants
 
 pytestmark = pytest.mark.asyncio
 
 
-async def test_${id}_when_asked_by_a_member_then_answers(neighbours: Neighbours) -> None:
-    assert await neighbours.acme_member.ask("GET", "/$path") is not None
+async def test_${id}_when_asked_by_a_member_then_answers(two_tenants: TwoTenants) -> None:
+    assert await two_tenants.acme_member.ask("GET", "/$path") is not None
 
 
-async def test_${id}_when_asked_by_a_stranger_then_refuses(neighbours: Neighbours) -> None:
-    refusal = await neighbours.stranger.ask("GET", "/$path", status=401)
+async def test_${id}_when_asked_without_signing_in_then_refuses(two_tenants: TwoTenants) -> None:
+    refusal = await two_tenants.anonymous.ask("GET", "/$path", status=401)
     assert refusal["code"] == "UNAUTHENTICATED"
 '''
 

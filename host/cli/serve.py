@@ -11,13 +11,13 @@ from contextlib import contextmanager
 
 import click
 
-from host.app import House
+from host.app import Application
 from host.cli import first_start, servers
 from host.cli.command import command, config_path
-from host.cli.opening import at_keyboard, read_settings
+from host.cli.open_application import at_keyboard, read_settings
 from host.cli.terminal import Complaint, Terminal
+from host.execution_context import acting
 from host.log import logger
-from host.origin import acting
 from host.settings import Settings
 
 OPTIONS = {"host": "SERVER__HOST", "port": "SERVER__PORT", "workers": "SERVER__WORKERS", "server": "SERVER__SERVER"}
@@ -55,7 +55,7 @@ def _hand_down(jobs: bool | None, strict: bool, options: dict[str, str | int | N
     if jobs is not None:
         os.environ["TENANTRY_SERVER__RUN_JOBS"] = str(jobs).lower()
     if strict:
-        os.environ["TENANTRY_HOUSE__STRICT"] = "true"
+        os.environ["TENANTRY_APP__STRICT"] = "true"
 
 
 def _with_port(settings: Settings) -> Settings:
@@ -114,12 +114,12 @@ async def _prepare(terminal: Terminal, settings: Settings, migrate: bool) -> Non
     if migrate:
         terminal.say(f"Preparing {settings.data.dir}: services, tables, plugins …")
     with terminal.progress("preparing"):
-        async with House.open(settings, migrate=migrate) as house:
-            house.check_production()
-            for sentence in [] if settings.house.production else await house.migrations.unmade():
+        async with Application.open(settings, migrate=migrate) as application:
+            application.check_production()
+            for sentence in [] if settings.app.production else await application.migrations.unmade():
                 terminal.say(sentence, "yellow")
             with acting(at_keyboard()):
-                greeting = await first_start.greeting(house)
+                greeting = await first_start.greeting(application)
     if terminal.as_json:
         terminal.done({"address": settings.public_url, **greeting.facts})
     else:

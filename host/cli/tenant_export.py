@@ -13,7 +13,7 @@ from uuid import UUID
 import orjson
 from tortoise.models import Model
 
-from host.app import House
+from host.app import Application
 from host.data.tenant_tables import TenantTable, count_rows, read_rows, refuse_out_of_reach, tenant_tables
 from host.secret_settings import without_secrets
 from tenants.context import bind
@@ -25,13 +25,13 @@ _SECRET = re.compile(r"(^|_)(hash|secrets?|password)(_|$)")
 Progress = Callable[[float], None]
 
 
-async def row_counts(house: House, tenant_id: UUID) -> Mapping[str, int]:
+async def row_counts(application: Application, tenant_id: UUID) -> Mapping[str, int]:
     """Table -> how many rows of this tenant it holds, for every table in the database's catalogue.
 
     Raises:
         Conflict: some of them cannot be read; the message names them.
     """
-    database = house.services.database
+    database = application.services.database
     tables = await tenant_tables(database)
     refuse_out_of_reach(tables)
     with bind(tenant_id):
@@ -39,7 +39,7 @@ async def row_counts(house: House, tenant_id: UUID) -> Mapping[str, int]:
 
 
 async def export_tenant(
-    house: House, tenant: Tenant, target: Path, *, files: bool, advance: Progress
+    application: Application, tenant: Tenant, target: Path, *, files: bool, advance: Progress
 ) -> dict[str, Any]:
     """Write the archive; secrets and hashes of secrets are left out.
 
@@ -52,7 +52,7 @@ async def export_tenant(
     aside = target.with_name(f".{target.name}.partial")
     try:
         with bind(tenant.id), zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as archive:
-            summary = await _write(archive, house, tenant, files, advance)
+            summary = await _write(archive, application, tenant, files, advance)
         aside.replace(target)
     finally:
         aside.unlink(missing_ok=True)
@@ -61,22 +61,22 @@ async def export_tenant(
 
 
 async def _write(
-    archive: zipfile.ZipFile, house: House, tenant: Tenant, files: bool, advance: Progress
+    archive: zipfile.ZipFile, application: Application, tenant: Tenant, files: bool, advance: Progress
 ) -> dict[str, Any]:
     done, tables = 0, {}
-    for model in house.services.database.tenant_models():
+    for model in application.services.database.tenant_models():
         tables[_table(model)] = await _write_table(archive, model, advance, done)
         done += tables[_table(model)]
-    beside = await tenant_tables(house.services.database, without=tables)
+    beside = await tenant_tables(application.services.database, without=tables)
     refuse_out_of_reach(beside)
     for table in beside:
-        tables[table.plain] = await _write_raw(archive, house, table)
+        tables[table.plain] = await _write_raw(archive, application, table)
     await _write_people(archive)
     summary = {
         "tenant": {"id": str(tenant.id), "slug": tenant.slug, "name": tenant.name, "plan": tenant.plan},
         "exported_at": datetime.now(UTC),
         "tables": tables,
-        "files": await _write_files(archive, house, tenant.id) if files else 0,
+        "files": await _write_files(archive, application, tenant.id) if files else 0,
     }
     archive.writestr("export.json", orjson.dumps(summary, option=orjson.OPT_INDENT_2))
     return summary
@@ -99,11 +99,11 @@ async def _write_table(archive: zipfile.ZipFile, model: type[TenantModel], advan
             last = rows[-1]["id"]
 
 
-async def _write_raw(archive: zipfile.ZipFile, house: House, table: TenantTable) -> int:
+async def _write_raw(archive: zipfile.ZipFile, application: Application, table: TenantTable) -> int:
     """A table that no loaded model stands for, as the database has it."""
     count = 0
     with archive.open(f"tables/{table.plain}.jsonl", "w") as lines:
-        async for row in read_rows(house.services.database, table):
+        async for row in read_rows(application.services.database, table):
             shown = {name: value for name, value in row.items() if not _SECRET.search(name)}
             lines.write(orjson.dumps(shown, default=str) + b"\n")
             count += 1
@@ -117,11 +117,11 @@ async def _write_people(archive: zipfile.ZipFile) -> None:
     archive.writestr("people.jsonl", b"".join(orjson.dumps(person, default=str) + b"\n" for person in people))
 
 
-async def _write_files(archive: zipfile.ZipFile, house: House, tenant_id: UUID) -> int:
+async def _write_files(archive: zipfile.ZipFile, application: Application, tenant_id: UUID) -> int:
     prefix, count = f"t/{tenant_id}/", 0
-    async for stored in house.services.storage.list(prefix):
+    async for stored in application.services.storage.list(prefix):
         with archive.open(f"files/{stored.key.removeprefix(prefix)}", "w", force_zip64=True) as copy:
-            async for chunk in await house.services.storage.get(stored.key):
+            async for chunk in await application.services.storage.get(stored.key):
                 copy.write(chunk)
         count += 1
     return count

@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from host.cli.command import asynchronous, dry_run_option, yes_option
-from host.cli.opening import opened
-from host.cli.opening import tenant as by_slug
+from host.cli.open_application import opened
+from host.cli.open_application import tenant as by_slug
 from host.cli.tenant_export import export_tenant, row_counts
 from host.cli.terminal import Complaint, Terminal
 from host.errors import ValidationFailed
@@ -55,18 +55,18 @@ async def list_(terminal: Terminal, status: str | None, plan: str | None) -> Non
 @tenant.command()
 @click.argument("name")
 @click.option("--slug", help="Its name in addresses; made from NAME otherwise.")
-@click.option("--plan", default="", help="Its plan; house.default_plan otherwise.")
+@click.option("--plan", default="", help="Its plan; app.default_plan otherwise.")
 @click.option("--owner", metavar="EMAIL", help="Who owns it: somebody with an account and a verified address.")
 @dry_run_option
 @asynchronous
 async def create(terminal: Terminal, name: str, slug: str | None, plan: str, owner: str | None, dry_run: bool) -> None:
     """Make a tenant with its roles."""
-    async with opened() as house:
+    async with opened() as application:
         person = await _person(owner) if owner else None
         if dry_run:
-            shown = {"name": name, "slug": slug, "plan": plan or house.settings.house.default_plan, "owner": owner}
+            shown = {"name": name, "slug": slug, "plan": plan or application.settings.app.default_plan, "owner": owner}
             return terminal.done(shown, f"Would create {name!r} with the plan {shown['plan']}.")
-        row = await house.provisioning.create(name, slug=slug, plan=plan, owner=person)
+        row = await application.provisioning.create(name, slug=slug, plan=plan, owner=person)
     terminal.done(facts(row), f"Created {row.slug} ({row.id}) with the plan {row.plan}.")
 
 
@@ -94,12 +94,12 @@ async def owner(terminal: Terminal, slug: str, email: str, dry_run: bool) -> Non
 @asynchronous
 async def suspend(terminal: Terminal, slug: str, reason: str, yes: bool, dry_run: bool) -> None:
     """Close a tenant to its members; data and plan stay."""
-    async with opened() as house:
+    async with opened() as application:
         row = await by_slug(slug)
         if dry_run:
             return terminal.done(facts(row), f"Would suspend {slug}: {reason}")
         terminal.confirm(f"Suspend {slug} ({row.name})? Its members are turned away at once.", yes)
-        await house.provisioning.suspend(row.id, reason)
+        await application.provisioning.suspend(row.id, reason)
         row = await by_slug(slug)
     terminal.done(facts(row), f"Suspended {slug}; `tenantry tenant resume {slug}` opens it again.")
 
@@ -109,8 +109,8 @@ async def suspend(terminal: Terminal, slug: str, reason: str, yes: bool, dry_run
 @asynchronous
 async def resume(terminal: Terminal, slug: str) -> None:
     """Open a suspended tenant again, or take back a deletion within its grace period."""
-    async with opened() as house:
-        await house.provisioning.resume((await by_slug(slug)).id)
+    async with opened() as application:
+        await application.provisioning.resume((await by_slug(slug)).id)
         row = await by_slug(slug)
     terminal.done(facts(row), f"{slug} is open again.")
 
@@ -122,15 +122,15 @@ async def resume(terminal: Terminal, slug: str) -> None:
 @asynchronous
 async def plan(terminal: Terminal, slug: str, plan: str, dry_run: bool) -> None:
     """Move a tenant to another plan; what it has beyond the new limits stays."""
-    async with opened() as house:
+    async with opened() as application:
         row = await by_slug(slug)
-        if plan not in house.services.plans.ids:
+        if plan not in application.services.plans.ids:
             raise Complaint(
-                f"there is no plan {plan!r}", f"config/plans.toml has {', '.join(house.services.plans.ids)}"
+                f"there is no plan {plan!r}", f"config/plans.toml has {', '.join(application.services.plans.ids)}"
             )
         if dry_run:
             return terminal.done(facts(row), f"Would move {slug} from {row.plan} to {plan}.")
-        await house.provisioning.set_plan(row.id, plan)
+        await application.provisioning.set_plan(row.id, plan)
         row = await by_slug(slug)
     terminal.done(facts(row), f"{slug} has the plan {row.plan}.")
 
@@ -144,10 +144,10 @@ async def plan(terminal: Terminal, slug: str, plan: str, dry_run: bool) -> None:
 @asynchronous
 async def export(terminal: Terminal, slug: str, target: Path | None, files: bool) -> None:
     """Write everything of a tenant into one archive: a JSON line per row, and its stored files."""
-    async with opened() as house:
+    async with opened() as application:
         row = await by_slug(slug)
         with terminal.progress(f"exporting {slug}") as advance:
-            written = await export_tenant(house, row, target or Path(f"{slug}.zip"), files=files, advance=advance)
+            written = await export_tenant(application, row, target or Path(f"{slug}.zip"), files=files, advance=advance)
     terminal.done(
         written, f"{written['rows']} rows and {written['files']} files of {slug} are in {written['archive']}."
     )
@@ -161,19 +161,19 @@ async def export(terminal: Terminal, slug: str, target: Path | None, files: bool
 @asynchronous
 async def delete(terminal: Terminal, slug: str, purge: bool, yes: bool, dry_run: bool) -> None:
     """Close a tenant and purge it when the grace period is over."""
-    async with opened() as house:
+    async with opened() as application:
         row = await by_slug(slug)
-        counts = await row_counts(house, row.id)
+        counts = await row_counts(application, row.id)
         what = f"{slug} ({row.name}): {sum(counts.values())} rows in {len(counts)} tables"
         if dry_run:
-            when = "at once" if purge else f"after {house.settings.tenants.grace_days} days"
+            when = "at once" if purge else f"after {application.settings.tenants.grace_days} days"
             return terminal.done({**facts(row), "rows": counts}, f"Would remove {what}, {when}.")
         terminal.confirm(f"Delete {what}{' NOW AND FOR EVER' if purge else ''}?", yes)
         if row.status != TenantStatus.DELETING:
-            await house.provisioning.delete(row.id)
+            await application.provisioning.delete(row.id)
         if purge:
             with terminal.progress(f"purging {slug}"):
-                await house.provisioning.purge(row.id)
+                await application.provisioning.purge(row.id)
             return terminal.done({"slug": slug, "purged": True, "rows": counts}, f"Nothing is left of {slug}.")
         row = await by_slug(slug)
     terminal.done(

@@ -1,4 +1,4 @@
-"""`tenantry verify`: proves on the running deployment that the walls, the gates and the keys hold."""
+"""Prove on the running deployment that tenant isolation, route permissions and stored keys are right."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ import httpx
 from tortoise.fields.relational import ForeignKeyFieldInstance
 from tortoise.models import Model
 
-from host.app import House
+from host.app import Application
 from host.cli.command import asynchronous
-from host.cli.opening import opened, with_database
+from host.cli.open_application import opened, with_database
 from host.cli.plugin_commands import group as plugin_commands
 from host.cli.terminal import Terminal
 from host.contracts import Route
-from host.data import walls
-from host.web.pipeline import AsgiApp
-from tenants.context import HOUSE, TenantMissing, bind
+from host.data import rls
+from host.web.server.pipeline import AsgiApp
+from tenants.context import SYSTEM_TENANT, TenantMissing, bind
 from tenants.models import Tenant
 from tenants.scoping import TenantModel
 
 Finding = dict[str, str]
 TENANT_KEY = re.compile(rb"^t:([0-9a-f-]{36}):([a-z][a-z0-9_]*):")
-HOUSE_KEYS = (b"rate:", b"v:", b"saq:", b"m:")
-"""How the house's own keys in Redis begin: counters, version tokens, the job bell, what is measured."""
+HOST_KEYS = (b"rate:", b"v:", b"saq:", b"m:")
+"""How the host's own keys in Redis begin: counters, version tokens, the wake-up queue, what is measured."""
 
-MENDED = "`tenantry migrate` puts the walls up again"
+MENDED = "`tenantry migrate` restores tenant isolation in the database"
 BY_HAND = "this is for a person to decide: `tenantry migrate` leaves it as it is"
 
 
 class Proofs(click.Group):
-    """The house's own proofs, and of each plugin that has a command `verify` that one, under the plugin's id."""
+    """The host's own proofs, and of each plugin that has a command `verify` that one, under the plugin's id."""
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The proof of that name."""
@@ -45,17 +45,18 @@ class Proofs(click.Group):
 
 @click.group(cls=Proofs)
 def verify() -> None:
-    """Prove that the walls, the gates and the keys hold; and what a plugin's own command `verify` proves."""
+    """Prove that tenant isolation, route permissions and stored keys are right; and what a plugin's own command
+    `verify` proves."""
 
 
 @verify.command()
 @asynchronous
 async def isolation(terminal: Terminal) -> None:
-    """The walls between tenants: the database's catalogue, every table without a tenant, every link between rows."""
-    async with with_database() as house:
-        database = house.services.database
-        findings = [_finding(gap.complaint, MENDED if gap.remedy else BY_HAND) for gap in await walls.gaps(database)]
-        models = house.services.database.tenant_models()
+    """The tenant isolation: the database's catalogue, every table without a tenant, every link between rows."""
+    async with with_database() as application:
+        database = application.services.database
+        findings = [_finding(gap.complaint, MENDED if gap.remedy else BY_HAND) for gap in await rls.findings(database)]
+        models = application.services.database.tenant_models()
         with terminal.progress("looking at tables", len(models)) as advance:
             for number, model in enumerate(models, 1):
                 table = model._meta.db_table
@@ -65,22 +66,22 @@ async def isolation(terminal: Terminal) -> None:
                     findings.append(_finding(f"{table} can be read with no tenant bound", "make it a TenantModel"))
                 except TenantMissing:
                     pass
-                if house.services.database.dialect == "postgres" and await _visible(house, table):
+                if application.services.database.dialect == "postgres" and await _visible(application, table):
                     findings.append(_finding(f"{table} shows rows to a connection without a tenant", MENDED))
-                findings += await _crossing(house, model)
+                findings += await _crossing(application, model)
                 advance(number)
     tables = [model._meta.db_table for model in models]
-    terminal.verdict(findings, {"tables": tables}, f"The walls stand around {len(tables)} tables.")
+    terminal.verdict(findings, {"tables": tables}, f"Tenant isolation holds for {len(tables)} tables.")
 
 
-async def _visible(house: House, table: str) -> int:
+async def _visible(application: Application, table: str) -> int:
     with bind(None):
-        rows = await house.services.database.fetch(f'SELECT count(*) AS seen FROM "{table}"')  # noqa: S608 - our own name
+        rows = await application.services.database.fetch(f'SELECT count(*) AS seen FROM "{table}"')  # noqa: S608 - our own name
     return int(rows[0]["seen"])
 
 
-async def _crossing(house: House, model: type[TenantModel]) -> list[Finding]:
-    """Rows that link to another tenant's; looked for as the owner, whom no wall holds back."""
+async def _crossing(application: Application, model: type[TenantModel]) -> list[Finding]:
+    """Rows that link to another tenant's; looked for as the owner, whom no isolation holds back."""
     findings = []
     for name in sorted(model._meta.fk_fields | model._meta.o2o_fields):
         link = cast("ForeignKeyFieldInstance[Model]", model._meta.fields_map[name])
@@ -93,7 +94,7 @@ async def _crossing(house: House, model: type[TenantModel]) -> list[Finding]:
             f'SELECT count(*) AS wrong FROM "{child}" c JOIN "{above}" p '  # noqa: S608 - our own names
             f'ON c."{column}" = p."{key}" WHERE c.tenant_id <> p.tenant_id'
         )
-        async with house.services.database.owner() as client:
+        async with application.services.database.owner() as client:
             wrong = (await client.execute_query_dict(sql))[0]["wrong"]
         if wrong:
             what = f"{wrong} rows of {child} link to another tenant's {above}"
@@ -105,16 +106,16 @@ async def _crossing(house: House, model: type[TenantModel]) -> list[Finding]:
 @asynchronous
 async def gates(terminal: Terminal) -> None:
     """Every endpoint that is not public, called by nobody and by a forger: each must refuse."""
-    async with opened() as house:
-        routes = [(owner, route) for owner, route in house.registry.catalog.routes if not route.public]
-        app = house.asgi()
+    async with opened() as application:
+        routes = [(owner, route) for owner, route in application.registry.catalog.routes if not route.public]
+        app = application.asgi()
         findings: list[Finding] = []
         with terminal.progress("knocking", len(routes)) as advance:
             for number, (owner, route) in enumerate(routes, 1):
                 for headers in ({}, {"Authorization": "Bearer forged.token.here"}):
                     findings += await _knock(app, number, owner, route, headers)
                 advance(number)
-    terminal.verdict(findings, {"routes": len(routes)}, f"{len(routes)} endpoints refuse strangers.")
+    terminal.verdict(findings, {"routes": len(routes)}, f"{len(routes)} endpoints refuse anonymous callers.")
 
 
 async def _knock(app: AsgiApp, number: int, owner: str, route: Route, headers: dict[str, str]) -> list[Finding]:
@@ -139,17 +140,17 @@ def _filled(parameter: re.Match[str]) -> str:
 @asynchronous
 async def keys(terminal: Terminal) -> None:
     """Every key in Redis and every stored file: each must say whose it is, and that tenant must live."""
-    async with opened() as house:
-        alive = {str(tenant_id) for tenant_id in (HOUSE, *await Tenant.all().values_list("id", flat=True))}
-        known = {"host", *house.registry.ids}
+    async with opened() as application:
+        alive = {str(tenant_id) for tenant_id in (SYSTEM_TENANT, *await Tenant.all().values_list("id", flat=True))}
+        known = {"host", *application.registry.ids}
         findings: list[Finding] = []
         count = 0
         with terminal.progress("reading keys") as advance:
-            async for key in _redis_keys(house):
+            async for key in _redis_keys(application):
                 count += 1
                 findings += _look_at_key(key, alive, known)
                 advance(count)
-            async for stored in house.services.storage.list(""):
+            async for stored in application.services.storage.list(""):
                 count += 1
                 whose = stored.key.split("/")
                 if len(whose) < 4 or whose[0] != "t" or whose[1] not in alive:
@@ -160,10 +161,10 @@ async def keys(terminal: Terminal) -> None:
     terminal.verdict(findings, {"keys": count}, f"{count} keys and files say whose they are.")
 
 
-async def _redis_keys(house: House) -> AsyncIterator[bytes]:
+async def _redis_keys(application: Application) -> AsyncIterator[bytes]:
     cursor: Any = b"0"
     while True:
-        cursor, found = await house.services.wire.call("SCAN", cursor, "COUNT", 500)
+        cursor, found = await application.services.redis_client.call("SCAN", cursor, "COUNT", 500)
         for key in found:
             yield key
         if cursor in (b"0", 0):
@@ -171,7 +172,7 @@ async def _redis_keys(house: House) -> AsyncIterator[bytes]:
 
 
 def _look_at_key(key: bytes, alive: set[str], known: set[str]) -> list[Finding]:
-    if key.startswith(HOUSE_KEYS):
+    if key.startswith(HOST_KEYS):
         return []
     shown = key.decode(errors="replace")
     whose = TENANT_KEY.match(key)

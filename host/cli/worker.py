@@ -6,9 +6,9 @@ import asyncio
 
 import click
 
-from host import worker as door
+from host import worker as worker_process
 from host.cli.command import command
-from host.cli.opening import read_settings
+from host.cli.open_application import read_settings
 from host.cli.terminal import Terminal
 
 
@@ -20,5 +20,5 @@ def worker(terminal: Terminal, concurrency: int | None) -> None:
     settings = read_settings(quiet=False)
     if concurrency:
         settings = settings.model_copy(update={"jobs": settings.jobs.model_copy(update={"concurrency": concurrency})})
-    asyncio.run(door.run(settings))
+    asyncio.run(worker_process.run(settings))
     terminal.done({"stopped": True})

@@ -1,1 +1,1 @@
-"""Database, unit of work, rows, migrations, and the walls between tenants in the database itself."""
+"""Database, unit of work, rows, migrations, and the tenant isolation in the database itself."""

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from host.data.columns import Column
-from host.data.shapes import Condition, Shapes
+from host.data.sql_builder import Condition, SqlBuilder
 from host.data.words import asked, runs, tenant_word
 from host.errors import BadRequest, NotFound, ValidationFailed
 from tenants.context import current
@@ -26,7 +26,7 @@ _MOST_WORDS = 20
 Conditions = tuple[tuple[Condition, ...], list[object]]
 
 
-def equal(shapes: Shapes, where: Mapping[str, object], missing: type[NotFound] | None = None) -> Conditions:
+def equal(shapes: SqlBuilder, where: Mapping[str, object], missing: type[NotFound] | None = None) -> Conditions:
     """Columns that equal values; None: that are null.
 
     Raises:
@@ -55,7 +55,7 @@ def looked_up(name: str, text: str) -> tuple[str, str]:
 
 
 def filtered(
-    shapes: Shapes,
+    shapes: SqlBuilder,
     filters: Mapping[str, Any],
     known: Mapping[str, tuple[str, str]],
     search: tuple[str, ...],
@@ -91,7 +91,7 @@ def filtered(
     return tuple(conditions), values
 
 
-def behind(shapes: Shapes, name: str, position: Sequence[object]) -> list[object]:
+def behind(shapes: SqlBuilder, name: str, position: Sequence[object]) -> list[object]:
     """The values of a cursor's position in a list ordered by `name`; a null one is left out.
 
     Raises:
@@ -107,7 +107,7 @@ def behind(shapes: Shapes, name: str, position: Sequence[object]) -> list[object
     ]
 
 
-def _value(shapes: Shapes, name: str, lookup: str, value: Any) -> object:
+def _value(shapes: SqlBuilder, name: str, lookup: str, value: Any) -> object:
     column = shapes.columns[name]
     if lookup == "contains":
         return _pattern(name, value)
@@ -133,7 +133,7 @@ def _pattern(name: str, text: object) -> str:
     return f"%{_escaped(fold_part(_plain(name, text)))}%"
 
 
-def _words(shapes: Shapes, name: str, text: object) -> str:
+def _words(shapes: SqlBuilder, name: str, text: object) -> str:
     """Words that must all be there, as the database's search wants them."""
     given = fold(_plain(name, text))
     words = asked(given)

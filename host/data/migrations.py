@@ -16,7 +16,7 @@ from tortoise.migrations.recorder import MigrationRecorder
 from tortoise.migrations.schema_editor import AsyncpgSchemaEditor, BaseSchemaEditor
 from tortoise.migrations.schema_generator.state import State
 
-from host.data import walls, walls_sqlite
+from host.data import rls, rls_sqlite
 from host.data.database import Client, Database
 from host.data.migration_files import make, unmade
 from host.data.postgres_pool import PostgresClient
@@ -57,7 +57,8 @@ class Migrations:
             return run.steps_forward(await run.applied())
 
     async def migrate(self, progress: Progress | None = None) -> list[Step]:
-        """Run what is pending, put up the walls, fill new sort keys. A second process finds nothing left to do.
+        """Run what is pending, install row-level security, fill new sort keys. A second process finds nothing left to
+        do.
 
         SQLite: all or nothing. PostgreSQL: each migration with its record is one transaction.
 
@@ -83,7 +84,7 @@ class Migrations:
             return steps
 
     async def dry_run(self) -> str:
-        """The SQL that `migrate` would run, without the walls; "" when nothing is pending."""
+        """The SQL that `migrate` would run, without row-level security; "" when nothing is pending."""
         async with self._executor() as run:
             parts = []
             for step in run.steps_forward(await run.applied()):
@@ -114,21 +115,21 @@ class Migrations:
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[_Executor]:
-        """An executor that no other process runs beside, with the walls put up when it is done."""
+        """An executor that no other process runs beside, with row-level security put up when it is done."""
         async with self._database.owner(foreign_keys=False, patience=_PATIENCE) as client:
             if isinstance(client, SqliteClient):
                 async with client._in_transaction() as transaction:
                     assert isinstance(transaction, SqliteClient)
-                    await walls_sqlite.lower(transaction)
+                    await rls_sqlite.lower(transaction)
                     run = await _Executor.load(transaction, self._database)
                     yield run
                     await _check_links(transaction)
-                    await walls.secure_on(transaction, self._database, self._database.models())
+                    await rls.secure_on(transaction, self._database, self._database.models())
             else:
                 async with _advisory_lock(client):
                     run = await _Executor.load(client, self._database)
                     yield run
-                    await walls.secure_on(client, self._database, self._database.models())
+                    await rls.secure_on(client, self._database, self._database.models())
 
 
 class _Executor(MigrationExecutor):

@@ -20,8 +20,8 @@ from tortoise.backends.base_postgres.client import translate_exceptions
 from tortoise.exceptions import OperationalError
 
 from host.data.postgres_scope import SYSTEM, Bound, bound_now, local, settings
-from host.data.seen import seen
 from host.data.statement import Insert, Statement, together
+from host.data.telemetry import observed
 from host.errors import ConfigurationError, Unavailable
 from host.instruments import timed
 from tenants.context import WrongTenant
@@ -58,16 +58,16 @@ class _Connection(asyncpg.Connection):  # type: ignore[misc]
         return ""
 
     def fetch(self, query: str, *values: Any, **options: Any) -> Coroutine[Any, Any, Any]:
-        return seen(query, "postgresql", super().fetch(query, *values, **options))
+        return observed(query, "postgresql", super().fetch(query, *values, **options))
 
     def fetchrow(self, query: str, *values: Any, **options: Any) -> Coroutine[Any, Any, Any]:
-        return seen(query, "postgresql", super().fetchrow(query, *values, **options))
+        return observed(query, "postgresql", super().fetchrow(query, *values, **options))
 
     def execute(self, query: str, *values: Any, **options: Any) -> Coroutine[Any, Any, Any]:
-        return seen(query, "postgresql", super().execute(query, *values, **options))
+        return observed(query, "postgresql", super().execute(query, *values, **options))
 
     def executemany(self, query: str, values: Any, **options: Any) -> Coroutine[Any, Any, Any]:
-        return seen(query, "postgresql", super().executemany(query, values, **options))
+        return observed(query, "postgresql", super().executemany(query, values, **options))
 
 
 class _Lease:

@@ -22,7 +22,7 @@ _savepoints = count(1)
 _TOGETHER = 100  # rows written with one statement; PostgreSQL takes 65,535 parameters
 
 
-class _Root:
+class TransactionState:
     """What a transaction and its savepoints share: the connection it has taken, and the rows still to be written.
 
     A connection is taken, and BEGIN said, with the first statement that needs it. Until then reads go alone, which at
@@ -75,7 +75,7 @@ def _of_one_tenant(inserts: Sequence[Insert]) -> Iterator[list[Insert]]:
             yield rows[start : start + _TOGETHER]
 
 
-class _Turn:
+class StatementLease:
     """The transaction's connection for one statement, told of the tenant first if another is bound now."""
 
     __slots__ = ("client",)
@@ -106,13 +106,13 @@ class _Turn:
 class PostgresTransaction(TransactionWrapper, PostgresClient):
     """One open transaction, or a savepoint within it."""
 
-    def __init__(self, parent: PostgresClient, root: _Root | None = None) -> None:
+    def __init__(self, parent: PostgresClient, root: TransactionState | None = None) -> None:
         super().__init__(parent)
-        self.root = root or _Root(parent)
+        self.root = root or TransactionState(parent)
         self._savepoint = ""
 
     def acquire_connection(self) -> Any:
-        return _Turn(self)
+        return StatementLease(self)
 
     def _in_transaction(self) -> TransactionContext:
         return NestedTransactionContext(PostgresTransaction(self, self.root))
@@ -214,7 +214,7 @@ class Transaction(TransactionContext):
             raise
         await self._leave(root, failed=exc_type is not None)
 
-    async def _leave(self, root: _Root, *, failed: bool) -> None:
+    async def _leave(self, root: TransactionState, *, failed: bool) -> None:
         if root.connection is None:
             return
         if failed:

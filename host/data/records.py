@@ -18,7 +18,7 @@ from host.contracts import Page, Query, Row
 from host.data import cursors
 from host.data.conditions import FULL_TEXT, SEARCH, behind, equal, filtered, looked_up
 from host.data.database import Database, bound
-from host.data.shapes import LOOKUPS, After, Shapes
+from host.data.sql_builder import LOOKUPS, After, SqlBuilder
 from host.data.statement import Insert
 from host.errors import NotFound, PreconditionFailed, ValidationFailed
 from tenants.context import current
@@ -73,7 +73,7 @@ class Records:
         if unknown := sorted({lookup for _, lookup in self._looked_up.values()} - LOOKUPS):
             raise TypeError(f"Records({model.__name__}) has unknown lookups: {', '.join(unknown)}")
         self._fields = fields
-        self._shapes: dict[str, Shapes] = {}
+        self._shapes: dict[str, SqlBuilder] = {}
 
     # -- what it is, for documents -----------------------------------------------------------------------
 
@@ -313,12 +313,12 @@ class Records:
 
     # -- how ---------------------------------------------------------------------------------------------
 
-    def _here(self) -> tuple[Database, Shapes]:
+    def _here(self) -> tuple[Database, SqlBuilder]:
         database = bound()
         shapes = self._shapes.get(database.dialect)
         if shapes is None:
             self._check()
-            shapes = self._shapes[database.dialect] = Shapes(self.model, database.dialect, self.names)
+            shapes = self._shapes[database.dialect] = SqlBuilder(self.model, database.dialect, self.names)
         return database, shapes
 
     def _check(self) -> None:
@@ -330,7 +330,7 @@ class Records:
             raise TypeError(f"Records({self.model.__name__}) sorts by what is not in `fields`: {', '.join(hidden)}")
 
     async def _lock(
-        self, database: Database, shapes: Shapes, id: UUID | str, version: int | None, where: Mapping[str, object]
+        self, database: Database, shapes: SqlBuilder, id: UUID | str, version: int | None, where: Mapping[str, object]
     ) -> Row:
         conditions, values = equal(shapes, {"id": id, **where}, missing=NotFound)
         rows = await database.client.rows(shapes.select(conditions, lock=True), [_tenant(database), *values])

@@ -14,8 +14,8 @@ from tortoise.backends.sqlite.client import SqliteTransactionWrapper, translate_
 from tortoise.connection import get_connections
 from tortoise.exceptions import IntegrityError, TransactionManagementError
 
-from host.data.seen import seen
 from host.data.statement import Insert, Statement
+from host.data.telemetry import observed
 from host.data.text_fold import text_fold
 from host.data.words import WORDS, text_words
 from host.errors import Unavailable
@@ -65,24 +65,24 @@ class SqliteClient(TortoiseClient):
         return _Transaction(self)
 
     def execute_insert(self, query: str, values: list[Any]) -> Coroutine[Any, Any, Any]:
-        return seen(query, "sqlite", super().execute_insert(query, values))
+        return observed(query, "sqlite", super().execute_insert(query, values))
 
     def execute_many(self, query: str, values: list[list[Any]]) -> Coroutine[Any, Any, None]:
-        return seen(query, "sqlite", super().execute_many(query, values))
+        return observed(query, "sqlite", super().execute_many(query, values))
 
     def execute_query(
         self, query: str, values: list[Any] | None = None
     ) -> Coroutine[Any, Any, tuple[int, Sequence[Any]]]:
-        return seen(query, "sqlite", super().execute_query(query, values))
+        return observed(query, "sqlite", super().execute_query(query, values))
 
     def execute_query_dict(
         self, query: str, values: list[Any] | None = None
     ) -> Coroutine[Any, Any, list[dict[str, Any]]]:
-        return seen(query, "sqlite", super().execute_query_dict(query, values))
+        return observed(query, "sqlite", super().execute_query_dict(query, values))
 
     def rows(self, statement: Statement, values: Sequence[Any]) -> Coroutine[Any, Any, Sequence[Any]]:
         """Run a statement of the bound tenant; `values[0]` is the tenant's id as text."""
-        return seen(statement.inside, "sqlite", self._rows(statement, values))
+        return observed(statement.inside, "sqlite", self._rows(statement, values))
 
     @translate_exceptions
     async def _rows(self, statement: Statement, values: Sequence[Any]) -> Sequence[Any]:
@@ -101,7 +101,7 @@ class SqliteTransaction(SqliteTransactionWrapper, SqliteClient):
         return NestedTransactionContext(SqliteTransaction(self))
 
     def execute_many(self, query: str, values: list[list[Any]]) -> Coroutine[Any, Any, None]:
-        return seen(query, "sqlite", SqliteTransactionWrapper.execute_many(self, query, values))
+        return observed(query, "sqlite", SqliteTransactionWrapper.execute_many(self, query, values))
 
     def acquire_connection(self) -> Any:
         if self._finalized:

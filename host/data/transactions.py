@@ -20,8 +20,8 @@ from uuid_utils.compat import uuid7
 
 from host.contracts import Action, Event
 from host.data.database import Database
+from host.execution_context import origin
 from host.jobs.catalog import JobDraft
-from host.origin import origin
 from tenants.context import current_or_none
 
 _log = logging.getLogger("host.data")

@@ -1,6 +1,7 @@
 """Words: how text is taken apart to be found by `?q=`, and the words that are asked for; one analyser, in Python.
 
-A table is searched by words where its migrations made `<table>_search` (see `host.data.shapes.SEARCH_SUFFIX`), its rows
+A table is searched by words where its migrations made `<table>_search` (see `host.data.sql_builder.SEARCH_SUFFIX`),
+its rows
 hold `indexed(tenant_id, texts)` in a `WordsField`, and its `Records` say `full_text=True`.
 
 What is a word: text folded as `tenants.text.fold` does; letters and digits with their marks (Hindi keeps its vowels,

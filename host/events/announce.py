@@ -10,7 +10,7 @@ from uuid import UUID
 from pydantic import SecretStr, ValidationError
 
 from host.contracts import Event, EventType, PublicMark, SecretMark, Subscription, Task
-from host.input_errors import complaints
+from host.input_errors import validation_messages
 from host.instruments import tally
 from host.jobs.catalog import JobDraft
 from host.jobs.outcomes import GiveUp
@@ -140,7 +140,7 @@ def _delivery(hearing: _Hearing) -> Callable[..., Awaitable[Any]]:
         try:
             heard = hearing.model.model_validate(event)
         except ValidationError as error:
-            wrong = complaints(error, event, "event")  # without the input: it may hold a secret
+            wrong = validation_messages(error, event, "event")  # without the input: it may hold a secret
             raise GiveUp(f"the stored event does not fit {hearing.event}: {wrong}") from None
         await hearing.subscription.listener(heard)
         tally("tenantry_events_delivered_total", hearing.event, hearing.plugin)

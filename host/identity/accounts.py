@@ -13,22 +13,22 @@ from tortoise.exceptions import IntegrityError
 from host.contracts import Actor
 from host.data.transactions import UnitOfWork
 from host.errors import Conflict, PermissionDenied, PreconditionFailed, Unauthenticated, ValidationFailed
+from host.execution_context import acting, origin
 from host.identity import passwords, sessions
 from host.identity.addresses import normalise
 from host.identity.devices import device_id
 from host.identity.events import RegistrationRepeated, UserRegistered
-from host.identity.guard import allow_attempt, equal_time
+from host.identity.login_throttle import allow_attempt, equal_time
 from host.identity.models import OAuthAccount
 from host.identity.recovery import ask_for_verification, is_taken
 from host.identity.revocation import end_unproven, unlink
 from host.identity.sessions import SignedIn
 from host.instruments import tally
-from host.origin import acting, origin
 from host.services import record_failure, services, unit_of_work
 from tenants.models import Tenant, User
 
 MakeTenant = Callable[[str, User], Awaitable[Tenant]]
-"""How a tenant is made for its owner: provisioning's, which stands above this room."""
+"""How a tenant is made for its owner: provisioning's, which stands above this package."""
 
 
 async def register(

@@ -17,12 +17,12 @@ from host.contracts import Row
 from host.data.records import Records
 from host.data.transactions import UnitOfWork
 from host.errors import NotFound, PermissionDenied, Unauthenticated, ValidationFailed
+from host.execution_context import actor, grants
 from host.identity.events import ApiKeyCreated
 from host.identity.models import ApiKey
 from host.identity.tokens import digest
-from host.origin import actor, grants
 from host.services import record_failure, spend, unit_of_work
-from tenants.context import across, bind, current
+from tenants.context import bind, cross_tenant, current
 from tenants.models import User
 
 LIMIT = "tenant.api_keys"
@@ -51,7 +51,7 @@ class KeyText:
 
 
 @dataclass(frozen=True, slots=True)
-class KeyFacts:
+class ApiKeySnapshot:
     """What is known of a genuine key. `permissions` were within the maker's when it was made: whoever decides
     narrows them to what `made_by` may do now."""
 
@@ -74,7 +74,7 @@ def parse_key(text: str) -> KeyText | None:
         return None
 
 
-async def api_key(key_id: UUID, secret: str) -> KeyFacts | None:
+async def api_key(key_id: UUID, secret: str) -> ApiKeySnapshot | None:
     """The facts about a key of the bound tenant; None when it is unknown, revoked or too old, or not its secret."""
     row = await ApiKey.get_or_none(id=key_id)
     genuine = hmac.compare_digest(digest(secret), row.secret_hash if row else "")
@@ -84,7 +84,7 @@ async def api_key(key_id: UUID, secret: str) -> KeyFacts | None:
         await record_refused_key(key_id, reason)
         return None
     await ApiKey.filter(Q(last_used_at=None) | Q(last_used_at__lt=now - USED_EVERY), id=row.id).update(last_used_at=now)
-    return KeyFacts(row.id, row.tenant_id, row.name, frozenset(row.permissions), row.made_by, row.expires_at)
+    return ApiKeySnapshot(row.id, row.tenant_id, row.name, frozenset(row.permissions), row.made_by, row.expires_at)
 
 
 async def record_refused_key(key_id: UUID, reason: str) -> None:
@@ -153,7 +153,7 @@ async def end_keys_of(user_id: UUID) -> None:
 
 async def end_keys_everywhere(work: UnitOfWork, user_id: UUID) -> None:
     """End the keys that a person made, in whatever organisation, and the keys made with those."""
-    with across("the API keys that a person made"):
+    with cross_tenant("the API keys that a person made"):
         made = await ApiKey.filter(made_by=user_id, revoked_at=None)
     for tenant_id in sorted({each.tenant_id for each in made}):
         with bind(tenant_id):

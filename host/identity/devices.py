@@ -1,6 +1,6 @@
-"""Tell a browser that somebody has signed in from before from a stranger's, by a signed value in a cookie.
+"""Tell a browser that somebody has signed in from before from an anonymous caller's, by a signed value in a cookie.
 
-Guesses from there are counted by themselves, so strangers cannot use up its owner's attempts
+Guesses from there are counted by themselves, so anonymous callers cannot use up its owner's attempts
 (https://owasp.org/www-community/Slow_Down_Online_Guessing_Attacks_with_Device_Cookies). The value opens nothing.
 """
 
@@ -11,7 +11,7 @@ import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from uuid import UUID
 
-from host.keys import derived
+from host.crypto import derived
 from host.services import services
 
 _ID, _MAC = 16, 32  # bytes

@@ -1,4 +1,4 @@
-"""What the house announces about people: whoever sends mail listens to these."""
+"""What the host announces about people: whoever sends mail listens to these."""
 
 from __future__ import annotations
 

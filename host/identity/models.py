@@ -1,4 +1,4 @@
-"""What the house remembers about signing in: Session, ApiKey, OneTimeToken, OAuthAccount, OAuthState."""
+"""What the host remembers about signing in: Session, ApiKey, OneTimeToken, OAuthAccount, OAuthState."""
 
 from __future__ import annotations
 

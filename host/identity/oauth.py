@@ -94,7 +94,8 @@ async def finish(name: str, *, state: str, code: str, browser: str, error: str =
 
 
 async def _consume(name: str, state: str, browser: str) -> OAuthState:
-    """The browser's cookie is what keeps a stranger's sign-in from being finished in somebody else's browser."""
+    """The browser's cookie is what keeps an anonymous caller's sign-in from being finished in somebody else's
+    browser."""
     found = await OAuthState.get_or_none(state_hash=digest(state), provider=name, expires_at__gt=datetime.now(UTC))
     same_browser = found is not None and hmac.compare_digest(found.browser_hash, digest(browser))
     if found is None or not same_browser or not await OAuthState.filter(id=found.id).delete():

@@ -16,7 +16,7 @@ from host.errors import BadRequest, Conflict, ValidationFailed
 from host.identity import passwords, sessions
 from host.identity.addresses import normalise
 from host.identity.events import EmailChanged, EmailVerificationRequested, PasswordChanged, PasswordResetRequested
-from host.identity.guard import allow_attempt, equal_time
+from host.identity.login_throttle import allow_attempt, equal_time
 from host.identity.models import OAuthAccount, OneTimeToken, Session, TokenPurpose
 from host.identity.revocation import end_unproven
 from host.identity.sessions import SignedIn
@@ -229,6 +229,6 @@ def _link(page: str, token: str) -> str:
     """A link into whatever front end is served at the public address; shown in the log in development only."""
     config = services().settings
     link = f"{config.public_url}/{page}?token={quote(token)}"
-    if not config.house.production:
+    if not config.app.production:
         _log.info("development: the link that would be sent is %s", link)
     return link

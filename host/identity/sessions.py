@@ -10,13 +10,13 @@ from uuid import UUID
 from host.contracts import Actor
 from host.data.transactions import UnitOfWork
 from host.errors import NotFound, Unauthenticated
+from host.execution_context import acting, origin
 from host.identity.events import SessionEnded
 from host.identity.models import Session
 from host.identity.tokens import AccessTokens, RefreshToken, parse_refresh_token, random_token, refresh_token
 from host.instruments import tally
-from host.origin import acting, origin
 from host.services import record_failure, services, unit_of_work
-from tenants.context import across, bind, current_or_none
+from tenants.context import bind, cross_tenant, current_or_none
 from tenants.models import Membership, Tenant, TenantStatus, User
 
 RACE = timedelta(seconds=10)
@@ -144,7 +144,7 @@ async def default_tenant(user_id: UUID, preferred: UUID | None = None) -> UUID |
     """Where a person is when a request does not say: `preferred` or the bound tenant if they belong there, else the
     one they have belonged to longest. Not to be called inside a unit of work: it reads across tenants.
     """
-    with across("a person's own memberships"):
+    with cross_tenant("a person's own memberships"):
         memberships = await Membership.filter(user_id=user_id).order_by("created_at", "id")
     theirs = [each.tenant_id for each in memberships]
     is_open = {each.id for each in await Tenant.filter(id__in=theirs, status=TenantStatus.ACTIVE)}

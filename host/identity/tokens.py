@@ -18,8 +18,8 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
 
+from host.crypto import derived
 from host.errors import TokenExpired, Unauthenticated
-from host.keys import derived
 
 _REFRESH = struct.Struct("!16sI32s")  # session id, generation, MAC
 

@@ -1,1 +1,1 @@
-"""Background work: a durable ledger, a queue that rings the bell, and the courier that carries the tenant."""
+"""Background work: a durable job store, a wake-up queue, and the executor that carries the tenant."""

@@ -9,19 +9,19 @@ from uuid import UUID
 
 from pydantic import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, SecretStr, TypeAdapter, ValidationError
 
+from host.crypto import Encryption
 from host.input_errors import sentence
 from host.jobs.outcomes import GiveUp
-from host.keys import Seals
 from host.redaction import ENCRYPTED
-from tenants.context import HOUSE
+from tenants.context import SYSTEM_TENANT
 
 
 class StoredArguments:
     """Encrypts what is a `SecretStr` in arguments, at any depth, for as long as they are stored."""
 
-    def __init__(self, seals: Seals) -> None:
+    def __init__(self, encryption: Encryption) -> None:
         """seals: encrypts for the tenant and the task, so that a text moved to another row opens nothing."""
-        self._seals = seals
+        self._seals = encryption
 
     def closed(self, arguments: Mapping[str, Any], tenant_id: UUID | None, task: str) -> dict[str, Any]:
         """Arguments as they are stored."""
@@ -29,7 +29,7 @@ class StoredArguments:
         def close(value: object) -> object:
             if isinstance(value, SecretStr):
                 text = value.get_secret_value()
-                return {ENCRYPTED: self._seals.seal(text, tenant_id or HOUSE, f"job {task}")}
+                return {ENCRYPTED: self._seals.encrypt(text, tenant_id or SYSTEM_TENANT, f"job {task}")}
             return _each(close, value)
 
         return {name: close(value) for name, value in arguments.items()}
@@ -44,7 +44,7 @@ class StoredArguments:
         def open_(value: object) -> object:
             if isinstance(value, Mapping) and value.keys() == {ENCRYPTED}:
                 try:
-                    return self._seals.unseal(str(value[ENCRYPTED]), tenant_id or HOUSE, f"job {task}")
+                    return self._seals.decrypt(str(value[ENCRYPTED]), tenant_id or SYSTEM_TENANT, f"job {task}")
                 except ValueError:
                     raise GiveUp(
                         f"a secret of {task} cannot be decrypted: it was stored under another identity.secret"

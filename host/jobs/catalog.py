@@ -11,7 +11,7 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from host.contracts import Origin, Task
-from host.origin import origin as current_origin
+from host.execution_context import origin as current_origin
 from host.tracing import traceparent
 
 
@@ -84,7 +84,7 @@ def _check(name: str, task: Task) -> None:
         raise ValueError(f"task {name!r}: a task is known as <plugin>.<name>")
     if task.tries < 1 or task.timeout <= 0 or task.backoff < 0:
         raise ValueError(f"task {name!r}: tries must be at least 1, timeout above 0 and backoff not negative")
-    if task.together < 1:
+    if task.batch_size < 1:
         raise ValueError(f"task {name!r}: together must be at least 1")
     if task.every is not None and task.every.total_seconds() < 1:
         raise ValueError(f"task {name!r}: every must be at least one second")

@@ -12,11 +12,11 @@ from typing import Protocol
 from uuid import UUID
 
 from host.contracts import Channel, Task
-from host.jobs.bell import Bell
-from host.jobs.courier import Courier
-from host.jobs.ledger import Ledger
+from host.jobs.executor import Executor
+from host.jobs.job_store import JobStore
 from host.jobs.models import Job
-from host.jobs.watching import about_job
+from host.jobs.progress import about_job
+from host.jobs.wakeups import Wakeups
 
 AHEAD = 1.0
 """Seconds: a process holds so much more of a channel's work than is under way, so that no place of it idles. What is
@@ -98,8 +98,8 @@ class Runs(Protocol):
 class Channels:
     """One loop for each channel with due jobs, and the runs that go through them."""
 
-    def __init__(self, worker: Runs, ledger: Ledger, courier: Courier, bell: Bell) -> None:
-        self._worker, self._ledger, self._courier, self._bell = worker, ledger, courier, bell
+    def __init__(self, worker: Runs, job_store: JobStore, executor: Executor, wakeups: Wakeups) -> None:
+        self._worker, self._job_store, self._executor, self._wakeups = worker, job_store, executor, wakeups
         self.runs: set[asyncio.Task[None]] = set()
         self._intakes: dict[str, Intake] = {}
         self._loops: dict[str, asyncio.Task[None]] = {}
@@ -108,7 +108,7 @@ class Channels:
     async def look(self) -> None:
         """See to every channel with due jobs that nobody here sees to."""
         try:
-            due = await self._ledger.channels()
+            due = await self._job_store.channels()
         except Exception:  # the database is away: the reconciler rings again
             _log.exception("no channel could be looked at")
             return
@@ -119,7 +119,7 @@ class Channels:
 
     async def drain(self) -> int:
         """Take what is due in channels, whatever room there is, and wait for it; how much there was."""
-        due = list(filter(None, await self._ledger.channels()))
+        due = list(filter(None, await self._job_store.channels()))
         count = sum([await self._take(channel, self._intake(channel), eager=True) for channel in due])
         if self.runs:
             await asyncio.wait(set(self.runs))
@@ -142,14 +142,14 @@ class Channels:
     async def move(self, job: Job, task: Task) -> Channel | None:
         """The channel a claimed job may go through now; None where it does not: it waits for it then, or has failed."""
         try:
-            name, channel = await self._courier.channel(job, task)
+            name, channel = await self._executor.channel(job, task)
         except Exception as error:
             await self._worker.not_done(job, task, error)
             return None
         if name == job.channel:
             return channel
-        await self._ledger.move(job, name)
-        self._bell.ring_soon()
+        await self._job_store.move(job, name)
+        self._wakeups.ring_soon()
         return None
 
     def _intake(self, channel: str) -> Intake:
@@ -173,8 +173,10 @@ class Channels:
         while not await intake.wait(_SORT_EVERY):
             now = monotonic()
             intake.known = {owner: at for owner, at in intake.known.items() if now - at < _KNOWN}
-            for tenant_id, name in await self._ledger.owners(channel):
-                job = None if (tenant_id, name) in intake.known else await self._ledger.first(channel, tenant_id, name)
+            for tenant_id, name in await self._job_store.owners(channel):
+                job = (
+                    None if (tenant_id, name) in intake.known else await self._job_store.first(channel, tenant_id, name)
+                )
                 task = await self._worker.runnable(job) if job is not None else None
                 if job is not None and task is not None:
                     await self.move(job, task)
@@ -182,7 +184,7 @@ class Channels:
 
     async def _take(self, channel: str, intake: Intake, *, eager: bool = False) -> int:
         """Claim the next due jobs of a channel and start them; how many. eager: as many as run together."""
-        job = await self._ledger.claim(self._worker.name, channel=channel)
+        job = await self._job_store.claim(self._worker.name, channel=channel)
         if job is None:
             return 0
         with about_job(job):
@@ -192,11 +194,11 @@ class Channels:
                 return 1
             intake.found(found)
             if found.rest > timedelta(0):
-                await self._ledger.release(job, "its channel takes nothing for a while")
+                await self._job_store.release(job, "its channel takes nothing for a while")
                 return 0
             # half of the room, so that runs end one after the other and each makes room while others go on
-            most = task.together if eager else min(task.together, (intake.room + 1) // 2)
-            jobs = [job, *(await self._ledger.claim_alike(job, most - 1))]
+            most = task.batch_size if eager else min(task.batch_size, (intake.room + 1) // 2)
+            jobs = [job, *(await self._job_store.claim_alike(job, most - 1))]
             run = asyncio.create_task(self._run(jobs, task, intake.begin(len(jobs))))
         self.runs.add(run)
         run.add_done_callback(self.runs.discard)

@@ -11,12 +11,12 @@ from uuid import UUID
 
 from host.contracts import Origin, Task
 from host.errors import Unavailable
-from host.jobs.bell import MESSAGES, Bell
+from host.execution_context import NOWHERE
 from host.jobs.catalog import JobDraft, TaskCatalog
-from host.jobs.ledger import SCHEDULED, Ledger
+from host.jobs.job_store import SCHEDULED, JobStore
 from host.jobs.models import Job
 from host.jobs.runner import MayRun
-from host.origin import NOWHERE
+from host.jobs.wakeups import MESSAGES, Wakeups
 
 TenantsOf = Callable[[], Awaitable[Sequence[UUID]]]
 """Every tenant that schedules run in."""
@@ -34,8 +34,8 @@ class Reconciler:
 
     def __init__(
         self,
-        ledger: Ledger,
-        bell: Bell,
+        job_store: JobStore,
+        wakeups: Wakeups,
         catalog: TaskCatalog,
         may_run: MayRun,
         tenants: TenantsOf,
@@ -45,8 +45,8 @@ class Reconciler:
         fail: Fail | None = None,
     ) -> None:
         """every: seconds between two looks. keep: how long finished jobs stay on record. fail: gives a job up."""
-        self._ledger = ledger
-        self._bell = bell
+        self._job_store = job_store
+        self._wakeups = wakeups
         self._catalog = catalog
         self._may_run = may_run
         self._tenants = tenants
@@ -54,7 +54,7 @@ class Reconciler:
         self._keep = keep
         self._slots: dict[str, int] = {}
         self._last: dict[str, datetime] = {}
-        self._fail = fail or ledger.fail
+        self._fail = fail or job_store.fail
         self._loop: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -70,7 +70,7 @@ class Reconciler:
 
     async def look(self) -> None:
         """Do every step once; one that fails does not keep the others from being done."""
-        steps: list[Callable[[], Awaitable[object]]] = [self._ledger.wake, self.take_up_abandoned, self.fan_out]
+        steps: list[Callable[[], Awaitable[object]]] = [self._job_store.wake, self.take_up_abandoned, self.fan_out]
         if self._is_time("parked", _LOOK_AT_PARKED):
             steps.append(self.unpark)
         if self._is_time("old", _LOOK_AT_OLD):
@@ -85,15 +85,15 @@ class Reconciler:
 
     async def ring(self) -> int:
         """Send as many messages as there are due jobs without one: never pushed, or lost with a Redis; how many."""
-        due = min(await self._ledger.due(), MESSAGES)
-        missing = due - await self._bell.waiting() if due else 0
+        due = min(await self._job_store.due(), MESSAGES)
+        missing = due - await self._wakeups.waiting() if due else 0
         if missing > 0:
-            await self._bell.ring(missing)
+            await self._wakeups.ring(missing)
         return max(0, missing)
 
     async def take_up_abandoned(self) -> int:
         """Queue jobs of dead workers again; one that keeps killing its worker fails in the end."""
-        jobs = await self._ledger.abandoned()
+        jobs = await self._job_store.abandoned()
         for job in jobs:
             task = self._catalog.get(job.task)
             tries = job.tries or (task.tries if task else 1)
@@ -102,20 +102,20 @@ class Reconciler:
             if job.attempts >= tries + _CRASHES_FORGIVEN:
                 await self._fail(job, reason)
             else:
-                await self._ledger.retry_later(job, reason, timedelta(0))
+                await self._job_store.retry_later(job, reason, timedelta(0))
         return len(jobs)
 
     async def unpark(self) -> int:
         """Let parked jobs run whose plugin may run again; how many."""
         count = 0
-        for tenant_id, plugin, task in await self._ledger.parked():
+        for tenant_id, plugin, task in await self._job_store.parked():
             if task in self._catalog and (await self._may_run(tenant_id, task)).allowed:
-                count += await self._ledger.unpark(plugin, tenant_id, [task])
+                count += await self._job_store.unpark(plugin, tenant_id, [task])
         return count
 
     async def fan_out(self) -> int:
         """Store one job per scheduled task, tenant and slot of time; the key keeps it at one; how many were offered."""
-        now = self._ledger.now()
+        now = self._job_store.now()
         fresh: list[tuple[str, Task, int]] = []
         for name, task in self._catalog.scheduled().items():
             slot = slot_of(task, now)
@@ -127,16 +127,16 @@ class Reconciler:
         count = 0
         for name, _, slot in fresh:
             drafts = [self._scheduled(name, tenant_id, slot, now) for tenant_id in await self._willing(name, tenants)]
-            await self._ledger.store(drafts)
+            await self._job_store.store(drafts)
             self._slots[name] = slot  # after storing: what fails is tried again at the next look
             count += len(drafts)
         return count
 
     async def clean(self) -> int:
         """Forget jobs that ended long ago; how many."""
-        now = self._ledger.now()
+        now = self._job_store.now()
         longest = max((task.every or timedelta(0) for task in self._catalog.scheduled().values()), default=timedelta(0))
-        return await self._ledger.clean(now - self._keep, now - max(self._keep, 2 * longest))
+        return await self._job_store.clean(now - self._keep, now - max(self._keep, 2 * longest))
 
     async def _go_on(self) -> None:
         while True:
@@ -156,7 +156,7 @@ class Reconciler:
         )
 
     def _is_time(self, what: str, every: timedelta) -> bool:
-        now = self._ledger.now()
+        now = self._job_store.now()
         if what in self._last and now - self._last[what] < every:
             return False
         self._last[what] = now

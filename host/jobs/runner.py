@@ -1,4 +1,4 @@
-"""The runner: takes due jobs when the bell rings, asks whether they may run, and writes down how they ended."""
+"""Take due jobs when workers are woken, run them if they may run, and write down how they ended."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from saq.worker import Worker
 from uuid_utils.compat import uuid7
 
 from host.contracts import Decision, Task
-from host.errors import HouseError, Unavailable
-from host.jobs.bell import Bell
+from host.errors import ApiError, Unavailable
 from host.jobs.channels import Channels
 from host.jobs.claims import LAST, PROMPT, URGENT
-from host.jobs.courier import Courier
-from host.jobs.ledger import Ledger
+from host.jobs.executor import Executor
+from host.jobs.job_store import JobStore
 from host.jobs.models import Job
 from host.jobs.outcomes import Backoff, GiveUp, Postpone, TryAgain
-from host.jobs.watching import about_job
+from host.jobs.progress import about_job
+from host.jobs.wakeups import Wakeups
 from tenants.context import current_or_none
 
 MayRun = Callable[[UUID | None, str], Awaitable[Decision]]
@@ -40,13 +40,13 @@ _Run = asyncio.Task[Sequence[BaseException | None]]
 
 
 class Runner:
-    """Runs jobs, in the web process or alone; any number of runners may share one ledger."""
+    """Runs jobs, in the web process or alone; any number of runners may share one job store."""
 
     def __init__(
         self,
-        ledger: Ledger,
-        courier: Courier,
-        bell: Bell,
+        job_store: JobStore,
+        executor: Executor,
+        wakeups: Wakeups,
         tasks: Mapping[str, Task],
         may_run: MayRun,
         *,
@@ -55,13 +55,13 @@ class Runner:
     ) -> None:
         """concurrency: jobs at once. failed: told of a job that failed for good, with the reason."""
         self.name = f"{socket.gethostname()[:24]}-{os.getpid()}-{uuid7().hex[-8:]}"
-        self._ledger = ledger
-        self._courier = courier
-        self._bell = bell
+        self._job_store = job_store
+        self._executor = executor
+        self._wakeups = wakeups
         self._tasks = tasks
         self._may_run = may_run
         self._concurrency = concurrency
-        self._channels = Channels(self, ledger, courier, bell)
+        self._channels = Channels(self, job_store, executor, wakeups)
         self._failed = failed
         self._running: dict[UUID, _Run] = {}
         self._busy: set[asyncio.Task[Any]] = set()  # the worker's own places
@@ -71,7 +71,7 @@ class Runner:
         self._stopping = False
 
     async def start(self) -> None:
-        """Begin to answer the bell. Call it with the services bound and no tenant: jobs inherit the context.
+        """Begin to answer the wake-up queue. Call it with the services bound and no tenant: jobs inherit the context.
 
         Raises:
             RuntimeError: a tenant is bound.
@@ -79,11 +79,11 @@ class Runner:
         if current_or_none() is not None:
             raise RuntimeError("a runner is started outside every tenant")
         self._stopping = False
-        self._worker = self._bell.worker(self.answer, concurrency=self._concurrency, name=self.name)
+        self._worker = self._wakeups.worker(self.answer, concurrency=self._concurrency, name=self.name)
         self._loops = [asyncio.create_task(self._worker.start()), asyncio.create_task(self._keep_alive())]
 
     async def stop(self, grace: float = 10.0) -> None:
-        """Take no more jobs, give running ones `grace` seconds, then give the rest back to the ledger."""
+        """Take no more jobs, give running ones `grace` seconds, then give the rest back to the job store."""
         self._stopping = True
         await self._channels.stop()
         if under_way := self._busy | self._channels.runs:  # until the outcome is written down, not only the task's end
@@ -98,13 +98,13 @@ class Runner:
         self._loops = []
 
     async def answer(self) -> None:
-        """Answer the bell: run jobs until none is due; after a while, ring for another and let go."""
+        """Answer the wake-up queue: run jobs until none is due; after a while, ring for another and let go."""
         until = asyncio.get_running_loop().time() + _LONGEST_ANSWER
         if not self._stopping:
             await self._channels.look()
         while await self.run_next():
             if asyncio.get_running_loop().time() > until:
-                return self._bell.ring_soon()
+                return self._wakeups.ring_soon()
 
     async def run_next(self) -> int:
         """Claim the next due job, with those it may run together with, and run it; how many they were."""
@@ -114,7 +114,7 @@ class Runner:
         last = self._last_priority(self._concurrency - len(self._busy))
         self._busy.add(current)
         try:
-            job = await self._ledger.claim(self.name, last=last)
+            job = await self._job_store.claim(self.name, last=last)
             if job is None:
                 return 0
             with about_job(job):
@@ -131,15 +131,15 @@ class Runner:
     async def drain(self) -> int:
         """Run due jobs one after another until none is left; how many there were (for commands and tests)."""
         count = 0
-        await self._ledger.wake()
+        await self._job_store.wake()
         while ran := await self.run_next() or await self._channels.drain():
             count += ran
-            await self._ledger.wake()
+            await self._job_store.wake()
         return count
 
     async def fail(self, job: Job, error: str) -> None:
         """Write down that a job failed for good, and tell of it."""
-        if await self._ledger.fail(job, error) and self._failed is not None:
+        if await self._job_store.fail(job, error) and self._failed is not None:
             try:
                 await self._failed(job, error)
             except Exception:  # that it failed is written down already
@@ -162,7 +162,7 @@ class Runner:
         if task.channel is not None:  # stored before it had one
             await self._channels.move(job, task)
             return 1
-        jobs = [job, *(await self._ledger.claim_alike(job, task.together - 1))]
+        jobs = [job, *(await self._job_store.claim_alike(job, task.batch_size - 1))]
         await self.run(jobs, task)
         return len(jobs)
 
@@ -170,11 +170,11 @@ class Runner:
         """A claimed job's task; None when it may not run now: it is parked then."""
         task = self._tasks.get(job.task)
         if task is None:
-            await self._ledger.park(job, f"no plugin loaded here has a task {job.task!r}")
+            await self._job_store.park(job, f"no plugin loaded here has a task {job.task!r}")
             return None
         decision = await self._may_run(job.tenant_id, job.task)
         if not decision.allowed:
-            await self._ledger.park(job, decision.reason)
+            await self._job_store.park(job, decision.reason)
             return None
         return task
 
@@ -182,7 +182,7 @@ class Runner:
 
     async def run(self, jobs: Sequence[Job], task: Task) -> None:
         """Run claimed jobs that run together, and write down what came of each."""
-        run = asyncio.create_task(self._courier.carry(jobs, task), name=f"job {jobs[0].id} {jobs[0].task}")
+        run = asyncio.create_task(self._executor.execute(jobs, task), name=f"job {jobs[0].id} {jobs[0].task}")
         self._running.update((job.id, run) for job in jobs)
         try:
             done, _ = await asyncio.wait({run}, timeout=task.timeout)
@@ -207,7 +207,7 @@ class Runner:
         outcomes = _outcomes(run, len(jobs))
         held = [(job, outcome) for job, outcome in zip(jobs, outcomes, strict=True) if job.id not in self._lost]
         if done := [job for job, outcome in held if outcome is None]:
-            await self._ledger.finish_all(done)
+            await self._job_store.finish_all(done)
         for job, outcome in held:
             if outcome is not None:
                 await self.not_done(job, task, outcome)
@@ -218,7 +218,7 @@ class Runner:
             case GiveUp():
                 await self.fail(job, str(outcome))
             case Postpone():
-                await self._ledger.retry_later(job, str(outcome), outcome.wait, counts=False)
+                await self._job_store.retry_later(job, str(outcome), outcome.wait, counts=False)
             case TryAgain():
                 _log.warning("job %s (%s), try %s: %s", job.id, job.task, job.attempts, outcome)
                 await self._tried(job, task, str(outcome), outcome.backoff)
@@ -233,7 +233,7 @@ class Runner:
         if wait is None:
             await self.fail(job, error)
         else:
-            await self._ledger.retry_later(job, error, wait)
+            await self._job_store.retry_later(job, error, wait)
 
     async def _give_back(self, jobs: Sequence[Job], task: Task, run: _Run) -> None:
         ended = run.done()
@@ -243,13 +243,13 @@ class Runner:
             await self._close(jobs, task, run)
         else:
             for job in jobs:
-                await self._ledger.release(job, "interrupted: the worker stopped")
+                await self._job_store.release(job, "interrupted: the worker stopped")
 
     async def _keep_alive(self) -> None:
         while True:
-            await asyncio.sleep(self._ledger.lease / timedelta(seconds=3))
+            await asyncio.sleep(self._job_store.lease / timedelta(seconds=3))
             try:
-                lost = await self._ledger.beat(self.name, list(self._running))
+                lost = await self._job_store.beat(self.name, list(self._running))
             except Exception as error:
                 _log.warning("no sign of life could be given: %s", error)
                 continue
@@ -277,4 +277,4 @@ async def _interrupt(run: _Run) -> None:
 
 def _said(error: BaseException) -> str:
     """What a job's row keeps of an error: its message where that is for people, else also what kind it is."""
-    return error.message if isinstance(error, HouseError) else f"{type(error).__name__}: {error}".removesuffix(": ")
+    return error.message if isinstance(error, ApiError) else f"{type(error).__name__}: {error}".removesuffix(": ")

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from host.cache.client import RedisClient
 from host.cache.script import Script
-from host.cache.wire import Wire
 
 # KEYS: the buckets, then the version keys. ARGV: number of buckets, then limit, milliseconds and cost of each.
 # Every bucket is looked at before any is counted: what is refused counts nowhere.
@@ -79,8 +79,8 @@ class Taken:
 class Rates:
     """Counts uses; exact under any number of processes, because Redis runs one script at a time."""
 
-    def __init__(self, wire: Wire, *, prefix: str = "rate:") -> None:
-        self._wire = wire
+    def __init__(self, redis_client: RedisClient, *, prefix: str = "rate:") -> None:
+        self._redis_client = redis_client
         self._prefix = prefix
 
     async def take(self, buckets: Sequence[Bucket], version_keys: Sequence[str] = ()) -> Taken:
@@ -93,7 +93,9 @@ class Rates:
         arguments: list[int] = [len(buckets)]
         for bucket in buckets:
             arguments += (bucket.limit, max(1, round(bucket.seconds * 1000)), bucket.cost)
-        refused, tightest, left, reset, versions = await _TAKE.run(self._wire, [*keys, *version_keys], arguments)
+        refused, tightest, left, reset, versions = await _TAKE.run(
+            self._redis_client, [*keys, *version_keys], arguments
+        )
         return Taken(
             allowed=refused == 0,
             bucket=tightest - 1 if tightest else None,
@@ -104,9 +106,9 @@ class Rates:
 
     async def peek(self, bucket: Bucket) -> int:
         """How many uses are counted in a bucket now, for people to read."""
-        return int(await self._wire.call("GET", self._prefix + bucket.key) or 0)
+        return int(await self._redis_client.call("GET", self._prefix + bucket.key) or 0)
 
     async def forget(self, *keys: str) -> None:
         """Empty buckets, such as the sign-in bucket after a password was reset."""
         if keys:
-            await self._wire.call("DEL", *(self._prefix + key for key in keys))
+            await self._redis_client.call("DEL", *(self._prefix + key for key in keys))

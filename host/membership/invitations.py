@@ -11,9 +11,9 @@ from uuid import UUID
 from host.contracts import Row
 from host.data.records import Records
 from host.errors import Conflict, NotFound, PermissionDenied
+from host.execution_context import actor
 from host.identity.events import InvitationCreated
 from host.membership.members import LIMIT, add_member, changing_members, grants_of
-from host.origin import actor
 from host.services import limit_value, refuse_closed, services, spend, unit_of_work
 from tenants.context import bind, current
 from tenants.locking import lock_tenant

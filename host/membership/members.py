@@ -11,13 +11,13 @@ from tortoise.queryset import QuerySet
 
 from host.data.transactions import UnitOfWork
 from host.errors import Conflict, NotFound, ValidationFailed
+from host.execution_context import actor
 from host.identity.addresses import normalise
 from host.identity.api_keys import end_keys_of
 from host.membership.events import MemberJoined, MemberLeft, MemberRoleChanged
-from host.origin import actor
 from host.services import refuse_closed, services, unit_of_work
 from tenants.access import Grants
-from tenants.context import across, bind, current
+from tenants.context import bind, cross_tenant, current
 from tenants.locking import lock_tenant
 from tenants.models import Invitation, Membership, Role, Tenant, User
 
@@ -144,7 +144,7 @@ async def leave_everywhere(user_id: UUID) -> None:
         Conflict: they are the last owner of one; it is named.
     """
     async with unit_of_work():
-        with across("a person's own memberships"):
+        with cross_tenant("a person's own memberships"):
             theirs = await Membership.filter(user_id=user_id).order_by("tenant_id")
         for each in theirs:
             with bind(each.tenant_id):

@@ -1,4 +1,5 @@
-"""Tables of host, step 2: jobs that wait for their time have a state of their own, so whose turn it is needs no clock."""
+"""Tables of host, step 2: jobs that wait for their time have a state of their own, so whose turn it is needs no
+clock."""
 
 # ruff: noqa - written by `tenantry migrate --make`
 

@@ -17,13 +17,13 @@ from tortoise.models import Model
 from host.contracts import Person, PersonalData
 from host.data.mentions import count_mentions, replace_mentions
 from host.errors import Conflict, Unavailable, ValidationFailed
+from host.execution_context import as_plugin, in_tenant
 from host.identity.addresses import normalise
 from host.identity.models import ApiKey, OAuthAccount, OneTimeToken, Session
 from host.membership.members import owner_ids
-from host.origin import in_tenant, inside
 from host.provisioning import provisioning
 from host.services import services, tenant
-from tenants.context import HOUSE, across, bind, current_or_none
+from tenants.context import SYSTEM_TENANT, bind, cross_tenant, current_or_none
 from tenants.models import Tenant, User
 
 _PASSES = 3  # an action under way may write what the pass before it has just removed
@@ -71,7 +71,7 @@ async def find(person: Person) -> list[Holding]:
     for slug, scope, kinds in await _scopes():
         with scope:
             for owner, kind in kinds:
-                with inside(owner):
+                with as_plugin(owner):
                     found += _holding(slug, owner, kind, await kind.find(person))
             named = {table for _, kind in kinds for table in kind.tables}
             for table, rows in (await count_mentions(services().database, person)).items():
@@ -86,7 +86,7 @@ async def erase(person: Person) -> list[Holding]:
     for slug, scope, kinds in await _scopes():
         with scope:
             for owner, kind in kinds:
-                with inside(owner):
+                with as_plugin(owner):
                     changed += _holding(slug, owner, kind, await kind.erase(person))
             for table, rows in (await replace_mentions(services().database, person, leave=own)).items():
                 changed.append(Holding(slug, table, rows, _MENTIONS))
@@ -112,7 +112,7 @@ async def refuse_last_owner(person: Person) -> None:
     alone = []
     for slug, scope, _ in await _scopes():
         with scope:
-            if current_or_none() not in {None, HOUSE} and person.user_id is not None:
+            if current_or_none() not in {None, SYSTEM_TENANT} and person.user_id is not None:
                 alone += [slug] if await owner_ids() == [person.user_id] else []
     if alone:
         raise Conflict(f"This is the last owner of {', '.join(alone)}: make somebody else owner there first.")
@@ -149,16 +149,18 @@ async def _scopes() -> list[tuple[str, AbstractContextManager[None], list[tuple[
     """Where to look: the organisation's slug, what binds it, and the kinds to ask for there."""
     inner = [each for each in _declared() if not each[1].of_account]
     if (tenant_id := current_or_none()) is not None:
-        return [("" if tenant_id == HOUSE else (await tenant()).slug, nullcontext(), inner)]
-    found: list[tuple[str, AbstractContextManager[None], list[tuple[str, PersonalData]]]] = [("", bind(HOUSE), inner)]
+        return [("" if tenant_id == SYSTEM_TENANT else (await tenant()).slug, nullcontext(), inner)]
+    found: list[tuple[str, AbstractContextManager[None], list[tuple[str, PersonalData]]]] = [
+        ("", bind(SYSTEM_TENANT), inner)
+    ]
     for each in await Tenant.all().order_by("slug"):
-        facts = await services().facts.tenant(each.id, None)
+        facts = await services().snapshots.tenant(each.id, None)
         found += [(each.slug, in_tenant(facts), inner)] if facts is not None else []
     return [*found, ("", bind(None), [each for each in _declared() if each[1].of_account])]
 
 
 async def _ids(model: type[Model], **where: object) -> list[UUID]:
-    with nullcontext() if current_or_none() is not None or model is Session else across(_WHY):
+    with nullcontext() if current_or_none() is not None or model is Session else cross_tenant(_WHY):
         return cast(list[UUID], await model.filter(**where).values_list("id", flat=True))
 
 

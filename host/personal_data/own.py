@@ -11,7 +11,7 @@ from host.identity.models import ApiKey, OAuthAccount, OneTimeToken, Session
 from host.jobs.models import Job, JobState
 from host.membership.members import member_of, remove_member
 from host.services import unit_of_work
-from tenants.context import HOUSE, current
+from tenants.context import SYSTEM_TENANT, current
 from tenants.models import Invitation, Membership, User
 
 _OF_ACCOUNTS = (Session, OAuthAccount, OneTimeToken)
@@ -23,7 +23,7 @@ AT_ONCE = 500
 
 async def find_memberships(person: Person) -> int:
     """How many places in the bound tenant are the person's: one or none."""
-    return 0 if current() == HOUSE else await Membership.filter(user_id=person.user_id).count()
+    return 0 if current() == SYSTEM_TENANT else await Membership.filter(user_id=person.user_id).count()
 
 
 async def erase_memberships(person: Person) -> int:

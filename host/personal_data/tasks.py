@@ -14,7 +14,7 @@ from host.errors import Conflict
 from host.jobs.outcomes import GiveUp
 from host.personal_data.erasure import Holding, erase_and_prove, refuse_last_owner
 from host.services import services, unit_of_work
-from tenants.context import HOUSE, current_or_none
+from tenants.context import SYSTEM_TENANT, current_or_none
 
 ERASE = "host.erase_person"
 
@@ -27,7 +27,7 @@ async def begin(person: Person, reason: str) -> UUID:
     """
     await refuse_last_owner(person)
     said = orjson.dumps([person.addresses, person.user_id, sorted(person.ids)], default=str).decode()
-    sealed = services().seals.seal(said, current_or_none() or HOUSE, "host")
+    sealed = services().encryption.encrypt(said, current_or_none() or SYSTEM_TENANT, "host")
     async with unit_of_work() as work:
         await record_begin(person, reason)
         return await work.enqueue(ERASE, person=sealed)
@@ -41,7 +41,7 @@ async def record_begin(person: Person, reason: str) -> None:
 
 async def erase_person(person: str) -> None:
     """What `begin` asked for; how many rows of which kind were erased goes on record, and that nothing is left."""
-    said = services().seals.unseal(person, current_or_none() or HOUSE, "host")
+    said = services().encryption.decrypt(person, current_or_none() or SYSTEM_TENANT, "host")
     addresses, user_id, ids = orjson.loads(said)
     found = Person(tuple(addresses), UUID(user_id) if user_id else None, frozenset(map(UUID, ids)))
     try:

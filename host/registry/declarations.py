@@ -12,8 +12,8 @@ from pydantic import BaseModel
 from tortoise.models import Model
 
 from host.contracts import EventType, HealthCheck, Limit, Metric, Permission, PersonalData, Route, Subscription, Task
-from host.origin import inside
-from host.registry.attempt import attempt
+from host.execution_context import as_plugin
+from host.registry.guarded_call import guarded_call
 from host.registry.loading import REGISTER_SECONDS, Implementation, Implementations
 
 _log = logging.getLogger("host.registry.loading")
@@ -81,8 +81,8 @@ def collect(
 
 
 def _ask(one: Implementation, seconds: float) -> tuple[object, str]:
-    with inside(one.plugin):
-        outcome = attempt(lambda: _checked(one.hook, one.call(())), seconds)
+    with as_plugin(one.plugin):
+        outcome = guarded_call(lambda: _checked(one.hook, one.call(())), seconds)
     if outcome.reason:
         _log.error("plugin %s: %s failed", one.plugin, one.hook, exc_info=outcome.error)
         return None, f"{one.hook}: {outcome.reason}"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import tomlkit
 
-from host.registry.complaints import nearest, refuse
 from host.registry.discovery import BUNDLED, Default, Wanted, find, read
+from host.registry.messages import nearest, refuse
 from host.registry.ordering import order
 
 

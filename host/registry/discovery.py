@@ -14,8 +14,8 @@ from typing import Any, Literal, cast
 from packaging.utils import canonicalize_name
 
 from host.errors import ConfigurationError
-from host.registry.complaints import nearest, refuse
 from host.registry.manifest import Manifest, id_complaint, parse, read_toml
+from host.registry.messages import nearest, refuse
 
 ENTRY_POINT_GROUP = "tenantry.plugins"
 BUNDLED = "plugins"
@@ -52,12 +52,12 @@ def read(path: Path) -> tuple[Wanted, ...]:
     Raises:
         ConfigurationError: lists everything that is wrong with the file, each with key and remedy.
     """
-    complaints: list[str] = []
+    messages: list[str] = []
     wanted = []
     for plugin_id, table in read_toml(path).items():
-        before = len(complaints)
-        complaints += _table_complaints(path, plugin_id, table)
-        if len(complaints) == before:
+        before = len(messages)
+        messages += _table_complaints(path, plugin_id, table)
+        if len(messages) == before:
             wanted.append(
                 Wanted(
                     id=plugin_id,
@@ -66,7 +66,7 @@ def read(path: Path) -> tuple[Wanted, ...]:
                     settings=table.get("settings", {}),
                 )
             )
-    refuse(complaints)
+    refuse(messages)
     return tuple(wanted)
 
 
@@ -96,14 +96,14 @@ def find(wanted: Iterable[Wanted], plugins_toml: Path, bundled: str = BUNDLED) -
     """
     _add_folder(bundled, plugins_toml.absolute().parent / bundled)
     installed = tuple(entry_points(group=ENTRY_POINT_GROUP))
-    complaints: list[str] = []
+    messages: list[str] = []
     found = []
     for one in wanted:
         try:
             found.append(_find_one(one, plugins_toml, bundled, installed))
         except ConfigurationError as error:
-            complaints.append(str(error))
-    refuse(complaints)
+            messages.append(str(error))
+    refuse(messages)
     return tuple(found)
 
 

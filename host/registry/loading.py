@@ -12,12 +12,12 @@ from types import MappingProxyType
 import pluggy
 from pydantic import BaseModel
 
+from host.execution_context import as_plugin
 from host.hookspecs import NAMESPACE, HookSpecs
-from host.origin import inside
-from host.registry.attempt import attempt
-from host.registry.complaints import nearest
 from host.registry.discovery import Default, Found
+from host.registry.guarded_call import guarded_call
 from host.registry.manifest import Manifest
+from host.registry.messages import nearest
 from host.registry.quarantine import Quarantine
 
 IMPORT_SECONDS = 30.0
@@ -84,8 +84,8 @@ def new_plugin_manager() -> pluggy.PluginManager:
 def import_plugin(found: Found, quarantine: Quarantine, seconds: float = IMPORT_SECONDS) -> object | None:
     """The plugin's `plugin` module; None, and the plugin in quarantine, when importing it fails or hangs."""
     name = f"{found.package}.plugin"
-    with inside(found.manifest.id):
-        outcome = attempt(lambda: importlib.import_module(name), seconds)
+    with as_plugin(found.manifest.id):
+        outcome = guarded_call(lambda: importlib.import_module(name), seconds)
     if outcome.value is None:
         _log.error("plugin %s: importing %s failed", found.manifest.id, name, exc_info=outcome.error)
         quarantine.put(found.manifest.id, f"importing {name}: {outcome.reason}", until_restart=True)
@@ -100,12 +100,12 @@ def register(manager: pluggy.PluginManager, plugin_id: str, plugin: object) -> l
         return [f'plugin "{plugin_id}": {" ".join(str(error).split())}; take the arguments host.hookspecs shows']
     except ValueError:
         return [f'plugin "{plugin_id}": its module is registered under another id too; give each plugin its own']
-    complaints = []
+    messages = []
     for caller in manager.get_hookcallers(plugin) or ():
         for implementation in caller.get_hookimpls():
             if implementation.plugin is plugin:
-                complaints += _hook_complaints(plugin_id, caller.name, implementation)
-    return complaints
+                messages += _hook_complaints(plugin_id, caller.name, implementation)
+    return messages
 
 
 def _hook_complaints(plugin_id: str, hook: str, implementation: pluggy.HookImpl) -> list[str]:

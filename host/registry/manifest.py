@@ -12,7 +12,7 @@ from typing import Any
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
-from host.registry.complaints import nearest, refuse
+from host.registry.messages import nearest, refuse
 
 SDK_VERSION = "0.1.0"
 """The version of `host.sdk` that a manifest's `sdk` range is held against; equal to the distribution's."""
@@ -25,7 +25,7 @@ HOST_AREAS = frozenset({HOST, "tenant", "operator"})
 
 _SETTINGS_SECTIONS = frozenset(
     {
-        "house",
+        "app",
         "sentry",
         "tracing",
         "server",
@@ -121,10 +121,10 @@ def parse(path: Path) -> Manifest:
         permissions=reader.permissions(plugin_id),
         path=path,
     )
-    reader.complaints += [
+    reader.messages += [
         f'{path}: "{key}" is not a key of a manifest{nearest(key, _KEYS)}' for key in table if key not in _KEYS
     ]
-    refuse(reader.complaints)
+    refuse(reader.messages)
     return manifest
 
 
@@ -134,10 +134,10 @@ class _Reader:
     def __init__(self, path: Path, table: Mapping[str, Any]) -> None:
         self.path = path
         self.table = table
-        self.complaints: list[str] = []
+        self.messages: list[str] = []
 
     def complain(self, key: str, what: str) -> None:
-        self.complaints.append(f"{self.path}: {key}: {what}")
+        self.messages.append(f"{self.path}: {key}: {what}")
 
     def text(self, key: str) -> str:
         value = self.table.get(key)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from host.registry.complaints import nearest, refuse
 from host.registry.manifest import SDK_VERSION, Manifest
+from host.registry.messages import nearest, refuse
 
 
 def order(manifests: Sequence[Manifest], *, sdk: str = SDK_VERSION) -> tuple[Manifest, ...]:
@@ -16,9 +16,9 @@ def order(manifests: Sequence[Manifest], *, sdk: str = SDK_VERSION) -> tuple[Man
             another SDK, each naming the plugins and the remedy.
     """
     known = {manifest.id: manifest for manifest in manifests}
-    complaints = [line for manifest in manifests for line in _needs(manifest, known, sdk)]
-    complaints += _cycles(known)
-    refuse(complaints)
+    messages = [line for manifest in manifests for line in _needs(manifest, known, sdk)]
+    messages += _cycles(known)
+    refuse(messages)
     ordered: dict[str, Manifest] = {}
     for manifest in manifests:
         _place(manifest, known, ordered)
@@ -26,9 +26,9 @@ def order(manifests: Sequence[Manifest], *, sdk: str = SDK_VERSION) -> tuple[Man
 
 
 def _needs(manifest: Manifest, known: Mapping[str, Manifest], sdk: str) -> list[str]:
-    complaints = []
+    messages = []
     if not manifest.sdk.contains(sdk, prereleases=True):
-        complaints.append(
+        messages.append(
             f'{manifest.path}: sdk: plugin "{manifest.id}" is made for host.sdk {manifest.sdk}, this is {sdk}; '
             "install a version of the plugin made for it"
         )
@@ -36,27 +36,27 @@ def _needs(manifest: Manifest, known: Mapping[str, Manifest], sdk: str) -> list[
         where = f"{manifest.path}: requires.{plugin_id}"
         other = known.get(plugin_id)
         if other is None:
-            complaints.append(
+            messages.append(
                 f'{where}: plugin "{manifest.id}" requires "{plugin_id}", which plugins.toml does not name; '
                 f"add [{plugin_id}] or remove [{manifest.id}]{nearest(plugin_id, set(known) - {manifest.id})}"
             )
         elif not versions.contains(other.version, prereleases=True):
-            complaints.append(
+            messages.append(
                 f'{where}: plugin "{manifest.id}" requires "{plugin_id}" {versions}, but it is {other.version} '
                 f"({other.path}); install versions that fit"
             )
-    return complaints
+    return messages
 
 
 def _cycles(known: Mapping[str, Manifest]) -> list[str]:
     """One complaint per cycle, naming every plugin on it."""
-    complaints = []
+    messages = []
     done: set[str] = set()
 
     def walk(plugin_id: str, trail: tuple[str, ...]) -> None:
         if plugin_id in trail:
             ring = (*trail[trail.index(plugin_id) :], plugin_id)
-            complaints.append(
+            messages.append(
                 f"{known[plugin_id].path}: requires: plugins require each other in a circle: {' -> '.join(ring)}; "
                 "remove one of these requirements and use an event instead"
             )
@@ -70,7 +70,7 @@ def _cycles(known: Mapping[str, Manifest]) -> list[str]:
 
     for plugin_id in known:
         walk(plugin_id, ())
-    return complaints
+    return messages
 
 
 def _place(manifest: Manifest, known: Mapping[str, Manifest], ordered: dict[str, Manifest]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
 
 from host.input_errors import sentence
-from host.registry.complaints import nearest
+from host.registry.messages import nearest
 
 
 def read_settings(
@@ -38,8 +38,8 @@ def read_settings(
     reader.take_table(table)
     for name, text in variables.items():
         reader.take_variable(name, text)
-    if reader.complaints:
-        return None, reader.complaints
+    if reader.messages:
+        return None, reader.messages
     try:
         return model.model_validate(reader.values), []
     except ValidationError as error:
@@ -56,16 +56,16 @@ class _Reader:
         self.prefix = prefix
         self.values: dict[str, Any] = {}
         self.sources: dict[str, str] = {}
-        self.complaints: list[str] = []
+        self.messages: list[str] = []
 
     def take_table(self, table: Mapping[str, Any]) -> None:
         for key, value in table.items():
             self.values[key], self.sources[key] = value, self.where
             if key not in self.fields:
                 if not self.takes_any:
-                    self.complaints.append(f'{self.where}: "{key}" is not a setting{nearest(key, self.fields)}')
+                    self.messages.append(f'{self.where}: "{key}" is not a setting{nearest(key, self.fields)}')
             else:
-                self.complaints += [
+                self.messages += [
                     f"{self.where}: {'.'.join(path)}: is a secret; remove it here and set {self.prefix}"
                     f"{'__'.join(path).upper()}"
                     for path in _secrets(self.fields[key].annotation, value, (key,))
@@ -79,10 +79,10 @@ class _Reader:
             try:
                 text = Path(text).read_text(encoding="utf-8").rstrip("\r\n")
             except (OSError, UnicodeDecodeError) as error:
-                self.complaints.append(f"{name}: the file {text} cannot be read ({error}); correct the path")
+                self.messages.append(f"{name}: the file {text} cannot be read ({error}); correct the path")
                 return
         if first not in self.fields:
-            self.complaints.append(f'{name}: "{first}" is not a setting{nearest(first, self.fields)}')
+            self.messages.append(f'{name}: "{first}" is not a setting{nearest(first, self.fields)}')
             return
         self.sources[first] = name
         self._put([first, *rest], text if rest else _as_value(self.fields[first].annotation, text))

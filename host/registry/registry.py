@@ -15,13 +15,12 @@ from pydantic import BaseModel, ValidationError
 
 from host.contracts import Route
 from host.errors import ConfigurationError
-from host.registry.calling import Calling, HookFailed
 from host.registry.catalog import Catalog, build_catalog
-from host.registry.clashes import clashes
-from host.registry.complaints import refuse
 from host.registry.declarations import Declarations, collect
 from host.registry.discovery import BUNDLED, Found, available, find, hooks_in_source, read
-from host.registry.gate import Gate
+from host.registry.duplicates import duplicates
+from host.registry.feature_gate import Gate
+from host.registry.hook_calls import Calling, HookFailed
 from host.registry.loading import (
     HOOKS,
     LoadedPlugin,
@@ -31,10 +30,11 @@ from host.registry.loading import (
     register,
 )
 from host.registry.manifest import HOST, HOST_AREAS, SDK_VERSION
+from host.registry.messages import refuse
 from host.registry.ordering import order
 from host.registry.plugin_settings import read_settings
 from host.registry.quarantine import Quarantine
-from host.registry.strangers import limit_complaint, strangers
+from host.registry.validation import limit_complaint, validate
 from tenants.plans import EVERYTHING, Plans
 
 _ASK_HOOKS = frozenset(hook for hook in HOOKS if not hook.startswith(("register_", "on_")))
@@ -47,8 +47,8 @@ class Registry:
 
     plugins: tuple[LoadedPlugin, ...]
     catalog: Catalog
-    gate: Gate
-    calling: Calling
+    feature_gate: Gate
+    hook_calls: Calling
     quarantine: Quarantine
     strict: bool = False
 
@@ -68,7 +68,8 @@ class Registry:
         """Find, check, order, import, register and collect.
 
         Broken configuration (plugins.toml, manifests, requirements, settings, plans, misspelt hooks, clashes,
-        strangers) always stops it. A plugin that cannot be imported, raises, exits or hangs while it registers goes
+        anonymous callers) always stops it. A plugin that cannot be imported, raises, exits or hangs while it
+        registers goes
         into quarantine and the others load.
 
         Args:
@@ -83,19 +84,19 @@ class Registry:
         """
         found = _in_order(find(read(plugins_toml), plugins_toml, bundled), sdk)
         loader = _Loader(host_plugin, found)
-        refuse(loader.complaints)
+        refuse(loader.messages)
         loader.check(strict, check_route)
         settings = loader.settings(plugins_toml, os.environ if env is None else env)
         loader.check_plans(plans, available(bundled))
-        refuse(loader.complaints)
+        refuse(loader.messages)
         plugins = tuple(loader.plugin(one, settings.get(one.manifest.id)) for one in found)
         _log.info("plugins loaded: %s", ", ".join(plugin.id for plugin in plugins) or "none")
         closed = {plugin.id: plugin.closed_hooks for plugin in plugins if plugin.closed_hooks}
         return cls(
             plugins=plugins,
             catalog=build_catalog(loader.declared),
-            gate=Gate(plugins, plans, loader.quarantine),
-            calling=Calling(loader.implemented, loader.quarantine, closed),
+            feature_gate=Gate(plugins, plans, loader.quarantine),
+            hook_calls=Calling(loader.implemented, loader.quarantine, closed),
             quarantine=loader.quarantine,
             strict=strict,
         )
@@ -143,14 +144,14 @@ class Registry:
         Raises:
             ConfigurationError: strict, and at least one failed.
         """
-        failures = await self.calling.tell("on_start")
+        failures = await self.hook_calls.tell("on_start")
         if self.strict:
             refuse([f"{failure}; correct it or start without --strict" for failure in failures])
         return failures
 
     async def stop(self) -> tuple[HookFailed, ...]:
         """Tell every plugin that this process stops, the last one loaded first."""
-        return await self.calling.tell("on_stop", reverse=True)
+        return await self.hook_calls.tell("on_stop", reverse=True)
 
     async def rearm(self, plugin_id: str) -> tuple[HookFailed, ...]:
         """Take a plugin out of quarantine and start it again; what fails puts it back.
@@ -160,7 +161,7 @@ class Registry:
         """
         if not self.quarantine.lift(plugin_id):
             return ()
-        failures = await self.calling.tell("on_start", plugins={plugin_id})
+        failures = await self.hook_calls.tell("on_start", plugins={plugin_id})
         return tuple(failure for failure in failures if failure.plugin == plugin_id)
 
 
@@ -183,7 +184,7 @@ class _Loader:
     def __init__(self, host_plugin: object | None, found: Sequence[Found]) -> None:
         self.found = found
         self.quarantine = Quarantine()
-        self.complaints: list[str] = []
+        self.messages: list[str] = []
         self.modules: dict[str, object] = {}
         self.declared: list[Declarations] = []
         manager = new_plugin_manager()
@@ -194,12 +195,12 @@ class _Loader:
             if module is not None:
                 self._register(manager, one.manifest.id, module)
         self.implemented = implementations(manager, (HOST, *(one.manifest.id for one in found)))
-        if not self.complaints:
+        if not self.messages:
             self._collect()
 
     def _register(self, manager: pluggy.PluginManager, plugin_id: str, plugin: object) -> None:
         self.modules[plugin_id] = plugin
-        self.complaints += register(manager, plugin_id, plugin)
+        self.messages += register(manager, plugin_id, plugin)
 
     def _collect(self) -> None:
         for plugin_id in (HOST, *(one.manifest.id for one in self.found)):
@@ -214,18 +215,19 @@ class _Loader:
                 self.quarantine.put(plugin_id, "; ".join(reasons), until_restart=True)
 
     def check(self, strict: bool, check_route: Callable[[Route], object]) -> None:
-        """Add complaints about clashes and strangers, about handlers that cannot be called and, when strict, about
+        """Add complaints about clashes and anonymous callers, about handlers that cannot be called and, when strict,
+        about
         plugins in quarantine."""
-        self.complaints += clashes(self.declared)
-        self.complaints += strangers(self.declared, {one.manifest.id: one.manifest for one in self.found})
+        self.messages += duplicates(self.declared)
+        self.messages += validate(self.declared, {one.manifest.id: one.manifest for one in self.found})
         for declarations in self.declared:
             for route in declarations.routes:
                 try:
                     check_route(route)
                 except ConfigurationError as error:
-                    self.complaints.append(f'plugin "{declarations.plugin}": {error}')
+                    self.messages.append(f'plugin "{declarations.plugin}": {error}')
         if strict:
-            self.complaints += [
+            self.messages += [
                 f'plugin "{held.plugin}": {held.reason}; correct it, remove it from plugins.toml, or start without '
                 "--strict"
                 for held in self.quarantine
@@ -240,7 +242,7 @@ class _Loader:
             if mine.settings is None and not mine.complete:
                 continue  # its model is unknown: nothing to hold its settings against
             value, wrong = read_settings(mine.settings, mine.plugin, one.wanted.settings, env, plugins_toml)
-            self.complaints += wrong
+            self.messages += wrong
             if value is not None:
                 values[mine.plugin] = value
         return values
@@ -260,10 +262,10 @@ class _Loader:
         unused = {name for name in features | limits if _absent(name, loaded, available)}
         for name in sorted(unused):
             _log.warning("%s: %r belongs to a plugin that is not loaded here and has no effect", plans.path, name)
-        self.complaints += plans.check({*names, *unused}, {*loaded, *unused})
+        self.messages += plans.check({*names, *unused}, {*loaded, *unused})
         for plan_id, name, text in given:
             if name in declared and (wrong := limit_complaint(declared[name], text)):
-                self.complaints.append(f"{plans.path}: [{plan_id}.limits] {name!r}: {wrong}")
+                self.messages.append(f"{plans.path}: [{plan_id}.limits] {name!r}: {wrong}")
 
     def plugin(self, found: Found, settings: BaseModel | None) -> LoadedPlugin:
         plugin_id = found.manifest.id

@@ -5,10 +5,10 @@ from __future__ import annotations
 from host.settings.generated import secrets
 from host.settings.loading import load
 from host.settings.sections import (
+    AppSettings,
     CorsSettings,
     DatabaseSettings,
     DataSettings,
-    HouseSettings,
     IdentitySettings,
     JobsSettings,
     LogSettings,
@@ -26,10 +26,10 @@ from host.settings.sections import (
 )
 
 __all__ = [
+    "AppSettings",
     "CorsSettings",
     "DataSettings",
     "DatabaseSettings",
-    "HouseSettings",
     "IdentitySettings",
     "JobsSettings",
     "LogSettings",

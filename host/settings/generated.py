@@ -23,7 +23,7 @@ def secrets(settings: Settings) -> Settings:
     """
     if settings.identity.secret.get_secret_value():
         return settings
-    if settings.house.production:
+    if settings.app.production:
         raise ConfigurationError(
             "identity.secret is not set: production does not start with a generated one. Set "
             "TENANTRY_IDENTITY__SECRET (or TENANTRY_IDENTITY__SECRET_FILE) to the output of `openssl rand -base64 48`"

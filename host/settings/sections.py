@@ -61,7 +61,7 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class HouseSettings(Section):
+class AppSettings(Section):
     environment: Literal["development", "production"] = "development"
     base_domain: str = ""
     public_url: str = ""
@@ -224,7 +224,7 @@ class Settings(Section):
     """All of them. `root` is the folder that holds `plugins.toml` and `config/`."""
 
     root: Path = Path()
-    house: HouseSettings = HouseSettings()
+    app: AppSettings = AppSettings()
     server: ServerSettings = ServerSettings()
     cors: CorsSettings = CorsSettings()
     data: DataSettings = DataSettings()
@@ -260,4 +260,4 @@ class Settings(Section):
     def public_url(self) -> str:
         """What links begin with, without a slash at the end: the configured one, else the address served."""
         host = "localhost" if self.server.host in ("0.0.0.0", "::") else self.server.host  # noqa: S104
-        return self.house.public_url or f"http://{host}:{self.server.port}"
+        return self.app.public_url or f"http://{host}:{self.server.port}"

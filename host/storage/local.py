@@ -11,7 +11,7 @@ import obstore
 from obstore.store import LocalStore
 
 from host.errors import NotFound, Unavailable
-from host.storage.window import Content, Stored, checked
+from host.storage.namespace import Content, Stored, checked
 
 _PIECE = 256 * 1024
 # A file's name ends in this and no folder's does: "a" and "a/b" may both be keys, as they may on S3.

@@ -13,7 +13,7 @@ from botocore.config import Config  # type: ignore[import-untyped]
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
 from host.errors import NotFound, Unavailable
-from host.storage.window import Content, Stored, checked
+from host.storage.namespace import Content, Stored, checked
 
 _log = logging.getLogger("host.storage")
 _PART = 8 * 1024 * 1024  # S3 takes parts of 5 MiB and more, the last one excepted
@@ -181,7 +181,7 @@ async def _pieces(body: Any) -> AsyncIterator[bytes]:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """Errors of S3 in the house's own words."""
+    """Errors of S3 in the host's own words."""
     try:
         yield
     except ClientError as error:

@@ -1,19 +1,19 @@
 """A pytest plugin for plugin authors: two tenants that must not see each other, people with roles, a client each."""
 
 try:
-    from host.testing.fixtures import deployment, house, house_settings, migrated_database, neighbours
+    from host.testing.fixtures import app_settings, application, deployment, migrated_database, two_tenants
 except ModuleNotFoundError as error:  # pytest loads this wherever Tenantry is installed; the extra `testing` brings it
     if error.name != "pytest_asyncio":
         raise
-from host.testing.neighbours import Client, Neighbours, TestHouse
+from host.testing.two_tenants import Client, TestApplication, TwoTenants
 
 __all__ = [
     "Client",
-    "Neighbours",
-    "TestHouse",
+    "TestApplication",
+    "TwoTenants",
+    "app_settings",
+    "application",
     "deployment",
-    "house",
-    "house_settings",
     "migrated_database",
-    "neighbours",
+    "two_tenants",
 ]

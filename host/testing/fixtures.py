@@ -16,7 +16,7 @@ from host.cli.init import starter_files
 from host.registry import deployment as plugins_file
 from host.registry.discovery import ENTRY_POINT_GROUP
 from host.settings import Settings, load
-from host.testing.neighbours import Neighbours, TestHouse
+from host.testing.two_tenants import TestApplication, TwoTenants
 
 DATABASE = "tenantry.sqlite3"
 
@@ -47,7 +47,7 @@ def migrated_database(deployment: Path, tmp_path_factory: pytest.TempPathFactory
     settings = _settings(deployment, folder)
 
     async def migrate() -> None:
-        async with TestHouse.open(settings):
+        async with TestApplication.open(settings):
             pass
 
     with ThreadPoolExecutor(1) as thread:  # a loop of its own, whatever loop the session has
@@ -56,7 +56,7 @@ def migrated_database(deployment: Path, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture
-def house_settings(deployment: Path, migrated_database: Path, tmp_path: Path) -> Settings:
+def app_settings(deployment: Path, migrated_database: Path, tmp_path: Path) -> Settings:
     """The settings of the deployment under test, on the embedded default in a folder of its own; override at will."""
     data = tmp_path / "data"
     data.mkdir()
@@ -65,16 +65,16 @@ def house_settings(deployment: Path, migrated_database: Path, tmp_path: Path) ->
 
 
 @pytest_asyncio.fixture
-async def house(house_settings: Settings) -> AsyncIterator[TestHouse]:
-    """A running application, migrated, with jobs run when the test says so (`await house.run_jobs()`)."""
-    async with TestHouse.open(house_settings) as opened:
+async def application(app_settings: Settings) -> AsyncIterator[TestApplication]:
+    """A running application, migrated, with jobs run when the test says so (`await application.run_jobs()`)."""
+    async with TestApplication.open(app_settings) as opened:
         yield opened
 
 
 @pytest_asyncio.fixture
-async def neighbours(house: TestHouse) -> AsyncIterator[Neighbours]:
+async def two_tenants(application: TestApplication) -> AsyncIterator[TwoTenants]:
     """Two tenants, acme and globex, each with an owner, an administrator, a member and a viewer."""
-    async with Neighbours.move_in(house) as both:
+    async with TwoTenants.create(application) as both:
         yield both
 
 

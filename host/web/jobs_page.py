@@ -9,8 +9,8 @@ from __future__ import annotations
 from functools import partial
 from importlib.resources import files
 
-from host.web.application import View
-from host.web.served_files import ServedFile, page_with
+from host.web.server.application import View
+from host.web.static_files import ServedFile, page_with
 
 JOBS = "/api/jobs"
 _POLICY = (

@@ -33,7 +33,7 @@ class Head:
         return type(self)(**{**asdict(self), "signature": head_signature(key, asdict(self))})
 
     def is_genuine(self, key: bytes) -> bool:
-        """Whether the house signed it."""
+        """Whether the host signed it."""
         return same(self.signature, head_signature(key, asdict(self)))
 
 

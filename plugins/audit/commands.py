@@ -11,13 +11,13 @@ from typing import Any
 import click
 import orjson
 
-from host.sdk import TenantInfo, in_each_tenant, in_house
+from host.sdk import TenantInfo, for_each_tenant, in_system_tenant
 
 from . import checkpoints, sealing
 from .checkpoints import Head
 from .verification import verify as verify_chain
 
-HOUSE = "(no organisation)"
+SYSTEM_LOG = "(no organisation)"
 _json = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 _tenant = click.option("--tenant", metavar="SLUG", default="", help="Only this organisation's log.")
 
@@ -29,7 +29,7 @@ _tenant = click.option("--tenant", metavar="SLUG", default="", help="Only this o
     "files",
     multiple=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A checkpoint that was kept elsewhere; needs --tenant, or is the house's own. May be given several times.",
+    help="A checkpoint that was kept elsewhere; needs --tenant, or is the host's own. May be given several times.",
 )
 @_json
 async def verify(tenant: str, files: tuple[Path, ...], as_json: bool) -> None:
@@ -38,7 +38,7 @@ async def verify(tenant: str, files: tuple[Path, ...], as_json: bool) -> None:
     results: list[dict[str, Any]] = []
 
     async def one(slug: str) -> None:
-        given = outside if slug == (tenant or HOUSE) else ()
+        given = outside if slug == (tenant or SYSTEM_LOG) else ()
         verdict = await verify_chain(outside=given, told=_progress(slug))
         results.append({"tenant": slug, "ok": verdict.ok, **asdict(verdict)})
 
@@ -70,7 +70,7 @@ async def checkpoint(tenant: str) -> None:
 
     async def one(slug: str) -> None:
         head = await checkpoints.stored()
-        if slug == (tenant or HOUSE):
+        if slug == (tenant or SYSTEM_LOG):
             click.echo(orjson.dumps(checkpoints.shown(head) if head else None).decode())
 
     await _in_each(one, tenant)
@@ -80,15 +80,15 @@ COMMANDS: Sequence[click.Command] = (verify, seal, checkpoint)
 
 
 async def _in_each(one: Callable[[str], Awaitable[None]], slug: str) -> None:
-    """Once in each log: the house's own, unless one organisation is asked for, and each organisation's."""
+    """Once in each log: the host's own, unless one organisation is asked for, and each organisation's."""
 
     async def in_tenant(tenant: TenantInfo) -> None:
         await one(tenant.slug)
 
     if not slug:
-        with in_house():
-            await one(HOUSE)
-    await in_each_tenant(in_tenant, slug)
+        with in_system_tenant():
+            await one(SYSTEM_LOG)
+    await for_each_tenant(in_tenant, slug)
 
 
 def _read(file: Path) -> Head:

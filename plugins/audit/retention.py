@@ -20,7 +20,7 @@ async def kept_days() -> int | None:
     """How many days the bound tenant's plan keeps entries; None: for ever."""
     try:
         value, _ = await limit_value(RETENTION.name)
-    except TenantMissing:  # the house's own log
+    except TenantMissing:  # the host's own log
         return settings(Settings).house_retention_days
     return value.amount
 

@@ -21,10 +21,10 @@ from host.sdk import (
     Stream,
     Time,
     ValidationFailed,
-    in_house,
+    in_system_tenant,
+    operator_access,
     tenant,
     unit_of_work,
-    visiting,
 )
 
 from . import checkpoints, report_page
@@ -227,7 +227,7 @@ async def create_erasure(body: Erasure) -> Accepted:
     name="operator.erasures.create",
     summary="Erase a person's data from the log of what belongs to no organisation, such as sign-ins",
 )
-async def create_house_erasure(body: Erasure) -> Accepted:
+async def create_system_erasure(body: Erasure) -> Accepted:
     return await _erasure(body)
 
 
@@ -253,9 +253,9 @@ async def _erasure(body: Erasure) -> Accepted:
 )
 async def list_for_operator(query: OperatorQuery, filters: Query) -> Page:
     if query.tenant is None:
-        with in_house():
+        with in_system_tenant():
             return await find(filters)
     if query.reason is None:
         raise ValidationFailed(details={"reason": "Say why: the organisation sees it in its own log."})
-    async with visiting(query.tenant, query.reason):
+    async with operator_access(query.tenant, query.reason):
         return await find(filters)

@@ -11,7 +11,7 @@ from typing import Any
 
 from uuid_utils.compat import uuid7
 
-from host.sdk import Action, Page, Query, Records, ValidationFailed, in_house, redacted_text
+from host.sdk import Action, Page, Query, Records, ValidationFailed, in_system_tenant, redacted_text
 
 from .models import Entry
 from .plain import plain, text
@@ -58,9 +58,9 @@ _LENGTHS = {name: field.max_length for name, field in Entry._meta.fields_map.ite
 async def write(action: Action) -> None:
     """Write the signed entry of an action, with one insert, in the transaction the action is part of.
 
-    What happens outside every tenant (a sign-in, say) is written into the house's own log.
+    What happens outside every tenant (a sign-in, say) is written into the host's own log.
     """
-    with in_house() if action.tenant_id is None else nullcontext():
+    with in_system_tenant() if action.tenant_id is None else nullcontext():
         values = _values(action)
         values["salt"] = secrets.token_hex(16)
         values["mac"] = mac(chain_key(), values, commitment(values))

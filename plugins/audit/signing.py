@@ -8,7 +8,7 @@
 MAC is keyed BLAKE2b with 256 bits (RFC 7693). The key is the plugin's own in the tenant, derived from the deployment's
 secret, so whoever can write the database but does not have the secret can neither alter nor add an entry. The personal
 fields enter only as a salted commitment: they can be erased, their salt with them, and commitment and proof (that the
-house erased them) take their place. The proof is over all that is left, so that an address can also be taken out of a
+host erased them) take their place. The proof is over all that is left, so that an address can also be taken out of a
 field that lasts, such as the id of the thing that was changed.
 """
 
@@ -56,7 +56,7 @@ def mac(key: bytes, entry: Mapping[str, Any], committed: str) -> str:
 
 
 def proof(key: bytes, left: Mapping[str, Any], committed: str) -> str:
-    """That it was the house that erased an entry: of what is left of it, with the signature it was written with."""
+    """That it was the host that erased an entry: of what is left of it, with the signature it was written with."""
     said = orjson.dumps((committed, left["mac"], _lasting(left)), default=str, option=orjson.OPT_UTC_Z)
     return _mac(key, b"erased " + said)
 

@@ -6,15 +6,15 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from uuid import UUID
 
-from host.sdk import Task, TenantMissing, in_house, tenant, unit_of_work
+from host.sdk import Task, TenantMissing, in_system_tenant, tenant, unit_of_work
 
 from . import erasure, retention, sealing
 
 
 async def seal() -> None:
-    """Seal the bound tenant's entries, or the house's own; those are looked through for old ones as well."""
+    """Seal the bound tenant's entries, or the host's own; those are looked through for old ones as well."""
     if not await _in_a_log(sealing.seal):
-        with in_house():
+        with in_system_tenant():
             await retention.prune()
 
 
@@ -25,7 +25,7 @@ async def prune() -> None:
 
 
 async def erase(user_id: UUID) -> None:
-    """Erase a person's data from the log of the bound tenant, or from the house's own."""
+    """Erase a person's data from the log of the bound tenant, or from the host's own."""
     erased = 0
 
     async def run() -> None:
@@ -38,11 +38,11 @@ async def erase(user_id: UUID) -> None:
 
 
 async def _in_a_log(run: Callable[[], Awaitable[object]]) -> bool:
-    """Run it in the bound tenant, or where none is bound in the house; whether a tenant was."""
+    """Run it in the bound tenant, or where none is bound in the host; whether a tenant was."""
     try:
         await tenant()
     except TenantMissing:
-        with in_house():
+        with in_system_tenant():
             await run()
         return False
     await run()

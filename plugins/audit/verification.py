@@ -88,7 +88,7 @@ class _Walk:
 
 
 def _is_signed(key: bytes, row: Row) -> bool:
-    """Whether an entry is what was signed when it was written; of an erased one, that it was the house that did it."""
+    """Whether an entry is what was signed when it was written; of an erased one, that it was the host that did it."""
     if row["mac"] is None:
         return False
     erased = row["erased"]
@@ -108,7 +108,7 @@ def _wrong(row: Row, signed: bool, linked: bool) -> Finding:
         return Finding("altered", row["position"], row["id"], f"{where} was altered after it was written")
     if signed:
         return Finding("reordered", row["position"], row["id"], f"{where} was sealed at another position")
-    return Finding("inserted", row["position"], row["id"], f"{where} was not written by this house")
+    return Finding("inserted", row["position"], row["id"], f"{where} was not written by this deployment")
 
 
 async def verify(
@@ -139,7 +139,7 @@ async def verify(
                 return Verdict(first=after, finding=_removed(after))
             walk.position, walk.hash = after, from_here["hash"]
         verdict = await _along(walk, max(each.position for each in heads), time.monotonic() + seconds, told)
-        if not verdict.ok and await _pruned_since(begin):  # by the house itself: begin anew, where entries are kept now
+        if not verdict.ok and await _pruned_since(begin):  # by the host itself: begin anew, where entries are kept now
             return await verify(outside=outside, seconds=seconds, told=told)
     if verdict.ok and verdict.go_on_after is None:
         verdict = replace(verdict, finding=doubt)
@@ -193,7 +193,7 @@ async def _waiting(key: bytes, verdict: Verdict) -> Verdict:
     async for rows in WHOLE.chunks(Query(), CHUNK, position=None):
         for row in rows:
             if (row["mac"] is not None or chained) and not _is_signed(key, row):
-                text = f"the entry {row['id']}, which waits to be sealed, was altered or not written by this house"
+                text = f"the entry {row['id']}, which waits to be sealed, was altered or not written by this deployment"
                 return replace(verdict, unsealed=count, finding=Finding("inserted", None, row["id"], text))
             count += 1
     return replace(verdict, unsealed=count)

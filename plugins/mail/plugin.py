@@ -24,8 +24,8 @@ from host.sdk import (
 )
 
 from . import commands, events, models, routes, settings, tasks
-from .providers import lane, relay
-from .service import attachments, erasure, hand_over, house, messages, outbox, senders, timeline
+from .providers import channel, dispatcher
+from .service import account_mail, attachments, erasure, hand_over, messages, outbox, senders, timeline
 
 
 @hookimpl
@@ -71,16 +71,16 @@ def register_events() -> Sequence[EventType]:
 @hookimpl
 def register_listeners() -> Sequence[Subscription]:
     return (
-        Subscription("host.UserRegistered", house.welcome, hand_over.PRIORITY),
-        Subscription("host.EmailVerificationRequested", house.verification, hand_over.PRIORITY),
-        Subscription("host.PasswordResetRequested", house.password_reset, hand_over.PRIORITY),
-        Subscription("host.PasswordChanged", house.password_changed, hand_over.PRIORITY),
-        Subscription("host.RegistrationRepeated", house.registration_repeated, hand_over.PRIORITY),
-        Subscription("host.EmailChanged", house.email_changed, hand_over.PRIORITY),
-        Subscription("host.ApiKeyCreated", house.api_key_created, hand_over.PRIORITY),
-        Subscription("host.SignInLinked", house.sign_in_linked, hand_over.PRIORITY),
-        Subscription("host.SignInUnlinked", house.sign_in_unlinked, hand_over.PRIORITY),
-        Subscription("host.InvitationCreated", house.invitation, hand_over.PRIORITY),
+        Subscription("host.UserRegistered", account_mail.welcome, hand_over.PRIORITY),
+        Subscription("host.EmailVerificationRequested", account_mail.verification, hand_over.PRIORITY),
+        Subscription("host.PasswordResetRequested", account_mail.password_reset, hand_over.PRIORITY),
+        Subscription("host.PasswordChanged", account_mail.password_changed, hand_over.PRIORITY),
+        Subscription("host.RegistrationRepeated", account_mail.registration_repeated, hand_over.PRIORITY),
+        Subscription("host.EmailChanged", account_mail.email_changed, hand_over.PRIORITY),
+        Subscription("host.ApiKeyCreated", account_mail.api_key_created, hand_over.PRIORITY),
+        Subscription("host.SignInLinked", account_mail.sign_in_linked, hand_over.PRIORITY),
+        Subscription("host.SignInUnlinked", account_mail.sign_in_unlinked, hand_over.PRIORITY),
+        Subscription("host.InvitationCreated", account_mail.invitation, hand_over.PRIORITY),
     )
 
 
@@ -96,12 +96,12 @@ def register_commands() -> Sequence[Command]:
 
 @hookimpl
 def register_health_checks() -> Sequence[HealthCheck]:
-    return (HealthCheck("mail", house.check, thorough=house.ask),)
+    return (HealthCheck("mail", account_mail.check, thorough=account_mail.ask),)
 
 
 @hookimpl
 def register_metrics() -> Sequence[Metric]:
-    return (timeline.MESSAGES_TOTAL, lane.HANDOVER)
+    return (timeline.MESSAGES_TOTAL, channel.HANDOVER)
 
 
 @hookimpl
@@ -111,4 +111,4 @@ async def on_tenant_deleted(tenant: TenantInfo) -> None:
 
 @hookimpl
 async def on_stop() -> None:
-    await relay.close_relays()
+    await dispatcher.close_relays()

@@ -94,7 +94,7 @@ class Pacing(Section):
 
 
 class FileSettings(Pacing):
-    folder: str = Field(default="", description="Where .eml files go; empty: a folder in the house's data folder.")
+    folder: str = Field(default="", description="Where .eml files go; empty: a folder in the host's data folder.")
 
 
 class SmtpSettings(Pacing):
@@ -148,7 +148,7 @@ class Settings(Section):
         default=("file",), min_length=1, description="In the order of failover: file, smtp, sendgrid, mailgun, ses."
     )
     from_address: AddressText = Field(
-        default=f"no-reply@{NOWHERE}", description="Sender of the house's own mail and of who has none confirmed."
+        default=f"no-reply@{NOWHERE}", description="Sender of the host's own mail and of who has none confirmed."
     )
     from_name: Title = Field(default="", description="Empty: the organisation's name.")
     first_retry: float = Field(
@@ -234,7 +234,7 @@ class Settings(Section):
 
     @property
     def sender(self) -> Address:
-        """Who the house's own mail is from."""
+        """Who the host's own mail is from."""
         address = parse_address(self.from_address)
         return Address(self.from_name or address.name, address.email)
 

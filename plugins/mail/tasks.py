@@ -9,10 +9,10 @@ from uuid import UUID
 
 from host.sdk import Task, report_progress
 
+from .providers.channel import LONGEST
 from .providers.circuit import LONGEST_QUEUE
-from .providers.lane import LONGEST
-from .providers.relay import tenant_channel
-from .service import batches, delivery, expansion, messages, senders, tending
+from .providers.dispatcher import tenant_channel
+from .service import batches, delivery, expansion, maintenance, messages, senders
 from .service.delivery import Order
 
 
@@ -48,9 +48,9 @@ async def cancel_batch(arguments: Mapping[str, Any]) -> None:
     await batches.cancel(UUID(arguments["batch_id"]))
 
 
-async def tend() -> None:
+async def maintain() -> None:
     """Look after what nobody else looks after any more."""
-    await tending.tend()
+    await maintenance.maintain()
 
 
 TASKS = (
@@ -60,7 +60,7 @@ TASKS = (
         summary="Deliver messages",
         timeout=5 * (LONGEST + LONGEST_QUEUE) + 60,  # five providers may be asked, one after the other
         tries=100,  # a message counts its own tries: only one that kills its workers comes to an end here
-        together=delivery.TOGETHER,
+        batch_size=delivery.TOGETHER,
         channel=tenant_channel,
         on_retry=retry_message,
         on_cancel=cancel_message,
@@ -83,7 +83,7 @@ TASKS = (
     ),
     Task(
         name="tend",
-        run=tend,
+        run=maintain,
         summary="Take up messages left behind, remove old content and unused files",
         timeout=600.0,
         every=timedelta(minutes=5),

@@ -1,1 +1,1 @@
-"""How the house is doing: what is measured, for Prometheus, and a tenant's own use, for its administrators."""
+"""How the host is doing: what is measured, for Prometheus, and a tenant's own use, for its administrators."""

@@ -14,8 +14,8 @@ from prometheus_client.registry import Collector
 from host.sdk import Measured, Stream
 
 
-class HouseCollector(Collector):
-    """What the whole house measured, as prometheus-client takes it; read once, so there is nothing to register."""
+class HostCollector(Collector):
+    """What the whole deployment measured, as prometheus-client takes it; read once, so there is nothing to register."""
 
     def __init__(self, found: Sequence[Measured]) -> None:
         self._found = found
@@ -28,7 +28,7 @@ class HouseCollector(Collector):
 def exposition(found: Sequence[Measured], accept: str, accept_encoding: str) -> Stream:
     """What was measured, in the newest format that `accept` names, else Prometheus' text 0.0.4; packed if it may be."""
     encode, content_type = choose_encoder(accept)
-    body = encode(HouseCollector(found))
+    body = encode(HostCollector(found))
     if not gzip_accepted(accept_encoding):
         return Stream(body, content_type)
     return Stream(gzip.compress(body, 5), content_type, headers={"Content-Encoding": "gzip"})

@@ -27,15 +27,17 @@ class Days(BaseModel, extra="forbid"):
     public=True,  # who may is decided below: a scraper is no person, and has no session
     needs_tenant=False,
     name="scrape.read",
-    summary="What the whole house measures, for Prometheus",
+    summary="What the whole deployment measures, for Prometheus",
     returns=Stream,
     refusals=(401, 403),
 )
 async def scrape(request: RequestFacts) -> Stream:
     """Prometheus' text format, or OpenMetrics where Accept asks for it.
 
-    For an operator's access token, the scrape token, or the addresses that this deployment binds; 401 for strangers,
-    403 for other people. Every process answers with the sums of the whole house: scrape one address, not each process.
+    For an operator's access token, the scrape token, or the addresses that this deployment binds; 401 for anonymous
+    callers,
+    403 for other people. Every process answers with the sums of the whole deployment: scrape one address, not each
+    process.
     """
     from .exposition import exposition  # 100 ms that only a process that is scraped has to spend
 

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from host.testing import Client, TestHouse
+from host.testing import Client, TestApplication
 
 
 @pytest.fixture
-async def visitor(house: TestHouse) -> AsyncIterator[Client]:
+async def visitor(application: TestApplication) -> AsyncIterator[Client]:
     """Somebody without an account, with a cookie jar of their own."""
-    async with house.client() as client:
+    async with application.client() as client:
         yield client

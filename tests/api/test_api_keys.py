@@ -10,64 +10,64 @@ from uuid import uuid4
 from host.contracts import Event
 from host.identity import api_keys
 from host.identity.events import ApiKeyCreated
-from host.testing import Client, Neighbours
+from host.testing import Client, TwoTenants
 
 NEW = {"name": "CI", "permissions": ["projects.projects.read"]}
 
 
-async def key_client(neighbours: Neighbours, made: dict[str, Any]) -> Client:
-    return neighbours.house.client(Authorization=f"Bearer {made['key']}")
+async def key_client(two_tenants: TwoTenants, made: dict[str, Any]) -> Client:
+    return two_tenants.application.client(Authorization=f"Bearer {made['key']}")
 
 
-async def test_key_when_made_then_shown_once_and_good_for_its_permissions_only(neighbours: Neighbours) -> None:
-    made = await neighbours.acme.ask("POST", "/tenant/api-keys", 201, json=NEW)
-    listed = await neighbours.acme.ask("GET", "/tenant/api-keys")
+async def test_key_when_made_then_shown_once_and_good_for_its_permissions_only(two_tenants: TwoTenants) -> None:
+    made = await two_tenants.acme.ask("POST", "/tenant/api-keys", 201, json=NEW)
+    listed = await two_tenants.acme.ask("GET", "/tenant/api-keys")
 
     assert [each["id"] for each in listed] == [made["id"]]
     assert "key" not in listed[0]
     assert made["key"].startswith(listed[0]["prefix"])
-    async with await key_client(neighbours, made) as program:
+    async with await key_client(two_tenants, made) as program:
         assert await program.ask("GET", "/projects") == []
         await program.ask("POST", "/projects", 403, json={"name": "Apollo"})
         await program.ask("GET", "/me", 403)
         await program.ask("GET", "/projects", headers={"X-Tenant": "globex"})  # the key's tenant comes first
-    assert (await neighbours.acme.ask("GET", "/tenant/api-keys"))[0]["last_used_at"] is not None
+    assert (await two_tenants.acme.ask("GET", "/tenant/api-keys"))[0]["last_used_at"] is not None
 
 
-async def test_key_when_ended_then_401_at_once_and_404_for_ending_it_again(neighbours: Neighbours) -> None:
-    made = await neighbours.acme.ask("POST", "/tenant/api-keys", 201, json=NEW)
-    async with await key_client(neighbours, made) as program:
+async def test_key_when_ended_then_401_at_once_and_404_for_ending_it_again(two_tenants: TwoTenants) -> None:
+    made = await two_tenants.acme.ask("POST", "/tenant/api-keys", 201, json=NEW)
+    async with await key_client(two_tenants, made) as program:
         await program.ask("GET", "/projects")
-        await neighbours.globex.ask("DELETE", f"/tenant/api-keys/{made['id']}", 404)
-        await neighbours.acme.ask("DELETE", f"/tenant/api-keys/{made['id']}", 204)
+        await two_tenants.globex.ask("DELETE", f"/tenant/api-keys/{made['id']}", 404)
+        await two_tenants.acme.ask("DELETE", f"/tenant/api-keys/{made['id']}", 204)
         await program.ask("GET", "/projects", 401)
-    await neighbours.acme.ask("DELETE", f"/tenant/api-keys/{made['id']}", 404)
-    assert await neighbours.acme.ask("GET", "/tenant/api-keys") == []
+    await two_tenants.acme.ask("DELETE", f"/tenant/api-keys/{made['id']}", 404)
+    assert await two_tenants.acme.ask("GET", "/tenant/api-keys") == []
 
 
-async def test_key_when_wider_than_its_maker_unknown_or_late_then_refused(neighbours: Neighbours) -> None:
-    await neighbours.acme_member.ask("POST", "/tenant/api-keys", 403, json=NEW)
+async def test_key_when_wider_than_its_maker_unknown_or_late_then_refused(two_tenants: TwoTenants) -> None:
+    await two_tenants.acme_member.ask("POST", "/tenant/api-keys", 403, json=NEW)
     beyond = NEW | {"permissions": ["tenant.profile.delete"]}
-    await neighbours.acme_admin.ask("POST", "/tenant/api-keys", 403, json=beyond)
-    await neighbours.acme.ask("POST", "/tenant/api-keys", 201, json=beyond)
+    await two_tenants.acme_admin.ask("POST", "/tenant/api-keys", 403, json=beyond)
+    await two_tenants.acme.ask("POST", "/tenant/api-keys", 201, json=beyond)
     for changes in (
         {"permissions": ["no.such.thing"]},
         {"permissions": []},
         {"expires_at": "2020-01-01T00:00:00Z"},
         {"expires_at": "2040-01-01T00:00:00"},
     ):
-        await neighbours.acme.ask("POST", "/tenant/api-keys", 422, json=NEW | changes)
+        await two_tenants.acme.ask("POST", "/tenant/api-keys", 422, json=NEW | changes)
 
 
-async def test_key_when_its_maker_is_demoted_then_it_may_no_more_than_they(neighbours: Neighbours) -> None:
-    made = await neighbours.acme_admin.ask(
+async def test_key_when_its_maker_is_demoted_then_it_may_no_more_than_they(two_tenants: TwoTenants) -> None:
+    made = await two_tenants.acme_admin.ask(
         "POST", "/tenant/api-keys", 201, json=NEW | {"permissions": ["tenant.roles.create", "tenant.roles.read"]}
     )
-    roles = {each["name"]: each["id"] for each in await neighbours.acme.ask("GET", "/tenant/roles")}
-    async with await key_client(neighbours, made) as program:
+    roles = {each["name"]: each["id"] for each in await two_tenants.acme.ask("GET", "/tenant/roles")}
+    async with await key_client(two_tenants, made) as program:
         await program.ask("POST", "/tenant/roles", 201, json={"name": "tester"})
-        await neighbours.acme.ask(
-            "PATCH", f"/tenant/members/{neighbours.acme_admin.user_id}", json={"role_id": roles["viewer"]}
+        await two_tenants.acme.ask(
+            "PATCH", f"/tenant/members/{two_tenants.acme_admin.user_id}", json={"role_id": roles["viewer"]}
         )
         await program.ask("POST", "/tenant/roles", 403, json={"name": "another"})
         await program.ask("GET", "/tenant/roles")
@@ -77,45 +77,45 @@ MAKER = {"name": "Maker", "permissions": ["tenant.api_keys.create", "projects.pr
 DELEGATE = {"name": "Maker", "permissions": [*MAKER["permissions"], "tenant.api_keys.delegate"]}
 
 
-async def test_key_when_it_makes_a_key_without_a_permission_that_says_so_then_403(neighbours: Neighbours) -> None:
-    made = await neighbours.acme.ask("POST", "/tenant/api-keys", 201, json=MAKER)
-    async with await key_client(neighbours, made) as program:
+async def test_key_when_it_makes_a_key_without_a_permission_that_says_so_then_403(two_tenants: TwoTenants) -> None:
+    made = await two_tenants.acme.ask("POST", "/tenant/api-keys", 201, json=MAKER)
+    async with await key_client(two_tenants, made) as program:
         refused = await program.ask("POST", "/tenant/api-keys", 403, json=NEW)
     assert refused["details"] == {"permission": "tenant.api_keys.delegate"}
 
 
-async def test_key_when_made_with_a_key_then_no_wider_no_longer_and_over_with_it(neighbours: Neighbours) -> None:
+async def test_key_when_made_with_a_key_then_no_wider_no_longer_and_over_with_it(two_tenants: TwoTenants) -> None:
     soon = datetime.now(UTC) + timedelta(hours=1)
-    made = await neighbours.acme.ask("POST", "/tenant/api-keys", 201, json=DELEGATE | {"expires_at": soon.isoformat()})
-    async with await key_client(neighbours, made) as program:
+    made = await two_tenants.acme.ask("POST", "/tenant/api-keys", 201, json=DELEGATE | {"expires_at": soon.isoformat()})
+    async with await key_client(two_tenants, made) as program:
         await program.ask("POST", "/tenant/api-keys", 403, json=NEW | {"permissions": ["tenant.roles.create"]})
         later = NEW | {"expires_at": (soon + timedelta(seconds=1)).isoformat()}
         assert list((await program.ask("POST", "/tenant/api-keys", 422, json=later))["details"]) == ["expires_at"]
         child = await program.ask("POST", "/tenant/api-keys", 201, json=DELEGATE)
         assert datetime.fromisoformat(child["expires_at"]) == soon
         assert child["parent_id"] == made["id"]
-    async with await key_client(neighbours, child) as program:
+    async with await key_client(two_tenants, child) as program:
         grandchild = await program.ask("POST", "/tenant/api-keys", 201, json=NEW)
-    other = await neighbours.acme.ask("POST", "/tenant/api-keys", 201, json=NEW)
-    async with await key_client(neighbours, grandchild) as program:
+    other = await two_tenants.acme.ask("POST", "/tenant/api-keys", 201, json=NEW)
+    async with await key_client(two_tenants, grandchild) as program:
         await program.ask("GET", "/projects")
-        await neighbours.acme.ask("DELETE", f"/tenant/api-keys/{made['id']}", 204)
+        await two_tenants.acme.ask("DELETE", f"/tenant/api-keys/{made['id']}", 204)
         await program.ask("GET", "/projects", 401)
-    assert [each["id"] for each in await neighbours.acme.ask("GET", "/tenant/api-keys")] == [other["id"]]
+    assert [each["id"] for each in await two_tenants.acme.ask("GET", "/tenant/api-keys")] == [other["id"]]
 
 
-async def test_key_when_made_then_its_maker_hears_of_it(neighbours: Neighbours, heard: list[Event]) -> None:
-    made = await neighbours.acme.ask("POST", "/tenant/api-keys", 201, json=NEW)
+async def test_key_when_made_then_its_maker_hears_of_it(two_tenants: TwoTenants, heard: list[Event]) -> None:
+    made = await two_tenants.acme.ask("POST", "/tenant/api-keys", 201, json=NEW)
     [created] = [each for each in heard if isinstance(each, ApiKeyCreated)]
     assert (str(created.key_id), created.key_name, created.email) == (made["id"], "CI", "owner@acme.example")
 
 
-async def test_key_when_it_does_what_only_people_do_then_403(neighbours: Neighbours) -> None:
-    everything = [each["name"] for each in await neighbours.acme.ask("GET", "/tenant/permissions")]
-    made = await neighbours.acme.ask("POST", "/tenant/api-keys", 201, json={"name": "All", "permissions": everything})
-    roles = {each["name"]: each["id"] for each in await neighbours.acme.ask("GET", "/tenant/roles")}
-    member = neighbours.acme_member.user_id
-    async with await key_client(neighbours, made) as program:
+async def test_key_when_it_does_what_only_people_do_then_403(two_tenants: TwoTenants) -> None:
+    everything = [each["name"] for each in await two_tenants.acme.ask("GET", "/tenant/permissions")]
+    made = await two_tenants.acme.ask("POST", "/tenant/api-keys", 201, json={"name": "All", "permissions": everything})
+    roles = {each["name"]: each["id"] for each in await two_tenants.acme.ask("GET", "/tenant/roles")}
+    member = two_tenants.acme_member.user_id
+    async with await key_client(two_tenants, made) as program:
         for method, path, body in (
             ("POST", "/tenants", {"name": "Mine"}),
             ("PATCH", "/me", {"name": "Mine"}),
@@ -138,13 +138,13 @@ def another(key: str, *, tenant: bool = False, key_id: bool = False, secret: boo
     return "_".join(parts)
 
 
-async def test_key_when_wrong_in_whatever_part_then_one_answer_after_equal_time(neighbours: Neighbours) -> None:
-    made = await neighbours.acme.ask("POST", "/tenant/api-keys", 201, json=NEW)
+async def test_key_when_wrong_in_whatever_part_then_one_answer_after_equal_time(two_tenants: TwoTenants) -> None:
+    made = await two_tenants.acme.ask("POST", "/tenant/api-keys", 201, json=NEW)
     answers, times = [], []
     for wrong in ({"secret": True}, {"key_id": True}, {"tenant": True}, {"tenant": True, "secret": True}):
         headers = {"Authorization": f"Bearer {another(made['key'], **wrong)}"}
         began = time.perf_counter()
-        answers.append(await neighbours.stranger.ask("GET", "/projects", 401, headers=headers) | {"request_id": ""})
+        answers.append(await two_tenants.anonymous.ask("GET", "/projects", 401, headers=headers) | {"request_id": ""})
         times.append(time.perf_counter() - began)
     assert all(each == answers[0] for each in answers)
     assert min(times) >= 0.1

@@ -12,7 +12,7 @@ from host.api.refresh_cookie import DEVICE, NAME
 from host.contracts import Event
 from host.identity.events import EmailVerificationRequested, PasswordResetRequested
 from host.settings import Settings
-from host.testing import Client, TestHouse
+from host.testing import Client, TestApplication
 
 PASSWORD, NEW = "a long enough passphrase", "another good passphrase"
 ADA = {"email": "ada@example.com", "password": PASSWORD, "name": "Ada"}
@@ -28,9 +28,9 @@ def token_of(heard: list[Event], kind: type[Event]) -> str:
 
 
 @pytest.fixture
-async def second(house: TestHouse) -> AsyncIterator[Client]:
+async def second(application: TestApplication) -> AsyncIterator[Client]:
     """Another browser."""
-    async with house.client() as client:
+    async with application.client() as client:
         yield client
 
 
@@ -202,11 +202,11 @@ async def test_attempts_when_too_many_then_429_with_retry_after_and_other_accoun
 
 
 @pytest.fixture
-async def secure(house_settings: Settings) -> AsyncIterator[Client]:
+async def secure(app_settings: Settings) -> AsyncIterator[Client]:
     """Somebody who talks to a deployment that is reached by https."""
-    home = house_settings.house.model_copy(update={"public_url": "https://tenantry.example"})
+    home = app_settings.application.model_copy(update={"public_url": "https://tenantry.example"})
     async with (
-        TestHouse.open(house_settings.model_copy(update={"house": home})) as opened,
+        TestApplication.open(app_settings.model_copy(update={"app": home})) as opened,
         opened.client() as client,
     ):
         client.base_url = httpx.URL("https://testserver")

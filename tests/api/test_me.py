@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from host.contracts import Event
-from host.testing import Client, Neighbours, TestHouse
+from host.testing import Client, TestApplication, TwoTenants
 
 PASSWORD = "a long enough passphrase"
 ADA = {"email": "ada@example.com", "password": PASSWORD, "name": "Ada"}
@@ -50,10 +50,10 @@ async def test_tenants_when_listed_then_mine_with_my_role(visitor: Client) -> No
 
 
 async def test_sessions_when_one_is_ended_then_its_token_stops_and_the_others_go_on(
-    house: TestHouse, visitor: Client
+    application: TestApplication, visitor: Client
 ) -> None:
     await signed_in(visitor)
-    async with house.client(**{"User-Agent": "Phone"}) as phone:
+    async with application.client(**{"User-Agent": "Phone"}) as phone:
         data = await phone.ask("POST", "/auth/login", json={"email": ADA["email"], "password": PASSWORD})
         phone.headers["Authorization"] = f"Bearer {data['access_token']}"
         listed = await visitor.ask("GET", "/me/sessions")
@@ -69,24 +69,26 @@ async def test_sessions_when_one_is_ended_then_its_token_stops_and_the_others_go
     assert mine["current"]
 
 
-async def test_sessions_when_all_others_end_then_this_one_goes_on(house: TestHouse, visitor: Client) -> None:
+async def test_sessions_when_all_others_end_then_this_one_goes_on(
+    application: TestApplication, visitor: Client
+) -> None:
     await signed_in(visitor)
-    async with house.client() as phone:
+    async with application.client() as phone:
         data = await phone.ask("POST", "/auth/login", json={"email": ADA["email"], "password": PASSWORD})
         await visitor.ask("DELETE", "/me/sessions", 204)
         await phone.ask("GET", "/me", 401, headers={"Authorization": f"Bearer {data['access_token']}"})
     assert len(await visitor.ask("GET", "/me/sessions")) == 1
 
 
-async def test_session_when_another_persons_then_404_as_if_it_never_was(neighbours: Neighbours) -> None:
-    [theirs] = await neighbours.globex.ask("GET", "/me/sessions")
-    await neighbours.acme.ask("DELETE", f"/me/sessions/{theirs['id']}", 404)
-    await neighbours.globex.ask("GET", "/me")
+async def test_session_when_another_persons_then_404_as_if_it_never_was(two_tenants: TwoTenants) -> None:
+    [theirs] = await two_tenants.globex.ask("GET", "/me/sessions")
+    await two_tenants.acme.ask("DELETE", f"/me/sessions/{theirs['id']}", 404)
+    await two_tenants.globex.ask("GET", "/me")
 
 
-async def test_me_when_a_stranger_asks_then_401(neighbours: Neighbours) -> None:
+async def test_me_when_a_stranger_asks_then_401(two_tenants: TwoTenants) -> None:
     for path in ("/me", "/me/settings", "/me/tenants", "/me/sessions"):
-        await neighbours.stranger.ask("GET", path, 401)
+        await two_tenants.anonymous.ask("GET", path, 401)
 
 
 async def test_locale_when_registered_then_the_browsers_and_changed_in_its_usual_spelling(

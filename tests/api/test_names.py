@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from host.errors import ValidationFailed
-from host.testing import Client, Neighbours
+from host.testing import Client, TwoTenants
 
 SPOILT = ("Acme\nBcc: x@evil.example", "Ac\tme", "\u202eemcA", "Ac\u2028me", "\u200b", "Ac\x7fme")
 
@@ -21,9 +21,9 @@ async def refuse_names(client: Client, method: str, path: str, field: str, **mor
 
 
 async def test_name_when_not_one_line_then_refused_wherever_it_comes_in(
-    neighbours: Neighbours, visitor: Client
+    two_tenants: TwoTenants, visitor: Client
 ) -> None:
-    acme = neighbours.acme
+    acme = two_tenants.acme
     person = {"email": "new@example.com", "password": "correct horse battery"}
     await refuse_names(visitor, "POST", "/auth/register", "name", **person)
     await refuse_names(visitor, "POST", "/auth/register", "tenant_name", name="Ada", **person)
@@ -34,13 +34,13 @@ async def test_name_when_not_one_line_then_refused_wherever_it_comes_in(
     await refuse_names(acme, "POST", "/tenant/api-keys", "name", permissions=["tenant.roles.read"])
 
 
-async def test_name_when_made_by_a_command_then_seen_to_as_well(neighbours: Neighbours) -> None:
-    with neighbours.house.inner.bound():
+async def test_name_when_made_by_a_command_then_seen_to_as_well(two_tenants: TwoTenants) -> None:
+    with two_tenants.application.inner.bound():
         for name in SPOILT:
             with pytest.raises(ValidationFailed) as refused:
-                await neighbours.house.inner.provisioning.create(name)
+                await two_tenants.application.inner.provisioning.create(name)
             assert list(refused.value.details) == ["name"]
 
 
-async def test_name_when_typed_in_pieces_then_kept_composed(neighbours: Neighbours) -> None:
-    assert (await neighbours.acme.ask("PATCH", "/me", json={"name": " Zoe\u0308 "}))["name"] == "Zoë"
+async def test_name_when_typed_in_pieces_then_kept_composed(two_tenants: TwoTenants) -> None:
+    assert (await two_tenants.acme.ask("PATCH", "/me", json={"name": " Zoe\u0308 "}))["name"] == "Zoë"

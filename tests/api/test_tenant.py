@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from host.testing import Neighbours
+from host.testing import TwoTenants
 from tenants.models import Tenant
 
 
-async def test_tenants_when_made_by_a_member_then_they_own_it_and_see_both(neighbours: Neighbours) -> None:
-    eve = neighbours.acme_member
+async def test_tenants_when_made_by_a_member_then_they_own_it_and_see_both(two_tenants: TwoTenants) -> None:
+    eve = two_tenants.acme_member
     made = await eve.ask("POST", "/tenants", 201, json={"name": "Eve's own"})
     assert made["slug"] == "eve-s-own"
     listed = {row["slug"]: row["role"] for row in await eve.ask("GET", "/tenants")}
@@ -17,52 +17,52 @@ async def test_tenants_when_made_by_a_member_then_they_own_it_and_see_both(neigh
     assert (await eve.ask("GET", "/tenant", headers={"X-Tenant": "eve-s-own"}))["plan"] == "free"
 
 
-async def test_tenant_when_its_slug_is_reserved_malformed_or_taken_then_refused(neighbours: Neighbours) -> None:
+async def test_tenant_when_its_slug_is_reserved_malformed_or_taken_then_refused(two_tenants: TwoTenants) -> None:
     for slug in ("admin", "Acme", "-a", "a b", "x" * 64):
-        refused = await neighbours.acme.ask("POST", "/tenants", 422, json={"name": "N", "slug": slug})
+        refused = await two_tenants.acme.ask("POST", "/tenants", 422, json={"name": "N", "slug": slug})
         assert list(refused["details"]) == ["slug"]
-    assert (await neighbours.acme.ask("POST", "/tenants", 409, json={"name": "N", "slug": "globex"}))[
+    assert (await two_tenants.acme.ask("POST", "/tenants", 409, json={"name": "N", "slug": "globex"}))[
         "code"
     ] == "CONFLICT"
 
 
-async def test_tenant_when_renamed_with_an_old_version_then_precondition_failed(neighbours: Neighbours) -> None:
-    tag = (await neighbours.acme.get("/api/v1/tenant")).headers["etag"]
-    await neighbours.acme.ask("PATCH", "/tenant", json={"name": "Acme Corp"}, headers={"If-Match": tag})
-    refused = await neighbours.acme.ask("PATCH", "/tenant", 412, json={"name": "Again"}, headers={"If-Match": tag})
+async def test_tenant_when_renamed_with_an_old_version_then_precondition_failed(two_tenants: TwoTenants) -> None:
+    tag = (await two_tenants.acme.get("/api/v1/tenant")).headers["etag"]
+    await two_tenants.acme.ask("PATCH", "/tenant", json={"name": "Acme Corp"}, headers={"If-Match": tag})
+    refused = await two_tenants.acme.ask("PATCH", "/tenant", 412, json={"name": "Again"}, headers={"If-Match": tag})
     assert refused["code"] == "PRECONDITION_FAILED"
-    assert (await neighbours.acme.ask("GET", "/tenant"))["name"] == "Acme Corp"
+    assert (await two_tenants.acme.ask("GET", "/tenant"))["name"] == "Acme Corp"
 
 
-async def test_tenant_when_its_plan_changes_then_whoever_has_it_gets_it_anew(neighbours: Neighbours) -> None:
-    tag = {"If-None-Match": (await neighbours.acme.get("/api/v1/tenant")).headers["etag"]}
-    assert (await neighbours.acme.get("/api/v1/tenant", headers=tag)).status_code == 304
-    with neighbours.house.inner.bound():
+async def test_tenant_when_its_plan_changes_then_whoever_has_it_gets_it_anew(two_tenants: TwoTenants) -> None:
+    tag = {"If-None-Match": (await two_tenants.acme.get("/api/v1/tenant")).headers["etag"]}
+    assert (await two_tenants.acme.get("/api/v1/tenant", headers=tag)).status_code == 304
+    with two_tenants.application.inner.bound():
         await Tenant.filter(slug="acme").update(plan="pro")  # its version stays
-    answer = await neighbours.acme.get("/api/v1/tenant", headers=tag)
+    answer = await two_tenants.acme.get("/api/v1/tenant", headers=tag)
     assert (answer.status_code, answer.json()["data"]["plan"]) == (200, "pro")
 
 
-async def test_tenant_when_fields_are_forged_then_refused_with_their_names(neighbours: Neighbours) -> None:
-    refused = await neighbours.acme.ask("PATCH", "/tenant", 422, json={"name": "A", "plan": "enterprise", "id": "x"})
+async def test_tenant_when_fields_are_forged_then_refused_with_their_names(two_tenants: TwoTenants) -> None:
+    refused = await two_tenants.acme.ask("PATCH", "/tenant", 422, json={"name": "A", "plan": "enterprise", "id": "x"})
     assert set(refused["details"]) == {"plan", "id"}
 
 
-async def test_tenant_when_deleted_then_closed_until_an_operator_brings_it_back(neighbours: Neighbours) -> None:
-    await neighbours.acme_admin.ask("DELETE", "/tenant?confirm=acme", 403)
-    await neighbours.acme.ask("DELETE", "/tenant?confirm=globex", 422)
-    gone = await neighbours.acme.ask("DELETE", "/tenant?confirm=acme", 202)
+async def test_tenant_when_deleted_then_closed_until_an_operator_brings_it_back(two_tenants: TwoTenants) -> None:
+    await two_tenants.acme_admin.ask("DELETE", "/tenant?confirm=acme", 403)
+    await two_tenants.acme.ask("DELETE", "/tenant?confirm=globex", 422)
+    gone = await two_tenants.acme.ask("DELETE", "/tenant?confirm=acme", 202)
     assert gone["status"] == "deleting"
-    assert (await neighbours.acme.ask("GET", "/tenant", 403))["code"] == "TENANT_SUSPENDED"
-    with neighbours.house.inner.bound():
-        await neighbours.house.inner.provisioning.resume(neighbours.acme.tenant_id)
-    assert (await neighbours.acme.ask("GET", "/tenant"))["status"] == "active"
+    assert (await two_tenants.acme.ask("GET", "/tenant", 403))["code"] == "TENANT_SUSPENDED"
+    with two_tenants.application.inner.bound():
+        await two_tenants.application.inner.provisioning.resume(two_tenants.acme.tenant_id)
+    assert (await two_tenants.acme.ask("GET", "/tenant"))["status"] == "active"
 
 
 async def test_organisations_when_one_person_makes_many_at_once_then_as_many_as_the_plan_lets_them_own(
-    neighbours: Neighbours,
+    two_tenants: TwoTenants,
 ) -> None:
-    person, asked = neighbours.acme_member, [{"name": f"Free {number}"} for number in range(8)]
+    person, asked = two_tenants.acme_member, [{"name": f"Free {number}"} for number in range(8)]
     answers = await asyncio.gather(*(person.post("/api/v1/tenants", json=body) for body in asked))
     assert sorted(answer.status_code for answer in answers) == [201] * 3 + [402] * 5
     refused = await person.ask("POST", "/tenants", 402, json={"name": "One more"})
@@ -71,11 +71,11 @@ async def test_organisations_when_one_person_makes_many_at_once_then_as_many_as_
     await person.ask("DELETE", f"/tenant?confirm={slug}", 202, headers={"X-Tenant": slug})
     await person.ask("POST", "/tenants", 402, json={"name": "In the grace period"})
     assert (await person.ask("POST", "/tenants", 429, json={"name": "Eleventh"}))["code"] == "RATE_LIMITED"
-    await neighbours.acme_admin.ask("POST", "/tenants", 201, json={"name": "Somebody else's"})
+    await two_tenants.acme_admin.ask("POST", "/tenants", 201, json={"name": "Somebody else's"})
 
 
-async def test_tenant_when_its_time_zone_is_set_then_kept_and_only_names_of_zones_are(neighbours: Neighbours) -> None:
-    acme = neighbours.acme
+async def test_tenant_when_its_time_zone_is_set_then_kept_and_only_names_of_zones_are(two_tenants: TwoTenants) -> None:
+    acme = two_tenants.acme
     assert (await acme.ask("GET", "/tenant"))["timezone"] == "UTC"
     changed = await acme.ask("PATCH", "/tenant", json={"timezone": "europe/berlin"})
     assert (changed["timezone"], changed["name"]) == ("Europe/Berlin", "Acme")

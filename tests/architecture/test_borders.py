@@ -1,4 +1,4 @@
-"""The rules of the house that reading the sources can check, besides the import contracts in pyproject.toml."""
+"""The rules of the host that reading the sources can check, besides the import contracts in pyproject.toml."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_host_and_tenants_when_read_then_know_no_plugin_by_name() -> None:
         for line, text in strings(file)
         if any(names(text, plugin_id) for plugin_id in IDS)
     ]
-    assert found == [], "the house knows its residents through hooks only"
+    assert found == [], "the host knows its residents through hooks only"
 
 
 def test_tenants_when_read_then_knows_the_orm_what_text_needs_and_nobody_else() -> None:

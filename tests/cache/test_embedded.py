@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from host.cache.client import RedisClient
 from host.cache.embedded import EmbeddedRedis, socket_path
-from host.cache.wire import Wire
 from host.errors import ConfigurationError
 
 
@@ -23,13 +23,13 @@ def killed(embedded: EmbeddedRedis) -> int:
 
 
 async def test_data_when_server_is_killed_then_still_there_after_next_start(server: EmbeddedRedis) -> None:
-    wire = Wire(server.url)
+    redis_client = RedisClient(server.url)
     for number in range(200):
-        await wire.call("SET", f"key{number}", number)
-    await wire.close()
+        await redis_client.call("SET", f"key{number}", number)
+    await redis_client.close()
     pid = killed(server)
     await server.start()
-    again = Wire(server.url)
+    again = RedisClient(server.url)
     assert await again.call("DBSIZE") == 200
     assert server.pid() != pid
     await again.close()
@@ -69,9 +69,9 @@ async def test_start_when_data_path_is_long_then_socket_is_elsewhere_and_works(t
     folder = tmp_path / ("deep folder with spaces " * 6) / "redis"
     assert len(os.fsencode(folder)) > 108
     embedded = EmbeddedRedis(folder)
-    wire = Wire(await embedded.start())
-    assert await wire.call("SET", "a", "1") == b"OK"
-    await wire.close()
+    redis_client = RedisClient(await embedded.start())
+    assert await redis_client.call("SET", "a", "1") == b"OK"
+    await redis_client.close()
     assert len(os.fsencode(socket_path(folder))) < 104
     assert socket_path(folder) != socket_path(folder.parent / "other")
     assert list(folder.glob("appendonlydir/*")), "the data has to be in the data folder all the same"
@@ -113,9 +113,9 @@ async def test_start_when_data_is_broken_then_error_shows_the_log_and_a_remedy(t
 
 
 async def test_wire_when_embedded_server_dies_then_revives_it(server: EmbeddedRedis) -> None:
-    wire = Wire(server.url, revive=server.start)
-    await wire.call("SET", "kept", "yes")
+    redis_client = RedisClient(server.url, revive=server.start)
+    await redis_client.call("SET", "kept", "yes")
     killed(server)
     await asyncio.sleep(0.2)
-    assert await wire.call("GET", "kept") == b"yes"
-    await wire.close()
+    assert await redis_client.call("GET", "kept") == b"yes"
+    await redis_client.close()

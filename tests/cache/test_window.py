@@ -6,34 +6,34 @@ from uuid import uuid4
 
 import pytest
 
-from host.cache.window import CacheWindow, forget_tenant
-from host.cache.wire import Wire
+from host.cache.client import RedisClient
+from host.cache.namespace import CacheNamespace, forget_tenant
 
 
-async def test_values_when_tenant_or_plugin_differs_then_not_seen(wire: Wire) -> None:
+async def test_values_when_tenant_or_plugin_differs_then_not_seen(redis_client: RedisClient) -> None:
     here, there = uuid4(), uuid4()
-    await CacheWindow(wire, here, "mail").set("key", "value", 60)
-    assert await CacheWindow(wire, here, "mail").get("key") == b"value"
-    assert await CacheWindow(wire, there, "mail").get("key") is None
-    assert await CacheWindow(wire, here, "audit").get("key") is None
-    assert await wire.call("KEYS", "*") == [f"t:{here}:mail:key".encode()]
+    await CacheNamespace(redis_client, here, "mail").set("key", "value", 60)
+    assert await CacheNamespace(redis_client, here, "mail").get("key") == b"value"
+    assert await CacheNamespace(redis_client, there, "mail").get("key") is None
+    assert await CacheNamespace(redis_client, here, "audit").get("key") is None
+    assert await redis_client.call("KEYS", "*") == [f"t:{here}:mail:key".encode()]
 
 
-async def test_value_when_its_time_is_up_then_gone(wire: Wire) -> None:
-    window = CacheWindow(wire, uuid4(), "mail")
+async def test_value_when_its_time_is_up_then_gone(redis_client: RedisClient) -> None:
+    window = CacheNamespace(redis_client, uuid4(), "mail")
     await window.set("key", b"value", timedelta(milliseconds=30))
     assert await window.get("key") == b"value"
     await asyncio.sleep(0.06)
     assert await window.get("key") is None
 
 
-async def test_add_when_many_try_at_once_then_one_wins(wire: Wire) -> None:
-    window = CacheWindow(wire, uuid4(), "mail")
+async def test_add_when_many_try_at_once_then_one_wins(redis_client: RedisClient) -> None:
+    window = CacheNamespace(redis_client, uuid4(), "mail")
     assert sum(await asyncio.gather(*(window.add("lock", str(n), 60) for n in range(50)))) == 1
 
 
-async def test_delete_when_called_then_only_named_keys_go(wire: Wire) -> None:
-    window = CacheWindow(wire, uuid4(), "mail")
+async def test_delete_when_called_then_only_named_keys_go(redis_client: RedisClient) -> None:
+    window = CacheNamespace(redis_client, uuid4(), "mail")
     await window.set("a", "1", 60)
     await window.set("b", "2", 60)
     assert await window.delete("a", "never") == 1
@@ -41,19 +41,19 @@ async def test_delete_when_called_then_only_named_keys_go(wire: Wire) -> None:
     assert await window.get("b") == b"2"
 
 
-async def test_forget_tenant_when_purged_then_no_key_of_it_is_left_and_others_stay(wire: Wire) -> None:
+async def test_forget_tenant_when_purged_then_no_key_of_it_is_left_and_others_stay(redis_client: RedisClient) -> None:
     gone, stays = uuid4(), uuid4()
     for number in range(1200):
-        await CacheWindow(wire, gone, "mail").set(str(number), "x", 60)
-    await CacheWindow(wire, stays, "mail").set("a", "x", 60)
-    assert await forget_tenant(wire, gone) == 1200
-    assert await wire.call("DBSIZE") == 1
+        await CacheNamespace(redis_client, gone, "mail").set(str(number), "x", 60)
+    await CacheNamespace(redis_client, stays, "mail").set("a", "x", 60)
+    assert await forget_tenant(redis_client, gone) == 1200
+    assert await redis_client.call("DBSIZE") == 1
 
 
-async def test_window_when_misused_then_refuses(wire: Wire) -> None:
+async def test_window_when_misused_then_refuses(redis_client: RedisClient) -> None:
     with pytest.raises(ValueError, match="plugin"):
-        CacheWindow(wire, uuid4(), "a:b")
-    window = CacheWindow(wire, uuid4(), "mail")
+        CacheNamespace(redis_client, uuid4(), "a:b")
+    window = CacheNamespace(redis_client, uuid4(), "mail")
     with pytest.raises(ValueError, match="key"):
         await window.get("")
     with pytest.raises(ValueError, match="ttl"):

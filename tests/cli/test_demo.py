@@ -35,6 +35,6 @@ def test_demo_when_run_twice_then_fills_two_tenants_and_asks_before_the_second_t
 
 
 def test_demo_when_in_production_then_refuses(project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TENANTRY_HOUSE__ENVIRONMENT", "production")
+    monkeypatch.setenv("TENANTRY_APP__ENVIRONMENT", "production")
     monkeypatch.setenv("TENANTRY_IDENTITY__SECRET", "k" * 40)
     assert project("demo", code=1)["code"] == "REFUSED"

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from host.cli.opening import opened
+from host.cli.open_application import opened
 from host.data import migrations
 from host.identity.accounts import ensure_operator
 
@@ -51,7 +51,7 @@ def test_doctor_when_a_part_is_away_then_names_it_and_goes_on(
 def test_doctor_when_production_is_half_done_then_says_what_is_missing(
     tenantry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TENANTRY_HOUSE__ENVIRONMENT", "production")
+    monkeypatch.setenv("TENANTRY_APP__ENVIRONMENT", "production")
     assert "TENANTRY_IDENTITY__SECRET" in whats(tenantry("doctor", code=1))
     monkeypatch.setenv("TENANTRY_IDENTITY__SECRET", "k" * 40)
     told = whats(tenantry("doctor", code=1))

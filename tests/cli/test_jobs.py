@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from host.cli.opening import opened
+from host.cli.open_application import opened
 from host.jobs.models import Job, JobState
 
 

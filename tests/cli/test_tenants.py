@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from host.cli.opening import opened, with_database
+from host.cli.open_application import opened, with_database
 from host.services import unit_of_work
 from plugins.projects.models import Project
 from tenants.context import bind
@@ -122,7 +122,7 @@ async def _with_a_project(slug: str) -> None:
 
 
 async def _as_owner(sql: str) -> list[dict[str, object]]:
-    async with with_database() as house, house.services.database.owner() as client:
+    async with with_database() as application, application.services.database.owner() as client:
         return await client.execute_query_dict(sql)
 
 

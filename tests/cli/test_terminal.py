@@ -61,8 +61,8 @@ def test_verdict_when_there_are_findings_then_the_exit_code_says_so(
 
 
 def test_verdict_when_there_is_nothing_to_say_then_all_is_well(capsys: pytest.CaptureFixture[str]) -> None:
-    Terminal().verdict([], {}, "The walls stand.")
-    assert "The walls stand." in capsys.readouterr().out
+    Terminal().verdict([], {}, "Row-level security stand.")
+    assert "Row-level security stand." in capsys.readouterr().out
 
 
 def test_confirm_when_nobody_can_answer_then_refuses_with_the_way_out() -> None:

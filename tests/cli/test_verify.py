@@ -6,11 +6,11 @@ import asyncio
 from typing import Any
 from uuid import uuid4
 
-from host import itself
-from host.cli.opening import opened, with_database
+from host import core_plugin
+from host.cli.open_application import opened, with_database
 from host.contracts import Route
 from host.hookspecs import hookimpl
-from host.web.checkpoint import Checkpoint
+from host.web.admission.admission import Admission
 from host.web.routes import Routes
 
 
@@ -19,8 +19,8 @@ def found(document) -> list[str]:
 
 
 async def redis(*command: str) -> None:
-    async with opened() as house:
-        await house.services.wire.call(*command)
+    async with opened() as application:
+        await application.services.redis_client.call(*command)
 
 
 def test_isolation_when_the_walls_stand_then_is_proven(tenantry) -> None:
@@ -37,13 +37,13 @@ def test_isolation_when_a_wall_is_gone_then_fails_and_migrate_mends_it(tenantry)
 
 
 async def break_a_wall() -> None:
-    async with with_database() as house:
-        if house.services.database.dialect == "postgres":
+    async with with_database() as application:
+        if application.services.database.dialect == "postgres":
             sql = "ALTER TABLE memberships DISABLE ROW LEVEL SECURITY"
         else:
             triggers = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'wall%' ORDER BY name"
-            sql = f'DROP TRIGGER "{(await house.services.database.fetch(triggers))[0]["name"]}"'
-        async with house.services.database.owner() as client:
+            sql = f'DROP TRIGGER "{(await application.services.database.fetch(triggers))[0]["name"]}"'
+        async with application.services.database.owner() as client:
             await client.execute_script(sql)
 
 
@@ -58,14 +58,14 @@ def test_gates_when_one_lets_strangers_in_then_fails(tenantry, monkeypatch) -> N
     async def open_door() -> dict[str, bool]:
         return {"open": True}
 
-    registered, admit = itself.register_routes, Checkpoint.admit
+    registered, admit = core_plugin.register_routes, Admission.admit
 
-    async def careless(self: Checkpoint, route: Route, *rest: Any) -> None:
+    async def careless(self: Admission, route: Route, *rest: Any) -> None:
         if route.path != "/open-door":
             await admit(self, route, *rest)
 
-    monkeypatch.setattr(itself, "register_routes", hookimpl(lambda: [*registered(), *routes]))
-    monkeypatch.setattr(Checkpoint, "admit", careless)
+    monkeypatch.setattr(core_plugin, "register_routes", hookimpl(lambda: [*registered(), *routes]))
+    monkeypatch.setattr(Admission, "admit", careless)
     assert [what for what in found(tenantry("verify", "gates", code=1)) if "/open-door" in what]
 
 

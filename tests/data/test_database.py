@@ -135,9 +135,9 @@ async def test_transaction_when_many_at_once_then_all_commit(shop: Any) -> None:
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 async def test_files_when_the_deployment_is_embedded_then_readable_by_their_owner_only(
-    house: Any, house_settings: Any
+    application: Any, app_settings: Any
 ) -> None:
-    folder = house_settings.data.dir
+    folder = app_settings.data.dir
     secrets_of_others = [
         f"{path.relative_to(folder)} {path.lstat().st_mode & 0o777:o}"
         for path in (folder, *folder.rglob("*"))

@@ -1,4 +1,4 @@
-"""Migration files: those of the house are up to date, and hold nothing that the code may change freely."""
+"""Migration files: those of the host are up to date, and hold nothing that the code may change freely."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from host.data import walls
+from host.core_plugin import APPS, MIGRATIONS
+from host.data import rls
 from host.data.migration_files import make
 from host.data.migrations import Migrations
-from host.itself import APPS, MIGRATIONS
 from tenants.context import bind
 from tenants.models import Role, Tenant
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 async def test_migrations_of_the_house_when_run_then_they_make_what_the_models_say(new_database: Any) -> None:
     database = await new_database(APPS, MIGRATIONS)
-    assert await walls.check(database) == []
+    assert await rls.check(database) == []
     assert await Migrations(database).pending() == []
     with database.bind():
         tenant = await Tenant.create(slug="acme", name="Acme", plan="free")

@@ -20,7 +20,7 @@ from tortoise.exceptions import IntegrityError
 from uuid_utils.compat import uuid7
 
 from host.contracts import Query
-from host.data import walls
+from host.data import rls
 from host.data.database import Database
 from host.data.migrations import Migrations, _advisory_lock
 from host.data.records import Records
@@ -128,7 +128,7 @@ async def test_migrate_when_nothing_ran_yet_then_tables_and_walls_stand(workshop
         assert "tortoise_migrations" not in await tables(database)  # looking changes nothing
         assert len(await migrations.migrate(lambda *step: told.append(step))) == 1
         assert told == [(f"{workshop.tag}a.0001_initial", 1, 1)]
-        assert await walls.check(database) == []
+        assert await rls.check(database) == []
         assert await migrations.pending() == []
         assert await migrations.migrate() == []
         await fill(database, uuid7())
@@ -201,7 +201,7 @@ async def test_migrate_when_a_plugin_comes_later_then_only_its_tables_are_added(
     async with workshop.open(a=a, b=b) as (database, migrations):
         assert [step.app for step in await migrations.pending()] == [f"{workshop.tag}b"]
         await migrations.migrate()
-        assert await walls.check(database) == []
+        assert await rls.check(database) == []
         with database.bind(), bind(tenant):
             await model(database, "Loan").create(book_id=book)
         other = uuid7()
@@ -233,7 +233,7 @@ async def test_downgrade_when_one_plugin_goes_then_the_other_stays(workshop: Wor
             assert await model(database, "Shelf").filter(id=shelf).exists()
         assert [step.app for step in await migrations.pending()] == [f"{workshop.tag}b"]
         await migrations.migrate()
-        assert await walls.check(database) == []
+        assert await rls.check(database) == []
         await migrations.downgrade(f"{workshop.tag}b", "zero")
         await migrations.downgrade(f"{workshop.tag}a", "zero")
         assert not {name for name in await tables(database) if name.startswith(workshop.tag)}
@@ -268,7 +268,7 @@ async def test_alter_when_the_table_has_children_then_rows_and_constraints_stay(
     await workshop.make(a=changed)
     async with workshop.open(a=changed) as (database, migrations):
         assert await migrations.migrate()
-        assert await walls.check(database) == []
+        assert await rls.check(database) == []
         with database.bind(), bind(tenant):
             shelves, books = model(database, "Shelf"), model(database, "Book")
             assert (await shelves.get()).id == shelf
@@ -283,7 +283,7 @@ async def test_alter_when_the_table_has_children_then_rows_and_constraints_stay(
             await shelves.all().delete()
             assert await books.all().count() == 0  # ON DELETE CASCADE is still there
         await migrations.downgrade(f"{workshop.tag}a", "0001_initial")
-        assert await walls.check(database) == []
+        assert await rls.check(database) == []
 
 
 async def test_removed_when_a_link_goes_then_its_column_goes_too(workshop: Workshop) -> None:
@@ -298,7 +298,7 @@ async def test_removed_when_a_link_goes_then_its_column_goes_too(workshop: Works
     await workshop.make(a=changed)
     async with workshop.open(a=changed) as (database, migrations):
         await migrations.migrate()
-        assert await walls.check(database) == []
+        assert await rls.check(database) == []
         with database.bind(), bind(tenant):
             assert (await model(database, "Book").get()).id == book
             await model(database, "Book").create(title="free")
@@ -349,7 +349,7 @@ async def test_migrate_when_one_fails_half_way_then_nothing_of_it_stays(workshop
         with database.bind(), bind(tenant):
             assert (await model(database, "Shelf").get()).note == "n"
         broken.unlink()
-        assert await walls.check(database) == []
+        assert await rls.check(database) == []
 
 
 ORPHANING = """

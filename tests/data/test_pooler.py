@@ -20,11 +20,11 @@ from tortoise.exceptions import OperationalError
 from tortoise.utils import generate_schema_for_client
 from uuid_utils.compat import uuid7
 
-from host.data import walls
+from host.data import rls
 from host.data.database import Database
 from host.data.records import Query, Records
 from host.errors import ConfigurationError, Unavailable
-from tenants.context import WrongTenant, across, bind
+from tenants.context import WrongTenant, bind, cross_tenant
 
 PGBOUNCER = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
 pytestmark = [
@@ -89,7 +89,7 @@ async def behind(pooled: Pooled, new_place: Any, shop_apps: Any) -> Any:
     await database.open()
     async with database.owner() as client:
         await generate_schema_for_client(client, safe=False)
-    await walls.secure(database)
+    await rls.secure(database)
     yield database
     await database.close()
 
@@ -100,7 +100,7 @@ async def test_database_when_behind_a_pooler_then_every_kind_of_statement_is_hel
     shelf_model, book_model, town_model = shop_apps["shop"][0].__models__
     one, two = uuid7(), uuid7()
     await behind.ping()
-    assert await walls.check(behind) == []
+    assert await rls.check(behind) == []
     with behind.bind():
         for tenant in (one, two):
             with bind(tenant):
@@ -118,7 +118,7 @@ async def test_database_when_behind_a_pooler_then_every_kind_of_statement_is_hel
             assert {row["title"] for row in await behind.fetch("SELECT title FROM shop_books")} == {str(one)}
             with pytest.raises((OperationalError, WrongTenant)):
                 await behind.execute("UPDATE shop_shelves SET tenant_id = $1", two)
-        with across("test"):
+        with cross_tenant("test"):
             assert len(await behind.fetch("SELECT * FROM shop_books")) == 4
 
 

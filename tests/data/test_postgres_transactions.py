@@ -14,11 +14,11 @@ from tortoise.exceptions import IntegrityError
 from tortoise.transactions import in_transaction
 
 from host.contracts import Query
-from host.data.new_rows import insert_new
+from host.data.deferred_insert import insert_new
 from host.data.postgres_pool import _Connection
 from host.data.records import Records
 from host.jobs.catalog import JobDraft
-from host.jobs.ledger import Ledger
+from host.jobs.job_store import JobStore
 from host.jobs.models import Job
 from tenants.context import bind
 
@@ -87,7 +87,7 @@ async def test_inserts_when_one_clashes_then_none_is_there(shop, shelves) -> Non
 
 
 async def test_jobs_when_stored_with_rows_then_in_the_same_trip_and_one_of_each_key(shop, shelves, trips) -> None:
-    ledger = Ledger(insert=insert_new)
+    job_store = JobStore(insert=insert_new)
     with bind(shop.one):
         later = datetime.now(UTC) + timedelta(minutes=1)
         drafts = [
@@ -98,17 +98,17 @@ async def test_jobs_when_stored_with_rows_then_in_the_same_trip_and_one_of_each_
             trips.clear()
             async with shop.database.transaction():
                 await shelves.insert(name=f"{number}")
-                await ledger.store([drafts[0]] if number else drafts)
-                await ledger.store([JobDraft("mail.send", shop.one, run_at=later, key="k")])
+                await job_store.store([drafts[0]] if number else drafts)
+                await job_store.store([JobDraft("mail.send", shop.one, run_at=later, key="k")])
             assert len(trips) == 1
         many = [JobDraft("mail.send", shop.one, {"number": number}) for number in range(5)]
         async with shop.database.transaction():
-            await ledger.store(many)
+            await job_store.store(many)
         with pytest.raises(RuntimeError, match="undone"):
             async with shop.database.transaction():
-                await ledger.store([JobDraft("mail.undone", shop.one)])
+                await job_store.store([JobDraft("mail.undone", shop.one)])
                 raise RuntimeError("undone")
-        await ledger.store([JobDraft("mail.alone", shop.one)])
+        await job_store.store([JobDraft("mail.alone", shop.one)])
     jobs = await Job.all().order_by("created_at")
     assert sorted((job.task, job.state) for job in jobs) == [
         ("mail.alone", "queued"),

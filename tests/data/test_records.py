@@ -14,7 +14,7 @@ from uuid_utils.compat import uuid7
 from host.contracts import Query
 from host.data.records import Records
 from host.errors import BadRequest, NotFound, PreconditionFailed, ValidationFailed
-from tenants.context import TenantMissing, across, bind
+from tenants.context import TenantMissing, bind, cross_tenant
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ async def test_records_when_no_tenant_is_bound_then_refused(shop: Any, books: Re
     for call in (books.get(uuid4()), books.page(Query()), books.count(), books.insert(title="x", shelf_id=uuid4())):
         with pytest.raises(TenantMissing):
             await call
-    with across("test"), pytest.raises(TenantMissing):
+    with cross_tenant("test"), pytest.raises(TenantMissing):
         await books.count()
 
 

@@ -15,8 +15,8 @@ from tortoise.exceptions import TransactionManagementError
 
 from host.contracts import Action, Actor, Event, Origin
 from host.data.transactions import AfterCommit, Transactions
+from host.execution_context import acting, origin
 from host.jobs.catalog import JobDraft
-from host.origin import acting, origin
 from tenants.context import bind, current_or_none
 
 
@@ -25,7 +25,7 @@ class ShelfBuilt(Event):
 
 
 @dataclass
-class House:
+class Application:
     """What the unit of work talks to, writing down what it hears and whether a transaction was open."""
 
     shop: Any
@@ -75,120 +75,120 @@ class House:
 
 
 @pytest.fixture
-def house(shop: Any) -> House:
-    return House(shop)
+def application(shop: Any) -> Application:
+    return Application(shop)
 
 
-async def test_unit_of_work_when_it_ends_well_then_everything_in_order(house: House) -> None:
+async def test_unit_of_work_when_it_ends_well_then_everything_in_order(application: Application) -> None:
     user = uuid4()
 
     async def callback() -> None:
-        house.note("called", None)
+        application.note("called", None)
 
-    with bind(house.shop.one):
-        async with house.transactions.begin() as work:
-            await house.shop.Shelf.create(name="a")
+    with bind(application.shop.one):
+        async with application.transactions.begin() as work:
+            await application.shop.Shelf.create(name="a")
             work.after_commit(callback)
-            work.touch(tenant=house.shop.one, user=user)
+            work.touch(tenant=application.shop.one, user=user)
             job = await work.enqueue("shop.paint", colour="red", priority=3, key="k")
             work.announce(ShelfBuilt(name="a"))
             work.record("shop.shelves.create", "shelf", 7, after={"name": "a"})
-            assert house.heard == []
-    assert house.heard == [
+            assert application.heard == []
+    assert application.heard == [
         ("told", "shop.shelves.create", True),
         ("stored", ["shop.paint", "shop.on.built"], True),
-        ("noted", ({house.shop.one}, {user}), True),
-        ("touched", ({house.shop.one}, {user}), False),
+        ("noted", ({application.shop.one}, {user}), True),
+        ("touched", ({application.shop.one}, {user}), False),
         ("pushed", ["shop.paint", "shop.on.built"], False),
         ("called", None, False),
     ]
-    paint, built = house.jobs
-    assert (paint.id, paint.tenant_id, paint.arguments) == (job, house.shop.one, {"colour": "red"})
+    paint, built = application.jobs
+    assert (paint.id, paint.tenant_id, paint.arguments) == (job, application.shop.one, {"colour": "red"})
     assert (paint.priority, paint.key) == (3, "k")
     assert paint.run_at <= datetime.now(UTC)
     assert built.arguments == {"name": "a"}
-    assert await house.shelves() == 1
+    assert await application.shelves() == 1
 
 
-async def test_record_when_told_then_says_who_what_and_where(house: House) -> None:
+async def test_record_when_told_then_says_who_what_and_where(application: Application) -> None:
     who = Origin("request-1", Actor("user", uuid4(), "ada@example.com"), "10.0.0.1")
-    with bind(house.shop.one), acting(who):
-        async with house.transactions.begin() as work:
+    with bind(application.shop.one), acting(who):
+        async with application.transactions.begin() as work:
             work.record("shop.shelves.update", "shelf", 7, before={"name": "a"}, after={"name": "b"})
-    action = house.last
-    assert (action.origin, action.tenant_id, action.outcome) == (who, house.shop.one, "succeeded")
+    action = application.last
+    assert (action.origin, action.tenant_id, action.outcome) == (who, application.shop.one, "succeeded")
     assert (action.resource_type, action.resource_id) == ("shelf", "7")
     assert (action.before, action.after) == ({"name": "a"}, {"name": "b"})
     assert origin() is not who
 
 
 @pytest.mark.parametrize("where", ["body", "on_action"])
-async def test_unit_of_work_when_something_raises_then_nothing_happened(house: House, where: str) -> None:
+async def test_unit_of_work_when_something_raises_then_nothing_happened(application: Application, where: str) -> None:
     if where == "on_action":
-        house.veto = ZeroDivisionError()
+        application.veto = ZeroDivisionError()
 
     async def fail() -> None:
-        async with house.transactions.begin() as work:
-            await house.shop.Shelf.create(name="a")
+        async with application.transactions.begin() as work:
+            await application.shop.Shelf.create(name="a")
             await work.enqueue("shop.paint")
-            work.touch(tenant=house.shop.one)
+            work.touch(tenant=application.shop.one)
             work.record("shop.shelves.create", "shelf", 7)
             if where == "body":
                 raise ZeroDivisionError
 
-    with bind(house.shop.one), pytest.raises(ZeroDivisionError):
+    with bind(application.shop.one), pytest.raises(ZeroDivisionError):
         await fail()
-    assert [what for what, _, _ in house.heard] == ["told"] * (where == "on_action")
-    assert await house.shelves() == 0
+    assert [what for what, _, _ in application.heard] == ["told"] * (where == "on_action")
+    assert await application.shelves() == 0
 
 
-async def test_unit_of_work_when_nested_then_the_outer_end_commits_once(house: House) -> None:
-    with bind(house.shop.one):
-        async with house.transactions.begin() as outer:
-            async with house.transactions.begin() as inner:
+async def test_unit_of_work_when_nested_then_the_outer_end_commits_once(application: Application) -> None:
+    with bind(application.shop.one):
+        async with application.transactions.begin() as outer:
+            async with application.transactions.begin() as inner:
                 assert inner is outer
-                await house.shop.Shelf.create(name="a")
+                await application.shop.Shelf.create(name="a")
                 await inner.enqueue("shop.paint")
-            assert house.heard == []
+            assert application.heard == []
             await outer.enqueue("shop.dry")
-    assert [detail for what, detail, _ in house.heard if what == "stored"] == [["shop.paint", "shop.dry"]]
+    assert [detail for what, detail, _ in application.heard if what == "stored"] == [["shop.paint", "shop.dry"]]
 
 
-async def test_unit_of_work_when_the_outer_fails_then_the_inner_is_undone(house: House) -> None:
+async def test_unit_of_work_when_the_outer_fails_then_the_inner_is_undone(application: Application) -> None:
     async def fail() -> None:
-        async with house.transactions.begin():
-            async with house.transactions.begin():
-                await house.shop.Shelf.create(name="a")
+        async with application.transactions.begin():
+            async with application.transactions.begin():
+                await application.shop.Shelf.create(name="a")
             raise ZeroDivisionError
 
-    with bind(house.shop.one), pytest.raises(ZeroDivisionError):
+    with bind(application.shop.one), pytest.raises(ZeroDivisionError):
         await fail()
-    assert await house.shelves() == 0
+    assert await application.shelves() == 0
 
 
 async def test_unit_of_work_when_a_step_after_the_commit_fails_then_logged_and_the_rest_goes_on(
-    house: House, caplog: pytest.LogCaptureFixture
+    application: Application, caplog: pytest.LogCaptureFixture
 ) -> None:
-    house.broken = True
+    application.broken = True
     called = asyncio.Event()
 
     async def callback() -> None:
         called.set()
 
-    with bind(house.shop.one), caplog.at_level(logging.ERROR):
-        async with house.transactions.begin() as work:
-            await house.shop.Shelf.create(name="a")
+    with bind(application.shop.one), caplog.at_level(logging.ERROR):
+        async with application.transactions.begin() as work:
+            await application.shop.Shelf.create(name="a")
             await work.enqueue("shop.paint")
             work.touch(user=uuid4())
             work.after_commit(callback)
     assert called.is_set()
     assert caplog.text.count("what was committed stands") == 2
-    assert await house.shelves() == 1
+    assert await application.shelves() == 1
 
 
-async def test_unit_of_work_when_used_after_its_end_then_refused(house: House) -> None:
-    with bind(house.shop.one):
-        async with house.transactions.begin() as work:
+async def test_unit_of_work_when_used_after_its_end_then_refused(application: Application) -> None:
+    with bind(application.shop.one):
+        async with application.transactions.begin() as work:
             pass
         with pytest.raises(TransactionManagementError):
             work.record("shop.shelves.create", "shelf", 1)
@@ -196,16 +196,16 @@ async def test_unit_of_work_when_used_after_its_end_then_refused(house: House) -
             await work.enqueue("shop.paint")
 
 
-async def test_begin_when_a_task_outlives_the_work_it_began_in_then_refused(house: House) -> None:
+async def test_begin_when_a_task_outlives_the_work_it_began_in_then_refused(application: Application) -> None:
     go = asyncio.Event()
 
     async def late() -> None:
         await go.wait()
-        async with house.transactions.begin():
+        async with application.transactions.begin():
             pass
 
-    with bind(house.shop.one):
-        async with house.transactions.begin():
+    with bind(application.shop.one):
+        async with application.transactions.begin():
             task = asyncio.create_task(late())
             await asyncio.sleep(0)
     go.set()
@@ -213,40 +213,40 @@ async def test_begin_when_a_task_outlives_the_work_it_began_in_then_refused(hous
         await task
 
 
-async def test_on_action_when_it_records_an_action_itself_then_refused(house: House) -> None:
+async def test_on_action_when_it_records_an_action_itself_then_refused(application: Application) -> None:
     async def run() -> None:
-        async with house.transactions.begin() as work:
+        async with application.transactions.begin() as work:
             work.record("shop.shelves.create", "shelf", 1)
 
             async def tell(action: Action) -> None:
-                async with house.transactions.begin() as joined:
+                async with application.transactions.begin() as joined:
                     joined.record("shop.log.create", "entry", 1)
 
-            house.transactions._tell = tell
+            application.transactions._tell = tell
 
-    with bind(house.shop.one), pytest.raises(TransactionManagementError, match="must not record"):
+    with bind(application.shop.one), pytest.raises(TransactionManagementError, match="must not record"):
         await run()
 
 
-async def test_begin_when_a_bare_transaction_is_open_then_refused(house: House) -> None:
-    with bind(house.shop.one):
-        async with house.shop.database.transaction():
+async def test_begin_when_a_bare_transaction_is_open_then_refused(application: Application) -> None:
+    with bind(application.shop.one):
+        async with application.shop.database.transaction():
             with pytest.raises(TransactionManagementError, match="outside"):
-                await house.transactions.begin().__aenter__()
+                await application.transactions.begin().__aenter__()
 
 
-async def test_tell_alone_when_denied_then_plugins_hear_in_a_transaction(house: House) -> None:
+async def test_tell_alone_when_denied_then_plugins_hear_in_a_transaction(application: Application) -> None:
     action = Action("shop.shelves.delete", "shelf", "1", "denied", {}, {}, origin(), datetime.now(UTC), reason="no")
-    with bind(house.shop.one):
-        await house.transactions.tell_alone(action)
-    assert house.heard == [("told", "shop.shelves.delete", True)]
+    with bind(application.shop.one):
+        await application.transactions.tell_alone(action)
+    assert application.heard == [("told", "shop.shelves.delete", True)]
 
 
-async def test_unit_of_work_when_cancelled_in_its_last_steps_then_all_or_nothing(house: House) -> None:
+async def test_unit_of_work_when_cancelled_in_its_last_steps_then_all_or_nothing(application: Application) -> None:
     async def work(name: str) -> None:
-        with bind(house.shop.one):
-            async with house.transactions.begin() as work:
-                await house.shop.Shelf.create(name=name)
+        with bind(application.shop.one):
+            async with application.transactions.begin() as work:
+                await application.shop.Shelf.create(name=name)
                 await work.enqueue(name)
 
     for step in range(30):
@@ -255,7 +255,7 @@ async def test_unit_of_work_when_cancelled_in_its_last_steps_then_all_or_nothing
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     await asyncio.sleep(0.1)
-    with bind(house.shop.one):
-        there = {shelf.name for shelf in await house.shop.Shelf.all()}
-    pushed = {name for what, names, _ in house.heard if what == "pushed" for name in names}
+    with bind(application.shop.one):
+        there = {shelf.name for shelf in await application.shop.Shelf.all()}
+    pushed = {name for what, names, _ in application.heard if what == "pushed" for name in names}
     assert pushed <= there  # a job is never pushed for work that was undone

@@ -18,14 +18,14 @@ from tortoise.utils import generate_schema_for_client
 from uuid_utils.compat import uuid7
 
 from host.contracts import Query
-from host.data import walls
+from host.data import rls
 from host.data.database import Database
 from host.data.records import Records
 from host.errors import NotFound
 from host.jobs.catalog import JobDraft
-from host.jobs.ledger import Ledger
+from host.jobs.job_store import JobStore
 from host.jobs.models import Job
-from tenants.context import WrongTenant, across, bind
+from tenants.context import WrongTenant, bind, cross_tenant
 from tenants.models import Domain, Tenant
 
 REFUSED = (IntegrityError, WrongTenant)
@@ -74,32 +74,33 @@ async def test_row_when_its_tenant_is_changed_then_refused(shop: Any) -> None:
 
 
 async def test_secure_when_repeated_then_nothing_was_missing(shop: Any) -> None:
-    assert await walls.secure(shop.database) == []
-    assert await walls.check(shop.database) == []
+    assert await rls.secure(shop.database) == []
+    assert await rls.check(shop.database) == []
 
 
 async def test_check_when_a_table_is_not_there_then_it_is_named(shop: Any) -> None:
     async with shop.database.owner() as client:
         await client.execute_script("DROP TABLE shop_books")
-    assert "table shop_books does not exist: run the migrations" in await walls.check(shop.database)
+    assert "table shop_books does not exist: run the migrations" in await rls.check(shop.database)
 
 
 @sqlite_only
 @pytest.mark.parametrize(
     "damage",
     [
-        "DROP TRIGGER wall_shop_books_shelf_id_insert",
-        "DROP TRIGGER wall_shop_shelves_tenant",
-        "DROP TRIGGER wall_shop_books_tenant; CREATE TRIGGER wall_shop_books_tenant BEFORE UPDATE OF tenant_id "
+        "DROP TRIGGER isolation_shop_books_shelf_id_insert",
+        "DROP TRIGGER isolation_shop_shelves_tenant",
+        "DROP TRIGGER isolation_shop_books_tenant; CREATE TRIGGER isolation_shop_books_tenant "
+        "BEFORE UPDATE OF tenant_id "
         "ON shop_books BEGIN SELECT 1; END",
     ],
 )
 async def test_check_when_a_trigger_is_damaged_then_told_and_mended(shop: Any, damage: str) -> None:
     async with shop.database.owner() as client:
         await client.execute_script(damage)
-    assert await walls.check(shop.database)
-    assert await walls.secure(shop.database)
-    assert await walls.check(shop.database) == []
+    assert await rls.check(shop.database)
+    assert await rls.secure(shop.database)
+    assert await rls.check(shop.database) == []
 
 
 @postgres_only
@@ -111,31 +112,34 @@ async def test_check_when_a_trigger_is_damaged_then_told_and_mended(shop: Any, d
         ("ALTER POLICY tenant_only ON shop_books USING (true)", "lacks the policy tenant_only"),
         ("ALTER POLICY tenant_only ON shop_books WITH CHECK (true)", "lacks the policy tenant_only"),
         ("ALTER TABLE shop_books ALTER tenant_id DROP NOT NULL", "rows without a tenant"),
-        ("ALTER TABLE shop_books DROP CONSTRAINT wall_shop_books_shelf_id", "another tenant's row of shop_shelves"),
-        ("ALTER TABLE shop_shelves DROP CONSTRAINT wall_shop_shelves_id_key CASCADE", "lacks the key"),
+        (
+            "ALTER TABLE shop_books DROP CONSTRAINT isolation_shop_books_shelf_id",
+            "another tenant's row of shop_shelves",
+        ),
+        ("ALTER TABLE shop_shelves DROP CONSTRAINT isolation_shop_shelves_id_key CASCADE", "lacks the key"),
         ("REVOKE UPDATE ON shop_books FROM tenantry_app", "lacks UPDATE on shop_books"),
     ],
 )
 async def test_check_when_a_wall_is_damaged_then_told_and_mended(shop: Any, damage: str, told: str) -> None:
     async with shop.database.owner() as client:
         await client.execute_script(damage)
-    assert any(told in gap for gap in await walls.check(shop.database))
-    await walls.secure(shop.database)
-    assert await walls.check(shop.database) == []
+    assert any(told in finding for finding in await rls.check(shop.database))
+    await rls.secure(shop.database)
+    assert await rls.check(shop.database) == []
 
 
 @postgres_only
 async def test_check_when_a_stranger_policy_lets_rows_through_then_told(shop: Any) -> None:
     async with shop.database.owner() as client:
         await client.execute_script("CREATE POLICY open ON shop_books FOR SELECT USING (true)")
-    assert any("a policy open that is not ours" in gap for gap in await walls.check(shop.database))
+    assert any("a policy open that is not ours" in finding for finding in await rls.check(shop.database))
 
 
 @postgres_only
 async def test_check_when_the_serving_role_owns_a_table_then_told(shop: Any) -> None:
     async with shop.database.owner() as client:
         await client.execute_script("ALTER TABLE shop_books OWNER TO tenantry_app")
-    assert any("owns table shop_books" in gap for gap in await walls.check(shop.database))
+    assert any("owns table shop_books" in finding for finding in await rls.check(shop.database))
     async with shop.database.owner() as client:
         await client.execute_script("ALTER TABLE shop_books OWNER TO CURRENT_USER")
 
@@ -161,7 +165,7 @@ async def test_serving_role_when_raw_sql_is_run_then_only_the_bound_tenants_rows
             assert [row["name"] for row in await shop.database.fetch("SELECT name FROM shop_shelves")] == ["prose"]
             with bind(None):
                 assert await seen() == 0
-    with across("test"):
+    with cross_tenant("test"):
         assert await seen() == 2
         async with shop.database.transaction():
             assert await seen() == 2
@@ -178,7 +182,7 @@ async def test_serving_role_when_it_writes_for_another_tenant_then_refused(shop:
         assert await shop.database.execute("DELETE FROM shop_shelves") == 0
     with pytest.raises(REFUSED):
         await insert_book(shop, shop.two, theirs.id)
-    with across("test"):
+    with cross_tenant("test"):
         assert await shop.database.execute("UPDATE shop_shelves SET name = 'x'") == 0
         assert await shop.database.execute("DELETE FROM shop_shelves") == 0
         with pytest.raises(REFUSED):
@@ -294,8 +298,8 @@ async def test_two_logins_when_given_then_the_serving_one_serves(
         await database.open()
         async with database.owner() as client:
             await generate_schema_for_client(client, safe=False)
-        await walls.secure(database)
-        assert await walls.check(database) == []
+        await rls.secure(database)
+        assert await rls.check(database) == []
         assert (await database.fetch("SELECT current_user::text AS name"))[0]["name"] == login
         with database.bind(), bind(uuid7()):
             await shop_apps["shop"][0].__models__[0].create(name="x")
@@ -316,9 +320,9 @@ async def test_jobs_and_domains_when_a_tenant_is_bound_then_its_own_only_and_unb
     for tenant in (one, two):
         await Tenant.create(id=tenant, slug=f"t-{tenant.hex}", name="x", plan="free")
         await Domain.create(tenant_id=tenant, hostname=f"{tenant.hex}.example.com")
-    ledger = Ledger()
+    job_store = JobStore()
     with bind(one):  # a job of one's own, another's, and nobody's, such as a listener's or a purge's
-        await ledger.store([JobDraft(task="shop.paint", tenant_id=each, arguments={}) for each in (one, two, None)])
+        await job_store.store([JobDraft(task="shop.paint", tenant_id=each, arguments={}) for each in (one, two, None)])
     for model, everybodys in ((Job, 3), (Domain, 2)):
         assert await model.all().count() == everybodys
         with bind(one):
@@ -332,7 +336,7 @@ async def test_jobs_and_domains_when_a_tenant_is_bound_then_its_own_only_and_unb
         assert await connection.fetchval("SELECT count(*) FROM domains") == 0
     finally:
         await connection.close()
-    assert {(await ledger.claim("w")).tenant_id for _ in range(3)} == {one, two, None}
+    assert {(await job_store.claim("w")).tenant_id for _ in range(3)} == {one, two, None}
 
 
 @postgres_only
@@ -369,11 +373,11 @@ async def test_check_when_something_beside_the_models_shows_tenants_rows_then_na
     where = "elsewhere.beside" if "elsewhere" in made else "beside"
     async with database.owner() as client:
         await client.execute_script(made)
-        assert await walls.check(database) == []  # nobody who serves can read it
+        assert await rls.check(database) == []  # nobody who serves can read it
         await client.execute_script(f"GRANT SELECT ON {where} TO tenantry_app")
-    [gap] = await walls.secure(database)  # named, and left alone: whose it is, a person must say
-    assert where in gap
-    assert len(await walls.check(database)) == 1
+    [finding] = await rls.secure(database)  # named, and left alone: whose it is, a person must say
+    assert where in finding
+    assert len(await rls.check(database)) == 1
 
 
 @postgres_only
@@ -383,23 +387,23 @@ async def test_check_when_a_view_asks_as_its_reader_then_nothing_is_wrong(databa
             "CREATE VIEW beside WITH (security_invoker = true) AS SELECT * FROM roles; "
             "GRANT SELECT ON beside TO tenantry_app"
         )
-    assert await walls.check(database) == []
+    assert await rls.check(database) == []
 
 
 @postgres_only
 async def test_check_when_the_serving_role_may_empty_a_table_then_told_and_mended(shop: Any) -> None:
     async with shop.database.owner() as client:
         await client.execute_script("GRANT TRUNCATE ON shop_books TO tenantry_app")
-    assert any("may empty shop_books" in gap for gap in await walls.secure(shop.database))
-    assert await walls.check(shop.database) == []
+    assert any("may empty shop_books" in finding for finding in await rls.secure(shop.database))
+    assert await rls.check(shop.database) == []
 
 
 async def test_check_when_a_model_with_a_tenant_column_is_no_tenant_model_then_named_and_walled(
     new_database: Any,
 ) -> None:
     database = await new_database({"notes": [_loose_module()]})
-    [gap] = await walls.check(database)
-    assert gap == "loose_notes.tenant_id says whose a row is, but its model is no TenantModel"
+    [finding] = await rls.check(database)
+    assert finding == "loose_notes.tenant_id says whose a row is, but its model is no TenantModel"
     if database.dialect == "postgres":
         with database.bind(), bind(uuid7()), pytest.raises(WrongTenant):
             await LooseNote.create(id=1, tenant_id=uuid7())

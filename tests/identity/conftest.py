@@ -15,10 +15,10 @@ from pydantic import SecretStr
 from host.contracts import Action, Actor, Event, Origin
 from host.data.database import Database
 from host.data.transactions import AfterCommit, Transactions
+from host.execution_context import acting
 from host.instruments import Meter
 from host.limits.rates import Bucket
-from host.origin import acting
-from host.services import Services, offering
+from host.services import Services, use_services
 from host.settings import IdentitySettings, RatesSettings, Settings
 from tenants.context import bind
 from tenants.models import Membership, Role, Tenant, User
@@ -56,7 +56,7 @@ class Counting:
 
 
 @dataclass(slots=True)
-class House:
+class Application:
     """The services offered, and what came out of them."""
 
     settings: Settings
@@ -78,7 +78,7 @@ class House:
         """Other identity settings for the block."""
         before = self.settings
         self.settings = before.model_copy(update={"identity": before.identity.model_copy(update=changes)})
-        with offering(self.offered()):
+        with use_services(self.offered()):
             yield
         self.settings = before
 
@@ -115,12 +115,12 @@ def _jobs_for(event: Event) -> list[Any]:
 
 
 @pytest.fixture
-def house(database: Database) -> Iterator[House]:
+def application(database: Database) -> Iterator[Application]:
     settings = Settings(
         identity=IdentitySettings(secret=SecretStr("s" * 40)), rates=RatesSettings(sign_in="1000/minute")
     )
-    made = House(settings, database)
-    with offering(made.offered()), acting(Origin("r1", Actor("anonymous"), "192.0.2.1", "Firefox")):
+    made = Application(settings, database)
+    with use_services(made.offered()), acting(Origin("r1", Actor("anonymous"), "192.0.2.1", "Firefox")):
         yield made
 
 
@@ -151,7 +151,7 @@ def tenant_for() -> Any:
 
 
 @pytest.fixture
-async def ada(house: House) -> User:
+async def ada(application: Application) -> User:
     """A person with a password."""
     from host.identity import passwords
 

@@ -34,14 +34,14 @@ def spent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.fixture
-async def acme(house: Any, ada: User, tenant_for: Any, spent: list[int]) -> AsyncIterator[Tenant]:
+async def acme(application: Any, ada: User, tenant_for: Any, spent: list[int]) -> AsyncIterator[Tenant]:
     tenant = await tenant_for("Acme", ada)
     with bind(tenant.id):
         yield tenant
 
 
 async def test_key_when_made_then_its_text_opens_its_tenant_and_only_a_hash_is_kept(
-    house: Any, acme: Tenant, ada: User, spent: list[int]
+    application: Any, acme: Tenant, ada: User, spent: list[int]
 ) -> None:
     row, text = await make_key(name="CI", permissions=MAY, expires_at=None, made_by=ada.id)
     taken_apart = parse_key(text)
@@ -54,13 +54,13 @@ async def test_key_when_made_then_its_text_opens_its_tenant_and_only_a_hash_is_k
     assert text.startswith(row["prefix"])
     assert "secret_hash" not in row
     assert taken_apart.secret not in str(await ApiKey.all().values())
-    assert house.names() == ["tenant.api_keys.create"]
-    assert taken_apart.secret not in str(house.actions)
+    assert application.names() == ["tenant.api_keys.create"]
+    assert taken_apart.secret not in str(application.actions)
     assert spent == [1]
 
 
 async def test_key_when_the_secret_or_the_tenant_is_another_then_unknown(
-    house: Any, acme: Tenant, ada: User, tenant_for: Any
+    application: Any, acme: Tenant, ada: User, tenant_for: Any
 ) -> None:
     row, text = await make_key(name="CI", permissions=MAY, expires_at=None, made_by=ada.id)
     secret = text.rpartition("_")[2]
@@ -77,7 +77,7 @@ async def test_key_when_the_secret_or_the_tenant_is_another_then_unknown(
         await api_key(row["id"], secret)
 
 
-async def test_key_when_past_its_time_then_unknown(house: Any, acme: Tenant, ada: User) -> None:
+async def test_key_when_past_its_time_then_unknown(application: Any, acme: Tenant, ada: User) -> None:
     soon = datetime.now(UTC) + timedelta(hours=1)
     row, text = await make_key(name="CI", permissions=MAY, expires_at=soon, made_by=ada.id)
     secret = text.rpartition("_")[2]
@@ -89,7 +89,9 @@ async def test_key_when_past_its_time_then_unknown(house: Any, acme: Tenant, ada
             await make_key(name="Late", permissions=MAY, expires_at=soon, made_by=ada.id)
 
 
-async def test_key_when_revoked_then_unknown_unlisted_and_counted_no_more(house: Any, acme: Tenant, ada: User) -> None:
+async def test_key_when_revoked_then_unknown_unlisted_and_counted_no_more(
+    application: Any, acme: Tenant, ada: User
+) -> None:
     row, text = await make_key(name="CI", permissions=MAY, expires_at=None, made_by=ada.id)
     assert [each["id"] for each in (await KEYS.page(Query(), revoked_at=None)).items] == [row["id"]]
 
@@ -98,13 +100,13 @@ async def test_key_when_revoked_then_unknown_unlisted_and_counted_no_more(house:
     assert await api_key(row["id"], text.rpartition("_")[2]) is None
     assert (await KEYS.page(Query(), revoked_at=None)).items == []
     assert await count_keys() == 0
-    assert acme.id in house.touched
+    assert acme.id in application.touched
     with pytest.raises(NotFound):
         await revoke_key(row["id"])
 
 
 async def test_key_when_used_often_then_the_last_use_is_written_once_a_minute(
-    house: Any, acme: Tenant, ada: User
+    application: Any, acme: Tenant, ada: User
 ) -> None:
     row, text = await make_key(name="CI", permissions=MAY, expires_at=None, made_by=ada.id)
     secret, noon = text.rpartition("_")[2], datetime(2030, 5, 1, 12, tzinfo=UTC)

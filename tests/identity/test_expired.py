@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from host.identity import recovery, sessions
-from host.identity.expired import KEPT, forget_expired
+from host.identity.cleanup import KEPT, forget_expired
 from host.identity.models import OAuthState, OneTimeToken, Session
 from tenants.models import User
 
 
-async def test_expired_rows_when_forgotten_then_what_is_good_stays(house: Any, ada: User) -> None:
+async def test_expired_rows_when_forgotten_then_what_is_good_stays(application: Any, ada: User) -> None:
     now = datetime.now(UTC)
     good, over, ended = [await sessions.start(ada, method="password", tenant_id=None) for _ in range(3)]
     await Session.filter(id=over.session_id).update(expires_at=now - KEPT - timedelta(minutes=1))

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from host.errors import RateLimited
-from host.identity.guard import ALONE, allow_attempt, equal_time
-from host.services import offering
+from host.identity.login_throttle import ALONE, allow_attempt, equal_time
+from host.services import use_services
 from host.settings import RatesSettings
 
 
 @pytest.fixture
-def strict(house: Any) -> Any:
-    house.settings = house.settings.model_copy(update={"rates": RatesSettings(sign_in="2/15 minutes")})
-    with offering(house.offered()):
+def strict(application: Any) -> Any:
+    application.settings = application.settings.model_copy(update={"rates": RatesSettings(sign_in="2/15 minutes")})
+    with use_services(application.offered()):
         yield
 
 

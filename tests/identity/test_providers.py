@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from host.errors import BadRequest, ConfigurationError, Unavailable
 from host.identity import providers
 from host.identity.providers import Provider, person, provider, verified
-from host.services import offering
+from host.services import use_services
 from host.settings import OAuthProvider
 
 KEY = RSAKey.generate_key(2048, {"kid": "one"})
@@ -61,22 +61,22 @@ def test_id_token_when_a_claim_is_wrong_then_refused(changes: dict[str, Any]) ->
 
 
 def test_id_token_when_signed_by_somebody_else_then_refused() -> None:
-    stranger = RSAKey.generate_key(2048, {"kid": "one"})
+    anonymous = RSAKey.generate_key(2048, {"kid": "one"})
     shared = OctKey.import_key("s" * 40)
-    for forged in (id_token(stranger), id_token(shared, "HS256"), "", "a.b.c"):
+    for forged in (id_token(anonymous), id_token(shared, "HS256"), "", "a.b.c"):
         with pytest.raises(BadRequest):
             verified(forged, KEYS, OURS, "n")
 
 
-async def github(house: Any, addresses: list[dict[str, Any]]) -> Any:
+async def github(application: Any, addresses: list[dict[str, Any]]) -> Any:
     """What is found about a person at GitHub, whose answers are recorded ones."""
-    house.settings = house.settings.model_copy(update={"oauth": {"github": GITHUB}})
+    application.settings = application.settings.model_copy(update={"oauth": {"github": GITHUB}})
     answers = {
         "https://api.github.com/user": {"id": 583231, "login": "octocat", "name": None, "email": "public@example.com"},
         "https://api.github.com/user/emails": addresses,
     }
     recorded = httpx2.MockTransport(lambda request: httpx2.Response(200, json=answers[str(request.url)]))
-    with offering(house.offered()):
+    with use_services(application.offered()):
         found = await provider("github")
         assert found.scopes == ("read:user", "user:email")
         async with httpx2.AsyncClient(transport=recorded) as session:
@@ -84,10 +84,10 @@ async def github(house: Any, addresses: list[dict[str, Any]]) -> Any:
 
 
 async def test_github_when_an_address_is_primary_and_verified_then_that_one_and_the_number_as_subject(
-    house: Any,
+    application: Any,
 ) -> None:
     who = await github(
-        house,
+        application,
         [
             {"email": "old@example.com", "primary": False, "verified": True},
             {"email": "octo@example.com", "primary": True, "verified": True},
@@ -96,16 +96,16 @@ async def test_github_when_an_address_is_primary_and_verified_then_that_one_and_
     assert (who.subject, who.email, who.email_verified, who.name) == ("583231", "octo@example.com", True, "octocat")
 
 
-async def test_github_when_no_primary_address_is_verified_then_the_public_one_is_not_believed(house: Any) -> None:
-    who = await github(house, [{"email": "octo@example.com", "primary": True, "verified": False}])
+async def test_github_when_no_primary_address_is_verified_then_the_public_one_is_not_believed(application: Any) -> None:
+    who = await github(application, [{"email": "octo@example.com", "primary": True, "verified": False}])
     assert (who.email, who.email_verified) == ("", False)
 
 
-async def test_provider_when_not_https_or_away_then_refused(house: Any) -> None:
+async def test_provider_when_not_https_or_away_then_refused(application: Any) -> None:
     for issuer, error in (("http://id.example", ConfigurationError), ("http://127.0.0.1:1", Unavailable)):
         known = OAuthProvider(issuer=issuer, client_id="x")
-        house.settings = house.settings.model_copy(update={"oauth": {"x": known}})
-        with offering(house.offered()), pytest.raises(error):
+        application.settings = application.settings.model_copy(update={"oauth": {"x": known}})
+        with use_services(application.offered()), pytest.raises(error):
             await provider("x")
 
 
@@ -113,11 +113,11 @@ MINE, OTHER = "11111111-2222-3333-4444-555555555555", "99999999-2222-3333-4444-5
 COMMON = OAuthProvider(issuer="https://login.example/common/v2.0", client_id="tenantry")
 
 
-async def entra(house: Any, **changes: Any) -> Provider:
+async def entra(application: Any, **changes: Any) -> Provider:
     """A provider whose metadata speaks as Microsoft Entra ID's does at `common`."""
     known = COMMON.model_copy(update=changes)
-    house.settings = house.settings.model_copy(update={"oauth": {"entra": known}})
-    with offering(house.offered()):
+    application.settings = application.settings.model_copy(update={"oauth": {"entra": known}})
+    with use_services(application.offered()):
         return await provider("entra")
 
 
@@ -136,8 +136,8 @@ def metadata(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(providers, "_get", get)
 
 
-async def test_issuer_when_common_then_each_token_names_its_own_directory(house: Any, metadata: None) -> None:
-    common = await entra(house)
+async def test_issuer_when_common_then_each_token_names_its_own_directory(application: Any, metadata: None) -> None:
+    common = await entra(application)
     for directory in (MINE, OTHER):
         token = id_token(iss=f"https://login.example/{directory}/v2.0", tid=directory)
         assert verified(token, KEYS, common, "n")["tid"] == directory
@@ -151,19 +151,19 @@ async def test_issuer_when_common_then_each_token_names_its_own_directory(house:
             verified(id_token(**wrong), KEYS, common, "n")
 
 
-async def test_issuer_when_directories_are_named_then_only_theirs(house: Any, metadata: None) -> None:
-    ours = await entra(house, tenants=(MINE.upper(),))
+async def test_issuer_when_directories_are_named_then_only_theirs(application: Any, metadata: None) -> None:
+    ours = await entra(application, tenants=(MINE.upper(),))
     verified(id_token(iss=f"https://login.example/{MINE}/v2.0", tid=MINE), KEYS, ours, "n")
     with pytest.raises(BadRequest):
         verified(id_token(iss=f"https://login.example/{OTHER}/v2.0", tid=OTHER), KEYS, ours, "n")
 
 
-async def test_issuer_when_anybody_could_claim_any_address_then_not_trusted(house: Any, metadata: None) -> None:
+async def test_issuer_when_anybody_could_claim_any_address_then_not_trusted(application: Any, metadata: None) -> None:
     with pytest.raises(ConfigurationError, match="tenants"):
-        await entra(house, trust_email=True)
-    assert (await entra(house, trust_email=True, tenants=(MINE,))).trust_email
+        await entra(application, trust_email=True)
+    assert (await entra(application, trust_email=True, tenants=(MINE,))).trust_email
     with pytest.raises(ConfigurationError, match="calls itself"):
-        await entra(house, issuer="https://login.example/common/extra/v2.0")
+        await entra(application, issuer="https://login.example/common/extra/v2.0")
 
 
 @pytest.mark.parametrize(
@@ -176,9 +176,9 @@ async def test_issuer_when_anybody_could_claim_any_address_then_not_trusted(hous
     ],
 )
 async def test_address_when_the_provider_does_not_say_whether_it_is_proved_then_the_setting_counts(
-    house: Any, metadata: None, monkeypatch: pytest.MonkeyPatch, said: dict[str, Any], trusted: bool, counts: bool
+    application: Any, metadata: None, monkeypatch: pytest.MonkeyPatch, said: dict[str, Any], trusted: bool, counts: bool
 ) -> None:
-    ours = await entra(house, trust_email=trusted, tenants=(MINE,))
+    ours = await entra(application, trust_email=trusted, tenants=(MINE,))
 
     async def keys(session: Any, address: str) -> httpx2.Response:
         return httpx2.Response(200, json=KEYS)

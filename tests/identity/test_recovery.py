@@ -16,24 +16,26 @@ from host.errors import BadRequest, Conflict, RateLimited, Unauthenticated, Vali
 from host.identity import accounts, recovery, sessions
 from host.identity.devices import device_token
 from host.identity.events import EmailVerificationRequested, PasswordChanged, PasswordResetRequested
-from host.identity.guard import SECONDS
+from host.identity.login_throttle import SECONDS
 from host.identity.models import OneTimeToken
-from host.services import offering, unit_of_work
+from host.services import unit_of_work, use_services
 from host.settings import RatesSettings
 from tenants.models import User
 
 PASSWORD, NEW = "a long enough passphrase", "another good passphrase"
 
 
-async def ask_for_reset(house: Any) -> str:
+async def ask_for_reset(application: Any) -> str:
     await recovery.send_reset("ada@example.com")
-    return str(house.token(PasswordResetRequested))
+    return str(application.token(PasswordResetRequested))
 
 
-async def test_reset_when_the_link_is_used_then_new_password_and_every_session_over(house: Any, ada: User) -> None:
+async def test_reset_when_the_link_is_used_then_new_password_and_every_session_over(
+    application: Any, ada: User
+) -> None:
     before = await accounts.sign_in(email="ada@example.com", password=PASSWORD)
-    token = await ask_for_reset(house)
-    house.touched.clear()
+    token = await ask_for_reset(application)
+    application.touched.clear()
 
     await recovery.reset_password(token, NEW)
 
@@ -41,48 +43,48 @@ async def test_reset_when_the_link_is_used_then_new_password_and_every_session_o
     assert user.token_version == 2
     assert user.email_verified_at is not None
     assert not await sessions.session_alive(before.session_id)
-    assert ada.id in house.touched
-    assert house.sent(PasswordChanged).email == "ada@example.com"
+    assert ada.id in application.touched
+    assert application.sent(PasswordChanged).email == "ada@example.com"
     with pytest.raises(Unauthenticated):
         await accounts.sign_in(email="ada@example.com", password=PASSWORD)
     after = await accounts.sign_in(email="ada@example.com", password=NEW)
     assert sessions.access_tokens().read(after.access_token).token_version == 2
 
 
-async def test_reset_when_the_link_was_used_is_late_or_replaced_then_refused(house: Any, ada: User) -> None:
-    first, second = await ask_for_reset(house), await ask_for_reset(house)
+async def test_reset_when_the_link_was_used_is_late_or_replaced_then_refused(application: Any, ada: User) -> None:
+    first, second = await ask_for_reset(application), await ask_for_reset(application)
     with time_machine.travel(datetime.now(UTC) + timedelta(minutes=31), tick=True), pytest.raises(BadRequest):
         await recovery.reset_password(second, NEW)
     await recovery.reset_password(second, NEW)
-    for token in (first, second, "nonsense", house.token(PasswordResetRequested)):
+    for token in (first, second, "nonsense", application.token(PasswordResetRequested)):
         with pytest.raises(BadRequest):
             await recovery.reset_password(token, "yet another passphrase")
     await accounts.sign_in(email="ada@example.com", password=NEW)
 
 
-async def test_reset_when_the_password_is_weak_then_the_link_stays_good(house: Any, ada: User) -> None:
-    token = await ask_for_reset(house)
+async def test_reset_when_the_password_is_weak_then_the_link_stays_good(application: Any, ada: User) -> None:
+    token = await ask_for_reset(application)
     with pytest.raises(ValidationFailed):
         await recovery.reset_password(token, "ada@example.com")
     await recovery.reset_password(token, NEW)
 
 
-async def test_reset_when_used_twice_at_once_then_one_wins(house: Any, ada: User) -> None:
-    token = await ask_for_reset(house)
+async def test_reset_when_used_twice_at_once_then_one_wins(application: Any, ada: User) -> None:
+    token = await ask_for_reset(application)
     answers = await asyncio.gather(
         *(recovery.reset_password(token, f"passphrase number {n}") for n in range(3)), return_exceptions=True
     )
     assert sorted(type(each).__name__ for each in answers) == ["BadRequest", "BadRequest", "NoneType"]
 
 
-async def test_reset_when_the_address_changed_since_then_refused(house: Any, ada: User) -> None:
-    token = await ask_for_reset(house)
+async def test_reset_when_the_address_changed_since_then_refused(application: Any, ada: User) -> None:
+    token = await ask_for_reset(application)
     await User.filter(id=ada.id).update(email="new@example.com")
     with pytest.raises(BadRequest):
         await recovery.reset_password(token, NEW)
 
 
-async def test_link_when_asked_for_by_anybody_then_equal_time_and_one_message(house: Any, ada: User) -> None:
+async def test_link_when_asked_for_by_anybody_then_equal_time_and_one_message(application: Any, ada: User) -> None:
     times = []
     for email in ("ada@example.com", "nobody@example.com"):
         began = time.perf_counter()
@@ -90,69 +92,69 @@ async def test_link_when_asked_for_by_anybody_then_equal_time_and_one_message(ho
         times.append(time.perf_counter() - began)
     assert abs(times[0] - times[1]) < 0.1
     assert min(times) > SECONDS - 0.01
-    assert len(house.events) == 1
+    assert len(application.events) == 1
 
 
-async def test_link_when_kept_then_only_its_hash(house: Any, ada: User) -> None:
-    token = await ask_for_reset(house)
+async def test_link_when_kept_then_only_its_hash(application: Any, ada: User) -> None:
+    token = await ask_for_reset(application)
     [kept] = await OneTimeToken.all().values()
     assert token not in str(kept)
-    assert house.sent(PasswordResetRequested).link.startswith("http://127.0.0.1:8000/reset-password?token=")
+    assert application.sent(PasswordResetRequested).link.startswith("http://127.0.0.1:8000/reset-password?token=")
 
 
 async def test_link_when_in_production_then_not_in_the_log(
-    house: Any, ada: User, caplog: pytest.LogCaptureFixture
+    application: Any, ada: User, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from host.services import offering
+    from host.services import use_services
 
     caplog.set_level(logging.INFO)
-    token = await ask_for_reset(house)
+    token = await ask_for_reset(application)
     assert token in caplog.text
     caplog.clear()
-    home = house.settings.house.model_copy(update={"environment": "production"})
-    house.settings = house.settings.model_copy(update={"house": home})
-    with offering(house.offered()):
-        token = await ask_for_reset(house)
+    home = application.settings.app.model_copy(update={"environment": "production"})
+    application.settings = application.settings.model_copy(update={"app": home})
+    with use_services(application.offered()):
+        token = await ask_for_reset(application)
     assert token not in caplog.text
 
 
-async def test_verification_when_sent_again_then_only_to_whom_it_concerns(house: Any, ada: User) -> None:
+async def test_verification_when_sent_again_then_only_to_whom_it_concerns(application: Any, ada: User) -> None:
     await recovery.send_verification("nobody@example.com")
     await recovery.send_verification("ada@example.com")
-    token = house.token(EmailVerificationRequested)
+    token = application.token(EmailVerificationRequested)
     assert await recovery.verify_email(token) == "ada@example.com"
     await recovery.send_verification("ada@example.com")
 
-    assert len([each for each in house.events if isinstance(each, EmailVerificationRequested)]) == 1
+    assert len([each for each in application.events if isinstance(each, EmailVerificationRequested)]) == 1
     with pytest.raises(BadRequest):
         await recovery.verify_email(token)
 
 
-async def test_verification_when_a_reset_link_is_used_for_it_then_refused(house: Any, ada: User) -> None:
-    token = await ask_for_reset(house)
+async def test_verification_when_a_reset_link_is_used_for_it_then_refused(application: Any, ada: User) -> None:
+    token = await ask_for_reset(application)
     with pytest.raises(BadRequest):
         await recovery.verify_email(token)
 
 
 async def test_verification_when_the_new_address_was_taken_meanwhile_then_conflict_and_nothing_changes(
-    house: Any, ada: User
+    application: Any, ada: User
 ) -> None:
     async with unit_of_work() as work:
         await recovery.ask_for_verification(work, ada, "new@example.com")
     await User.create(email="new@example.com", name="Faster")
     with pytest.raises(Conflict):
-        await recovery.verify_email(house.token(EmailVerificationRequested))
+        await recovery.verify_email(application.token(EmailVerificationRequested))
     assert (await User.get(id=ada.id)).email == "ada@example.com"
 
 
 async def test_verification_when_an_older_link_is_opened_later_then_the_newer_address_stays(
-    house: Any, ada: User
+    application: Any, ada: User
 ) -> None:
     links = []
     for email in ("older@example.com", "newer@example.com"):
         async with unit_of_work() as work:
             await recovery.ask_for_verification(work, ada, email)
-        links.append(house.token(EmailVerificationRequested))
+        links.append(application.token(EmailVerificationRequested))
     await recovery.verify_email(links[1])
     with pytest.raises(BadRequest):
         await recovery.verify_email(links[0])
@@ -160,7 +162,7 @@ async def test_verification_when_an_older_link_is_opened_later_then_the_newer_ad
 
 
 async def test_change_when_the_password_is_right_then_other_sessions_end_and_this_one_goes_on(
-    house: Any, ada: User
+    application: Any, ada: User
 ) -> None:
     other, mine = [await accounts.sign_in(email="ada@example.com", password=PASSWORD) for _ in range(2)]
 
@@ -173,7 +175,7 @@ async def test_change_when_the_password_is_right_then_other_sessions_end_and_thi
     await accounts.sign_in(email="ada@example.com", password=NEW)
 
 
-async def test_change_when_the_password_is_wrong_or_the_new_one_bad_then_refused(house: Any, ada: User) -> None:
+async def test_change_when_the_password_is_wrong_or_the_new_one_bad_then_refused(application: Any, ada: User) -> None:
     mine = await accounts.sign_in(email="ada@example.com", password=PASSWORD)
     for current, new, field in (
         ("wrong", NEW, "current_password"),
@@ -184,14 +186,14 @@ async def test_change_when_the_password_is_wrong_or_the_new_one_bad_then_refused
             await recovery.change_password(ada.id, mine.session_id, current=current, new=new)
         assert list(refused.value.details) == [field]
     assert (await User.get(id=ada.id)).token_version == 1
-    assert house.names("failed") == ["auth.user.update"]
+    assert application.names("failed") == ["auth.user.update"]
 
 
 async def test_sign_in_when_locked_out_by_guesses_then_open_at_once_after_a_reset(
-    house: Any, ada: User, client: Any
+    application: Any, ada: User, client: Any
 ) -> None:
-    house.settings = house.settings.model_copy(update={"rates": RatesSettings(sign_in="3/15 minutes")})
-    with offering(house.offered()):
+    application.settings = application.settings.model_copy(update={"rates": RatesSettings(sign_in="3/15 minutes")})
+    with use_services(application.offered()):
         for address in ("192.0.2.1", "198.51.100.7"):
             with client(address):
                 for _ in range(3):
@@ -199,24 +201,24 @@ async def test_sign_in_when_locked_out_by_guesses_then_open_at_once_after_a_rese
                         await accounts.sign_in(email="ada@example.com", password="wrong passphrase")
                 with pytest.raises(RateLimited):
                     await accounts.sign_in(email="ada@example.com", password=PASSWORD)
-        await recovery.reset_password(await ask_for_reset(house), NEW)
+        await recovery.reset_password(await ask_for_reset(application), NEW)
         with client("198.51.100.7"):
             await accounts.sign_in(email="ada@example.com", password=NEW)
 
 
-async def test_sign_in_when_right_many_times_then_never_refused(house: Any, ada: User) -> None:
-    house.settings = house.settings.model_copy(update={"rates": RatesSettings(sign_in="2/15 minutes")})
-    with offering(house.offered()):
+async def test_sign_in_when_right_many_times_then_never_refused(application: Any, ada: User) -> None:
+    application.settings = application.settings.model_copy(update={"rates": RatesSettings(sign_in="2/15 minutes")})
+    with use_services(application.offered()):
         for _ in range(4):
             await accounts.sign_in(email="ada@example.com", password=PASSWORD)
 
 
 async def test_device_when_signed_in_before_then_strangers_on_its_network_do_not_lock_it_out(
-    house: Any, ada: User
+    application: Any, ada: User
 ) -> None:
     known = device_token(ada.id)
-    house.settings = house.settings.model_copy(update={"rates": RatesSettings(sign_in="2/15 minutes")})
-    with offering(house.offered()):
+    application.settings = application.settings.model_copy(update={"rates": RatesSettings(sign_in="2/15 minutes")})
+    with use_services(application.offered()):
         for _ in range(2):
             with pytest.raises(Unauthenticated):
                 await accounts.sign_in(email="ada@example.com", password="wrong passphrase")

@@ -24,7 +24,7 @@ async def start(ada: User) -> sessions.SignedIn:
     return await sessions.start(ada, method="password", tenant_id=None)
 
 
-async def test_session_when_started_then_alive_recorded_and_its_token_says_so(house: Any, ada: User) -> None:
+async def test_session_when_started_then_alive_recorded_and_its_token_says_so(application: Any, ada: User) -> None:
     signed_in = await start(ada)
 
     assert await sessions.session_alive(signed_in.session_id)
@@ -33,11 +33,11 @@ async def test_session_when_started_then_alive_recorded_and_its_token_says_so(ho
     assert signed_in.expires_in == 15 * 60
     [session] = await sessions.sessions_of(ada.id)
     assert (session.user_agent, session.address) == ("Firefox", "192.0.2.1")
-    assert house.names() == ["auth.session.create"]
+    assert application.names() == ["auth.session.create"]
 
 
 async def test_refresh_when_used_in_turn_then_each_token_is_another_and_the_session_the_same(
-    house: Any, ada: User
+    application: Any, ada: User
 ) -> None:
     first = await start(ada)
     second = await sessions.rotate(first.refresh_token)
@@ -47,7 +47,9 @@ async def test_refresh_when_used_in_turn_then_each_token_is_another_and_the_sess
     assert {first.session_id, second.session_id, third.session_id} == {first.session_id}
 
 
-async def test_refresh_when_one_client_races_then_every_answer_holds_the_same_successor(house: Any, ada: User) -> None:
+async def test_refresh_when_one_client_races_then_every_answer_holds_the_same_successor(
+    application: Any, ada: User
+) -> None:
     first = await start(ada)
 
     answers = await asyncio.gather(*(sessions.rotate(first.refresh_token) for _ in range(8)))
@@ -58,7 +60,9 @@ async def test_refresh_when_one_client_races_then_every_answer_holds_the_same_su
     assert await sessions.session_alive(first.session_id)
 
 
-async def test_refresh_when_an_old_token_comes_after_the_grace_then_the_family_ends(house: Any, ada: User) -> None:
+async def test_refresh_when_an_old_token_comes_after_the_grace_then_the_family_ends(
+    application: Any, ada: User
+) -> None:
     first = await start(ada)
     with time_machine.travel(NOON, tick=False):
         await Session.filter(id=first.session_id).update(expires_at=NOON + timedelta(days=30))
@@ -66,7 +70,7 @@ async def test_refresh_when_an_old_token_comes_after_the_grace_then_the_family_e
     with time_machine.travel(NOON + timedelta(seconds=9), tick=False):
         again = await sessions.rotate(first.refresh_token)
         assert again.refresh_token == second.refresh_token
-    house.touched.clear()
+    application.touched.clear()
     with time_machine.travel(NOON + timedelta(seconds=11), tick=False):
         with pytest.raises(Unauthenticated):
             await sessions.rotate(first.refresh_token)
@@ -75,11 +79,11 @@ async def test_refresh_when_an_old_token_comes_after_the_grace_then_the_family_e
         assert not await sessions.session_alive(first.session_id)
 
     assert (await Session.get(id=first.session_id)).end_reason == "replayed"
-    assert ada.id in house.touched
-    assert house.names("failed") == ["auth.session.refresh"]
+    assert ada.id in application.touched
+    assert application.names("failed") == ["auth.session.refresh"]
 
 
-async def test_refresh_when_the_successor_was_used_then_the_grace_is_over(house: Any, ada: User) -> None:
+async def test_refresh_when_the_successor_was_used_then_the_grace_is_over(application: Any, ada: User) -> None:
     first = await start(ada)
     second = await sessions.rotate(first.refresh_token)
     await sessions.rotate(second.refresh_token)
@@ -90,7 +94,7 @@ async def test_refresh_when_the_successor_was_used_then_the_grace_is_over(house:
 
 
 async def test_refresh_when_overtaken_by_two_rotations_then_the_newest_generation_stands(
-    house: Any, ada: User, monkeypatch: pytest.MonkeyPatch
+    application: Any, ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, found = await start(ada), sessions.default_tenant
 
@@ -106,7 +110,9 @@ async def test_refresh_when_overtaken_by_two_rotations_then_the_newest_generatio
     assert (await Session.get(id=first.session_id)).generation == 3
 
 
-async def test_refresh_when_another_program_races_then_the_family_ends(house: Any, ada: User, client: Any) -> None:
+async def test_refresh_when_another_program_races_then_the_family_ends(
+    application: Any, ada: User, client: Any
+) -> None:
     first = await start(ada)
     await sessions.rotate(first.refresh_token)
 
@@ -115,7 +121,7 @@ async def test_refresh_when_another_program_races_then_the_family_ends(house: An
     assert not await sessions.session_alive(first.session_id)
 
 
-async def test_refresh_when_the_token_is_forged_then_refused_and_the_session_lives(house: Any, ada: User) -> None:
+async def test_refresh_when_the_token_is_forged_then_refused_and_the_session_lives(application: Any, ada: User) -> None:
     first = await start(ada)
     forged = refresh_token("another secret of forty characters length", first.session_id, 1, "salt")
     taken_apart = parse_refresh_token(forged)
@@ -127,7 +133,9 @@ async def test_refresh_when_the_token_is_forged_then_refused_and_the_session_liv
     assert await sessions.session_alive(first.session_id)
 
 
-async def test_session_when_unused_for_its_days_then_over_and_when_used_then_longer(house: Any, ada: User) -> None:
+async def test_session_when_unused_for_its_days_then_over_and_when_used_then_longer(
+    application: Any, ada: User
+) -> None:
     first = await start(ada)
     soon, late = (datetime.now(UTC) + timedelta(days=days) for days in (29, 31))
     with time_machine.travel(soon, tick=False):
@@ -142,7 +150,7 @@ async def test_session_when_unused_for_its_days_then_over_and_when_used_then_lon
 
 
 async def test_refresh_when_the_token_version_rose_or_the_account_was_disabled_then_refused(
-    house: Any, ada: User
+    application: Any, ada: User
 ) -> None:
     first, second = await start(ada), await start(ada)
     await User.filter(id=ada.id).update(disabled_at=NOON)
@@ -153,13 +161,13 @@ async def test_refresh_when_the_token_version_rose_or_the_account_was_disabled_t
         await sessions.rotate(second.refresh_token)
 
 
-async def test_session_when_ended_then_gone_and_facts_touched(house: Any, ada: User) -> None:
+async def test_session_when_ended_then_gone_and_facts_touched(application: Any, ada: User) -> None:
     first, second = await start(ada), await start(ada)
     await sessions.end(first.session_id, user_id=ada.id)
 
     assert not await sessions.session_alive(first.session_id)
     assert await sessions.session_alive(second.session_id)
-    assert house.touched == {ada.id}
+    assert application.touched == {ada.id}
     with pytest.raises(Unauthenticated):
         await sessions.rotate(first.refresh_token)
     with pytest.raises(NotFound):
@@ -168,7 +176,7 @@ async def test_session_when_ended_then_gone_and_facts_touched(house: Any, ada: U
         await sessions.end(second.session_id, user_id=uuid4())
 
 
-async def test_sessions_when_all_but_one_end_then_that_one_lives(house: Any, ada: User) -> None:
+async def test_sessions_when_all_but_one_end_then_that_one_lives(application: Any, ada: User) -> None:
     first, second, third = await start(ada), await start(ada), await start(ada)
 
     assert await sessions.end_all(ada.id, reason="test", but=second.session_id) == 2
@@ -178,14 +186,14 @@ async def test_sessions_when_all_but_one_end_then_that_one_lives(house: Any, ada
 
 
 async def test_default_tenant_when_the_preferred_one_closed_then_the_oldest_open_one(
-    house: Any, ada: User, tenant_for: Any
+    application: Any, ada: User, tenant_for: Any
 ) -> None:
     acme, globex, initech = [await tenant_for(name, ada) for name in ("Acme", "Globex", "Initech")]
-    stranger = await Tenant.create(slug="strange", name="Strange", plan="free")
+    anonymous = await Tenant.create(slug="strange", name="Strange", plan="free")
 
     assert await sessions.default_tenant(ada.id) == acme.id
     assert await sessions.default_tenant(ada.id, globex.id) == globex.id
-    assert await sessions.default_tenant(ada.id, stranger.id) == acme.id
+    assert await sessions.default_tenant(ada.id, anonymous.id) == acme.id
     with bind(initech.id):
         assert await sessions.default_tenant(ada.id) == initech.id
     await Tenant.filter(id=acme.id).update(status="suspended")

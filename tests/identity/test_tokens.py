@@ -11,9 +11,9 @@ import time_machine
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
+from host.crypto import derived
 from host.errors import TokenExpired, Unauthenticated
 from host.identity.tokens import AccessTokens, parse_refresh_token, refresh_token
-from host.keys import derived
 
 SECRET = "s" * 40
 

@@ -15,15 +15,15 @@ import pytest
 from host.cache.embedded import EmbeddedRedis
 from host.contracts import Decision, Task
 from host.data.database import Database
-from host.jobs.bell import Bell
 from host.jobs.catalog import JobDraft, TaskCatalog
-from host.jobs.courier import Courier
-from host.jobs.ledger import Ledger
+from host.jobs.executor import Executor
+from host.jobs.job_store import JobStore
 from host.jobs.models import Job, JobState
 from host.jobs.reconciler import Reconciler
 from host.jobs.runner import Runner
-from tenants.facts import TenantFacts
+from host.jobs.wakeups import Wakeups
 from tenants.models import TenantStatus
+from tenants.snapshots import TenantSnapshot
 
 
 @pytest.fixture
@@ -50,8 +50,8 @@ class Yard:
     def __init__(self, redis_url: str) -> None:
         self.clock = Clock()
         self.tasks: dict[str, Task] = {}
-        self.ledger = Ledger(lease=timedelta(seconds=0.6), now=self.clock, channel_of=self.channel_of)
-        self.bell = Bell(redis_url, timeout=1.0)
+        self.job_store = JobStore(lease=timedelta(seconds=0.6), now=self.clock, channel_of=self.channel_of)
+        self.wakeups = Wakeups(redis_url, timeout=1.0)
         self.ran: list[str] = []
         self.off: dict[str, str] = {}
         self.tenants = [UUID(int=number) for number in (1, 2, 3)]
@@ -65,9 +65,9 @@ class Yard:
         return name
 
     async def store(self, task: str = "mail.send", **more: Any) -> UUID:
-        """Accept a job without ringing the bell."""
+        """Accept a job without ringing the wake-up queue."""
         draft = JobDraft(task=task, **{"tenant_id": self.tenants[0], **more})
-        await self.ledger.store([draft])
+        await self.job_store.store([draft])
         return draft.id
 
     async def job(self, job_id: UUID) -> Job:
@@ -83,17 +83,17 @@ class Yard:
         reason = self.off.get(task.partition(".")[0], "")
         return Decision(allowed=not reason, reason=reason)
 
-    async def facts_of(self, tenant_id: UUID) -> TenantFacts | None:
+    async def snapshot_of(self, tenant_id: UUID) -> TenantSnapshot | None:
         """Facts of the test's tenants."""
         if tenant_id not in self.tenants:
             return None
         known = {"id": tenant_id, "slug": f"t{tenant_id.int}", "status": TenantStatus.ACTIVE}
-        return TenantFacts(**{field.name: known.get(field.name, {}) for field in fields(TenantFacts)})
+        return TenantSnapshot(**{field.name: known.get(field.name, {}) for field in fields(TenantSnapshot)})
 
     def runner(self, **numbers: Any) -> Runner:
         """One more runner."""
-        courier = Courier(self.ledger, self.facts_of)
-        self.runners.append(Runner(self.ledger, courier, self.bell, self.tasks, self.may_run, **numbers))
+        executor = Executor(self.job_store, self.snapshot_of)
+        self.runners.append(Runner(self.job_store, executor, self.wakeups, self.tasks, self.may_run, **numbers))
         return self.runners[-1]
 
     def reconciler(self, **numbers: Any) -> Reconciler:
@@ -103,7 +103,7 @@ class Yard:
             return self.tenants
 
         settings = {"every": 0.1, **numbers}
-        made = Reconciler(self.ledger, self.bell, TaskCatalog(self.tasks), self.may_run, tenants, **settings)
+        made = Reconciler(self.job_store, self.wakeups, TaskCatalog(self.tasks), self.may_run, tenants, **settings)
         self.reconcilers.append(made)
         return made
 
@@ -127,7 +127,7 @@ class Yard:
             await reconciler.stop()
         for runner in self.runners:
             await runner.stop(grace=0.1)
-        await self.bell.close()
+        await self.wakeups.close()
 
 
 @pytest.fixture

@@ -8,81 +8,83 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from host.cache.client import RedisClient
 from host.cache.embedded import EmbeddedRedis
-from host.cache.wire import Wire
 from host.errors import Unavailable
-from host.jobs.bell import Bell
+from host.jobs.wakeups import Wakeups
 
 
 @pytest.fixture
-async def bell(server: EmbeddedRedis) -> AsyncIterator[Bell]:
-    made = Bell(server.url, timeout=0.5, longest_task=1)
+async def wakeups(server: EmbeddedRedis) -> AsyncIterator[Wakeups]:
+    made = Wakeups(server.url, timeout=0.5, longest_task=1)
     yield made
     await made.close()
 
 
 async def test_ring_when_worker_listens_then_it_answers_that_often_and_leaves_nothing_behind(
-    server: EmbeddedRedis, bell: Bell
+    server: EmbeddedRedis, wakeups: Wakeups
 ) -> None:
     answers: list[float] = []
 
     async def answer() -> None:
         answers.append(time.monotonic())
 
-    worker = bell.worker(answer, concurrency=3, name="w")
+    worker = wakeups.worker(answer, concurrency=3, name="w")
     assert worker.SIGNALS == []
     listening = asyncio.create_task(worker.start())
-    await bell.ring(25)
+    await wakeups.ring(25)
     async with asyncio.timeout(10):
         while len(answers) < 25:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     await asyncio.sleep(0.2)
-    wire = Wire(server.url)
-    assert await wire.call("KEYS", "saq:*") == []
-    await wire.close()
+    redis_client = RedisClient(server.url)
+    assert await redis_client.call("KEYS", "saq:*") == []
+    await redis_client.close()
     await worker.stop()
     await listening
 
 
 async def test_ring_when_redis_is_away_then_unavailable_and_ring_soon_only_logs(
-    server: EmbeddedRedis, bell: Bell, caplog: pytest.LogCaptureFixture
+    server: EmbeddedRedis, wakeups: Wakeups, caplog: pytest.LogCaptureFixture
 ) -> None:
     await server.stop()
     with pytest.raises(Unavailable):
-        await bell.ring()
+        await wakeups.ring()
     with pytest.raises(Unavailable):
-        await bell.waiting()
-    bell.ring_soon(3)
+        await wakeups.waiting()
+    wakeups.ring_soon(3)
     await asyncio.sleep(0.3)
-    assert "the bell does not ring" in caplog.text
+    assert "the wake-up queue does not ring" in caplog.text
 
 
-async def test_ring_when_redis_is_frozen_then_unavailable_within_the_timeout(server: EmbeddedRedis, bell: Bell) -> None:
-    await bell.ring()
+async def test_ring_when_redis_is_frozen_then_unavailable_within_the_timeout(
+    server: EmbeddedRedis, wakeups: Wakeups
+) -> None:
+    await wakeups.ring()
     pid = server.pid()
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
     try:
         begun = time.monotonic()
         with pytest.raises(Unavailable):
-            await bell.ring()
+            await wakeups.ring()
         with pytest.raises(Unavailable):
-            await bell.waiting()
+            await wakeups.waiting()
         assert time.monotonic() - begun < 1.5
     finally:
         os.kill(pid, signal.SIGCONT)
-    assert await bell.waiting() >= 1
+    assert await wakeups.waiting() >= 1
 
 
 async def test_worker_when_redis_goes_and_comes_back_then_calm_meanwhile_and_answers_again(
-    server: EmbeddedRedis, bell: Bell, caplog: pytest.LogCaptureFixture
+    server: EmbeddedRedis, wakeups: Wakeups, caplog: pytest.LogCaptureFixture
 ) -> None:
     answered = asyncio.Event()
 
     async def answer() -> None:
         answered.set()
 
-    worker = bell.worker(answer, concurrency=5, name="w")
+    worker = wakeups.worker(answer, concurrency=5, name="w")
     listening = asyncio.create_task(worker.start())
     await asyncio.sleep(0.2)
     await server.stop()
@@ -91,27 +93,29 @@ async def test_worker_when_redis_goes_and_comes_back_then_calm_meanwhile_and_ans
     assert time.process_time() - cpu < 0.8, "asks without a pause while Redis is away"
     assert "Upkeep task failed" not in caplog.text
     await server.start()
-    await bell.ring()
+    await wakeups.ring()
     async with asyncio.timeout(10):
         await answered.wait()
     await worker.stop()
     await listening
 
 
-async def test_sweep_when_messages_of_dead_workers_are_left_then_forgotten(server: EmbeddedRedis, bell: Bell) -> None:
-    await bell.ring(3)
-    wire = Wire(server.url)
+async def test_sweep_when_messages_of_dead_workers_are_left_then_forgotten(
+    server: EmbeddedRedis, wakeups: Wakeups
+) -> None:
+    await wakeups.ring(3)
+    redis_client = RedisClient(server.url)
     for _ in range(2):  # taken by a worker that died before it began
-        await wire.call("LMOVE", "saq:jobs:queued", "saq:jobs:active", "LEFT", "RIGHT")
-    assert await bell._queue.sweep() == [], "just taken: perhaps its worker is about to begin"
-    bell_message = bell._queue
+        await redis_client.call("LMOVE", "saq:jobs:queued", "saq:jobs:active", "LEFT", "RIGHT")
+    assert await wakeups._queue.sweep() == [], "just taken: perhaps its worker is about to begin"
+    bell_message = wakeups._queue
     real = await bell_message.redis.lrange("saq:jobs:active", 0, -1)
     for message in real:
         job = await bell_message._get_job_by_id(message)
         assert job is not None
         job.queued -= 120_000
         await bell_message.redis.set(message, bell_message.serialize(job))
-    assert len(await bell._queue.sweep()) == 2
-    assert await bell.waiting() == 1
-    assert await wire.call("ZCARD", "saq:jobs:incomplete") == 1
-    await wire.close()
+    assert len(await wakeups._queue.sweep()) == 2
+    assert await wakeups.waiting() == 1
+    assert await redis_client.call("ZCARD", "saq:jobs:incomplete") == 1
+    await redis_client.close()

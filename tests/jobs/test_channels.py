@@ -57,14 +57,14 @@ async def _until_done(yard: Yard, slow: Slow, *names: str, seconds: float = 30.0
 
 async def test_jobs_when_their_channel_is_slow_then_few_are_in_hand_and_a_newcomer_is_next(yard: Yard) -> None:
     slow = Slow(places=4, seconds=0.25)
-    yard.task(slow.run, together=50, channel=slow.channel)
+    yard.task(slow.run, batch_size=50, channel=slow.channel)
     await _store(yard, 1, *(f"a{number}" for number in range(200)))
     await yard.runner(concurrency=10).start()
-    yard.bell.ring_soon(10)
+    yard.wakeups.ring_soon(10)
     await _until_done(yard, slow, "1a0", "1a20")
     await _store(yard, 2, "b")
     await _store(yard, 3, "reset", priority=-10)
-    yard.bell.ring_soon()
+    yard.wakeups.ring_soon()
     before = len(slow.done)
     await _until_done(yard, slow, "2b", "3reset")
     assert slow.most <= 4 + 2 * 4 / 0.25 * AHEAD
@@ -82,15 +82,15 @@ async def test_jobs_when_a_channel_is_slow_then_other_work_and_other_channels_go
     async def other() -> None:
         quick.append("other")
 
-    yard.task(send, together=5, channel=slow.channel)
+    yard.task(send, batch_size=5, channel=slow.channel)
     yard.task(other, "projects.other")
     await yard.runner(concurrency=2).start()
     stuck = await _store(yard, 1, *(f"a{number}" for number in range(20)))
-    yard.bell.ring_soon(10)
+    yard.wakeups.ring_soon(10)
     await yard.until_state(stuck[0], JobState.RUNNING)
     await _store(yard, 2, "b")
     await yard.store("projects.other")
-    yard.bell.ring_soon()
+    yard.wakeups.ring_soon()
     await _until_done(yard, own, "2b")
 
     async def ran() -> bool:
@@ -104,7 +104,7 @@ async def test_jobs_when_a_channel_is_slow_then_other_work_and_other_channels_go
 async def test_jobs_when_their_channel_rests_then_they_wait_untouched_until_it_is_over(yard: Yard) -> None:
     slow = Slow(places=4, seconds=0)
     slow.usual = Channel(rest=timedelta(seconds=1))
-    yard.task(slow.run, together=5, channel=slow.channel)
+    yard.task(slow.run, batch_size=5, channel=slow.channel)
     ids = await _store(yard, 1, *(f"a{number}" for number in range(20)))
     await yard.runner().start()
     await yard.reconciler().start()
@@ -118,9 +118,9 @@ async def test_jobs_when_their_channel_rests_then_they_wait_untouched_until_it_i
 
 async def test_jobs_when_stored_before_their_task_had_a_channel_then_moved_to_it(yard: Yard) -> None:
     slow = Slow(places=4, seconds=0)
-    yard.task(slow.run, together=5)
+    yard.task(slow.run, batch_size=5)
     await _store(yard, 1, "a", "b")
-    yard.task(slow.run, together=5, channel=slow.channel)
+    yard.task(slow.run, batch_size=5, channel=slow.channel)
     await yard.runner().drain()
     assert sorted(slow.done) == ["1a", "1b"]
     assert await Job.filter(channel="mail", state=JobState.DONE, attempts=1).count() == 2
@@ -183,11 +183,11 @@ def test_intake_when_the_channel_is_quick_then_more_and_more_is_taken() -> None:
 
 async def test_stop_when_runs_go_through_channels_then_ended_or_given_back(yard: Yard) -> None:
     slow = Slow(places=2, seconds=0.4)
-    yard.task(slow.run, together=2, channel=slow.channel)
+    yard.task(slow.run, batch_size=2, channel=slow.channel)
     ids = await _store(yard, 1, "a", "b", "c", "d")
     runner = yard.runner()
     await runner.start()
-    await yard.bell.ring()
+    await yard.wakeups.ring()
     await yard.until_state(ids[0], JobState.RUNNING)
     await runner.stop(grace=5)
     states = [(await yard.job(job_id)).state for job_id in ids]
@@ -196,9 +196,9 @@ async def test_stop_when_runs_go_through_channels_then_ended_or_given_back(yard:
     slow._seconds = 60
     runner = yard.runner()
     await runner.start()
-    await yard.bell.ring()
+    await yard.wakeups.ring()
     left = ids[states.index(JobState.QUEUED)] if JobState.QUEUED in states else (await _store(yard, 1, "e"))[0]
-    await yard.bell.ring()
+    await yard.wakeups.ring()
     await yard.until_state(left, JobState.RUNNING)
     await runner.stop(grace=0.1)
     job = await yard.job(left)

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from host.cache.client import RedisClient
 from host.cache.embedded import EmbeddedRedis
-from host.cache.wire import Wire
 from host.contracts import Task
 from host.data.database import Database
 from host.jobs.models import Job, JobState
@@ -52,11 +52,11 @@ async def test_jobs_when_redis_is_emptied_then_all_run_once(
 ) -> None:
     for number in range(30):
         await yard.store(arguments={"number": number})
-    await yard.bell.ring(30)
-    wire = Wire(server.url)
-    await wire.call("FLUSHALL")
-    await wire.close()
-    assert await yard.bell.waiting() == 0
+    await yard.wakeups.ring(30)
+    redis_client = RedisClient(server.url)
+    await redis_client.call("FLUSHALL")
+    await redis_client.close()
+    assert await yard.wakeups.waiting() == 0
     await yard.runner().start()
     await yard.reconciler().start()
 
@@ -76,7 +76,7 @@ async def test_jobs_when_redis_is_killed_and_comes_back_empty_then_all_run(
     kill(server)
     for number in range(20):  # accepted while there is no Redis at all
         await yard.store(arguments={"number": number})
-        yard.bell.ring_soon()
+        yard.wakeups.ring_soon()
     await asyncio.sleep(0.5)
     for file in (tmp_path / "redis" / "appendonlydir").iterdir():
         file.unlink()
@@ -93,11 +93,11 @@ async def test_ring_when_bells_are_waiting_then_only_missing_ones_are_rung(yard:
     for _ in range(5):
         await yard.store()
     await yard.store(run_at=datetime.now(UTC) + timedelta(hours=1))
-    await yard.bell.ring(2)
+    await yard.wakeups.ring(2)
     reconciler = yard.reconciler()
     assert await reconciler.ring() == 3
     assert await reconciler.ring() == 0
-    assert await yard.bell.waiting() == 5
+    assert await yard.wakeups.waiting() == 5
 
 
 WORKER = """
@@ -106,9 +106,9 @@ from datetime import timedelta
 from pathlib import Path
 from host.contracts import Decision, Task
 from host.data.database import Database
-from host.jobs.bell import Bell
-from host.jobs.courier import Courier
-from host.jobs.ledger import Ledger
+from host.jobs.wakeups import Bell
+from host.jobs.executor import Courier
+from host.jobs.job_store import Ledger
 from host.jobs.runner import Runner
 
 url, path, redis, mark = sys.argv[1:]
@@ -141,7 +141,7 @@ async def test_jobs_when_worker_process_is_killed_then_run_again_after_their_lea
 ) -> None:
     for number in range(5):
         await yard.store(tenant_id=None, arguments={"number": number})
-    await yard.bell.ring(5)
+    await yard.wakeups.ring(5)
     script, mark = tmp_path / "worker.py", tmp_path / "begun"
     script.write_text(textwrap.dedent(WORKER))
     root = Path(__file__).parents[2]
@@ -153,10 +153,10 @@ async def test_jobs_when_worker_process_is_killed_then_run_again_after_their_lea
 
     await yard.until(begun, 20)
     await asyncio.sleep(0.9)  # longer than the lease: signs of life keep the jobs
-    assert await yard.ledger.abandoned() == []
+    assert await yard.job_store.abandoned() == []
     worker.send_signal(signal.SIGKILL)
     await worker.wait()
-    assert await yard.ledger.abandoned() == [], "not before the lease is over"
+    assert await yard.job_store.abandoned() == [], "not before the lease is over"
     await yard.runner().start()
     await yard.reconciler().start()
 
@@ -176,7 +176,7 @@ async def test_abandoned_when_it_keeps_killing_its_worker_then_fails_in_the_end(
 
     job_id, reconciler = await yard.store(), yard.reconciler(fail=yard.runner(failed=tell).fail)
     for _ in range(5):  # three tries of the task, two crashes forgiven
-        assert await yard.ledger.claim("doomed") is not None
+        assert await yard.job_store.claim("doomed") is not None
         yard.clock.ahead += timedelta(seconds=5)
         assert await reconciler.take_up_abandoned() == 1
     job = await yard.job(job_id)
@@ -191,7 +191,7 @@ async def test_abandoned_when_task_has_one_try_then_runs_again_all_the_same(yard
 
     yard.task(send, tries=1)
     job_id = await yard.store()
-    await yard.ledger.claim("killed")
+    await yard.job_store.claim("killed")
     yard.clock.ahead += timedelta(seconds=5)
     await yard.reconciler().take_up_abandoned()
     assert await yard.runner().drain() == 1
@@ -239,14 +239,14 @@ async def test_schedule_when_storing_fails_then_next_look_makes_up_for_it(
     async def send() -> None: ...
 
     yard.task(send, every=timedelta(hours=1))
-    reconciler, store = yard.reconciler(), yard.ledger.store
+    reconciler, store = yard.reconciler(), yard.job_store.store
 
     async def failing(drafts: Any) -> None:
         raise ConnectionError("the database is away")
 
-    monkeypatch.setattr(yard.ledger, "store", failing)
+    monkeypatch.setattr(yard.job_store, "store", failing)
     await reconciler.look()
-    monkeypatch.setattr(yard.ledger, "store", store)
+    monkeypatch.setattr(yard.job_store, "store", store)
     await reconciler.look()
     assert await Job.all().count() == 3
 

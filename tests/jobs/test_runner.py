@@ -8,10 +8,10 @@ from uuid import UUID, uuid4
 import pytest
 
 from host.contracts import Actor, Origin
-from host.jobs.courier import report_progress
+from host.execution_context import actor, origin, plugin
+from host.jobs.executor import report_progress
 from host.jobs.models import Job, JobState
 from host.jobs.outcomes import GiveUp, Postpone
-from host.origin import actor, origin, plugin
 from tenants.context import bind, current, current_or_none
 
 Yard = Any
@@ -28,7 +28,7 @@ async def test_bell_when_rung_then_job_runs_with_tenant_origin_plugin_and_typed_
     at = datetime(2026, 1, 2, tzinfo=UTC)
     started_by = Origin("req-1", Actor("user", id=user, user_id=user))
     job_id = await yard.store(arguments={"thing": thing, "at": at}, origin=started_by)
-    yard.bell.ring_soon()
+    yard.wakeups.ring_soon()
     await yard.until_state(job_id, JobState.DONE)
     assert seen == [(yard.tenants[0], "job", user, "req-1", "mail", thing, at, 1)]
     assert current_or_none() is None
@@ -46,7 +46,7 @@ async def test_jobs_when_several_runners_work_then_each_runs_once(yard: Yard) ->
         await yard.runner(concurrency=4).start()
     for number in range(100):
         await yard.store(arguments={"number": number})
-    yard.bell.ring_soon(150)  # more often than there are jobs: nobody minds
+    yard.wakeups.ring_soon(150)  # more often than there are jobs: nobody minds
 
     async def all_done() -> bool:
         return await Job.filter(state=JobState.DONE).count() == 100
@@ -68,7 +68,7 @@ async def test_run_when_task_fails_then_tried_again_with_growing_waits_until_kep
         job = await yard.job(job_id)
         waits.append((job.run_at - before).total_seconds())
         yard.clock.ahead += timedelta(minutes=1)
-        await yard.ledger.wake()
+        await yard.job_store.wake()
     assert 7.5 <= waits[0] <= 12.6
     assert 15 <= waits[1] <= 25.1
     assert (job.state, job.attempts) == (JobState.FAILED, 3)
@@ -188,7 +188,7 @@ async def test_run_when_plugin_is_off_then_parked_with_the_reason_and_runs_when_
     job = await yard.job(job_id)
     assert (job.state, job.error, job.attempts) == (JobState.PARKED, yard.off["mail"], 0)
     del yard.off["mail"]
-    assert await yard.ledger.unpark("mail", yard.tenants[0]) == 1
+    assert await yard.job_store.unpark("mail", yard.tenants[0]) == 1
     await yard.runner().drain()
     assert ((await yard.job(job_id)).state, yard.ran) == (JobState.DONE, ["sent"])
 
@@ -239,9 +239,9 @@ async def test_cancel_when_job_is_running_then_interrupted_at_next_sign_of_life(
     yard.task(send)
     await yard.runner().start()
     job_id = await yard.store()
-    yard.bell.ring_soon()
+    yard.wakeups.ring_soon()
     await yard.until_state(job_id, JobState.RUNNING)
-    assert await yard.ledger.cancel(job_id)
+    assert await yard.job_store.cancel(job_id)
     async with asyncio.timeout(5):
         while not ended:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
@@ -261,7 +261,7 @@ async def test_stop_when_job_runs_then_given_back_and_next_worker_runs_it(yard: 
     runner = yard.runner()
     await runner.start()
     job_id = await yard.store()
-    yard.bell.ring_soon()
+    yard.wakeups.ring_soon()
     async with asyncio.timeout(10):
         await begun.wait()
     await runner.stop(grace=0.1)
@@ -280,7 +280,7 @@ async def test_stop_when_job_ends_within_the_grace_then_it_is_done(yard: Yard) -
     runner = yard.runner()
     await runner.start()
     job_id = await yard.store()
-    yard.bell.ring_soon()
+    yard.wakeups.ring_soon()
     await yard.until_state(job_id, JobState.RUNNING)
     await runner.stop(grace=5)
     assert (await yard.job(job_id)).state == JobState.DONE

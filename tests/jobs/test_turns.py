@@ -11,11 +11,11 @@ from uuid import UUID
 import pytest
 
 from host.contracts import Task
-from host.jobs.bell import MESSAGES
+from host.execution_context import execution_context
 from host.jobs.catalog import TaskCatalog
 from host.jobs.models import Job, JobState
 from host.jobs.outcomes import GiveUp, Postpone
-from host.origin import standing
+from host.jobs.wakeups import MESSAGES
 from tenants.context import current
 from tests.jobs.conftest import Yard
 
@@ -24,7 +24,7 @@ async def _claimed(yard: Yard, count: int) -> list[Any]:
     """The `name` arguments of the next jobs, in the order they are claimed."""
     names = []
     for _ in range(count):
-        job = await yard.ledger.claim("w")
+        job = await yard.job_store.claim("w")
         names.append(job.arguments.get("name") if job else None)
     return names
 
@@ -70,41 +70,41 @@ async def test_run_when_jobs_that_can_wait_take_long_then_one_place_is_left_for_
     yard.task(send)
     await yard.runner(concurrency=3).start()
     await _store(yard, 1, *["letter"] * 10, priority=10)
-    yard.bell.ring_soon(10)
+    yard.wakeups.ring_soon(10)
 
     async def has_begun(*names: str) -> bool:
         return begun == list(names)
 
     await yard.until(lambda: has_begun("letter", "letter"))
     await _store(yard, 1, "reset")
-    yard.bell.ring_soon()
+    yard.wakeups.ring_soon()
     await yard.until(lambda: has_begun("letter", "letter", "reset"))
     ended.set()
-    yard.bell.ring_soon(10)
+    yard.wakeups.ring_soon(10)
     await yard.until(lambda: has_begun("letter", "letter", "reset", *["letter"] * 8))
 
 
 async def test_claim_when_many_ask_at_once_then_each_gets_another_and_none_goes_away_empty(yard: Yard) -> None:
     for tenant in (1, 2, 3, None):
         await _store(yard, tenant, *(f"{tenant}-{number}" for number in range(10)))
-    jobs = await asyncio.gather(*(yard.ledger.claim(f"w{number}") for number in range(40)))
+    jobs = await asyncio.gather(*(yard.job_store.claim(f"w{number}") for number in range(40)))
     assert len({job.id for job in jobs if job}) == 40
-    assert await yard.ledger.claim("w") is None
+    assert await yard.job_store.claim("w") is None
 
 
 async def test_wake_when_the_time_has_come_then_queued_and_not_before(yard: Yard) -> None:
     later = await yard.store(run_at=datetime.now(UTC) + timedelta(minutes=5))
     assert (await yard.job(later)).state == JobState.SCHEDULED
-    assert (await yard.ledger.wake(), await yard.ledger.claim("w"), await yard.ledger.due()) == (0, None, 0)
+    assert (await yard.job_store.wake(), await yard.job_store.claim("w"), await yard.job_store.due()) == (0, None, 0)
     yard.clock.ahead = timedelta(minutes=6)
-    assert (await yard.ledger.wake(), await yard.ledger.due()) == (1, 1)
-    assert await yard.ledger.claim("w")
+    assert (await yard.job_store.wake(), await yard.job_store.due()) == (1, 1)
+    assert await yard.job_store.claim("w")
 
 
 async def test_unpark_when_the_time_has_not_come_then_waits_for_it(yard: Yard) -> None:
     later = await yard.store(run_at=datetime.now(UTC) + timedelta(minutes=5))
-    assert await yard.ledger.park_waiting("mail", UUID(int=1), "off") == 1
-    assert await yard.ledger.unpark("mail", UUID(int=1)) == 1
+    assert await yard.job_store.park_waiting("mail", UUID(int=1), "off") == 1
+    assert await yard.job_store.unpark("mail", UUID(int=1)) == 1
     assert (await yard.job(later)).state == JobState.SCHEDULED
 
 
@@ -118,7 +118,7 @@ class Post:
         self.calls: list[list[str]] = []
 
     async def __call__(self, items: Sequence[dict[str, Any]]) -> Sequence[Exception | None]:
-        assert standing().origin.actor.kind == "job"
+        assert execution_context().origin.actor.kind == "job"
         self.calls.append([f"{current().int}{item['name']}" for item in items])
         wanted = {
             "give up": GiveUp("no such address"),
@@ -130,8 +130,8 @@ class Post:
 
 async def test_together_when_a_tenant_has_several_then_one_call_and_each_its_own_outcome(yard: Yard) -> None:
     post = Post()
-    yard.task(post, together=10, tries=2, backoff=60.0)
-    yard.task(post, "mail.other", together=10)
+    yard.task(post, batch_size=10, tries=2, backoff=60.0)
+    yard.task(post, "mail.other", batch_size=10)
     await _store(yard, 1, "fine", "give up", "postpone", "break", "fine")
     await _store(yard, 2, "fine")
     await _store(yard, 1, "late", run_at=datetime.now(UTC) + timedelta(hours=1))
@@ -155,7 +155,7 @@ async def test_together_when_a_tenant_has_several_then_one_call_and_each_its_own
 
 async def test_together_when_more_are_due_than_it_takes_then_in_slices_with_turns_between(yard: Yard) -> None:
     post = Post()
-    yard.task(post, together=3)
+    yard.task(post, batch_size=3)
     await _store(yard, 1, *("fine" for _ in range(5)))
     await _store(yard, 2, "fine")
     await yard.runner().drain()
@@ -167,7 +167,7 @@ async def test_together_when_the_outcomes_do_not_fit_then_all_are_tried_again(ya
     async def forgetful(items: Sequence[dict[str, Any]]) -> Any:
         return answer
 
-    yard.task(forgetful, together=2, backoff=60.0)
+    yard.task(forgetful, batch_size=2, backoff=60.0)
     await _store(yard, 1, "one", "two")
     await yard.runner().drain()
     assert {(job.state, job.attempts) for job in await Job.all()} == {(JobState.SCHEDULED, 1)}
@@ -181,14 +181,14 @@ async def test_together_when_one_is_cancelled_meanwhile_then_the_others_still_co
         await go_on.wait()
         return [None] * len(items)
 
-    yard.task(slow, together=2)
+    yard.task(slow, batch_size=2)
     await _store(yard, 1, "off", "on")
     runner = yard.runner()
     await runner.start()
-    await yard.bell.ring()
+    await yard.wakeups.ring()
     await begun.wait()
     off = (await Job.all().order_by("id"))[0]
-    await yard.ledger.cancel(off.id)
+    await yard.job_store.cancel(off.id)
     await asyncio.sleep(0.5)  # longer than a sign of life takes
     go_on.set()
 
@@ -202,10 +202,10 @@ def test_catalog_when_together_makes_no_sense_then_refused() -> None:
     async def run() -> None: ...
 
     with pytest.raises(ValueError, match="together"):
-        TaskCatalog({"mail.send": Task("send", run, "", together=0)})
+        TaskCatalog({"mail.send": Task("send", run, "", batch_size=0)})
 
 
-# -- the bell --------------------------------------------------------------------------------------------
+# -- the wake-up queue --------------------------------------------------------------------------------------------
 
 
 async def test_answer_when_one_message_comes_then_runs_all_that_is_due(yard: Yard) -> None:
@@ -219,5 +219,5 @@ async def test_answer_when_one_message_comes_then_runs_all_that_is_due(yard: Yar
 
 
 async def test_ring_when_thousands_are_due_then_as_many_messages_as_wake_everybody(yard: Yard) -> None:
-    await yard.bell.ring(5000)
-    assert await yard.bell.waiting() == MESSAGES
+    await yard.wakeups.ring(5000)
+    assert await yard.wakeups.waiting() == MESSAGES

@@ -1,4 +1,4 @@
-"""Everything a stranger can send to a real server gets the documented error, and the server goes on."""
+"""Everything an anonymous caller can send to a real server gets the documented error, and the server goes on."""
 
 from __future__ import annotations
 
@@ -144,9 +144,9 @@ def test_ids_of_the_neighbour_when_named_anywhere_then_like_random_ones(server, 
     [
         ("TENANTRY_SERVER__PORTT", "1", ("TENANTRY_SERVER__PORTT", "port")),
         ("TENANTRY_SERVER__WORKERS", "many", ("TENANTRY_SERVER__WORKERS",)),
-        ("TENANTRY_HOUSE__DEFAULT_PLAN", "gold", ("default_plan", "free")),
+        ("TENANTRY_APP__DEFAULT_PLAN", "gold", ("default_plan", "free")),
         ("DATABASE_URL", "mysql://x/y", ("postgres://",)),
-        ("TENANTRY_HOUSE__ENVIRONMENT", "production", ("TENANTRY_IDENTITY__SECRET",)),
+        ("TENANTRY_APP__ENVIRONMENT", "production", ("TENANTRY_IDENTITY__SECRET",)),
     ],
 )
 def test_start_when_configuration_is_broken_then_refused_with_key_and_remedy(tmp_path, variable, value, told) -> None:

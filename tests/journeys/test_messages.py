@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from host.testing import Neighbours
+from host.testing import TwoTenants
 
 INSIDES = re.compile(
     r"0x[0-9a-f]{4,}|Traceback|<class|<function|object at|function-(?:after|before|wrap|plain)|\bNoneType\b|"
@@ -59,8 +59,8 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, list[str], 
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-async def test_messages_when_every_operation_gets_every_kind_of_rubbish_then_are_words(neighbours: Neighbours) -> None:
-    acme = neighbours.acme
+async def test_messages_when_every_operation_gets_every_kind_of_rubbish_then_are_words(two_tenants: TwoTenants) -> None:
+    acme = two_tenants.acme
     document = (await acme.get("/api/v1/openapi.json")).json()
     asked, wrong = 0, list[str]()
     for method, path, fields, query in operations(document):

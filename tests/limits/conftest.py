@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from host.cache.client import RedisClient
 from host.cache.embedded import EmbeddedRedis
-from host.cache.wire import Wire
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ async def server(tmp_path: Path) -> AsyncIterator[EmbeddedRedis]:
 
 
 @pytest.fixture
-async def wire(server: EmbeddedRedis) -> AsyncIterator[Wire]:
-    connected = Wire(server.url, timeout=1.0)
+async def redis_client(server: EmbeddedRedis) -> AsyncIterator[RedisClient]:
+    connected = RedisClient(server.url, timeout=1.0)
     yield connected
     await connected.close()

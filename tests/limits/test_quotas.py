@@ -7,10 +7,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from host.core_plugin import MIGRATIONS
 from host.data.database import Database
 from host.data.migrations import Migrations
 from host.errors import QuotaExceeded
-from host.itself import MIGRATIONS
 from host.limits.models import QuotaUse
 from host.limits.quotas import Quotas
 from tenants.context import TenantMissing, bind

@@ -6,24 +6,24 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from host.cache.client import RedisClient
 from host.cache.embedded import EmbeddedRedis
-from host.cache.wire import Wire
 from host.errors import Unavailable
 from host.limits.rates import Bucket, Rates
 
 
 async def test_take_when_200_ask_at_once_with_100_allowed_then_exactly_100_get_it(server: EmbeddedRedis) -> None:
-    wires = [Wire(server.url) for _ in range(4)]
+    wires = [RedisClient(server.url) for _ in range(4)]
     bucket = Bucket("one", limit=100, seconds=60)
     taken = await asyncio.gather(*(Rates(wires[n % 4]).take([bucket]) for n in range(200)))
     assert sum(one.allowed for one in taken) == 100
     assert sorted(one.remaining for one in taken if one.allowed) == list(range(100))
-    for wire in wires:
-        await wire.close()
+    for redis_client in wires:
+        await redis_client.close()
 
 
-async def test_take_when_one_of_several_buckets_is_full_then_none_counts(wire: Wire) -> None:
-    rates = Rates(wire)
+async def test_take_when_one_of_several_buckets_is_full_then_none_counts(redis_client: RedisClient) -> None:
+    rates = Rates(redis_client)
     wide, narrow = Bucket("wide", 10, 60), Bucket("narrow", 1, 30)
     first = await rates.take([wide, narrow])
     assert (first.allowed, first.bucket, first.remaining, first.reset_seconds) == (True, 1, 0, 30)
@@ -33,8 +33,8 @@ async def test_take_when_one_of_several_buckets_is_full_then_none_counts(wire: W
     assert await rates.peek(wide) == 1
 
 
-async def test_take_when_window_is_over_then_counts_from_the_first_use_again(wire: Wire) -> None:
-    rates, bucket = Rates(wire), Bucket("short", 2, 0.15)
+async def test_take_when_window_is_over_then_counts_from_the_first_use_again(redis_client: RedisClient) -> None:
+    rates, bucket = Rates(redis_client), Bucket("short", 2, 0.15)
     assert [(await rates.take([bucket])).allowed for _ in range(3)] == [True, True, False]
     await asyncio.sleep(0.1)
     assert not (await rates.take([bucket])).allowed, (
@@ -44,23 +44,23 @@ async def test_take_when_window_is_over_then_counts_from_the_first_use_again(wir
     assert (await rates.take([bucket])).allowed
 
 
-async def test_take_when_cost_does_not_fit_then_refused_and_smaller_one_fits(wire: Wire) -> None:
-    rates = Rates(wire)
+async def test_take_when_cost_does_not_fit_then_refused_and_smaller_one_fits(redis_client: RedisClient) -> None:
+    rates = Rates(redis_client)
     assert (await rates.take([Bucket("bytes", 10, 60, cost=7)])).remaining == 3
     assert not (await rates.take([Bucket("bytes", 10, 60, cost=4)])).allowed
     assert (await rates.take([Bucket("bytes", 10, 60, cost=3)])).remaining == 0
 
 
-async def test_take_when_counter_lost_its_expiry_then_it_does_not_stay_full_for_ever(wire: Wire) -> None:
-    await wire.call("SET", "rate:stuck", 5)
-    assert not (await Rates(wire).take([Bucket("stuck", 5, 0.1)])).allowed
+async def test_take_when_counter_lost_its_expiry_then_it_does_not_stay_full_for_ever(redis_client: RedisClient) -> None:
+    await redis_client.call("SET", "rate:stuck", 5)
+    assert not (await Rates(redis_client).take([Bucket("stuck", 5, 0.1)])).allowed
     await asyncio.sleep(0.15)
-    assert (await Rates(wire).take([Bucket("stuck", 5, 0.1)])).allowed
+    assert (await Rates(redis_client).take([Bucket("stuck", 5, 0.1)])).allowed
 
 
-async def test_take_when_version_keys_are_asked_then_read_even_when_refused(wire: Wire) -> None:
-    rates = Rates(wire)
-    await wire.call("SET", "v:1", b"\x00one\xff")
+async def test_take_when_version_keys_are_asked_then_read_even_when_refused(redis_client: RedisClient) -> None:
+    rates = Rates(redis_client)
+    await redis_client.call("SET", "v:1", b"\x00one\xff")
     assert (await rates.take([], ["v:0", "v:1", "v:2"])).versions == [None, b"\x00one\xff", None]
     full = Bucket("none", 0, 60)
     refused = await rates.take([full], ["v:1", "v:0"])
@@ -69,25 +69,25 @@ async def test_take_when_version_keys_are_asked_then_read_even_when_refused(wire
 
 async def test_take_when_rates_and_versions_are_wanted_then_one_round_trip(server: EmbeddedRedis) -> None:
     async with counting_proxy(server) as (url, trips):
-        wire = Wire(url)
-        rates = Rates(wire)
+        redis_client = RedisClient(url)
+        rates = Rates(redis_client)
         await rates.take([Bucket("warm", 5, 60)], ["v:1"])
         trips.clear()
         taken = await rates.take([Bucket("a", 5, 60), Bucket("b", 5, 60)], ["v:1", "v:2"])
         assert taken.allowed
         assert len(trips) == 1
-        await wire.close()
+        await redis_client.close()
 
 
-async def test_take_when_server_forgot_the_script_then_still_works(wire: Wire) -> None:
-    rates, bucket = Rates(wire), Bucket("a", 5, 60)
+async def test_take_when_server_forgot_the_script_then_still_works(redis_client: RedisClient) -> None:
+    rates, bucket = Rates(redis_client), Bucket("a", 5, 60)
     await rates.take([bucket])
-    await wire.call("SCRIPT", "FLUSH")
+    await redis_client.call("SCRIPT", "FLUSH")
     assert (await rates.take([bucket])).remaining == 3
 
 
-async def test_forget_when_called_then_bucket_is_empty(wire: Wire) -> None:
-    rates, bucket = Rates(wire), Bucket("a", 1, 60)
+async def test_forget_when_called_then_bucket_is_empty(redis_client: RedisClient) -> None:
+    rates, bucket = Rates(redis_client), Bucket("a", 1, 60)
     await rates.take([bucket])
     await rates.forget("a")
     assert (await rates.take([bucket])).allowed
@@ -95,10 +95,10 @@ async def test_forget_when_called_then_bucket_is_empty(wire: Wire) -> None:
 
 async def test_take_when_redis_is_away_then_unavailable(server: EmbeddedRedis) -> None:
     await server.stop()
-    wire = Wire(server.url)
+    redis_client = RedisClient(server.url)
     with pytest.raises(Unavailable):
-        await Rates(wire).take([Bucket("a", 1, 60)])
-    await wire.close()
+        await Rates(redis_client).take([Bucket("a", 1, 60)])
+    await redis_client.close()
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ import pytest
 from host.contracts import Person
 from host.data.mentions import is_mentioned, without
 from host.jobs.models import Job
-from host.testing import Client, Neighbours
+from host.testing import Client, TwoTenants
 from plugins.audit.verification import verify
 from plugins.mail.models import Suppression
 from plugins.mail.service.suppressions import suppressed
@@ -22,17 +22,17 @@ EVE, PASSWORD, BROWSER = "eve.adams@example.net", "correct horse battery", "EveB
 NOBODY = "reader@elsewhere.example"
 
 
-async def trail(neighbours: Neighbours) -> tuple[UUID, Client]:
+async def trail(two_tenants: TwoTenants) -> tuple[UUID, Client]:
     """Eve registers, is invited, joins, works, is refused, makes a key, invites, is mailed; her id and her client."""
-    house, acme = neighbours.house, neighbours.acme
-    stranger = house.client(**{"User-Agent": BROWSER})
-    await stranger.ask("POST", "/auth/register", 201, json={"email": EVE, "password": PASSWORD, "name": "Eve Adams"})
-    await stranger.ask("POST", "/auth/login", 401, json={"email": EVE, "password": "wrong"})
+    application, acme = two_tenants.application, two_tenants.acme
+    anonymous = application.client(**{"User-Agent": BROWSER})
+    await anonymous.ask("POST", "/auth/register", 201, json={"email": EVE, "password": PASSWORD, "name": "Eve Adams"})
+    await anonymous.ask("POST", "/auth/login", 401, json={"email": EVE, "password": "wrong"})
     role = next(each["id"] for each in await acme.ask("GET", "/tenant/roles") if each["name"] == "admin")
     invited = await acme.ask("POST", "/tenant/invitations", 201, json={"email": EVE.title(), "role_id": role})
-    with house.inner.bound():
+    with application.inner.bound():
         user, tenant = await User.get(email=EVE), await Tenant.get(slug="acme")
-    eve = await house.sign_in(user, tenant)
+    eve = await application.sign_in(user, tenant)
     eve.headers["User-Agent"] = BROWSER
     eve.headers["X-Request-ID"] = f"from-{EVE}"
     await eve.ask("POST", "/invitations/accept", json={"token": invited["token"]})
@@ -58,15 +58,15 @@ async def trail(neighbours: Neighbours) -> tuple[UUID, Client]:
         "category": "news",
     }
     await acme.ask("POST", "/mail/messages", 202, json=later)
-    await house.run_jobs()
+    await application.run_jobs()
     for address in (EVE, NOBODY):
         await acme.ask("POST", "/mail/suppressions", 201, json={"address": address, "detail": f"said {address}"})
     return user.id, eve
 
 
-async def traces(neighbours: Neighbours, *said: str) -> list[str]:
+async def traces(two_tenants: TwoTenants, *said: str) -> list[str]:
     """Where, in which column of which table, any of these stands; read as the database's owner, all tenants."""
-    database, found = neighbours.house.inner.services.database, []
+    database, found = two_tenants.application.inner.services.database, []
     async with database.owner() as client:
         if database.dialect == "sqlite":
             tables = [
@@ -86,18 +86,18 @@ async def traces(neighbours: Neighbours, *said: str) -> list[str]:
     return found
 
 
-async def operator(neighbours: Neighbours) -> Client:
-    with neighbours.house.inner.bound():
+async def operator(two_tenants: TwoTenants) -> Client:
+    with two_tenants.application.inner.bound():
         user = await User.create(email="ops@house.example", name="Ops", is_operator=True)
-        return await neighbours.house.sign_in(user, await Tenant.get(slug="globex"))
+        return await two_tenants.application.sign_in(user, await Tenant.get(slug="globex"))
 
 
 async def test_person_when_erased_everywhere_then_no_table_names_them_and_the_log_is_whole(
-    neighbours: Neighbours,
+    two_tenants: TwoTenants,
 ) -> None:
-    user_id, eve = await trail(neighbours)
-    ops = await operator(neighbours)
-    assert await traces(neighbours, EVE)
+    user_id, eve = await trail(two_tenants)
+    ops = await operator(two_tenants)
+    assert await traces(two_tenants, EVE)
     held = await ops.ask("POST", "/operator/personal-data/search", json={"email": EVE})
     kinds = {(each["tenant"], each["kind"]) for each in held}
     assert kinds >= {
@@ -105,24 +105,24 @@ async def test_person_when_erased_everywhere_then_no_table_names_them_and_the_lo
         *(("acme", kind) for kind in ("audit.entries", "mail.messages", "mail.lists", "projects.places")),
         *(("", "host.account"), ("", "audit.entries"), ("acme", "projects_tasks")),
     }
-    assert await traces(neighbours, EVE), "looking changes nothing"
+    assert await traces(two_tenants, EVE), "looking changes nothing"
     erase = {"email": EVE, "reason": f"{EVE} asked us to"}
     accepted = await ops.ask("POST", "/operator/personal-data/erase", 202, json=erase)
-    await neighbours.house.run_jobs()
-    with neighbours.house.inner.bound():
+    await two_tenants.application.run_jobs()
+    with two_tenants.application.inner.bound():
         job = await Job.get(id=accepted["job_id"])
     assert (job.state, job.error) == ("done", "")
-    assert await traces(neighbours, EVE, BROWSER, "Eve Adams") == []
+    assert await traces(two_tenants, EVE, BROWSER, "Eve Adams") == []
     assert await ops.ask("POST", "/operator/personal-data/search", json={"email": EVE}) == []
     await eve.ask("GET", "/me", 401)
-    assert await traces(neighbours, NOBODY), "others stay"
+    assert await traces(two_tenants, NOBODY), "others stay"
     for slug in ("acme", "globex"):
-        with neighbours.house.inner.bound():
+        with two_tenants.application.inner.bound():
             tenant = await Tenant.get(slug=slug)
             with bind(tenant.id), as_audit():
                 verdict = await verify()
         assert verdict.ok, verdict.finding
-    [task] = await neighbours.acme.ask("GET", "/tasks")
+    [task] = await two_tenants.acme.ask("GET", "/tasks")
     assert task["assignee_id"] is None
     assert task["title"].startswith("Call erased-")
     [asked] = await ops.ask("GET", "/operator/audit?action=operator.erasures.create")
@@ -132,29 +132,29 @@ async def test_person_when_erased_everywhere_then_no_table_names_them_and_the_lo
 
 
 def as_audit() -> Any:
-    from host.origin import inside
+    from host.execution_context import as_plugin
 
-    return inside("audit")
+    return as_plugin("audit")
 
 
 async def test_recipient_without_an_account_when_erased_by_an_organisation_then_gone_and_never_mailed_again(
-    neighbours: Neighbours,
+    two_tenants: TwoTenants,
 ) -> None:
-    await trail(neighbours)
-    acme = neighbours.acme
+    await trail(two_tenants)
+    acme = two_tenants.acme
     erase = {"email": NOBODY, "reason": "asked by telephone"}
-    await neighbours.acme_admin.ask("POST", "/tenant/personal-data/erase", 403, json=erase)
+    await two_tenants.acme_admin.ask("POST", "/tenant/personal-data/erase", 403, json=erase)
     await acme.ask("POST", "/tenant/personal-data/erase", 202, json=erase)
-    await neighbours.house.run_jobs()
-    assert await traces(neighbours, NOBODY) == []
-    assert await traces(neighbours, EVE), "others stay"
+    await two_tenants.application.run_jobs()
+    assert await traces(two_tenants, NOBODY) == []
+    assert await traces(two_tenants, EVE), "others stay"
     body = {"to": [NOBODY], "subject": "Again", "text": "Again", "category": "news"}
     sent = await acme.ask("POST", "/mail/messages", 202, json=body)
     assert sent["status"] == "suppressed"
-    with neighbours.house.inner.bound(), bind(acme.tenant_id):
-        from host.origin import inside
+    with two_tenants.application.inner.bound(), bind(acme.tenant_id):
+        from host.execution_context import as_plugin
 
-        with inside("mail"):
+        with as_plugin("mail"):
             assert await suppressed([NOBODY.upper(), EVE, "ada@x.example"]) == {NOBODY.upper(), EVE}
         assert await Suppression.all().count() == 2
     [finished] = await acme.ask("GET", "/audit/entries?action=tenant.erasures.finish")
@@ -162,24 +162,24 @@ async def test_recipient_without_an_account_when_erased_by_an_organisation_then_
 
 
 async def test_person_when_the_last_owner_then_not_erased_and_the_organisation_is_named(
-    neighbours: Neighbours,
+    two_tenants: TwoTenants,
 ) -> None:
-    ops = await operator(neighbours)
-    body = {"user_id": str(neighbours.acme.user_id), "reason": "x"}
+    ops = await operator(two_tenants)
+    body = {"user_id": str(two_tenants.acme.user_id), "reason": "x"}
     refused = await ops.ask("POST", "/operator/personal-data/erase", 409, json=body)
     assert "acme" in refused["message"]
-    assert await neighbours.acme.ask("GET", "/me")
+    assert await two_tenants.acme.ask("GET", "/me")
 
 
 @pytest.mark.parametrize("body", [{}, {"email": EVE, "user_id": str(UUID(int=1))}, {"email": "no address"}])
-async def test_search_when_nobody_or_two_are_named_then_refused(neighbours: Neighbours, body: dict[str, str]) -> None:
-    await neighbours.acme.ask("POST", "/tenant/personal-data/search", 422, json=body)
+async def test_search_when_nobody_or_two_are_named_then_refused(two_tenants: TwoTenants, body: dict[str, str]) -> None:
+    await two_tenants.acme.ask("POST", "/tenant/personal-data/search", 422, json=body)
 
 
-async def test_search_when_the_person_is_another_organisations_then_nothing_is_told(neighbours: Neighbours) -> None:
-    await trail(neighbours)
-    assert await neighbours.globex.ask("POST", "/tenant/personal-data/search", json={"email": EVE}) == []
-    await neighbours.acme_member.ask("POST", "/tenant/personal-data/search", 403, json={"email": EVE})
+async def test_search_when_the_person_is_another_organisations_then_nothing_is_told(two_tenants: TwoTenants) -> None:
+    await trail(two_tenants)
+    assert await two_tenants.globex.ask("POST", "/tenant/personal-data/search", json={"email": EVE}) == []
+    await two_tenants.acme_member.ask("POST", "/tenant/personal-data/search", 403, json={"email": EVE})
 
 
 @pytest.mark.parametrize(

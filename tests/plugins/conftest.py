@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from host.testing import Neighbours
+from host.testing import TwoTenants
 
 
 @pytest.fixture
-def acme(neighbours: Neighbours) -> Any:
+def acme(two_tenants: TwoTenants) -> Any:
     """The owner's client of the first tenant."""
-    return neighbours.acme
+    return two_tenants.acme

@@ -15,9 +15,9 @@ import pytest
 from host.contracts import Decision
 from host.errors import ConfigurationError
 from host.registry.registry import Registry
-from tenants.facts import TenantFacts
 from tenants.models import ActivationState, TenantStatus
 from tenants.plans import Plans
+from tenants.snapshots import TenantSnapshot
 
 HEADER = """
     import asyncio, sys
@@ -122,11 +122,11 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PluginTree
 
 
 @pytest.fixture
-def facts_of():
+def snapshot_of():
     """Makes the facts of a tenant with a plan and switches."""
 
-    def make(plan: str = "free", **switches: ActivationState) -> TenantFacts:
-        return TenantFacts(
+    def make(plan: str = "free", **switches: ActivationState) -> TenantSnapshot:
+        return TenantSnapshot(
             id=uuid4(),
             slug="acme",
             name="Acme",

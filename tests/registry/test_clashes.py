@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from host.contracts import Route
-from host.registry.clashes import route_shape
+from host.registry.duplicates import route_shape
 
 ROUTE = "Route('GET', '{path}', handler, '{name}', 'x', signed_in=True)"
 
@@ -91,13 +91,13 @@ def test_load_when_plugin_takes_a_route_of_the_host_then_both_are_named(tree):
 
     async def handler() -> None: ...
 
-    class House:
+    class Application:
         @hookimpl
         def register_routes(self):
             return [Route("GET", "/tenant", handler, "tenant.get", "x", signed_in=True)]
 
     tree.add("aa", returning("register_routes", ROUTE.format(path="/tenant", name="t.get")))
-    assert 'plugins "host" and "aa" both declare the route "GET /tenant"' in tree.refusal(host_plugin=House())
+    assert 'plugins "host" and "aa" both declare the route "GET /tenant"' in tree.refusal(host_plugin=Application())
 
 
 def test_route_shape_when_parameters_differ_in_type_then_differs():

@@ -25,17 +25,17 @@ class Settings(BaseModel):
 
 
 def taken(table: dict[str, object], **env: str) -> Settings:
-    settings, complaints = read_settings(Settings, "mail", {"sender": "a@b.c", **table}, env, TOML)
-    assert complaints == []
+    settings, messages = read_settings(Settings, "mail", {"sender": "a@b.c", **table}, env, TOML)
+    assert messages == []
     assert isinstance(settings, Settings)
     return settings
 
 
 def complaint(table: dict[str, object], model: type[BaseModel] | None = Settings, **env: str) -> str:
-    settings, complaints = read_settings(model, "mail", table, env, TOML)
+    settings, messages = read_settings(model, "mail", table, env, TOML)
     assert settings is None
-    assert len(complaints) == 1
-    return complaints[0]
+    assert len(messages) == 1
+    return messages[0]
 
 
 def test_read_when_file_and_variable_differ_then_variable_wins():

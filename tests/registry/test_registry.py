@@ -114,7 +114,7 @@ def test_load_when_plan_names_what_no_loaded_plugin_declares_then_a_warning_unle
 def test_load_when_host_brings_its_own_things_then_first_in_the_catalog(tree):
     from host.contracts import Limit, Permission
 
-    class House:
+    class Application:
         @hookimpl
         def register_permissions(self):
             return [Permission("tenant.members.read", "x")]
@@ -124,19 +124,19 @@ def test_load_when_host_brings_its_own_things_then_first_in_the_catalog(tree):
             return [Limit("tenant.members", "quota", "x")]
 
     tree.add("notes", PERMISSIONS.format("notes"))
-    registry = tree.load(host_plugin=House(), strict=True)
+    registry = tree.load(host_plugin=Application(), strict=True)
     assert list(registry.catalog.permissions) == ["tenant.members.read", "notes.things.read"]
     assert registry.catalog.limit_owner == {"tenant.members": "host"}
     assert registry.ids == ("notes",)
 
 
 def test_load_when_the_hosts_own_hook_fails_then_refused(tree):
-    class House:
+    class Application:
         @hookimpl
         def register_permissions(self):
             raise ValueError("ours")
 
-    assert "register_permissions: it raised ValueError: ours" in tree.refusal(host_plugin=House())
+    assert "register_permissions: it raised ValueError: ours" in tree.refusal(host_plugin=Application())
 
 
 STARTS = "@hookimpl\nasync def on_start(): {0}\n"
@@ -186,9 +186,9 @@ async def test_rearm_when_plugin_never_loaded_then_says_restart(tree):
         await registry.rearm("bad")
 
 
-async def test_veto_when_plugin_with_authorize_could_not_be_imported_then_refused_where_it_is_on(tree, facts_of):
+async def test_veto_when_plugin_with_authorize_could_not_be_imported_then_refused_where_it_is_on(tree, snapshot_of):
     tree.add("bad", "raise ValueError\n@hookimpl\nasync def authorize(actor): ...")
     registry = tree.load()
-    on = registry.gate.switched_on(facts_of())
-    assert not (await registry.calling.ask_veto("authorize", None, "p", {}, plugins=on)).allowed
-    assert (await registry.calling.ask_veto("authorize", None, "p", {}, plugins={"host"})).allowed
+    on = registry.feature_gate.switched_on(snapshot_of())
+    assert not (await registry.hook_calls.ask_veto("authorize", None, "p", {}, plugins=on)).allowed
+    assert (await registry.hook_calls.ask_veto("authorize", None, "p", {}, plugins={"host"})).allowed

@@ -113,7 +113,7 @@ class Thing({base}):
     [
         ({"table": "things"}, 'its table "things" must begin with "aa_"; set Meta.table'),
         ({"table": "aa_things", "meta": "abstract = True"}, "model Thing is abstract"),
-        ({"table": "aa_things", "more": "tenant_id = fields.UUIDField()"}, "has a tenant_id and no walls"),
+        ({"table": "aa_things", "more": "tenant_id = fields.UUIDField()"}, "has a tenant_id and no row-level security"),
     ],
 )
 def test_load_when_model_does_not_fit_then_refused(tree, shape, said):
@@ -156,11 +156,11 @@ def test_load_when_route_uses_a_permission_of_the_host_then_taken(tree):
     from host.contracts import Permission
     from host.hookspecs import hookimpl
 
-    class House:
+    class Application:
         @hookimpl
         def register_permissions(self):
             return [Permission("tenant.members.read", "x")]
 
     tree.add("aa", route("permission='tenant.members.read'"))
-    registry = tree.load(host_plugin=House())
+    registry = tree.load(host_plugin=Application())
     assert registry.catalog.permission_owner == {"tenant.members.read": "host"}

@@ -16,8 +16,8 @@ import aioboto3
 import pytest
 
 from host.storage.local import LocalStorage
+from host.storage.namespace import Storage
 from host.storage.s3 import S3Storage
-from host.storage.window import Storage
 
 KEY, SECRET, BUCKET = "tester", "s3cret-of-the-test", "files"
 

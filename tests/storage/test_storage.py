@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from host.errors import NotFound
-from host.storage.window import Storage, StorageWindow
+from host.storage.namespace import Storage, StorageNamespace
 
 
 async def pieces(count: int, size: int = 1_000_000, *, fail: bool = False) -> AsyncIterator[bytes]:
@@ -120,9 +120,9 @@ async def test_ping_when_all_is_well_then_says_nothing(storage: Storage) -> None
 
 async def test_window_when_tenant_or_plugin_differs_then_files_are_apart(storage: Storage) -> None:
     here, there = uuid4(), uuid4()
-    mine = StorageWindow(storage, here, "files")
+    mine = StorageNamespace(storage, here, "files")
     await mine.put("docs/a.txt", b"mine")
-    for other in (StorageWindow(storage, there, "files"), StorageWindow(storage, here, "mail")):
+    for other in (StorageNamespace(storage, there, "files"), StorageNamespace(storage, here, "mail")):
         with pytest.raises(NotFound):
             await other.get("docs/a.txt")
         assert [stored async for stored in other.list()] == []
@@ -132,4 +132,4 @@ async def test_window_when_tenant_or_plugin_differs_then_files_are_apart(storage
     with pytest.raises(ValueError, match="storage key"):
         await mine.get(f"../../{there}/files/docs/a.txt")
     with pytest.raises(ValueError, match="plugin"):
-        StorageWindow(storage, here, "../x")
+        StorageNamespace(storage, here, "../x")

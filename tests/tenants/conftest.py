@@ -31,7 +31,7 @@ class World:
 
 @pytest.fixture(params=["sqlite", "postgres"])
 async def database(request: pytest.FixtureRequest) -> AsyncIterator[TortoiseContext]:
-    """A fresh database of either kind with every table of the ground floor and of the samples."""
+    """A fresh database of either kind with every table of the foundation and of the samples."""
     name, url = f"tenantry_test_ground_{os.getpid()}", "sqlite://:memory:"
     if request.param == "postgres":
         await _administer(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)", f"CREATE DATABASE {name}")

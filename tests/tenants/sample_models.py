@@ -1,4 +1,4 @@
-"""Models for trying the wall: tenants' rows linked in every way, and a plain model that leads to them."""
+"""Models for trying tenant isolation: tenants' rows linked in every way, and a plain model that leads to them."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import logging
 import pytest
 from uuid_utils.compat import uuid7
 
-from tenants.context import TenantMissing, across, bind, current, current_or_none, is_across, scope
+from tenants.context import TenantMissing, bind, cross_tenant, current, current_or_none, is_across, scope
 
 
 def test_current_when_nothing_is_bound_raises():
@@ -35,7 +35,7 @@ def test_bind_when_the_block_raises_gives_the_earlier_tenant_back():
 
 
 def test_across_when_in_force_is_no_single_tenant(caplog):
-    with caplog.at_level(logging.INFO, "tenants.across"), across("nightly count"):
+    with caplog.at_level(logging.INFO, "tenants.across"), cross_tenant("nightly count"):
         assert is_across()
         with pytest.raises(TenantMissing):
             current()
@@ -44,7 +44,7 @@ def test_across_when_in_force_is_no_single_tenant(caplog):
 
 
 def test_across_when_no_reason_is_given_raises():
-    with pytest.raises(ValueError, match="reason"), across("  "):
+    with pytest.raises(ValueError, match="reason"), cross_tenant("  "):
         pass
 
 

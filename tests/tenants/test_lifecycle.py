@@ -10,7 +10,7 @@ from tortoise.exceptions import IntegrityError
 from uuid_utils.compat import uuid7
 
 from tenants import lifecycle
-from tenants.context import across, bind
+from tenants.context import bind, cross_tenant
 from tenants.lifecycle import RoleSeed, SlugInvalid, SlugTaken, StatusConflict, create
 from tenants.models import Activation, Domain, Invitation, Membership, Role, Tenant, TenantSetting, TenantStatus, User
 from tests.tenants.sample_models import Badge, Note, Project, Task
@@ -61,7 +61,7 @@ async def test_create_when_something_fails_leaves_nothing_behind(database):
     with pytest.raises(IntegrityError):
         await create("Acme", "free", (*ROLES, RoleSeed("member")))
     assert not await Tenant.exists()
-    with across("test"):
+    with cross_tenant("test"):
         assert not await Role.exists()
     with pytest.raises(ValueError, match="all_permission"):
         await create("Acme", "free", ROLES[:1], owner=User(email="x@example.com", name="X"))

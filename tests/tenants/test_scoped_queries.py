@@ -22,7 +22,7 @@ from tortoise.manager import Manager
 from tortoise.models import Model, ModelMeta
 from tortoise.query_utils import Prefetch
 
-from tenants.context import TenantMissing, Unscoped, WrongTenant, across, bind
+from tenants.context import TenantMissing, Unscoped, WrongTenant, bind, cross_tenant
 from tests.tenants.sample_models import Badge, Note, Project, Task
 
 
@@ -303,7 +303,7 @@ HARMLESS = {
     *(f"Model.{name}" for name in ("__init__", "__eq__", "__hash__", "__iter__", "__repr__", "__setattr__", "__str__")),
     "ModelMeta.__new__",
 }
-# The parts of queries that the wall itself sits in, tried through all of the above.
+# The parts of queries that tenant isolation itself sits in, tried through all of the above.
 WALL = {"AwaitableQuery.__init__", "AwaitableQuery.resolve_filters", "AwaitableQuery.resolve_ordering"}
 # TenantModels have none: refused when the class is made.
 IMPOSSIBLE = {"ManyToManyRelation.add", "ManyToManyRelation.clear", "ManyToManyRelation.remove"}
@@ -361,10 +361,10 @@ async def test_read_when_built_for_one_tenant_and_run_for_another_raises(world, 
             query = probe(own)
         if inspect.iscoroutine(query):
             query.close()  # nothing is built before it runs
-        elif not name.startswith("Plain."):  # a plain query is walled for whoever is bound when it runs
+        elif not name.startswith("Plain."):  # a plain query is isolated for whoever is bound when it runs
             with bind(world.theirs):
                 foreign = await outcome(lambda query=query: query)
-            with across("test"):
+            with cross_tenant("test"):
                 everyone = await outcome(lambda query=query: query)
             seen[name] = foreign, everyone, await outcome(lambda query=query: query)
     assert len(seen) > 50
@@ -383,7 +383,7 @@ async def test_write_when_no_single_tenant_is_bound_raises(world, own):
     before = await everything(world)
     for name, write in WRITES.items():
         assert await outcome(lambda write=write: write(own)) is TenantMissing, name
-        with across("test"):
+        with cross_tenant("test"):
             assert await outcome(lambda write=write: write(own)) is TenantMissing, name
     assert await everything(world) == before
 
@@ -409,7 +409,7 @@ async def test_bulk_write_when_the_tenant_changes_before_it_runs_raises(world, o
     for query in queries_built:
         with bind(world.theirs), pytest.raises(WrongTenant):
             await query
-        with across("test"), pytest.raises((WrongTenant, TenantMissing)):
+        with cross_tenant("test"), pytest.raises((WrongTenant, TenantMissing)):
             await query
 
 
@@ -431,7 +431,7 @@ async def test_way_round_the_wall_is_refused(world, own):
 
 
 async def test_read_when_inside_across_sees_every_tenant(world):
-    with across("test"):
+    with cross_tenant("test"):
         assert await Project.all().count() == 5
         assert await Task.filter(project__name="beta").count() == 4
         assert len(await Project.all().prefetch_related("tasks")) == 5
@@ -443,7 +443,7 @@ async def test_read_when_inside_across_sees_every_tenant(world):
 
 
 async def test_write_when_the_query_set_was_built_across_raises(world):
-    with across("test"):
+    with cross_tenant("test"):
         everyone = Project.all()
     with bind(world.mine):
         for write in (everyone.delete, lambda: everyone.update(rank=1), everyone.select_for_update):
@@ -516,7 +516,7 @@ def test_every_kind_of_query_is_walled_or_refused():
     assert awaited == {
         *("AwaitableQuery", "FieldSelectQuery"),  # abstract
         *("QuerySet", "UpdateQuery", "BulkUpdateQuery", "BulkCreateQuery", "RawSQLQuery"),  # ours instead, or refused
-        *("DeleteQuery", "ExistsQuery", "ContainsQuery", "CountQuery"),  # with the wall among their conditions
+        *("DeleteQuery", "ExistsQuery", "ContainsQuery", "CountQuery"),  # with tenant isolation among their conditions
         *("ValuesQuery", "ValuesListQuery", "UnionCountQuery"),
     }
     resolving = {kind.__name__ for kind in kinds if "resolve_filters" in inspect.getsource(kind)}
@@ -530,7 +530,7 @@ def test_every_kind_of_query_is_walled_or_refused():
 
 
 def test_query_sets_of_tortoise_do_not_lose_their_conditions():
-    """Every query made from a query set takes its conditions, and so the wall, along."""
+    """Every query made from a query set takes its conditions, and so tenant isolation, along."""
     made = {"values", "values_list", "delete", "count", "exists", "contains"}
     for name in made:
         assert "q_objects=self._q_objects" in inspect.getsource(getattr(queries.QuerySet, name))

@@ -8,7 +8,7 @@ from tortoise import fields
 from tortoise.context import TortoiseContext
 from uuid_utils.compat import uuid7
 
-from tenants.context import TenantMissing, Unscoped, across, bind
+from tenants.context import TenantMissing, Unscoped, bind, cross_tenant
 from tenants.scoped_tables import ScopedMeta, ScopedTable
 from tenants.scoping import TenantModel
 from tests.tenants.sample_models import Badge, Project, Task
@@ -49,7 +49,7 @@ def test_join_when_the_other_table_is_plain_names_the_bound_tenant():
     with bind(tenant_id):
         for criterion in (plain["id"] == scoped["user_id"], scoped["user_id"] == plain["id"]):
             assert str(tenant_id) in str(criterion)
-    with across("test"):
+    with cross_tenant("test"):
         assert "tenant_id" not in str(plain["id"] == scoped["user_id"])
 
 

@@ -10,7 +10,7 @@ from tortoise.manager import Manager
 from tortoise.models import Model
 from uuid_utils.compat import uuid7
 
-from tenants.context import TenantMissing, Unscoped, WrongTenant, across, bind
+from tenants.context import TenantMissing, Unscoped, WrongTenant, bind, cross_tenant
 from tenants.scoped_queries import ScopedManager
 from tenants.scoping import TenantModel
 from tests.tenants.sample_models import Note, Project, Task
@@ -47,7 +47,7 @@ def test_new_instance_when_another_tenant_is_named_raises():
 
 
 def test_new_instance_when_inside_across_raises():
-    with across("test"), pytest.raises(TenantMissing):
+    with cross_tenant("test"), pytest.raises(TenantMissing):
         Project(name="x")
 
 
@@ -60,7 +60,7 @@ async def test_save_when_the_instance_is_another_tenants_raises(world):
     row.name = "stolen"
     with bind(world.mine), pytest.raises(WrongTenant):
         await row.save()
-    with across("test"), pytest.raises(TenantMissing):
+    with cross_tenant("test"), pytest.raises(TenantMissing):
         await row.save()
     with pytest.raises(TenantMissing):
         await row.save()
@@ -107,7 +107,7 @@ async def test_save_when_the_row_is_to_move_to_another_tenant_raises(world):
 
 
 async def test_save_when_the_row_was_read_across_and_claimed_raises(world):
-    with across("test"):
+    with cross_tenant("test"):
         row = await Project.get(id=world.their_project)
     row.tenant_id = world.mine
     row.name = "stolen"
@@ -117,7 +117,7 @@ async def test_save_when_the_row_was_read_across_and_claimed_raises(world):
 
 
 async def test_save_when_the_row_was_read_across_works_in_its_own_tenant(world):
-    with across("test"):
+    with cross_tenant("test"):
         row = await Project.get(id=world.their_project)
     row.rank = 7
     with bind(world.theirs):
@@ -211,7 +211,7 @@ async def test_delete_when_the_instance_is_forged_or_foreign_raises(world):
         for row in (forged, foreign):
             with pytest.raises(WrongTenant):
                 await row.delete()
-    with across("test"), pytest.raises(TenantMissing):
+    with cross_tenant("test"), pytest.raises(TenantMissing):
         await foreign.delete()
     await assert_untouched(world)
 

@@ -23,18 +23,18 @@ async def greet(words: list[str]) -> None:
 TEST = """
 import pytest
 
-from host.testing import Neighbours
+from host.testing import TwoTenants
 
 pytestmark = pytest.mark.asyncio
 
 
-async def test_task_when_run_in_a_tenant_then_ends_well(neighbours: Neighbours) -> None:
-    await neighbours.house.run_task("letters.greet", neighbours.acme, words=["hello"])
+async def test_task_when_run_in_a_tenant_then_ends_well(two_tenants: TwoTenants) -> None:
+    await two_tenants.application.run_task("letters.greet", two_tenants.acme, words=["hello"])
 
 
-async def test_task_when_it_fails_then_says_why(neighbours: Neighbours) -> None:
+async def test_task_when_it_fails_then_says_why(two_tenants: TwoTenants) -> None:
     with pytest.raises(AssertionError, match="nothing to say"):
-        await neighbours.house.run_task("letters.greet", neighbours.acme, words=[])
+        await two_tenants.application.run_task("letters.greet", two_tenants.acme, words=[])
 """
 
 

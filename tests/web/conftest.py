@@ -14,11 +14,11 @@ from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
 from host.contracts import Route
-from host.web.answers import shape
-from host.web.application import TenantryQuart, build_quart
-from host.web.binding import compile
-from host.web.reply import Reply
-from host.web.request import TenantryRequest
+from host.web.handlers.binding import compile
+from host.web.responses.reply import Reply
+from host.web.responses.serialization import shape
+from host.web.server.application import TenantryQuart, build_quart
+from host.web.server.request import TenantryRequest
 
 
 class Messages:

@@ -4,7 +4,7 @@ import pytest
 
 from host.contracts import Route, Stream
 from host.errors import NotAcceptable
-from host.web.accept import check_accept, wants_problem
+from host.web.responses.content_negotiation import check_accept, wants_problem
 
 
 async def handler() -> None:

@@ -8,9 +8,9 @@ import pytest
 from pydantic import BaseModel
 
 from host.contracts import Accepted, Answer, Created, Origin, Page, Route, Stream
-from host.origin import acting, origin
-from host.web.answers import shape
-from host.web.binding import version_of
+from host.execution_context import acting, origin
+from host.web.handlers.binding import version_of
+from host.web.responses.serialization import shape
 
 
 async def handler() -> None:

@@ -7,9 +7,9 @@ import pytest
 
 from host.contracts import Row
 from host.errors import ConfigurationError, Conflict
-from host.web.application import build_quart
-from host.web.binding import RequestFacts
+from host.web.handlers.binding import RequestFacts
 from host.web.routes import Routes
+from host.web.server.application import build_quart
 
 routes = Routes()
 
@@ -142,7 +142,7 @@ async def test_headers_when_they_contradict_themselves_then_bad_request(web: Any
 
 async def test_page_when_given_then_served_without_the_caller(web: Any) -> None:
     async def page(request: Any, params: Any) -> Any:
-        from host.web.reply import Reply
+        from host.web.responses.reply import Reply
 
         return Reply(200, [], params["name"].encode())
 

@@ -8,8 +8,8 @@ from pydantic import BaseModel
 
 from host.contracts import Actor, Origin, Query, Route
 from host.errors import BadRequest, ConfigurationError, NotAcceptable, PayloadTooLarge, PreconditionFailed
-from host.origin import acting
-from host.web.binding import RequestFacts, compile, path_parameters, version_of
+from host.execution_context import acting
+from host.web.handlers.binding import RequestFacts, compile, path_parameters, version_of
 from host.web.routes import Routes
 
 

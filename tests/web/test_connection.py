@@ -13,9 +13,9 @@ from pydantic import BaseModel
 
 from host.contracts import Stream
 from host.errors import NotFound
-from host.web import connection
-from host.web.binding import RequestFacts
+from host.web.handlers.binding import RequestFacts
 from host.web.routes import Routes
+from host.web.server import connection
 
 CHUNK = b"x" * 65_536
 routes = Routes()

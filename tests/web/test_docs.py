@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from host.errors import NotFound
-from host.web.docs import DOCS, documentation_pages
+from host.web.openapi.docs_page import DOCS, documentation_pages
 
 PAGES = documentation_pages("/api/v1/openapi.json")
 

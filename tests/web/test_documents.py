@@ -5,16 +5,16 @@ from typing import Any
 import pytest
 
 from host import errors
-from host.errors import HouseError
-from host.web.documents import document, refusal
+from host.errors import ApiError
+from host.web.responses.error_documents import document, refusal
 
 
-def every(kind: type[HouseError] = HouseError) -> list[type[HouseError]]:
+def every(kind: type[ApiError] = ApiError) -> list[type[ApiError]]:
     return [kind, *(each for below in kind.__subclasses__() for each in every(below))]
 
 
 @pytest.mark.parametrize("kind", every(), ids=lambda kind: kind.__name__)
-def test_error_when_told_then_the_contracts_document(web: Any, kind: type[HouseError]) -> None:
+def test_error_when_told_then_the_contracts_document(web: Any, kind: type[ApiError]) -> None:
     reply = document(kind("What happened.", details={"a": 1}), None, "r-1")
     facts = {"code": kind.code, "message": "What happened.", "status": kind.status, "details": {"a": 1}}
     assert web.told(reply) == {"success": False, "error": facts | {"request_id": "r-1"}}

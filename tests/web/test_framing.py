@@ -12,9 +12,9 @@ from typing import Any
 import hypercorn.protocol
 import pytest
 
-from host.web.binding import RequestFacts
+from host.web.handlers.binding import RequestFacts
 from host.web.routes import Routes
-from host.web.server_errors import tell_server_errors
+from host.web.server.protocol_errors import install_protocol_errors
 
 routes = Routes()
 
@@ -32,7 +32,7 @@ async def echo(request: RequestFacts) -> str:
 @pytest.fixture
 async def hypercorn_address(web: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
     monkeypatch.setattr(hypercorn.protocol, "H11Protocol", hypercorn.protocol.H11Protocol)
-    tell_server_errors()
+    install_protocol_errors()
     async with web.served(web.app(routes)) as served:
         yield served
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from host.errors import ConfigurationError
-from host.web.headers import HeaderRules, request_id_of
+from host.web.server.headers import HeaderRules, request_id_of
 
 APP = b"https://app.example.com"
 

@@ -13,10 +13,10 @@ from pydantic import BaseModel
 
 from host.contracts import Actor, Route
 from host.errors import BadRequest, Conflict, IdempotencyMismatch, PayloadTooLarge, RateLimited
-from host.web import idempotency
-from host.web.idempotency import Attempt, IdempotencyKeys, attempt_of, forget_expired
+from host.web.handlers import idempotency
+from host.web.handlers.idempotency import Attempt, IdempotencyKeys, attempt_of, forget_expired
 from host.web.models import IdempotencyRecord, PersonalIdempotencyRecord
-from host.web.reply import Reply
+from host.web.responses.reply import Reply
 from tenants.context import bind
 
 HERE, THERE = UUID(int=1), UUID(int=2)
@@ -42,13 +42,13 @@ class Doing:
     def __init__(self, status: int = 201, body: Any = b'{"secret":"tk_1"}') -> None:
         self.times, self.reply = 0, (status, body)
         self.begun = asyncio.Event()
-        self.gate = asyncio.Event()
-        self.gate.set()
+        self.feature_gate = asyncio.Event()
+        self.feature_gate.set()
 
     async def __call__(self) -> Reply:
         self.times += 1
         self.begun.set()
-        await self.gate.wait()
+        await self.feature_gate.wait()
         headers = [(b"content-type", b"application/json"), (b"location", b"/x"), (b"set-cookie", b"a=1")]
         return Reply(self.reply[0], headers, self.reply[1])
 
@@ -104,13 +104,13 @@ async def test_key_when_used_for_another_request_then_mismatch(keys: Idempotency
 
 async def test_request_when_the_first_still_runs_then_conflict(keys: IdempotencyKeys) -> None:
     doing = Doing()
-    doing.gate.clear()
+    doing.feature_gate.clear()
     first = asyncio.create_task(keys.once(ASKED, doing))
     await doing.begun.wait()
     with pytest.raises(Conflict, match="still running") as refused:
         await keys.once(ASKED, doing)
     assert refused.value.headers == {"Retry-After": "1"}
-    doing.gate.set()
+    doing.feature_gate.set()
     assert (await first).status == 201
 
 
@@ -123,13 +123,13 @@ async def test_request_when_many_come_at_once_then_one_is_done(keys: Idempotency
 
 async def test_request_when_its_client_leaves_then_finished_all_the_same(keys: IdempotencyKeys) -> None:
     doing = Doing()
-    doing.gate.clear()
+    doing.feature_gate.clear()
     first = asyncio.create_task(keys.once(ASKED, doing))
     await doing.begun.wait()
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
-    doing.gate.set()
+    doing.feature_gate.set()
     await asyncio.gather(*keys._running)
     assert (await keys.once(ASKED, doing)).status == 201
     assert doing.times == 1
@@ -149,10 +149,10 @@ async def test_request_when_it_fails_or_is_refused_then_the_key_is_free_again(ke
 
 async def test_request_when_it_takes_too_long_then_given_up_and_the_key_is_free(keys: IdempotencyKeys) -> None:
     doing = Doing()
-    doing.gate.clear()
+    doing.feature_gate.clear()
     with pytest.raises(TimeoutError):
         await IdempotencyKeys(0.05, SECRET).once(ASKED, doing)
-    doing.gate.set()
+    doing.feature_gate.set()
     assert (await keys.once(ASKED, doing)).status == 201
 
 

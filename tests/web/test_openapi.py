@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from host.contracts import Accepted, Created, Page, Query, Row, Stream
 from host.data.records import Records
-from host.web.openapi import Documents, document, pages
+from host.web.openapi.document import Documents, document, pages
 from host.web.routes import Routes
 from tenants.models import Role
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, RootModel
 
 from host.errors import BadRequest, PayloadTooLarge, UnsupportedMediaType, ValidationFailed
-from host.web.payload import MAX_DEPTH, body_reader, check_json
+from host.web.handlers.payload import MAX_DEPTH, body_reader, check_json
 
 
 class Part(BaseModel):
@@ -190,7 +190,7 @@ _values = st.recursive(
 @settings(max_examples=150, deadline=None)
 @given(st.one_of(st.binary(max_size=200), _values.map(lambda value: json.dumps(value).encode())))
 async def test_body_when_anything_at_all_then_a_thing_or_an_error_of_the_house(body: bytes) -> None:
-    from host.web.request import TenantryRequest
+    from host.web.server.request import TenantryRequest
 
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": body, "more_body": False}

@@ -5,8 +5,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from host.contracts import Created
-from host.web.openapi import document
-from host.web.postman import collection
+from host.web.openapi.document import document
+from host.web.openapi.postman import collection
 from host.web.routes import Routes
 
 

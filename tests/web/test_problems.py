@@ -15,7 +15,7 @@ from werkzeug.exceptions import NotFound as Missing
 from werkzeug.routing import RequestRedirect
 
 from host import errors
-from host.web.problems import problem, told
+from host.web.responses.errors import problem, told
 from tenants.context import TenantMissing, WrongTenant, bind
 from tenants.models import Membership, Role, Tenant, User
 

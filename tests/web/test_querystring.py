@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from host.contracts import Query
 from host.errors import BadRequest, ValidationFailed
-from host.web.querystring import listing_reader, model_reader, parse
+from host.web.handlers.querystring import listing_reader, model_reader, parse
 
 
 class Asked(BaseModel):

@@ -10,9 +10,9 @@ import pytest
 
 from host.contracts import Actor, Origin, Route
 from host.errors import NotFound, PermissionDenied, Unavailable
-from host.origin import NOBODY, Standing, standing_as
-from host.web import refusals
-from host.web.refusals import tell_refusal
+from host.execution_context import NOBODY, ExecutionContext, use_context
+from host.web.handlers import refused_actions
+from host.web.handlers.refused_actions import tell_refused_action
 
 
 async def handler() -> None:
@@ -26,10 +26,10 @@ async def told(monkeypatch: pytest.MonkeyPatch, error: Exception, failure: Excep
     async def failing(*_: Any, **__: Any) -> None:
         raise failure
 
-    monkeypatch.setattr(refusals, "record_failure", failing)
+    monkeypatch.setattr(refused_actions, "record_failure", failing)
     origin = Origin("r-1", Actor("user", uuid4()))
-    with standing_as(Standing(origin, None, NOBODY, "alpha")):
-        await tell_refusal(ROUTE, "alpha", error, {})
+    with use_context(ExecutionContext(origin, None, NOBODY, "alpha")):
+        await tell_refused_action(ROUTE, "alpha", error, {})
 
 
 @pytest.mark.parametrize("failure", [Unavailable("The database is away."), ConnectionResetError("gone")])

@@ -12,7 +12,7 @@ import orjson
 import pytest
 from pydantic import BaseModel, SecretStr
 
-from host.web.reply import dumps, header_value
+from host.web.responses.reply import dumps, header_value
 
 
 class Colour(StrEnum):

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from host.errors import BadRequest, PayloadTooLarge
-from host.web.request import headers_of
+from host.web.server.request import headers_of
 
 
 def test_headers_when_repeated_then_joined() -> None:

@@ -8,7 +8,7 @@ import hypercorn.protocol
 import pytest
 
 from host.web.routes import Routes
-from host.web.server_errors import tell_server_errors
+from host.web.server.protocol_errors import install_protocol_errors
 
 routes = Routes()
 
@@ -21,7 +21,7 @@ async def ping() -> str:
 @pytest.fixture
 async def address(web: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
     monkeypatch.setattr(hypercorn.protocol, "H11Protocol", hypercorn.protocol.H11Protocol)
-    tell_server_errors()
+    install_protocol_errors()
     async with web.served(web.app(routes)) as served:
         yield served
 

@@ -2,7 +2,8 @@
 
 In PostgreSQL an entry's words are written when it is sealed, off the way of whoever acts. Row-level security lets no
 index serve an operator that might tell of rows it hides, and `@@` counts as one: so the search reads a view,
-`audit_entries_search`, that has the wall as a condition of its own; the house's walls check that it has, and give the
+`audit_entries_search`, that has tenant isolation as a condition of its own; the host's walls check that it has, and
+give the
 serving role leave to read it. Whoever adds a column to the table makes the view anew.
 """
 

@@ -1,1 +1,1 @@
-"""The ways a message leaves the house."""
+"""The ways a message leaves the host."""

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from time import monotonic
 
-from .contract import Away
+from .contract import ProviderUnavailable
 
 THRESHOLD = 5
 """Failures in a row that open the circuit."""
@@ -21,7 +21,7 @@ LONGEST_QUEUE = 10.0
 """Seconds a message waits here for a place or its turn; with more to wait it comes back later."""
 
 
-class Busy(Away):
+class Busy(ProviderUnavailable):
     """It has as much to do as it may have. It is well, so nobody else is asked instead."""
 
 

@@ -39,7 +39,7 @@ class Refused(Exception):
         return f"{self.code}: {self.reason}" if self.code else self.reason
 
 
-class Away(Exception):
+class ProviderUnavailable(Exception):
     """The provider could not be reached, or cannot take anything now; nothing is known to have been handed over.
 
     wait: how long it asks to be left alone, if it said. tried: False when it was not even asked, since its circuit

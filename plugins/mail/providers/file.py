@@ -11,9 +11,9 @@ from pathlib import Path
 from host.sdk import TenantMissing, tenant
 
 from ..outgoing import Outgoing
-from .contract import Away, Receipt, written
+from .contract import ProviderUnavailable, Receipt, written
 
-HOUSE = "_house"
+HOST = "_host"
 """The folder of mail that is sent for no organisation; no slug begins so."""
 
 ENVELOPE = "X-Envelope-To"
@@ -21,7 +21,7 @@ ENVELOPE = "X-Envelope-To"
 
 
 class FileProvider:
-    """Writes `<folder>/<organisation's slug, or _house>/<date>-<id>.eml`, readable by this user only.
+    """Writes `<folder>/<organisation's slug, or _problem_details>/<date>-<id>.eml`, readable by this user only.
 
     `provider_id` is the path below the folder.
     """
@@ -39,7 +39,7 @@ class FileProvider:
         try:
             await asyncio.to_thread(_write, self.folder / path, content)
         except OSError as error:
-            raise Away(f"{self.folder} cannot be written to: {error.strerror}") from None
+            raise ProviderUnavailable(f"{self.folder} cannot be written to: {error.strerror}") from None
         return Receipt(self.name, path.as_posix())
 
     async def check(self) -> str | None:
@@ -58,7 +58,7 @@ async def _owner() -> str:
     try:
         return (await tenant()).slug
     except TenantMissing:
-        return HOUSE
+        return HOST
 
 
 def _filename(message_id: str) -> str:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-from .contract import Away, Refused
+from .contract import ProviderUnavailable, Refused
 
 if TYPE_CHECKING:
     import httpx
@@ -52,10 +52,12 @@ class Api:
             answer = await self._client.request(method, self.endpoint + path, **options)
         except httpx.HTTPError as error:
             uncertain = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
-            raise Away(f"{self.name} cannot be reached: {error or type(error).__name__}", uncertain=uncertain) from None
+            raise ProviderUnavailable(
+                f"{self.name} cannot be reached: {error or type(error).__name__}", uncertain=uncertain
+            ) from None
         status = answer.status_code
         if status in (408, 429) or status >= 500:
-            raise Away(f"{self.name} answers {status}: {said(answer)}", wait=asked_to_wait(answer))
+            raise ProviderUnavailable(f"{self.name} answers {status}: {said(answer)}", wait=asked_to_wait(answer))
         if not answer.is_success and status not in (400, 413, 422):
             reason = f"{self.name} refuses the deployment's key or settings: {said(answer)}"
             raise Refused(reason, permanent=True, kind="provider", code=str(status))

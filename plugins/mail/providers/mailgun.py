@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from ..outgoing import REFERENCE, Outgoing
 from ..settings import MailgunSettings
-from .contract import Away, Kind, Receipt, Refused, refuse_smtputf8, written
+from .contract import Kind, ProviderUnavailable, Receipt, Refused, refuse_smtputf8, written
 from .http_api import Api, document_of, said
 
 ENDPOINTS = MappingProxyType({"us": "https://api.mailgun.net", "eu": "https://api.eu.mailgun.net"})
@@ -59,7 +59,7 @@ class MailgunProvider:
         """
         try:
             await self._api.post(f"/v3/{self._domain}/messages")
-        except (Refused, Away) as error:
+        except (Refused, ProviderUnavailable) as error:
             return str(error)
         return None
 

@@ -1,4 +1,4 @@
-"""The wall around the deployment's own network: what a tenant names as its server must be on the public internet."""
+"""Refuse mail servers of tenants that are not on the public internet."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from host.sdk import public_addresses as host_addresses
 
-from .contract import Away, Refused
+from .contract import ProviderUnavailable, Refused
 
 SMTP_PORTS = (25, 465, 587, 2465, 2525, 2587)
 """What a tenant may connect to: 25, 465 and 587 by RFC 5321, 8314, 6409, the others as large providers offer them."""
@@ -25,7 +25,7 @@ async def public_addresses(host: str, port: int) -> Sequence[str]:
     try:
         found = await host_addresses(host, port)
     except OSError:
-        raise Away(said) from None
+        raise ProviderUnavailable(said) from None
     if not found:
         raise Refused(said, permanent=True, kind="provider")
     return found
@@ -53,4 +53,4 @@ async def connected(host: str, port: int, seconds: float) -> socket.socket:
             raise
         else:
             return made
-    raise Away(f"{host}:{port} cannot be reached ({reason})")
+    raise ProviderUnavailable(f"{host}:{port} cannot be reached ({reason})")

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..outgoing import REFERENCE, REFERENCE_HEADER, Outgoing
 from ..settings import SesSettings
-from .contract import Away, Receipt, Refused, refuse_smtputf8, written
+from .contract import ProviderUnavailable, Receipt, Refused, refuse_smtputf8, written
 
 MOST_RECIPIENTS = 50
 LONGEST_TAG = 256
@@ -64,7 +64,7 @@ class SesProvider:
         """GetAccount: whether the account may send."""
         try:
             account = await self._ask("get_account")
-        except (Refused, Away) as error:
+        except (Refused, ProviderUnavailable) as error:
             return str(error)
         return None if account.get("SendingEnabled") else "the SES account's sending is switched off"
 
@@ -95,7 +95,7 @@ class SesProvider:
             raise Refused(str(error), permanent=True, kind="provider") from None
         except (BotoCoreError, OSError) as error:
             uncertain = isinstance(error, ReadTimeoutError | ConnectionClosedError)
-            raise Away(f"Amazon SES cannot be reached: {error}", uncertain=uncertain) from None
+            raise ProviderUnavailable(f"Amazon SES cannot be reached: {error}", uncertain=uncertain) from None
         return answer
 
     async def _opened(self) -> Any:
@@ -138,13 +138,13 @@ def _tags(outgoing: Outgoing) -> list[dict[str, str]]:
     ]
 
 
-def _verdict(response: Any) -> Refused | Away:
+def _verdict(response: Any) -> Refused | ProviderUnavailable:
     """https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html#API_SendEmail_Errors"""
     error = MappingProxyType(response.get("Error", {}))
     code, reason = str(error.get("Code", "")), str(error.get("Message", ""))[:500]
     status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     if code in LATER or status in (408, 429) or status >= 500:
-        return Away(f"Amazon SES answers {code}: {reason}")
+        return ProviderUnavailable(f"Amazon SES answers {code}: {reason}")
     if code in CONTENT and "not verified" not in reason:
         return Refused(reason, permanent=True, kind="content", code=code)
     reason = f"Amazon SES refuses the account's key or settings: {reason}"

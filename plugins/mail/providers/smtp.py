@@ -20,7 +20,7 @@ from aiosmtplib import (
 
 from ..outgoing import Outgoing
 from ..settings import SmtpSettings
-from .contract import Away, Kind, Receipt, Refused, refuse_smtputf8, written
+from .contract import Kind, ProviderUnavailable, Receipt, Refused, refuse_smtputf8, written
 from .public_hosts import connected
 from .smtp_connections import CLOSING, Connections, drop
 
@@ -60,7 +60,7 @@ class SmtpProvider:
                 answer = await client.data(content)
         except (SMTPException, OSError) as error:
             verdict = self._verdict(error)
-            if isinstance(verdict, Away):
+            if isinstance(verdict, ProviderUnavailable):
                 verdict.uncertain = whole and not isinstance(error, SMTPResponseException)
             raise verdict from error
         queued = _QUEUED_AS.search(answer.message)
@@ -74,7 +74,7 @@ class SmtpProvider:
                 pass
         except (SMTPException, OSError) as error:
             return str(self._verdict(error))
-        except (Refused, Away) as error:
+        except (Refused, ProviderUnavailable) as error:
             return str(error)
         return None
 
@@ -110,7 +110,7 @@ class SmtpProvider:
             raise
         return client
 
-    def _verdict(self, error: Exception) -> Refused | Away:
+    def _verdict(self, error: Exception) -> Refused | ProviderUnavailable:
         """What an error of the library means."""
         where = f"{self._settings.host}:{self._port}"
         if isinstance(error, SMTPRecipientsRefused):
@@ -121,7 +121,7 @@ class SmtpProvider:
         if isinstance(cause, ssl.SSLError):
             return Refused(f"{where} has no TLS that can be trusted: {cause.reason}", permanent=True, kind="provider")
         if isinstance(error, OSError):  # SMTPServerDisconnected, SMTPConnectError and SMTPTimeoutError are among these
-            return Away(f"{where} cannot be reached, or was lost: {error}")
+            return ProviderUnavailable(f"{where} cannot be reached, or was lost: {error}")
         if isinstance(error, SMTPNotSupported):
             return Refused(str(error), permanent=True, kind="provider")
         return Refused(f"{where}: {error}", permanent=True, kind="provider")
@@ -152,17 +152,17 @@ async def _recipients(client: SMTP, outgoing: Outgoing) -> list[SMTPRecipientRef
     return refused
 
 
-def _answered(error: SMTPResponseException, where: str) -> Refused | Away:
+def _answered(error: SMTPResponseException, where: str) -> Refused | ProviderUnavailable:
     code, text = error.code, error.message
     if isinstance(error, SMTPAuthenticationError):
         if code < 500:
-            return Away(f"{where} cannot check the password now: {code} {text}")
+            return ProviderUnavailable(f"{where} cannot check the password now: {code} {text}")
         return _refused(code, text, "provider", f"{where} refuses the username or password: ")
     if isinstance(error, SMTPSenderRefused | SMTPDataError) and code not in (CLOSING, 503):
         if code in (530, 535):
             return _refused(code, text, "provider", f"{where} wants a username and password: ")
         return _refused(code, text, "content" if code >= 500 else "provider")
-    return Away(f"{where}: {code} {text}")  # 421, a connection in the wrong state, no greeting
+    return ProviderUnavailable(f"{where}: {code} {text}")  # 421, a connection in the wrong state, no greeting
 
 
 def _all_refused(recipients: list[SMTPRecipientRefused]) -> Refused:

@@ -12,8 +12,8 @@ from jinja2.exceptions import UndefinedError
 from . import parts, source
 from .budget import OUTPUT, spending
 from .errors import MissingVariables, RenderFailed, TemplateRefused, TooMuch
-from .gaps import noting
 from .markup import Kind, styles_in
+from .missing_variables import noting
 from .parts import Part
 from .plaintext import text_of, tidied
 from .sandbox import Sandbox

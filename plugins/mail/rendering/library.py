@@ -1,4 +1,4 @@
-"""Library: the templates of the house, in folders: the plugin's own, and a deployment's that go before them.
+"""Library: the templates of the host, in folders: the plugin's own, and a deployment's that go before them.
 
 A folder holds `layout.mjml` with `layout.toml` (a table of texts per locale) and, for each template, a folder of its
 name: `template.toml` (summary, a subject per locale, the variables with an example each, and the category of what can
@@ -37,8 +37,8 @@ class Variable:
 
 
 @dataclass(frozen=True, slots=True)
-class HouseTemplate:
-    """A template of the house in one locale."""
+class BuiltinTemplate:
+    """A template of the host in one locale."""
 
     name: str
     locale: str
@@ -72,7 +72,7 @@ def fallbacks(locale: str, default: str) -> Iterator[str]:
 
 
 class Library:
-    """The templates of the house, and whatever was compiled, for one application.
+    """The templates of the host, and whatever was compiled, for one application.
 
     folder: the deployment's. Files are read once: a changed one counts from the next start.
 
@@ -85,7 +85,7 @@ class Library:
         self._compiler = Compiler()
         self._compiled: OrderedDict[Hashable, Compiled] = OrderedDict()
         self._layouts = _layouts(folder)
-        self._templates: dict[str, dict[str, HouseTemplate]] = {}
+        self._templates: dict[str, dict[str, BuiltinTemplate]] = {}
         for origin, each in (("plugin", BUILT_IN), ("deployment", folder)):
             for directory in sorted(each.iterdir()) if each is not None else ():
                 if directory.is_dir():
@@ -93,11 +93,11 @@ class Library:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the house has templates for."""
+        """What the host has templates for."""
         return tuple(sorted(self._templates))
 
-    def locales(self, name: str) -> Mapping[str, HouseTemplate]:
-        """The house's templates of that name; empty when there are none."""
+    def locales(self, name: str) -> Mapping[str, BuiltinTemplate]:
+        """The host's templates of that name; empty when there are none."""
         return self._templates.get(name, {})
 
     def category(self, name: str) -> str:
@@ -108,13 +108,13 @@ class Library:
         """What the layout itself says, for a reader of that locale."""
         return self._layout(locale).texts
 
-    def compiled(self, template: HouseTemplate) -> Compiled:
-        """One of the house's own, ready to be filled in.
+    def compiled(self, template: BuiltinTemplate) -> Compiled:
+        """One of the host's own, ready to be filled in.
 
         Raises:
             TemplateRefused: it is a deployment's and wrong.
         """
-        return self.kept((template.name, template.locale), lambda: self.compile(template.source, template.locale))
+        return self.cached((template.name, template.locale), lambda: self.compile(template.source, template.locale))
 
     def compile(self, source: Source, locale: str) -> Compiled:
         """A template from its source, in the layout of its locale.
@@ -124,7 +124,7 @@ class Library:
         """
         return self._compiler.compile(source, self._layout(locale), locale)
 
-    def kept(self, key: Hashable, make: Callable[[], Compiled]) -> Compiled:
+    def cached(self, key: Hashable, make: Callable[[], Compiled]) -> Compiled:
         """What was compiled under that key, or is now."""
         if (known := self.find(key)) is not None:
             return known
@@ -163,7 +163,7 @@ class Library:
                 text=text.read_text("utf-8") if text.exists() else "",
                 **{file.suffix[1:]: file.read_text("utf-8")},
             )
-            self._templates.setdefault(directory.name, {})[locale] = HouseTemplate(
+            self._templates.setdefault(directory.name, {})[locale] = BuiltinTemplate(
                 name=directory.name,
                 locale=locale,
                 origin=origin,

@@ -32,7 +32,7 @@ def text_of(html: str, *, keep: Callable[[str], Iterable[str]] | None = None) ->
 
     if html.count("<") > TAGS:
         return tidied(unescape(_SPACES.sub(" ", _TAG.sub(" ", html))))
-    # Read by a parser made for what strangers write; Python's own then only meets what that one wrote.
+    # Read by a parser made for what anonymous callers write; Python's own then only meets what that one wrote.
     simple = nh3.clean(
         html,
         tags=_KEPT,

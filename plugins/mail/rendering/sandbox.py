@@ -16,7 +16,7 @@ from markupsafe import Markup
 from .budget import budget
 from .errors import RenderFailed
 from .filters import FILTERS, FUNCTIONS, TESTS, as_plain, scalar
-from .gaps import Gap
+from .missing_variables import MissingVariable
 from .places import safe_link, safe_style
 
 LARGEST_FACTOR = 128
@@ -50,7 +50,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def __init__(self, *, markup: bool) -> None:
         super().__init__(
             autoescape=markup,
-            undefined=Gap,
+            undefined=MissingVariable,
             finalize=_finalize,
             optimized=False,
             keep_trailing_newline=True,
@@ -69,7 +69,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
                 return obj[attribute]
             if attribute in METHODS:
                 return getattr(obj, attribute)
-        elif isinstance(obj, Gap):
+        elif isinstance(obj, MissingVariable):
             obj.note()
             return obj
         elif isinstance(obj, LoopContext | Namespace) and not attribute.startswith("_"):
@@ -81,7 +81,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def getitem(self, obj: Any, argument: Any) -> Any:
         """A key of a mapping, an element or a slice of a list or text."""
-        if isinstance(obj, Gap):
+        if isinstance(obj, MissingVariable):
             obj.note()
             return obj
         if isinstance(obj, Mapping | list | tuple | str | range):

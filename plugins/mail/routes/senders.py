@@ -98,7 +98,7 @@ class OwnProvider(BaseModel, extra="forbid"):
         return Chosen(provider, {name: value for name, value in values.items() if name not in secrets}, secrets)
 
 
-class Trial(BaseModel):
+class TestSend(BaseModel):
     """works: the provider would take mail, and took the message to `sent_to` where there is a confirmed sender."""
 
     works: bool
@@ -220,7 +220,7 @@ async def delete_provider(if_match: int | None) -> None:
     permission="mail.provider.update",
     name="provider.test",
     summary="Try the organisation's own provider, with a message to its confirmed sender",
-    returns=Trial,
+    returns=TestSend,
     limits=("mail.rate",),
 )
 async def try_provider() -> dict[str, Any]:

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 from pydantic import BaseModel, Field
 
-from host.sdk import BadRequest, Permission, RequestFacts, Routes, Row, Stream, entering, tenant
+from host.sdk import BadRequest, Permission, RequestFacts, Routes, Row, Stream, open_token, tenant
 
 from ..models.subscriptions import EVERYTHING, Source
 from ..service import subscriptions
@@ -49,7 +49,7 @@ class Preferences(BaseModel, extra="forbid"):
     returns=Stream,
 )
 async def show_page(token: str, request: RequestFacts) -> Stream:
-    async with entering(token, PASS, any_tenant_state=True) as claims:
+    async with open_token(token, PASS, any_tenant_state=True) as claims:
         return await _page(claims["address"], claims["category"], request, done=False)
 
 
@@ -67,7 +67,7 @@ async def show_page(token: str, request: RequestFacts) -> Stream:
 )
 async def answer_page(token: str, request: RequestFacts) -> Stream:
     form = _form(request.headers.get("content-type", ""), await request.read())
-    async with entering(token, PASS, any_tenant_state=True) as claims:
+    async with open_token(token, PASS, any_tenant_state=True) as claims:
         address, category = claims["address"], claims["category"]
         if form.get("List-Unsubscribe") == "One-Click":
             await subscriptions.choose(address, {category: False}, Source.ONE_CLICK)

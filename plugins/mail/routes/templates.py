@@ -23,7 +23,7 @@ from host.sdk import (
 
 from ..rendering.compiled import Source
 from ..rendering.library import language_tag
-from ..service import previews, template_versions, trial
+from ..service import previews, template_versions, test_send
 from ..service.previews import Draft
 from ..service.template_versions import HISTORY
 from ..service.templates import library
@@ -85,7 +85,7 @@ class Preview(BaseModel, extra="forbid"):
     draft: Content | None = None
 
 
-class Trial(BaseModel, extra="forbid"):
+class TestSend(BaseModel, extra="forbid"):
     to: Annotated[str, StringConstraints(strip_whitespace=True, min_length=3, max_length=320)]
     variables: Variables = {}
     locale: Locale = ""
@@ -95,7 +95,7 @@ class Reader(BaseModel, extra="forbid"):
     locale: Locale = ""
 
 
-class Form(BaseModel, extra="forbid"):
+class InsertPlan(BaseModel, extra="forbid"):
     format: Literal["json", "html"] | None = None
 
 
@@ -217,7 +217,9 @@ async def restore_version(name: str, number: int, if_match: int | None) -> Row:
     returns=Stream,
     max_body=MAX_BODY,
 )
-async def preview_template(name: str, body: Preview, query: Form, request: RequestFacts) -> dict[str, str] | Stream:
+async def preview_template(
+    name: str, body: Preview, query: InsertPlan, request: RequestFacts
+) -> dict[str, str] | Stream:
     if body.draft is not None:
         rendered = await previews.of_draft(name, body.draft.draft(), body.variables, body.locale)
     else:
@@ -238,6 +240,6 @@ async def preview_template(name: str, body: Preview, query: Form, request: Reque
     name="templates.test",
     summary="Send one message of a template to somebody of this organisation",
 )
-async def test_template(name: str, body: Trial) -> Accepted:
-    message = await trial.send(name, body.to, body.variables, body.locale)
+async def test_template(name: str, body: TestSend) -> Accepted:
+    message = await test_send.send(name, body.to, body.variables, body.locale)
     return Accepted(message, f"/mail/messages/{message['id']}")

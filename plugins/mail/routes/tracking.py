@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from uuid import UUID
 
-from host.sdk import Permission, Routes, Stream, entering
+from host.sdk import Permission, Routes, Stream, open_token
 
 from ..service import tracking
 from ..service.tracking import CLICK, CLICK_PATH, OPEN, OPEN_PATH
@@ -33,7 +33,7 @@ _PICTURE = bytes.fromhex(  # a GIF of one transparent pixel
     returns=Stream,
 )
 async def follow_link(token: str) -> Stream:
-    async with entering(token, CLICK, any_tenant_state=True) as claims:
+    async with open_token(token, CLICK, any_tenant_state=True) as claims:
         target = claims["target"]
         await tracking.clicked(UUID(claims["message"]), target, claims.get("recipient", ""))
     return Stream(b"", "text/plain; charset=utf-8", 302, {**_NEVER_KEPT, "Location": target})
@@ -51,6 +51,6 @@ async def follow_link(token: str) -> Stream:
     returns=Stream,
 )
 async def show_picture(token: str) -> Stream:
-    async with entering(token, OPEN, any_tenant_state=True) as claims:
+    async with open_token(token, OPEN, any_tenant_state=True) as claims:
         await tracking.opened(UUID(claims["message"]), claims.get("recipient", ""))
     return Stream(_PICTURE, "image/gif", headers=_NEVER_KEPT)

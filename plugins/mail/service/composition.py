@@ -10,7 +10,7 @@ from typing import Any
 
 from uuid_utils.compat import uuid7
 
-from host.sdk import NotFound, ValidationFailed, make_pass
+from host.sdk import NotFound, ValidationFailed, sign_token
 
 from ..addresses import Address, stored_address
 from ..models import Batch, Message, Status
@@ -59,7 +59,7 @@ def compose(
         text=words.text,
         html=html,
         headers=(*(unsubscribe_headers(emails[0], message.category) if message.bulk else ()), *machine_made),
-        reference=make_pass(FEEDBACK, message=str(message.id)),
+        reference=sign_token(FEEDBACK, message=str(message.id)),
         category=message.category,
         priority=BULK if message.bulk else TRANSACTIONAL,
     )

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from host.sdk import HouseError, NotFound, Postpone, RateLimited, allow, limit_value, unit_of_work
+from host.sdk import ApiError, NotFound, Postpone, RateLimited, allow, limit_value, unit_of_work
 
 from ..models import OPEN, WAITING, Batch, BatchStatus, Message, Status
 from ..outgoing import Outgoing
-from ..providers.contract import Away, Refused
-from ..providers.relay import Relay, tenant_relay
+from ..providers.contract import ProviderUnavailable, Refused
+from ..providers.dispatcher import Dispatcher, tenant_relay
 from . import attachments, outcomes
 from .composition import compose
 from .messages import RATE, barred_of
@@ -58,7 +58,7 @@ _Templates = Mapping[_Key, Prepared | Exception]
 class _Desk:
     """What messages are made ready with. tracking: of opens and clicks. files: how many may be in memory at once."""
 
-    relay: Relay
+    dispatcher: Dispatcher
     templates: _Templates
     tracking: tuple[bool, bool]
     files: asyncio.Semaphore
@@ -172,15 +172,15 @@ async def _attempt(message: Message, hand: _Hand, desk: _Desk) -> Outcome:
         outcome = replace(outcome, subject=outgoing.subject)
         named = (batch or message).attachments
         if not named:
-            return await _handed(outgoing, desk.relay, outcome)
+            return await _handed(outgoing, desk.dispatcher, outcome)
         async with desk.files:
             carried = await attachments.contents(named)
-            return await _handed(replace(outgoing, attachments=carried), desk.relay, outcome)
+            return await _handed(replace(outgoing, attachments=carried), desk.dispatcher, outcome)
     except (MissingVariables, RenderFailed, ValueError) as error:
         return replace(outcome, status=Status.FAILED, reason=str(error))
     except NotFound:
         return replace(outcome, status=Status.FAILED, reason="its template or one of its attachments was deleted")
-    except HouseError as error:  # storage or Redis is away: no try of the message's own
+    except ApiError as error:  # storage or Redis is away: no try of the message's own
         return replace(outcome, status=Status.DEFERRED, reason=error.message, tried=False)
     except Exception:
         _log.exception("message %s could not be handed over", message.id)
@@ -188,13 +188,13 @@ async def _attempt(message: Message, hand: _Hand, desk: _Desk) -> Outcome:
         return replace(outcome, status=Status.DEFERRED, reason=reason, uncertain=True)
 
 
-async def _handed(outgoing: Outgoing, relay: Relay, outcome: Outcome) -> Outcome:
+async def _handed(outgoing: Outgoing, dispatcher: Dispatcher, outcome: Outcome) -> Outcome:
     try:
-        receipt = await relay.deliver(outgoing)
+        receipt = await dispatcher.deliver(outgoing)
     except Refused as refused:
         each = refused.recipients or dict.fromkeys(outgoing.recipients if is_dead(refused) else (), refused)
         return replace(outcome, status=_refusal(refused), reason=str(refused), refused=each)
-    except Away as away:
+    except ProviderUnavailable as away:
         deferred = replace(outcome, status=Status.DEFERRED, reason=away.reason)
         return replace(deferred, wait=away.wait, tried=away.tried, away=True, uncertain=away.uncertain)
     again = tuple(email for email, refused in receipt.refused.items() if not refused.permanent)

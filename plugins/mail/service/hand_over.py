@@ -8,8 +8,8 @@ from datetime import timedelta
 from host.sdk import Postpone, TryAgain, settings
 
 from ..outgoing import Outgoing
-from ..providers.contract import Away, Refused
-from ..providers.relay import house_relay
+from ..providers.contract import ProviderUnavailable, Refused
+from ..providers.dispatcher import house_relay
 from ..settings import Settings
 
 PRIORITY = -10
@@ -33,7 +33,7 @@ async def hand_over(outgoing: Outgoing, *, within: timedelta = timedelta.max) ->
             raise
         backoff = settings(Settings).backoff(away=False, within=within.total_seconds())
         raise TryAgain(str(refused), backoff) from refused
-    except Away as away:
+    except ProviderUnavailable as away:
         if not away.tried:
             raise Postpone(away.wait or _REST, away.reason) from away
         backoff = settings(Settings).backoff(away=True, uncertain=away.uncertain, within=within.total_seconds())

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from host.sdk import TenantMissing, tenant
 
+from ..providers.dispatcher import house_relay
 from ..providers.file import FileProvider
-from ..providers.relay import house_relay
 
 ENDING = ".eml"
 
@@ -56,7 +56,7 @@ async def _files() -> list[Path]:
 
 
 def _folders() -> list[Path]:
-    providers = [lane.provider for lane in house_relay().lanes]
+    providers = [channel.provider for channel in house_relay().channels]
     return [each.folder for each in providers if isinstance(each, FileProvider)]
 
 

@@ -9,14 +9,14 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from host.sdk import NotFound, Records, Row, ValidationFailed, actor, allow, seal, settings, unit_of_work
+from host.sdk import NotFound, Records, Row, ValidationFailed, actor, allow, encrypt, settings, unit_of_work
 
 from ..addresses import Address
 from ..models.senders import ProviderAccount, Sender
 from ..outgoing import MACHINE_MADE, Outgoing
-from ..providers.contract import Away, Refused
+from ..providers.contract import ProviderUnavailable, Refused
+from ..providers.dispatcher import own_relay
 from ..providers.public_hosts import SMTP_PORTS, public_addresses
-from ..providers.relay import own_relay
 from ..settings import Settings
 
 TRIAL_SECONDS = 45.0
@@ -57,7 +57,7 @@ async def set_provider(chosen: Chosen, *, version: int | None = None) -> tuple[R
     """
     if chosen.provider == "smtp" and not settings(Settings).allow_private_hosts:
         await _check_server(chosen.settings)
-    values = {"provider": chosen.provider, "settings": chosen.settings, "secrets": seal(json.dumps(chosen.secrets))}
+    values = {"provider": chosen.provider, "settings": chosen.settings, "secrets": encrypt(json.dumps(chosen.secrets))}
     shown = {"provider": chosen.provider, "settings": chosen.settings}
     async with unit_of_work() as work:
         known = await ACCOUNTS.find()
@@ -97,18 +97,18 @@ async def try_provider() -> dict[str, Any]:
         raise NotFound("This organisation has no provider of its own.")
     await allow("mail.rate")
     sender = await Sender.filter(confirmed_at__isnull=False).order_by("confirmed_at", "id").first()
-    relay = own_relay(account)  # apart from the one in use: a trial opens no circuit
+    dispatcher = own_relay(account)  # apart from the one in use: a trial opens no circuit
     try:
         async with asyncio.timeout(TRIAL_SECONDS):
-            problem = await relay.ask()
+            problem = await dispatcher.ask()
             if problem is None and sender is not None:
-                await relay.deliver(_trial(Address(sender.name, sender.email)))
-    except (Refused, Away) as error:
+                await dispatcher.deliver(_trial(Address(sender.name, sender.email)))
+    except (Refused, ProviderUnavailable) as error:
         problem = str(error)
     except TimeoutError:
         problem = f"no answer within {TRIAL_SECONDS:g} seconds"
     finally:
-        await relay.close()
+        await dispatcher.close()
     sent_to = sender.email if sender is not None and problem is None else None
     return {"works": problem is None, "problem": problem or "", "sent_to": sent_to}
 
@@ -134,7 +134,7 @@ async def _check_server(shown: dict[str, Any]) -> None:
         wrong["smtp.tls"] = "A password goes over TLS only: starttls or tls."
     try:
         await public_addresses(host, port or SMTP_PORTS[0])
-    except (Refused, Away) as error:
+    except (Refused, ProviderUnavailable) as error:
         wrong["smtp.host"] = str(error)
     if wrong:
         raise ValidationFailed(details=wrong)

@@ -11,8 +11,8 @@ from host.sdk import ValidationFailed, tenant
 
 from ..rendering.compiled import Compiled, Rendered, Source
 from ..rendering.errors import MissingVariables, RenderFailed, TemplateRefused
-from ..rendering.library import HouseTemplate
-from .templates import library, of_the_house, prepared
+from ..rendering.library import BuiltinTemplate
+from .templates import builtin_template, library, prepared
 
 _ALWAYS = {"unsubscribe_url": "https://example.com/unsubscribe"}
 
@@ -26,14 +26,14 @@ class Draft:
 
 
 async def of_draft(name: str, draft: Draft, variables: Mapping[str, Any], locale: str = "") -> Rendered:
-    """What a reader would get of a draft; variables go before its examples, these before those of the house.
+    """What a reader would get of a draft; variables go before its examples, these before those of the host.
 
     Raises:
         ValidationFailed: a variable has no value and no example, or the draft is not accepted or fails.
     """
     compiled = await compiled_draft(draft, locale or library().default_locale)
-    house = of_the_house(name, locale)
-    return await _filled(compiled, {**(house.examples if house else {}), **draft.examples, **variables})
+    builtin = builtin_template(name, locale)
+    return await _filled(compiled, {**(builtin.examples if builtin else {}), **draft.examples, **variables})
 
 
 async def of_template(
@@ -52,7 +52,7 @@ async def of_template(
     return await _filled(compiled, {**examples, **variables})
 
 
-async def accepted(draft: Draft, locale: str, house: HouseTemplate | None) -> Compiled:
+async def accepted(draft: Draft, locale: str, builtin: BuiltinTemplate | None) -> Compiled:
     """A draft compiled, and filled in once with its examples: what loops for ever is found now and not at night.
 
     Raises:
@@ -60,7 +60,7 @@ async def accepted(draft: Draft, locale: str, house: HouseTemplate | None) -> Co
     """
     compiled = await compiled_draft(draft, locale)
     try:
-        await _render(compiled, {**(house.examples if house else {}), **draft.examples})
+        await _render(compiled, {**(builtin.examples if builtin else {}), **draft.examples})
     except MissingVariables:
         pass  # there is no example for all of it
     except RenderFailed as failed:
@@ -69,7 +69,7 @@ async def accepted(draft: Draft, locale: str, house: HouseTemplate | None) -> Co
 
 
 async def compiled_draft(draft: Draft, locale: str) -> Compiled:
-    """A draft compiled, in a thread: what strangers write may take its time.
+    """A draft compiled, in a thread: what anonymous callers write may take its time.
 
     Raises:
         ValidationFailed: subject, mjml, html or text is not accepted; details hold line and reason.

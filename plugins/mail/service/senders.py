@@ -79,8 +79,8 @@ async def sender_for(text: str | None) -> Address:
     first = await Sender.filter(confirmed_at__isnull=False).order_by("confirmed_at", "id").first()
     if first is not None:
         return Address(cut_to_line(first.name), first.email)
-    house = settings(Settings).sender
-    return Address(house.name or cut_to_line((await tenant()).name), house.email)
+    application = settings(Settings).sender
+    return Address(application.name or cut_to_line((await tenant()).name), application.email)
 
 
 async def _confirmed(text: str) -> Address:
@@ -201,7 +201,7 @@ async def mail_code(sender_id: UUID) -> None:
 
 async def _code_mail(sender: Sender, code: str) -> Outgoing:
     """Names the organisation by its slug alone: its name is free text, and this goes to whom it has not met."""
-    house, minutes = settings(Settings).sender, int(CODE_LIFE.total_seconds() // 60)
+    application, minutes = settings(Settings).sender, int(CODE_LIFE.total_seconds() // 60)
     text = (
         f'The organisation "{(await tenant()).slug}" wants to send mail from {sender.email}.\n\n'
         f"If you agree, give them this code within {minutes} minutes:\n\n"
@@ -210,8 +210,8 @@ async def _code_mail(sender: Sender, code: str) -> Outgoing:
     )
     return Outgoing(
         # A new one for each code: a mail program that drops doubles must not drop the code that counts.
-        message_id=f"<{uuid4()}@{house.email.rpartition('@')[2]}>",
-        sender=house,
+        message_id=f"<{uuid4()}@{application.email.rpartition('@')[2]}>",
+        sender=application,
         to=(Address("", sender.email),),
         subject=f"{code} confirms {sender.email} as a sender",
         text=text,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 
-from host.sdk import Row, ValidationFailed, absolute_url, address_or_text, make_pass, tenant_settings, unit_of_work
+from host.sdk import Row, ValidationFailed, absolute_url, address_or_text, sign_token, tenant_settings, unit_of_work
 
 from ..events import AddressSubscribed, AddressUnsubscribed
 from ..models.subscriptions import EVERYTHING, Source, Subscription
@@ -23,7 +23,7 @@ _AT_ONCE = 1_000
 
 def unsubscribe_link(address: str, category: str) -> str:
     """The address of the page on which the owner of an address says what they want."""
-    return absolute_url(PATH + make_pass(PASS, address=normalised(address), category=category))
+    return absolute_url(PATH + sign_token(PASS, address=normalised(address), category=category))
 
 
 def unsubscribe_headers(address: str, category: str) -> tuple[tuple[str, str], ...]:

@@ -1,4 +1,4 @@
-"""Template versions: what a tenant writes in place of the house's templates, each change a version that is kept."""
+"""Template versions: what a tenant writes in place of the host's templates, each change a version that is kept."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from host.sdk import (
 
 from ..models.templates import Template, TemplateVersion
 from ..rendering.compiled import Compiled
-from ..rendering.library import HouseTemplate, fallbacks
+from ..rendering.library import BuiltinTemplate, fallbacks
 from .previews import Draft, accepted
 from .templates import (
     BY_THE_HOUSE,
     TEMPLATES,
     VERSIONS,
+    builtin_template,
     current_version,
     library,
-    of_the_house,
     source_of,
     stored,
 )
@@ -68,7 +68,7 @@ async def listed() -> list[Row]:
     for name in sorted({*library().names, *written}):
         entry = _entry(name, own.get(name))
         number = _nearest(entry, own.get(name))
-        entry["variables"] = variables.get((own[name]["id"], number)) if number else _shown(of_the_house(name, ""))
+        entry["variables"] = variables.get((own[name]["id"], number)) if number else _shown(builtin_template(name, ""))
         shown.append(entry)
     return shown
 
@@ -85,11 +85,17 @@ async def read(name: str, locale: str = "") -> Row:
     if version is not None:
         content = {key: version[key] for key in ("locale", "number", "subject", "mjml", "html", "text", "variables")}
         return entry | content | {"source": "tenant"}
-    house = of_the_house(name, locale)
-    if house is None:
+    builtin = builtin_template(name, locale)
+    if builtin is None:
         raise NotFound(f"There is no template {name!r}.")
-    said = {key: getattr(house.source, key) for key in ("subject", "mjml", "html", "text")}
-    return entry | {"locale": house.locale, "number": None, **said, "variables": _shown(house), "source": house.origin}
+    said = {key: getattr(builtin.source, key) for key in ("subject", "mjml", "html", "text")}
+    return entry | {
+        "locale": builtin.locale,
+        "number": None,
+        **said,
+        "variables": _shown(builtin),
+        "source": builtin.origin,
+    }
 
 
 async def examples(name: str, locale: str = "") -> dict[str, Any]:
@@ -131,10 +137,10 @@ async def _id(name: str) -> Any:
 
 
 def _entry(name: str, own: Row | None) -> Row:
-    house = library().locales(name)
+    builtin = library().locales(name)
     in_force: Mapping[str, int] = own["in_force"] if own else {}
-    locales = {locale: str(each.origin) for locale, each in house.items()} | dict.fromkeys(in_force, "tenant")
-    summary = next((each.summary for each in house.values()), "")
+    locales = {locale: str(each.origin) for locale, each in builtin.items()} | dict.fromkeys(in_force, "tenant")
+    summary = next((each.summary for each in builtin.values()), "")
     origins = set(locales.values())
     source = next(each for each in ("tenant", "deployment", "plugin", "") if each in origins or not each)
     return {
@@ -154,10 +160,10 @@ def _nearest(entry: Row, own: Row | None) -> int | None:
     return number
 
 
-def _shown(house: HouseTemplate | None) -> list[Row]:
+def _shown(builtin: BuiltinTemplate | None) -> list[Row]:
     return [
         {"name": each.name, "summary": each.summary, "example": each.example, "required": not each.optional}
-        for each in (house.variables if house else ())
+        for each in (builtin.variables if builtin else ())
     ]
 
 
@@ -176,8 +182,8 @@ async def write(name: str, draft: Draft, locale: str, *, version: int | None = N
     """
     if not NAME.fullmatch(name):
         raise ValidationFailed(details={"name": "Give up to 63 letters a-z, digits, - and _."})
-    house = of_the_house(name, locale)
-    compiled = await accepted(draft, locale, house)
+    builtin = builtin_template(name, locale)
+    compiled = await accepted(draft, locale, builtin)
     said = draft.source
     values = {"locale": locale, "subject": said.subject, "mjml": said.mjml, "html": said.html, "text": said.text}
     async with unit_of_work() as work:
@@ -193,7 +199,7 @@ async def write(name: str, draft: Draft, locale: str, *, version: int | None = N
         await VERSIONS.insert(
             template_id=template["id"],
             number=number,
-            variables=_declared(compiled, draft.examples, house),
+            variables=_declared(compiled, draft.examples, builtin),
             created_by=actor().user_id,
             **values,
         )
@@ -219,7 +225,7 @@ async def restore(name: str, number: int, *, version: int | None = None) -> Row:
 
 
 async def remove(name: str, locale: str = "", *, version: int | None = None) -> None:
-    """Have the house's own count again, in one language or all; what was written can still be restored.
+    """Have the host's own count again, in one language or all; what was written can still be restored.
 
     Raises:
         NotFound: the tenant has nothing in force there.
@@ -251,9 +257,9 @@ async def _forget_old(template: Row) -> None:
         await TemplateVersion.filter(template_id=template["id"], number__in=old).delete()
 
 
-def _declared(compiled: Compiled, examples: Mapping[str, Any], house: HouseTemplate | None) -> Sequence[Row]:
+def _declared(compiled: Compiled, examples: Mapping[str, Any], builtin: BuiltinTemplate | None) -> Sequence[Row]:
     """Every variable that the template uses, as far as something is known of it."""
-    known = {each.name: each for each in house.variables} if house else {}
+    known = {each.name: each for each in builtin.variables} if builtin else {}
     used = (compiled.needs.required | compiled.needs.optional) - (BY_THE_HOUSE - known.keys() - examples.keys())
     return [
         {

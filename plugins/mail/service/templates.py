@@ -11,12 +11,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from host.sdk import NotFound, Records, Row, cut_to_line, kept, settings, tenant
+from host.sdk import NotFound, Records, Row, app_singleton, cut_to_line, settings, tenant
 
 from ..models.templates import Template, TemplateVersion
 from ..rendering.compiled import Compiled, Rendered, Source
 from ..rendering.errors import MissingVariables, RenderFailed, TemplateRefused
-from ..rendering.library import HouseTemplate, Library, fallbacks
+from ..rendering.library import BuiltinTemplate, Library, fallbacks
 from ..rendering.plaintext import text_of
 from ..settings import Settings
 
@@ -27,7 +27,7 @@ __all__ = [
     "current_version",
     "prepared",
     "render",
-    "render_house",
+    "render_builtin",
     "text_of",
 ]
 
@@ -39,12 +39,12 @@ BY_THE_HOUSE = frozenset({"organisation", "unsubscribe_url"})
 
 
 def library() -> Library:
-    """The house's templates and all that was compiled, of this application.
+    """The host's templates and all that was compiled, of this application.
 
     Raises:
         TemplateRefused: the deployment's folder is not as it should be.
     """
-    return kept(_library)
+    return app_singleton(_library)
 
 
 def _library() -> Library:
@@ -59,7 +59,7 @@ def _library() -> Library:
 class Prepared:
     """A template found and compiled, to be filled in for any number of recipients.
 
-    version: the tenant's; None for one of the house. described: variables that it may be given, used or not.
+    version: the tenant's; None for one of the host. described: variables that it may be given, used or not.
     """
 
     compiled: Compiled
@@ -97,17 +97,17 @@ async def render(
     return (await prepared(name, locale=locale, version=version)).render(variables)
 
 
-def render_house(name: str, variables: Mapping[str, object], locale: str = "") -> Rendered:
+def render_builtin(name: str, variables: Mapping[str, object], locale: str = "") -> Rendered:
     """Fill in the deployment's or the plugin's own template; needs no tenant.
 
     Raises:
         NotFound, MissingVariables, RenderFailed: as `render`.
     """
-    found = of_the_house(name, locale)
+    found = builtin_template(name, locale)
     if found is None:
         raise NotFound(f"There is no template {name!r}.")
     sender = settings(Settings).sender.name or "Tenantry"
-    return Prepared(_compiled_house(found), sender, None).render(variables)
+    return Prepared(_compiled_builtin(found), sender, None).render(variables)
 
 
 async def prepared(name: str, *, locale: str = "", version: int | None = None) -> Prepared:
@@ -124,20 +124,20 @@ async def prepared(name: str, *, locale: str = "", version: int | None = None) -
         compiled = library().find(key)
         row = None if compiled else await stored(name, number)
         if row is not None:
-            compiled = library().kept(key, lambda: _compiled_own(row))
+            compiled = library().cached(key, lambda: _compiled_own(row))
         if compiled is not None:
             return Prepared(compiled, cut_to_line(here.name), number, _described(name))
         if version is not None and (now := await current_version(name, locale)) != version:
             return await prepared(name, locale=locale, version=now)
-    found = of_the_house(name, locale)
+    found = builtin_template(name, locale)
     if found is None:
         raise NotFound(f"There is no template {name!r}.")
-    return Prepared(_compiled_house(found), cut_to_line(here.name), None, _described(name))
+    return Prepared(_compiled_builtin(found), cut_to_line(here.name), None, _described(name))
 
 
 def _described(name: str) -> frozenset[str]:
-    house = library().locales(name).values()
-    return BY_THE_HOUSE.union(variable.name for each in house for variable in each.variables)
+    builtin = library().locales(name).values()
+    return BY_THE_HOUSE.union(variable.name for each in builtin for variable in each.variables)
 
 
 def _compiled_own(row: Row) -> Compiled:
@@ -147,7 +147,7 @@ def _compiled_own(row: Row) -> Compiled:
         raise RenderFailed(error.reason, line=error.line, part=error.part) from None
 
 
-def _compiled_house(template: HouseTemplate) -> Compiled:
+def _compiled_builtin(template: BuiltinTemplate) -> Compiled:
     try:
         return library().compiled(template)
     except TemplateRefused as error:
@@ -158,31 +158,31 @@ def _compiled_house(template: HouseTemplate) -> Compiled:
 
 
 async def current_version(name: str, locale: str = "") -> int | None:
-    """The number of the tenant's version that counts for a reader of `locale`; None where the house's counts.
+    """The number of the tenant's version that counts for a reader of `locale`; None where the host's counts.
 
     Raises:
         NotFound: there is no such template.
     """
     own = await TEMPLATES.find(name=name)
     in_force: Mapping[str, int] = own["in_force"] if own else {}
-    house = library().locales(name)
+    builtin = library().locales(name)
     for candidate in fallbacks(locale, library().default_locale):
         if candidate in in_force:
             return in_force[candidate]
-        if candidate in house:
+        if candidate in builtin:
             return None
     if in_force:
         return in_force[min(in_force)]  # a name of the tenant's own, in languages that neither is asked for
-    if house:
+    if builtin:
         return None
     raise NotFound(f"There is no template {name!r}.")
 
 
-def of_the_house(name: str, locale: str) -> HouseTemplate | None:
+def builtin_template(name: str, locale: str) -> BuiltinTemplate | None:
     """The deployment's or the plugin's template for a reader of `locale`."""
-    house = library().locales(name)
-    nearest = next((each for each in fallbacks(locale, library().default_locale) if each in house), None)
-    return house[nearest or min(house)] if house else None
+    builtin = library().locales(name)
+    nearest = next((each for each in fallbacks(locale, library().default_locale) if each in builtin), None)
+    return builtin[nearest or min(builtin)] if builtin else None
 
 
 async def stored(name: str, number: int) -> Row | None:

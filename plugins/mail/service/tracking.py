@@ -11,7 +11,7 @@ from uuid import UUID
 
 from tortoise.expressions import F
 
-from host.sdk import absolute_url, make_pass, tenant_settings, unit_of_work
+from host.sdk import absolute_url, sign_token, tenant_settings, unit_of_work
 
 from ..models import Message
 from ..settings import TenantSettings
@@ -60,7 +60,7 @@ def track(html: str, message_id: UUID, recipient: str = "", *, opens: bool = Tru
     claims = {"message": str(message_id)} | ({"recipient": recipient} if recipient else {})
     if clicks:
         html = _with_links(html, lambda target: _click_link(target, claims))
-    return _with_picture(html, absolute_url(f"{OPEN_PATH}{make_pass(OPEN, **claims)}.gif")) if opens else html
+    return _with_picture(html, absolute_url(f"{OPEN_PATH}{sign_token(OPEN, **claims)}.gif")) if opens else html
 
 
 async def opened(message_id: UUID, recipient: str = "") -> None:
@@ -88,7 +88,7 @@ async def _count(message_id: UUID, kind: str, column: str, recipient: str, detai
 
 
 def _click_link(target: str, claims: Mapping[str, str]) -> str:
-    return absolute_url(CLICK_PATH + make_pass(CLICK, target=target, **claims))
+    return absolute_url(CLICK_PATH + sign_token(CLICK, target=target, **claims))
 
 
 def _with_links(html: str, link_to: Callable[[str], str]) -> str:

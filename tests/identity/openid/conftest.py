@@ -15,7 +15,7 @@ import httpx2
 import pytest
 from pydantic import SecretStr
 
-from host.services import offering
+from host.services import use_services
 from host.settings import OAuthProvider
 
 HERE = Path(__file__).parent
@@ -52,12 +52,12 @@ def issuer(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequ
 
 
 @pytest.fixture
-def provided(house: Any, issuer: str) -> Iterator[Any]:
-    """The house with that provider configured as "local"."""
+def provided(application: Any, issuer: str) -> Iterator[Any]:
+    """The host with that provider configured as "local"."""
     local = OAuthProvider(issuer=issuer, client_id="tenantry", client_secret=SecretStr("a secret of the client"))
-    house.settings = house.settings.model_copy(update={"oauth": {"local": local}})
-    with offering(house.offered()):
-        yield house
+    application.settings = application.settings.model_copy(update={"oauth": {"local": local}})
+    with use_services(application.offered()):
+        yield application
 
 
 def visit(url: str, login: str) -> dict[str, str]:

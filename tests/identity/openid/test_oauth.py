@@ -13,7 +13,7 @@ from host.errors import BadRequest, Conflict, NotFound, PermissionDenied, Unauth
 from host.identity import oauth, sessions
 from host.identity.events import EmailVerificationRequested, UserRegistered
 from host.identity.models import OAuthAccount, OAuthState
-from host.services import offering
+from host.services import use_services
 from tenants.models import User
 
 
@@ -135,12 +135,12 @@ async def test_sign_in_when_disabled_or_registration_is_off_then_refused(provide
 
 
 @pytest.mark.parametrize("target", ["//evil.example", "https://evil.example", "/\\evil.example", "/a\nb", "welcome"])
-async def test_start_when_the_way_back_leads_elsewhere_then_refused(house: Any, target: str) -> None:
+async def test_start_when_the_way_back_leads_elsewhere_then_refused(application: Any, target: str) -> None:
     with pytest.raises(ValidationFailed):
         await oauth.begin("local", target)
 
 
-async def test_start_when_there_is_no_such_provider_then_not_found(house: Any) -> None:
+async def test_start_when_there_is_no_such_provider_then_not_found(application: Any) -> None:
     with pytest.raises(NotFound):
         await oauth.begin("local")
 
@@ -153,7 +153,7 @@ async def test_sign_in_when_the_provider_never_says_that_an_address_is_proved_th
         await sign_in(browser, "ada+silent")
     trusted = provided.settings.oauth["local"].model_copy(update={"trust_email": True})
     provided.settings = provided.settings.model_copy(update={"oauth": {"local": trusted}})
-    with offering(provided.offered()):
+    with use_services(provided.offered()):
         assert (await sign_in(browser, "ada+silent")).signed_in.user.id == ada.id
         with pytest.raises(Conflict):
             await User.filter(id=ada.id).update(email="ada+unproved@example.com")

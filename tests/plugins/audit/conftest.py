@@ -12,9 +12,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from host.contracts import Action, Actor, Origin
-from host.origin import inside
+from host.execution_context import as_plugin
 from host.services import unit_of_work
-from host.testing import Neighbours, TestHouse
+from host.testing import TestApplication, TwoTenants
 from plugins.audit import sealing, service
 from plugins.audit.verification import Verdict, verify
 from tenants.context import bind
@@ -24,13 +24,13 @@ from tenants.context import bind
 class Log:
     """One tenant's log."""
 
-    house: TestHouse
+    application: TestApplication
     tenant_id: UUID
 
     @contextmanager
     def bound(self) -> Iterator[None]:
         """Stand in the tenant, inside the plugin."""
-        with self.house.inner.bound(), bind(self.tenant_id), inside("audit"):
+        with self.application.inner.bound(), bind(self.tenant_id), as_plugin("audit"):
             yield
 
     async def write(self, count: int = 1, **given: Any) -> None:
@@ -74,7 +74,7 @@ class Log:
         names = [name for name in rows[0] if name != "words"]
         marks = ", ".join(f"${number}" for number in range(1, len(names) + 1))
         quoted = ", ".join(f'"{name}"' for name in names)
-        database = self.house.inner.services.database
+        database = self.application.inner.services.database
         insert = f"INSERT INTO audit_entries ({quoted}) VALUES ({marks})"
         async with database.owner() as client:
             await client.execute_script(f"DELETE FROM audit_entries WHERE id IN ({ids}) OR resource_id = 'forged'")
@@ -83,7 +83,7 @@ class Log:
 
     async def attack(self, sql: str, *values: object) -> Sequence[dict[str, Any]]:
         """Run a statement as somebody who has the tables' owner's login."""
-        database = self.house.inner.services.database
+        database = self.application.inner.services.database
         if database.dialect == "sqlite":
             sql = sql.replace("$", "?")
         async with database.owner() as client:
@@ -92,7 +92,7 @@ class Log:
 
 
 @pytest.fixture
-def log(neighbours: Neighbours) -> Log:
+def log(two_tenants: TwoTenants) -> Log:
     """The log of the first tenant."""
-    assert neighbours.acme.tenant_id is not None
-    return Log(neighbours.house, neighbours.acme.tenant_id)
+    assert two_tenants.acme.tenant_id is not None
+    return Log(two_tenants.application, two_tenants.acme.tenant_id)

@@ -12,19 +12,19 @@ from typing import Any
 import pytest
 
 from host.settings import Settings
-from host.testing import Neighbours, TestHouse
+from host.testing import TestApplication, TwoTenants
 from tests.plugins.audit.conftest import Log
 
 ROOT = Path(__file__).parents[3]
 
 
-def tenantry(house: TestHouse, *arguments: str, code: int = 0) -> Any:
-    settings = house.inner.settings
+def tenantry(application: TestApplication, *arguments: str, code: int = 0) -> Any:
+    settings = application.inner.settings
     environment = {
         **os.environ,
         "TENANTRY_DATA__DIR": str(settings.data.dir),
         "DATABASE_URL": settings.database.url,
-        "REDIS_URL": house.inner.redis.url if house.inner.redis else settings.redis.url,
+        "REDIS_URL": application.inner.redis.url if application.inner.redis else settings.redis.url,
     }
     done = subprocess.run(
         [str(Path(sys.executable).with_name("tenantry")), *arguments],
@@ -41,27 +41,27 @@ def tenantry(house: TestHouse, *arguments: str, code: int = 0) -> Any:
 
 @pytest.mark.timeout(400)
 async def test_verify_audit_when_typed_then_each_log_is_verified_and_the_wrong_entry_named(
-    house_settings: Settings, tmp_path: Path
+    app_settings: Settings, tmp_path: Path
 ) -> None:
-    async with TestHouse.open(house_settings) as house, Neighbours.move_in(house) as both:
+    async with TestApplication.open(app_settings) as application, TwoTenants.create(application) as both:
         assert both.acme.tenant_id is not None
-        log = Log(house, both.acme.tenant_id)
+        log = Log(application, both.acme.tenant_id)
         await log.write(5)
         await log.seal()
-        said = tenantry(house, "verify", "audit", "--json")
+        said = tenantry(application, "verify", "audit", "--json")
         assert said["success"]
         assert [each["tenant"] for each in said["data"]["logs"]] == ["(no organisation)", "acme", "globex"]
         await log.write(2)
-        assert "are as sealed; 2 wait to be" in tenantry(house, "verify", "audit", "--tenant", "acme")
+        assert "are as sealed; 2 wait to be" in tenantry(application, "verify", "audit", "--tenant", "acme")
         kept = tmp_path / "checkpoint.json"
-        kept.write_text(json.dumps(tenantry(house, "audit", "checkpoint", "--tenant", "acme")))
-        assert "as sealed" in tenantry(house, "audit", "verify", "--tenant", "acme", "--checkpoint", str(kept))
+        kept.write_text(json.dumps(tenantry(application, "audit", "checkpoint", "--tenant", "acme")))
+        assert "as sealed" in tenantry(application, "audit", "verify", "--tenant", "acme", "--checkpoint", str(kept))
         kept.write_text(kept.read_text().replace('"position": ', '"position": 1'))
-        tenantry(house, "verify", "audit", "--tenant", "acme", "--checkpoint", str(kept), code=1)
+        tenantry(application, "verify", "audit", "--tenant", "acme", "--checkpoint", str(kept), code=1)
         await log.attack("UPDATE audit_entries SET outcome = 'denied' WHERE position = 3")
-        said = tenantry(house, "verify", "audit", "--json", code=1)
+        said = tenantry(application, "verify", "audit", "--json", code=1)
         [finding] = [each["finding"] for each in said["data"]["logs"] if not each["ok"]]
         assert (finding["kind"], finding["position"]) == ("altered", 3)
-        assert "position 3" in tenantry(house, "verify", "audit", code=1)
-        tenantry(house, "verify", "nonsense", code=2)
-        assert "Sealed" in tenantry(house, "audit", "seal")
+        assert "position 3" in tenantry(application, "verify", "audit", code=1)
+        tenantry(application, "verify", "nonsense", code=2)
+        assert "Sealed" in tenantry(application, "audit", "seal")

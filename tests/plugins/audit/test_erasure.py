@@ -9,15 +9,15 @@ import pytest
 
 from host.contracts import Actor, Origin
 from host.jobs.models import Job
-from host.testing import Neighbours
+from host.testing import TwoTenants
 from plugins.audit import retention
 from tests.plugins.audit.conftest import Log
 
 
 async def test_person_when_erased_then_gone_from_the_log_and_the_chain_is_whole(
-    neighbours: Neighbours, log: Log
+    two_tenants: TwoTenants, log: Log
 ) -> None:
-    acme, person = neighbours.acme, uuid4()
+    acme, person = two_tenants.acme, uuid4()
     origin = Origin("r", Actor("user", person, "eve@acme.example", person), "10.9.9.9", "EveBrowser/1.0")
     await log.write(3, origin=origin)
     await log.write(1, resource_type="user", resource_id=str(person), after={"email": "eve@old.example"})
@@ -27,7 +27,7 @@ async def test_person_when_erased_then_gone_from_the_log_and_the_chain_is_whole(
     await log.write(1, origin=origin)  # not sealed yet
     told = await acme.ask("POST", "/audit/erasures", 202, json={"user_id": str(person), "reason": "she asked us"})
     assert told["user_id"] == str(person)
-    await neighbours.house.run_jobs()
+    await two_tenants.application.run_jobs()
     rows = str([dict(row) for row in await log.rows()])
     for trace in ("eve@", "10.9.9.9", "EveBrowser"):
         assert trace not in rows
@@ -50,20 +50,20 @@ async def test_person_when_erased_then_gone_from_the_log_and_the_chain_is_whole(
     assert (await log.verify()).ok
 
 
-async def test_erasure_when_asked_wrongly_then_refused(neighbours: Neighbours) -> None:
+async def test_erasure_when_asked_wrongly_then_refused(two_tenants: TwoTenants) -> None:
     body = {"user_id": str(uuid4()), "reason": "x"}
-    for client in (neighbours.acme_admin, neighbours.acme_member):
+    for client in (two_tenants.acme_admin, two_tenants.acme_member):
         await client.ask("POST", "/audit/erasures", 403, json=body)
         await client.ask("POST", "/operator/audit/erasures", 403, json=body)
     for wrong in ({"user_id": "me"}, {"reason": " "}, {"reason": None}, {"more": 1}):
-        await neighbours.acme.ask("POST", "/audit/erasures", 422, json=body | wrong)
+        await two_tenants.acme.ask("POST", "/audit/erasures", 422, json=body | wrong)
 
 
 async def test_entries_when_older_than_the_plan_keeps_them_then_pruned_and_the_rest_is_whole(
-    neighbours: Neighbours, log: Log
+    two_tenants: TwoTenants, log: Log
 ) -> None:
     now = datetime.now(UTC)
-    await neighbours.house.inner.services.database.execute("UPDATE tenants SET plan = 'free'")
+    await two_tenants.application.inner.services.database.execute("UPDATE tenants SET plan = 'free'")
     await log.seal()
     await log.attack("UPDATE audit_entries SET at = $1", now - timedelta(days=29))  # made young: not what is tested
     with log.bound():
@@ -93,7 +93,7 @@ async def test_entries_when_older_than_the_plan_keeps_them_then_pruned_and_the_r
     verdict = await log.verify()
     assert verdict.ok, verdict.finding
     assert verdict.first == 6
-    [pruned, *_] = await neighbours.acme.ask("GET", "/audit/entries?action=audit.entries.prune")
+    [pruned, *_] = await two_tenants.acme.ask("GET", "/audit/entries?action=audit.entries.prune")
     assert pruned["after"]["removed"] == 2
     oldest = next(row for row in await log.rows() if row["position"] == 6)
     await log.attack("DELETE FROM audit_entries WHERE id = $1", oldest["id"])  # pruned by somebody else
@@ -111,22 +111,22 @@ async def test_retention_when_the_plan_keeps_for_ever_then_nothing_goes(log: Log
 
 @pytest.mark.parametrize("state", ["suspended", "leaving"])
 async def test_retention_when_the_organisation_is_not_open_then_still_kept_as_promised(
-    neighbours: Neighbours, log: Log, state: str
+    two_tenants: TwoTenants, log: Log, state: str
 ) -> None:
-    house = neighbours.house.inner
-    await house.services.database.execute("UPDATE tenants SET plan = 'free'")
+    application = two_tenants.application.inner
+    await application.services.database.execute("UPDATE tenants SET plan = 'free'")
     await log.write(at=datetime.now(UTC) - timedelta(days=40), resource_type="old")
     await log.write(1)
     await log.seal()
-    with house.bound():
+    with application.bound():
         if state == "suspended":
-            await house.provisioning.suspend(log.tenant_id, "unpaid")
+            await application.provisioning.suspend(log.tenant_id, "unpaid")
         else:
-            await house.provisioning.delete(log.tenant_id)
-        await house.reconciler.fan_out()
-    await neighbours.house.run_jobs()
+            await application.provisioning.delete(log.tenant_id)
+        await application.reconciler.fan_out()
+    await two_tenants.application.run_jobs()
     assert not await log.rows("resource_type = 'old'")
-    with house.bound():
+    with application.bound():
         tasks = await Job.filter(tenant_id=log.tenant_id, state="done").values_list("task", flat=True)
     assert {"audit.prune", "host.sweep"} <= set(tasks)
     assert "mail.tend" not in tasks, "what is not owed waits"

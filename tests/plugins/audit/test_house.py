@@ -1,4 +1,4 @@
-"""What happens outside every organisation is in the house's own log, which operators read; and they leave a trace."""
+"""What happens outside every organisation is in the host's own log, which operators read; and they leave a trace."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from uuid import uuid4
 
 import pytest
 
+from host.execution_context import as_plugin
 from host.identity.accounts import ensure_operator
-from host.origin import inside
 from host.services import unit_of_work
-from host.testing import Client, Neighbours
+from host.testing import Client, TwoTenants
 from plugins.audit.verification import verify
-from tenants.context import WrongTenant, bind, in_house
+from tenants.context import WrongTenant, bind, in_system_tenant
 
 PASSWORD = "a long enough passphrase"
 
 
 @pytest.fixture
-async def operator(neighbours: Neighbours) -> Client:
-    with neighbours.house.inner.bound():
+async def operator(two_tenants: TwoTenants) -> Client:
+    with two_tenants.application.inner.bound():
         await ensure_operator("root@house.example", PASSWORD)
-    signed_in = await neighbours.stranger.ask(
+    signed_in = await two_tenants.anonymous.ask(
         "POST", "/auth/login", json={"email": "root@house.example", "password": PASSWORD}
     )
-    client = neighbours.house.client(Authorization=f"Bearer {signed_in['access_token']}")
+    client = two_tenants.application.client(Authorization=f"Bearer {signed_in['access_token']}")
     client.user_id = signed_in["user"]["id"]
     return client
 
@@ -35,12 +35,12 @@ async def house_log(operator: Client, query: str = "") -> list[dict[str, Any]]:
 
 
 async def test_sign_ins_when_they_succeed_or_fail_then_are_in_the_houses_log(
-    neighbours: Neighbours, operator: Client
+    two_tenants: TwoTenants, operator: Client
 ) -> None:
     wrong = {"email": "root@house.example", "password": "not the passphrase"}
     headers = {"User-Agent": "Guesser/1.0", "X-Request-ID": "a-guess"}
-    await neighbours.stranger.ask("POST", "/auth/login", 401, json=wrong, headers=headers)
-    await neighbours.stranger.ask("POST", "/auth/login", 401, json=wrong | {"email": "nobody@house.example"})
+    await two_tenants.anonymous.ask("POST", "/auth/login", 401, json=wrong, headers=headers)
+    await two_tenants.anonymous.ask("POST", "/auth/login", 401, json=wrong | {"email": "nobody@house.example"})
     failed = await house_log(operator, "&action=auth.session.create&outcome=failed")
     assert [entry["reason"] for entry in failed] == ["unknown address", "wrong password"]
     assert (failed[1]["address"], failed[1]["request_id"]) == ("127.0.0.1", "a-guess")
@@ -48,101 +48,106 @@ async def test_sign_ins_when_they_succeed_or_fail_then_are_in_the_houses_log(
     done = await house_log(operator, "&action=auth.session.create&outcome=succeeded")
     assert done[0]["after"]["method"] in {"password", "test"}
     assert "passphrase" not in str(await house_log(operator))
-    own = await neighbours.acme.ask("GET", "/audit/entries?action=auth.*")
+    own = await two_tenants.acme.ask("GET", "/audit/entries?action=auth.*")
     assert own == []
-    for client in (neighbours.acme, neighbours.acme_admin):
+    for client in (two_tenants.acme, two_tenants.acme_admin):
         await client.ask("GET", "/operator/audit", 403)
-    await neighbours.stranger.ask("GET", "/operator/audit", 401)
+    await two_tenants.anonymous.ask("GET", "/operator/audit", 401)
 
 
 async def test_sign_ins_when_there_are_too_many_then_the_first_that_is_turned_away_is_recorded(
-    neighbours: Neighbours, operator: Client
+    two_tenants: TwoTenants, operator: Client
 ) -> None:
     wrong = {"email": "ada@house.example", "password": "not the passphrase"}
-    while (await neighbours.stranger.request("POST", "/api/v1/auth/login", json=wrong)).status_code == 401:
+    while (await two_tenants.anonymous.request("POST", "/api/v1/auth/login", json=wrong)).status_code == 401:
         pass
-    await neighbours.stranger.ask("POST", "/auth/login", 429, json=wrong)
+    await two_tenants.anonymous.ask("POST", "/auth/login", 429, json=wrong)
     [denied] = await house_log(operator, "&action=auth.session.create&outcome=denied")
     assert (denied["reason"], denied["address"]) == ("too many attempts", "127.0.0.1")
 
 
 async def test_registration_when_it_makes_an_organisation_then_its_log_begins_with_who_made_it(
-    neighbours: Neighbours,
+    two_tenants: TwoTenants,
 ) -> None:
     person = {"email": "eve@example.com", "password": PASSWORD, "name": "Eve", "tenant_name": "Initech"}
-    made = await neighbours.stranger.ask("POST", "/auth/register", 201, json=person)
+    made = await two_tenants.anonymous.ask("POST", "/auth/register", 201, json=person)
     headers = {"Authorization": f"Bearer {made['access_token']}", "X-Tenant": "initech"}
-    [entry] = await neighbours.stranger.ask("GET", "/audit/entries?action=tenant.tenant.create", headers=headers)
+    [entry] = await two_tenants.anonymous.ask("GET", "/audit/entries?action=tenant.tenant.create", headers=headers)
     assert (entry["actor_label"], entry["user_id"]) == ("eve@example.com", made["user"]["id"])
 
 
 async def test_registration_when_closed_then_who_tried_is_in_the_houses_log(
-    neighbours: Neighbours, operator: Client
+    two_tenants: TwoTenants, operator: Client
 ) -> None:
-    services = neighbours.house.inner.services
+    services = two_tenants.application.inner.services
     closed = services.settings.identity.model_copy(update={"registration": False})
     object.__setattr__(services, "settings", services.settings.model_copy(update={"identity": closed}))
     person = {"email": "eve@example.com", "password": PASSWORD, "name": "Eve"}
-    await neighbours.stranger.ask("POST", "/auth/register", 403, json=person)
+    await two_tenants.anonymous.ask("POST", "/auth/register", 403, json=person)
     [denied] = await house_log(operator, "&action=auth.user.create&outcome=denied")
     assert (denied["reason"], denied["address"]) == ("registration is closed", "127.0.0.1")
 
 
 async def test_key_when_wrong_revoked_or_expired_then_its_organisation_is_told_and_of_unknown_ones_nobody(
-    neighbours: Neighbours,
+    two_tenants: TwoTenants,
 ) -> None:
-    acme = neighbours.acme
+    acme = two_tenants.acme
     made = await acme.ask("POST", "/tenant/api-keys", 201, json={"name": "CI", "permissions": ["audit.entries.read"]})
-    await neighbours.house.client(Authorization=f"Bearer {made['key']}").ask("GET", "/audit/entries")
+    await two_tenants.application.client(Authorization=f"Bearer {made['key']}").ask("GET", "/audit/entries")
     forged = made["key"][:-1] + ("a" if made["key"][-1] != "a" else "b")
-    await neighbours.house.client(Authorization=f"Bearer {forged}").ask("GET", "/audit/entries", 401)
+    await two_tenants.application.client(Authorization=f"Bearer {forged}").ask("GET", "/audit/entries", 401)
     await acme.ask("DELETE", f"/tenant/api-keys/{made['id']}", 204)
-    await neighbours.house.client(Authorization=f"Bearer {made['key']}").ask("GET", "/audit/entries", 401)
+    await two_tenants.application.client(Authorization=f"Bearer {made['key']}").ask("GET", "/audit/entries", 401)
     entries = await acme.ask("GET", "/audit/entries?action=tenant.api_keys.use&outcome=denied")
     assert [entry["reason"] for entry in entries] == ["revoked", "wrong secret"]
     assert {entry["resource_id"] for entry in entries} == {made["id"]}
     assert made["key"] not in str(entries)
 
 
-async def test_houses_log_when_sealed_then_is_a_chain_of_its_own(neighbours: Neighbours, operator: Client) -> None:
+async def test_houses_log_when_sealed_then_is_a_chain_of_its_own(two_tenants: TwoTenants, operator: Client) -> None:
     from plugins.audit import sealing
 
-    with neighbours.house.inner.bound(), inside("audit"), in_house():
+    with two_tenants.application.inner.bound(), as_plugin("audit"), in_system_tenant():
         assert await sealing.seal() > 0
         verdict = await verify()
     assert verdict.ok
     assert verdict.checked > 0
-    with neighbours.house.inner.bound(), bind(neighbours.acme.tenant_id), pytest.raises(WrongTenant), in_house():
+    with (
+        two_tenants.application.inner.bound(),
+        bind(two_tenants.acme.tenant_id),
+        pytest.raises(WrongTenant),
+        in_system_tenant(),
+    ):
         pass
 
 
 async def test_operator_when_looking_into_an_organisation_then_it_sees_that_and_why(
-    neighbours: Neighbours, operator: Client
+    two_tenants: TwoTenants, operator: Client
 ) -> None:
-    project = await neighbours.acme.ask("POST", "/projects", 201, json={"name": "Apollo"})
+    project = await two_tenants.acme.ask("POST", "/projects", 201, json={"name": "Apollo"})
     wrong = await operator.ask("GET", "/operator/audit?tenant=acme", 422)
     assert "reason" in wrong["details"]
     await operator.ask("GET", "/operator/audit?tenant=acme&reason=%20", 422)
     await operator.ask("GET", "/operator/audit?tenant=nobody&reason=x", 404)
-    assert await neighbours.acme.ask("GET", "/audit/entries?action=operator.*") == []
+    assert await two_tenants.acme.ask("GET", "/audit/entries?action=operator.*") == []
     path = "/operator/audit?tenant=acme&reason=ticket%2042&action=projects.*"
     [entry] = await operator.ask("GET", path)
     assert entry["resource_id"] == project["id"]
-    [trace] = await neighbours.acme.ask("GET", "/audit/entries?action=operator.audit.read")
+    [trace] = await two_tenants.acme.ask("GET", "/audit/entries?action=operator.audit.read")
     assert (trace["after"], trace["is_operator"]) == ({"reason": "ticket 42"}, True)
     assert (trace["actor_label"], trace["actor_id"]) == ("root@house.example", str(operator.user_id))
-    assert await neighbours.globex.ask("GET", "/audit/entries?action=operator.*") == []
-    await neighbours.acme.ask("GET", "/operator/audit?tenant=globex&reason=x", 403)
-    [denied] = await neighbours.acme.ask("GET", "/audit/entries?action=audit.operator.*&outcome=denied") or [None]
-    assert denied is None  # asked outside every organisation: the house's log has it
+    assert await two_tenants.globex.ask("GET", "/audit/entries?action=operator.*") == []
+    await two_tenants.acme.ask("GET", "/operator/audit?tenant=globex&reason=x", 403)
+    [denied] = await two_tenants.acme.ask("GET", "/audit/entries?action=audit.operator.*&outcome=denied") or [None]
+    assert denied is None  # asked outside every organisation: the host's log has it
     assert (await house_log(operator, "&outcome=denied"))[0]["actor_label"] == "owner@acme.example"
 
 
 async def test_operator_when_acting_on_an_organisation_then_its_log_says_who(
-    neighbours: Neighbours, operator: Client
+    two_tenants: TwoTenants, operator: Client
 ) -> None:
     await operator.ask("PUT", "/operator/tenants/acme/plan", json={"plan": "pro"})
-    [entry] = await neighbours.acme.ask("GET", "/audit/entries?action=tenant.plan.update")
+    [entry] = await two_tenants.acme.ask("GET", "/audit/entries?action=tenant.plan.update")
     assert (entry["actor_label"], entry["is_operator"]) == ("root@house.example", True)
     assert (entry["before"], entry["after"]) == ({"plan": "enterprise"}, {"plan": "pro"})
     await operator.ask("DELETE", "/operator/tenants/globex", 204)
@@ -151,8 +156,8 @@ async def test_operator_when_acting_on_an_organisation_then_its_log_says_who(
     assert (purged["before"], purged["actor_label"]) == ({"slug": "globex"}, "root@house.example")
 
 
-async def test_denials_when_they_happen_then_each_is_recorded_once(neighbours: Neighbours) -> None:
-    acme, viewer = neighbours.acme, neighbours.acme_viewer
+async def test_denials_when_they_happen_then_each_is_recorded_once(two_tenants: TwoTenants) -> None:
+    acme, viewer = two_tenants.acme, two_tenants.acme_viewer
     await viewer.ask("POST", "/projects", 403, json={"name": "No"})
     await viewer.ask("GET", "/audit/entries", 403)
     await acme.ask("PUT", "/tenant/plugins/projects", json={"enabled": False})
@@ -170,14 +175,14 @@ async def test_denials_when_they_happen_then_each_is_recorded_once(neighbours: N
     assert found[3]["resource_type"] == "role"
 
 
-async def test_job_when_it_acts_or_fails_for_good_then_is_in_the_log(neighbours: Neighbours) -> None:
+async def test_job_when_it_acts_or_fails_for_good_then_is_in_the_log(two_tenants: TwoTenants) -> None:
     from host.jobs.models import Job
 
-    with neighbours.house.inner.bound(), bind(neighbours.acme.tenant_id):
+    with two_tenants.application.inner.bound(), bind(two_tenants.acme.tenant_id):
         async with unit_of_work() as work:
             await work.enqueue("projects.announce_overdue", nonsense=1)
-    await neighbours.house.run_jobs()
-    [entry] = await neighbours.acme.ask("GET", "/audit/entries?actor_kind=job&outcome=failed")
+    await two_tenants.application.run_jobs()
+    [entry] = await two_tenants.acme.ask("GET", "/audit/entries?actor_kind=job&outcome=failed")
     assert (entry["action"], entry["resource_type"]) == ("projects.announce_overdue", "job")
-    with neighbours.house.inner.bound():
+    with two_tenants.application.inner.bound():
         assert str((await Job.get(task="projects.announce_overdue")).id) == entry["resource_id"]

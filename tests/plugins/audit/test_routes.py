@@ -8,7 +8,7 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from host.services import record_failure
-from host.testing import Client, Neighbours
+from host.testing import Client, TwoTenants
 from tenants.context import bind
 
 
@@ -35,8 +35,8 @@ async def test_entry_when_something_is_done_then_says_who_what_and_from_where(ac
     assert await acme.ask("GET", f"/audit/entries/{entry['id']}") == entry
 
 
-async def test_entries_when_filtered_then_only_those_that_fit_the_newest_first(neighbours: Neighbours) -> None:
-    acme, member = neighbours.acme, neighbours.acme_member
+async def test_entries_when_filtered_then_only_those_that_fit_the_newest_first(two_tenants: TwoTenants) -> None:
+    acme, member = two_tenants.acme, two_tenants.acme_member
     first = await make_project(acme, "First")
     await make_project(member, "Second")
     await acme.ask("PATCH", f"/projects/{first['id']}", json={"name": "Third"})
@@ -81,10 +81,10 @@ async def test_entries_when_paged_then_every_entry_comes_once(acme: Client) -> N
     assert seen == [f"Project {number}" for number in range(4, -1, -1)]
 
 
-async def test_entries_when_action_failed_or_was_denied_then_they_say_why(neighbours: Neighbours) -> None:
-    with neighbours.house.inner.bound(), bind(neighbours.acme.tenant_id):
+async def test_entries_when_action_failed_or_was_denied_then_they_say_why(two_tenants: TwoTenants) -> None:
+    with two_tenants.application.inner.bound(), bind(two_tenants.acme.tenant_id):
         await record_failure("projects.tasks.read", "not yours", outcome="denied", resource_type="task")
-    [entry] = await neighbours.acme.ask("GET", "/audit/entries?outcome=denied&resource_type=task")
+    [entry] = await two_tenants.acme.ask("GET", "/audit/entries?outcome=denied&resource_type=task")
     assert (entry["action"], entry["reason"]) == ("projects.tasks.read", "not yours")
 
 
@@ -101,12 +101,12 @@ async def test_entries_when_the_deed_is_undone_then_there_is_none(acme: Client) 
     ]
 
 
-async def test_entries_when_asked_by_others_then_hidden(neighbours: Neighbours) -> None:
-    project = await make_project(neighbours.acme)
-    [entry] = await neighbours.acme_admin.ask("GET", f"/audit/resources/project/{project['id']}")
-    await neighbours.acme_member.ask("GET", "/audit/entries", 403)
-    foreign = await neighbours.globex.ask("GET", f"/audit/entries/{entry['id']}", 404)
-    random = await neighbours.globex.ask("GET", f"/audit/entries/{uuid4()}", 404)
+async def test_entries_when_asked_by_others_then_hidden(two_tenants: TwoTenants) -> None:
+    project = await make_project(two_tenants.acme)
+    [entry] = await two_tenants.acme_admin.ask("GET", f"/audit/resources/project/{project['id']}")
+    await two_tenants.acme_member.ask("GET", "/audit/entries", 403)
+    foreign = await two_tenants.globex.ask("GET", f"/audit/entries/{entry['id']}", 404)
+    random = await two_tenants.globex.ask("GET", f"/audit/entries/{uuid4()}", 404)
     assert {**foreign, "request_id": ""} == {**random, "request_id": ""}
-    assert await neighbours.globex.ask("GET", f"/audit/resources/project/{project['id']}") == []
-    assert await neighbours.globex.ask("GET", "/audit/entries?action=projects.*") == []
+    assert await two_tenants.globex.ask("GET", f"/audit/resources/project/{project['id']}") == []
+    assert await two_tenants.globex.ask("GET", "/audit/entries?action=projects.*") == []

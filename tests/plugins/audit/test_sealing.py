@@ -10,7 +10,7 @@ import pytest
 from host.jobs.models import Job
 from host.jobs.outcomes import GiveUp
 from host.services import unit_of_work
-from host.testing import Neighbours
+from host.testing import TwoTenants
 from plugins.audit import checkpoints, sealing, service
 from plugins.audit.models import Chain, Entry
 from tests.plugins.audit.conftest import Log
@@ -33,15 +33,15 @@ async def test_entries_when_sealed_then_stand_in_one_chain_that_is_whole(log: Lo
 
 
 async def test_job_when_something_is_written_then_seals_it_once_the_slot_is_over(
-    neighbours: Neighbours, log: Log
+    two_tenants: TwoTenants, log: Log
 ) -> None:
-    await neighbours.acme.ask("POST", "/projects", 201, json={"name": "Apollo"})
-    with neighbours.house.inner.bound():
+    await two_tenants.acme.ask("POST", "/projects", 201, json={"name": "Apollo"})
+    with two_tenants.application.inner.bound():
         jobs = await Job.filter(task=sealing.SEAL, tenant_id=log.tenant_id)
         assert len(jobs) == 1
         assert datetime.now(UTC) < jobs[0].run_at <= datetime.now(UTC) + timedelta(seconds=11)
         await Job.all().update(run_at=datetime.now(UTC))
-    assert await neighbours.house.run_jobs() >= 1
+    assert await two_tenants.application.run_jobs() >= 1
     assert (await log.verify()).unsealed == 0
     assert (await log.verify()).checked > 0
 
@@ -50,10 +50,10 @@ async def test_unit_of_work_when_undone_then_the_next_one_asks_for_sealing(log: 
     with pytest.raises(RuntimeError, match="no"):
         async with unit_of_work_of(log):
             raise RuntimeError("no")
-    with log.house.inner.bound():
+    with log.application.inner.bound():
         await Job.all().delete()
     await log.write(at=datetime.now(UTC) + timedelta(days=1))
-    with log.house.inner.bound():
+    with log.application.inner.bound():
         assert await Job.filter(task=sealing.SEAL).count() == 1
 
 
@@ -130,9 +130,9 @@ async def test_entries_from_before_the_chain_when_sealed_then_are_signed(log: Lo
     assert finding.position == len(await log.rows())
 
 
-async def test_chain_when_each_tenant_has_its_own_then_they_do_not_meet(neighbours: Neighbours, log: Log) -> None:
-    assert neighbours.globex.tenant_id is not None
-    other = Log(neighbours.house, neighbours.globex.tenant_id)
+async def test_chain_when_each_tenant_has_its_own_then_they_do_not_meet(two_tenants: TwoTenants, log: Log) -> None:
+    assert two_tenants.globex.tenant_id is not None
+    other = Log(two_tenants.application, two_tenants.globex.tenant_id)
     await log.write(2)
     await other.write(3)
     await log.seal()

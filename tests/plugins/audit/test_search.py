@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from host.contracts import Actor, Origin
-from host.testing import Client, Neighbours
+from host.testing import Client, TwoTenants
 from tests.plugins.audit.conftest import Log
 
 
@@ -22,8 +22,8 @@ async def write(log: Log, thing: str, **given: Any) -> None:
     await log.write(resource_type="thing", resource_id=thing, **given)
 
 
-async def test_words_when_looked_for_then_every_one_must_be_there(neighbours: Neighbours, log: Log) -> None:
-    acme = neighbours.acme
+async def test_words_when_looked_for_then_every_one_must_be_there(two_tenants: TwoTenants, log: Log) -> None:
+    acme = two_tenants.acme
     await write(log, "moon", after={"title": "Land on the Moon, Grüße!", "tags": ["far-away"]}, before={})
     await write(log, "mars", after={"title": "Land on Mars"}, before={"title": "Stay at home"})
     await write(log, "denied", name="tenant.roles.update", outcome="denied", reason="because: of_something")
@@ -39,7 +39,7 @@ async def test_words_when_looked_for_then_every_one_must_be_there(neighbours: Ne
     assert await found(acme, "q=land&action=projects.*&outcome=succeeded") == ["mars", "moon"]
     assert await found(acme, "q=land&outcome=denied,failed") == []
     assert await found(acme, "q=lan") == []
-    assert await found(neighbours.globex, "q=land") == []
+    assert await found(two_tenants.globex, "q=land") == []
 
 
 @pytest.mark.parametrize(
@@ -74,8 +74,8 @@ async def test_giant_word_when_looked_for_then_nothing_is_found(acme: Client) ->
     assert await acme.ask("GET", f"/audit/entries?q={'x' * 999}") == []
 
 
-async def test_entries_when_filtered_by_who_then_labels_and_people_count(neighbours: Neighbours, log: Log) -> None:
-    acme, person = neighbours.acme, uuid4()
+async def test_entries_when_filtered_by_who_then_labels_and_people_count(two_tenants: TwoTenants, log: Log) -> None:
+    acme, person = two_tenants.acme, uuid4()
     key = Origin("r1", Actor("api_key", uuid4(), "CI – deploys", person), "10.1.1.1", "ci")
     job = Origin("r2", Actor("job", uuid4(), "projects.sweep", person), "10.1.1.1", "ci")
     await write(log, "key", origin=key)
@@ -91,7 +91,7 @@ async def test_entries_when_filtered_by_who_then_labels_and_people_count(neighbo
     assert await found(acme, "request_id=r1") == ["key"]
 
 
-async def test_words_when_paged_either_way_then_every_entry_comes_once(neighbours: Neighbours, log: Log) -> None:
+async def test_words_when_paged_either_way_then_every_entry_comes_once(two_tenants: TwoTenants, log: Log) -> None:
     start = datetime.now(UTC) - timedelta(days=10)
     for number in range(25):
         note = f"needle {('even', 'odd')[number % 2]}"
@@ -101,36 +101,36 @@ async def test_words_when_paged_either_way_then_every_entry_comes_once(neighbour
         cursor = ""
         while True:
             path = f"/api/v1/audit/entries?q=needle&action=projects.*&sort={sort}&limit=4"
-            answer = (await neighbours.acme.get(path + cursor)).json()
+            answer = (await two_tenants.acme.get(path + cursor)).json()
             seen += [entry["resource_id"] for entry in answer["data"]]
             if answer["meta"]["next_cursor"] is None:
                 break
             cursor = f"&cursor={answer['meta']['next_cursor']}"
-            assert (await neighbours.globex.get(path + cursor)).status_code == 400
+            assert (await two_tenants.globex.get(path + cursor)).status_code == 400
         assert seen == [str(number) for number in expected]
     late = quote((start + timedelta(hours=20)).isoformat())
-    assert await found(neighbours.acme, f"q=needle+odd&from={late}") == ["23", "21"]
+    assert await found(two_tenants.acme, f"q=needle+odd&from={late}") == ["23", "21"]
 
 
 async def test_words_when_rare_among_many_then_found_beyond_the_window(
-    neighbours: Neighbours, log: Log, monkeypatch: pytest.MonkeyPatch
+    two_tenants: TwoTenants, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from host.data import shapes
+    from host.data import sql_builder
     from plugins.audit.service import ENTRIES
 
-    monkeypatch.setattr(shapes, "WINDOW", 3)
+    monkeypatch.setattr(sql_builder, "WINDOW", 3)
     monkeypatch.setattr(ENTRIES, "_shapes", {})  # its statements are built once
     await write(log, "old", after={"note": "needle"})
     for number in range(5):
         await write(log, f"{number}", after={"note": "hay"})
     await log.seal()
-    assert await found(neighbours.acme, "q=needle") == ["old"]
-    assert await found(neighbours.acme, "q=hay") == ["4", "3", "2", "1", "0"]
+    assert await found(two_tenants.acme, "q=needle") == ["old"]
+    assert await found(two_tenants.acme, "q=hay") == ["4", "3", "2", "1", "0"]
 
 
 @pytest.mark.parametrize("sealed", [False, True])
 async def test_words_when_written_in_any_script_then_found_sealed_or_not(
-    neighbours: Neighbours, log: Log, sealed: bool
+    two_tenants: TwoTenants, log: Log, sealed: bool
 ) -> None:
     for name, text in {
         "japanese": "今月の売上計画",
@@ -151,6 +151,6 @@ async def test_words_when_written_in_any_script_then_found_sealed_or_not(
         "STRASSE": ["german"],
         "Bob@Example.COM": ["address"],
     }.items():
-        assert await found(neighbours.acme, f"q={quote(asked)}") == names, asked
+        assert await found(two_tenants.acme, f"q={quote(asked)}") == names, asked
     if sealed:
-        assert await found(neighbours.acme, f"q={quote('ada@example.com')}") == []
+        assert await found(two_tenants.acme, f"q={quote('ada@example.com')}") == []

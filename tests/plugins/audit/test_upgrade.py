@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from uuid_utils.compat import uuid7
 
 from host.data.migrations import Migrations
-from host.testing import TestHouse
+from host.testing import TestApplication
 from tenants.models import Tenant
 from tests.plugins.audit.conftest import Log
 
@@ -18,12 +18,12 @@ OLD = (
 )
 
 
-async def test_entries_when_written_before_the_upgrade_then_kept_found_sealed_and_whole(house_settings: Any) -> None:
-    async with TestHouse.open(house_settings) as house:
-        with house.inner.bound():
-            tenant = await house.inner.provisioning.create("Acme", slug="acme")
-        log = Log(house, tenant.id)
-        await Migrations(house.inner.services.database).downgrade("audit", "0001_initial")
+async def test_entries_when_written_before_the_upgrade_then_kept_found_sealed_and_whole(app_settings: Any) -> None:
+    async with TestApplication.open(app_settings) as application:
+        with application.inner.bound():
+            tenant = await application.inner.provisioning.create("Acme", slug="acme")
+        log = Log(application, tenant.id)
+        await Migrations(application.inner.services.database).downgrade("audit", "0001_initial")
         await log.attack("DELETE FROM audit_entries")
         marks = ", ".join(f"${number}" for number in range(1, len(OLD) + 1))
         names = ", ".join(f'"{name}"' for name in OLD)
@@ -32,9 +32,9 @@ async def test_entries_when_written_before_the_upgrade_then_kept_found_sealed_an
             rest = ('{"title": "Umlaut ü"}', "succeeded", "", "10.0.0.1", "Browser", "r")
             head = (str(uuid7()), str(tenant.id), f"2026-03-04 05:06:{number:02}+00:00")
             await log.attack(
-                f"INSERT INTO audit_entries ({names}) VALUES ({marks})", *_typed(house, head), *values, *rest
+                f"INSERT INTO audit_entries ({names}) VALUES ({marks})", *_typed(application, head), *values, *rest
             )
-        await Migrations(house.inner.services.database).migrate()
+        await Migrations(application.inner.services.database).migrate()
         assert await log.seal() == 30
         verdict = await log.verify()
         assert (verdict.ok, verdict.checked) == (True, 30)
@@ -43,31 +43,31 @@ async def test_entries_when_written_before_the_upgrade_then_kept_found_sealed_an
 
             page = await ENTRIES.page(ENTRIES.parse({"q": "umlaut ü", "limit": "100"}))
         assert [row["resource_id"] for row in page.items] == [f"task-{number}" for number in range(29, -1, -1)]
-        with house.inner.bound():
+        with application.inner.bound():
             assert await Tenant.filter(slug="acme").exists()
-        await Migrations(house.inner.services.database).downgrade("audit", "0001_initial")
+        await Migrations(application.inner.services.database).downgrade("audit", "0001_initial")
         assert len(await log.attack("SELECT id FROM audit_entries")) == 30
 
 
-def _typed(house: TestHouse, head: tuple[str, str, str]) -> tuple[object, ...]:
-    if house.inner.services.database.dialect == "sqlite":
+def _typed(application: TestApplication, head: tuple[str, str, str]) -> tuple[object, ...]:
+    if application.inner.services.database.dialect == "sqlite":
         return head
     from datetime import datetime
 
     return UUID(head[0]), UUID(head[1]), datetime.fromisoformat(head[2])
 
 
-async def test_search_view_when_its_wall_is_gone_then_the_house_says_so(house_settings: Any, backend: str) -> None:
+async def test_search_view_when_its_wall_is_gone_then_the_house_says_so(app_settings: Any, backend: str) -> None:
     import pytest
 
-    from host.data import walls
+    from host.data import rls
 
     if backend == "sqlite":
         pytest.skip("SQLite has no such view")
-    async with TestHouse.open(house_settings) as house:
-        log = Log(house, uuid4())
-        assert await walls.check(house.inner.services.database) == []
+    async with TestApplication.open(app_settings) as application:
+        log = Log(application, uuid4())
+        assert await rls.check(application.inner.services.database) == []
         await log.attack("DROP VIEW audit_entries_search")
         await log.attack("CREATE VIEW audit_entries_search AS SELECT * FROM audit_entries")
-        [gap] = await walls.check(house.inner.services.database)
+        [gap] = await rls.check(application.inner.services.database)
         assert "audit_entries_search shows rows of every tenant" in gap

@@ -15,7 +15,7 @@ from uuid import uuid4
 import pytest
 
 from host.errors import Unavailable
-from host.testing import Neighbours
+from host.testing import TwoTenants
 from plugins.audit import checkpoints, verification
 from plugins.audit.sealing import WHOLE
 from plugins.audit.signing import commitment
@@ -84,7 +84,7 @@ async def cut(log: Log, chance: Random, rows: Rows, tail: Rows) -> tuple[str, in
 
 
 async def wipe(log: Log, chance: Random, rows: Rows, tail: Rows) -> tuple[str, int]:
-    """What an erasure looks like, made by somebody who can compute the commitment but is not the house."""
+    """What an erasure looks like, made by somebody who can compute the commitment but is not the host."""
     row = chance.choice(rows)
     with log.bound():
         known = await WHOLE.get(row["id"])
@@ -193,7 +193,7 @@ async def test_chain_when_its_row_or_checkpoint_is_gone_then_is_told(log: Log) -
 async def test_checkpoint_when_altered_or_gone_then_is_told(log: Log) -> None:
     await log.write(3)
     await log.seal()
-    storage = log.house.inner.services.storage
+    storage = log.application.inner.services.storage
     key = f"t/{log.tenant_id}/audit/{checkpoints.KEY}"
     good = b"".join([piece async for piece in await storage.get(key)])
     await storage.put(key, good.replace(b'"position":', b'"position":1'))
@@ -228,23 +228,23 @@ async def test_checkpoint_when_the_first_is_still_on_its_way_then_nothing_is_tol
     assert finding.message == "the checkpoint outside the database is gone"
 
 
-async def test_verify_over_http_when_asked_then_tells_the_same(neighbours: Neighbours, log: Log) -> None:
+async def test_verify_over_http_when_asked_then_tells_the_same(two_tenants: TwoTenants, log: Log) -> None:
     await log.write(5)
     await log.seal()
-    answer = await neighbours.acme.ask("GET", "/audit/verify")
+    answer = await two_tenants.acme.ask("GET", "/audit/verify")
     assert (answer["ok"], answer["complete"], answer["finding"]) == (True, True, None)
-    kept = await neighbours.acme.ask("GET", "/audit/checkpoint")
-    assert (await neighbours.acme.ask("POST", "/audit/verify", json=kept))["ok"]
-    assert not (await neighbours.acme.ask("POST", "/audit/verify", json=kept | {"position": 2}))["ok"]
-    assert (await neighbours.acme.ask("GET", "/audit/verify?after=3"))["first"] == 4
+    kept = await two_tenants.acme.ask("GET", "/audit/checkpoint")
+    assert (await two_tenants.acme.ask("POST", "/audit/verify", json=kept))["ok"]
+    assert not (await two_tenants.acme.ask("POST", "/audit/verify", json=kept | {"position": 2}))["ok"]
+    assert (await two_tenants.acme.ask("GET", "/audit/verify?after=3"))["first"] == 4
     [row, *_] = [row for row in await log.rows() if row["position"] == 3]
     await log.attack("UPDATE audit_entries SET action = 'x' WHERE id = $1", row["id"])
-    answer = await neighbours.acme.ask("GET", "/audit/verify")
+    answer = await two_tenants.acme.ask("GET", "/audit/verify")
     assert not answer["ok"]
     assert answer["finding"]["entry_id"] == str(row["id"])
     assert answer["finding"]["kind"] == "altered"
     for path in ("verify", "checkpoint"):
-        await neighbours.acme_member.ask("GET", f"/audit/{path}", 403)
-    await neighbours.globex.ask("GET", "/audit/checkpoint", 404)
+        await two_tenants.acme_member.ask("GET", f"/audit/{path}", 403)
+    await two_tenants.globex.ask("GET", "/audit/checkpoint", 404)
     for wrong in ("after=-1", "after=x", "until=3", f"after={2**63}"):
-        await neighbours.acme.ask("GET", f"/audit/verify?{wrong}", 422)
+        await two_tenants.acme.ask("GET", f"/audit/verify?{wrong}", 422)

@@ -11,14 +11,14 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from host.execution_context import as_plugin
 from host.jobs.models import Job, JobState
-from host.origin import inside
-from host.sdk import Channel, kept, make_pass
-from host.testing import Client, TestHouse
+from host.sdk import Channel, app_singleton, sign_token
+from host.testing import Client, TestApplication
 from plugins.mail.models import Message, Status
 from plugins.mail.outgoing import Outgoing, mime
 from plugins.mail.providers.contract import Receipt
-from plugins.mail.providers.relay import Relays
+from plugins.mail.providers.dispatcher import Dispatchers
 from tenants.context import bind
 
 Within = Callable[[Client], AbstractContextManager[None]]
@@ -42,12 +42,12 @@ SendTo = Callable[..., Awaitable[Sent]]
 
 
 @pytest.fixture
-def within(house: TestHouse) -> Within:
+def within(application: TestApplication) -> Within:
     """Stands in a client's tenant as the plugin's own code does."""
 
     @contextmanager
     def stand(client: Client) -> Iterator[None]:
-        with house.inner.bound(), bind(client.tenant_id), inside("mail"):
+        with application.inner.bound(), bind(client.tenant_id), as_plugin("mail"):
             yield
 
     return stand
@@ -74,7 +74,7 @@ def sent(within: Within) -> SendTo:
                 message_id=f"<{uuid4()}@acme.example>",
                 **(values | columns),
             )
-            return Sent(row.id, make_pass("feedback", message=str(row.id)), client)
+            return Sent(row.id, sign_token("feedback", message=str(row.id)), client)
 
     return make
 
@@ -85,10 +85,10 @@ Answer = Callable[[Outgoing], Receipt | Exception | None]
 class Outbound:
     """The deployment's relay, played: writes down what it is handed, and answers as told.
 
-    Every message is put on the wire form, so what could not be sent is found out here too.
+    Every message is put on the network form, so what could not be sent is found out here too.
     """
 
-    lanes: tuple[Any, ...] = ()
+    channels: tuple[Any, ...] = ()
 
     def __init__(self) -> None:
         self.handed: list[Outgoing] = []
@@ -128,11 +128,11 @@ class Outbound:
 
 
 @pytest.fixture
-async def outbound(house: TestHouse) -> AsyncIterator[Outbound]:
-    """What leaves the house, instead of the provider `file`."""
+async def outbound(application: TestApplication) -> AsyncIterator[Outbound]:
+    """What leaves the host, instead of the provider `file`."""
     played = Outbound()
-    with house.inner.bound(), inside("mail"):
-        kept(Relays).house = played  # type: ignore[assignment]
+    with application.inner.bound(), as_plugin("mail"):
+        app_singleton(Dispatchers).application = played  # type: ignore[assignment]
         yield played
 
 
@@ -140,12 +140,12 @@ MakeDue = Callable[[], Awaitable[int]]
 
 
 @pytest.fixture
-def make_due(house: TestHouse) -> MakeDue:
+def make_due(application: TestApplication) -> MakeDue:
     """Lets the time come that waiting jobs and messages wait for, and runs the jobs; how many there were."""
 
     async def make() -> int:
-        with house.inner.bound():
+        with application.inner.bound():
             await Job.filter(state=JobState.SCHEDULED).update(run_at=datetime.now(UTC) - timedelta(seconds=1))
-        return await house.run_jobs()
+        return await application.run_jobs()
 
     return make

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from host.sdk import unit_of_work
-from host.testing import Client, Neighbours
+from host.testing import Client, TwoTenants
 from plugins.mail.models import Message
 from plugins.mail.outgoing import Outgoing, mime
 from plugins.mail.service import batches
@@ -35,33 +35,33 @@ def header(outgoing: Outgoing, name: str) -> str | None:
 
 
 async def test_message_when_names_are_long_and_beyond_ascii_then_it_leaves_with_them(
-    neighbours: Neighbours, outbound: Outbound
+    two_tenants: TwoTenants, outbound: Outbound
 ) -> None:
-    message = await send(neighbours.acme, to=[f"{LONG} <ada@example.com>"], cc=[f"{LONG} <bob@example.com>"])
-    await neighbours.house.run_jobs()
+    message = await send(two_tenants.acme, to=[f"{LONG} <ada@example.com>"], cc=[f"{LONG} <bob@example.com>"])
+    await two_tenants.application.run_jobs()
     [outgoing] = outbound.taken
     to = message_from_bytes(mime(outgoing))["To"]
     assert str(make_header(decode_header(to))) == f"{LONG} <ada@example.com>"
     assert all(len(line) <= 998 for line in mime(outgoing).split(b"\r\n"))
-    assert (await neighbours.acme.ask("GET", f"/mail/messages/{message['id']}"))["status"] == "sent"
+    assert (await two_tenants.acme.ask("GET", f"/mail/messages/{message['id']}"))["status"] == "sent"
 
 
 @pytest.mark.parametrize(
     "name", ["Acme\u2028Inc", "Acme\tInc", "\u202eemcA", "=?utf-8?q?Acme?=", 'A <b> "c"', "株" * 200]
 )
 async def test_message_when_the_organisations_name_is_from_before_names_were_checked_then_it_leaves(
-    neighbours: Neighbours, outbound: Outbound, name: str
+    two_tenants: TwoTenants, outbound: Outbound, name: str
 ) -> None:
-    with neighbours.house.inner.bound():
+    with two_tenants.application.inner.bound():
         async with unit_of_work() as work:
-            await Tenant.filter(id=neighbours.acme.tenant_id).update(name=name)
-            work.touch(tenant=neighbours.acme.tenant_id)
-    await send(neighbours.acme)
-    await submit(neighbours.acme, 1)
-    role = next(each["id"] for each in await neighbours.acme.ask("GET", "/tenant/roles") if each["name"] == "member")
+            await Tenant.filter(id=two_tenants.acme.tenant_id).update(name=name)
+            work.touch(tenant=two_tenants.acme.tenant_id)
+    await send(two_tenants.acme)
+    await submit(two_tenants.acme, 1)
+    role = next(each["id"] for each in await two_tenants.acme.ask("GET", "/tenant/roles") if each["name"] == "member")
     invited = {"email": "new@example.com", "role_id": role}
-    await neighbours.acme.ask("POST", "/tenant/invitations", 201, json=invited)
-    await neighbours.house.run_jobs()
+    await two_tenants.acme.ask("POST", "/tenant/invitations", 201, json=invited)
+    await two_tenants.application.run_jobs()
     assert len(outbound.taken) == 3
     for outgoing in outbound.taken:
         parsed = message_from_bytes(mime(outgoing), policy=default)
@@ -69,25 +69,25 @@ async def test_message_when_the_organisations_name_is_from_before_names_were_che
 
 
 async def test_message_when_waiting_with_such_a_sender_then_it_leaves(
-    neighbours: Neighbours, outbound: Outbound, within: Within
+    two_tenants: TwoTenants, outbound: Outbound, within: Within
 ) -> None:
-    message = await send(neighbours.acme)
-    with within(neighbours.acme):
+    message = await send(two_tenants.acme)
+    with within(two_tenants.acme):
         await Message.filter(id=message["id"]).update(sender="Acme\u2028\u202eInc <news@acme.example>")
-    await neighbours.house.run_jobs()
+    await two_tenants.application.run_jobs()
     assert str(outbound.taken[0].sender) == "Acme Inc <news@acme.example>"
 
 
 @pytest.mark.parametrize("name", ["長" * 100 + ".pdf", "😀" * 70, "ä" * 128])
 async def test_attachment_when_its_name_has_more_bytes_than_a_file_may_then_refused_with_the_request(
-    neighbours: Neighbours, outbound: Outbound, name: str
+    two_tenants: TwoTenants, outbound: Outbound, name: str
 ) -> None:
-    error = await send(neighbours.acme, 422, attachments=[enclosed(), enclosed(filename=name)])
+    error = await send(two_tenants.acme, 422, attachments=[enclosed(), enclosed(filename=name)])
     assert set(error["details"]) == {"attachments.1.filename"}
-    assert "filename" in (await upload(neighbours.acme, status=422, name=name))["details"]
-    assert await neighbours.acme.ask("GET", "/mail/attachments") == []
-    await send(neighbours.acme, attachments=[enclosed(filename="長" * 80 + ".pdf")])
-    await neighbours.house.run_jobs()
+    assert "filename" in (await upload(two_tenants.acme, status=422, name=name))["details"]
+    assert await two_tenants.acme.ask("GET", "/mail/attachments") == []
+    await send(two_tenants.acme, attachments=[enclosed(filename="長" * 80 + ".pdf")])
+    await two_tenants.application.run_jobs()
     assert outbound.taken[0].attachments[0].filename == "長" * 80 + ".pdf"
 
 
@@ -117,26 +117,28 @@ async def test_message_when_variables_are_unknown_or_missing_then_named_and_poin
 
 
 async def test_message_when_variables_are_described_but_not_used_then_taken(
-    neighbours: Neighbours, outbound: Outbound
+    two_tenants: TwoTenants, outbound: Outbound
 ) -> None:
-    await put(neighbours.acme, "welcome", words="Ahoy", subject="Ahoy")
-    await send(neighbours.acme, subject="", text="", template="welcome", variables={"name": "Ada", "organisation": "X"})
+    await put(two_tenants.acme, "welcome", words="Ahoy", subject="Ahoy")
+    await send(
+        two_tenants.acme, subject="", text="", template="welcome", variables={"name": "Ada", "organisation": "X"}
+    )
 
 
 # -- a batch ---------------------------------------------------------------------------------------------
 
 
 async def test_batch_when_a_row_breaks_the_subject_or_the_words_then_that_row_is_named_and_nothing_accepted(
-    neighbours: Neighbours,
+    two_tenants: TwoTenants,
 ) -> None:
-    await put(neighbours.acme, "receipt")
+    await put(two_tenants.acme, "receipt")
     rows: list[Any] = [{"name": "A"}, {"name": "B\nB"}, {"name": ["C"]}, {"name": "D", "nmae": "D"}]
     recipients = [{"to": f"a{number}@example.com", "variables": given} for number, given in enumerate(rows)]
-    error = await submit(neighbours.acme, status=422, template="receipt", recipients=recipients)
+    error = await submit(two_tenants.acme, status=422, template="receipt", recipients=recipients)
     assert set(error["details"]) == {"recipients.1.template", "recipients.2.template", "recipients.3.variables"}
     assert error["details"]["recipients.3.variables"] == "unknown: nmae"
-    assert await neighbours.acme.ask("GET", "/mail/batches") == []
-    assert await used(neighbours.acme) == 0
+    assert await two_tenants.acme.ask("GET", "/mail/batches") == []
+    assert await used(two_tenants.acme) == 0
 
 
 async def test_batch_when_something_inside_of_a_variable_is_missing_then_the_row_is_named(acme: Client) -> None:
@@ -146,64 +148,64 @@ async def test_batch_when_something_inside_of_a_variable_is_missing_then_the_row
 
 
 async def test_batch_when_addresses_are_one_in_other_spellings_then_each_gets_it_once(
-    neighbours: Neighbours, outbound: Outbound
+    two_tenants: TwoTenants, outbound: Outbound
 ) -> None:
-    await limited(neighbours, "mail.rate", "unlimited")
+    await limited(two_tenants, "mail.rate", "unlimited")
     same = ["Ada@Bücher.example", "ada@xn--bcher-kva.example", "ADA@BÜCHER.EXAMPLE", "A <ada@bu\u0308cher.example>"]
     batch = await submit(
-        neighbours.acme, recipients=[{"to": each, "variables": {"name": "A"}} for each in [*same, "eve@example.com"]]
+        two_tenants.acme, recipients=[{"to": each, "variables": {"name": "A"}} for each in [*same, "eve@example.com"]]
     )
-    assert batch["total"] == await used(neighbours.acme) == 2
-    await neighbours.house.run_jobs()
+    assert batch["total"] == await used(two_tenants.acme) == 2
+    await two_tenants.application.run_jobs()
     assert outbound.recipients == ["Ada@xn--bcher-kva.example", "eve@example.com"]
 
 
 async def test_message_when_recipients_are_one_in_other_spellings_then_once_and_found_by_each(
-    neighbours: Neighbours, outbound: Outbound
+    two_tenants: TwoTenants, outbound: Outbound
 ) -> None:
     same = ["Ada@Bücher.example", "ada@xn--bcher-kva.example"]
     jorg = ["jo\u0308rg@example.com", "jörg@example.com"]
-    message = await send(neighbours.acme, to=same, cc=["ADA@BÜCHER.example"], bcc=jorg)
+    message = await send(two_tenants.acme, to=same, cc=["ADA@BÜCHER.example"], bcc=jorg)
     assert (message["to"], message["cc"], len(message["bcc"])) == (["Ada@xn--bcher-kva.example"], [], 1)
     for looked_for in ("ada@BÜCHER.example", "@bücher.example", "jo\u0308rg@example.com"):
-        [found] = await neighbours.acme.ask("GET", "/mail/messages", params={"to": looked_for})
+        [found] = await two_tenants.acme.ask("GET", "/mail/messages", params={"to": looked_for})
         assert found["id"] == message["id"]
-    await neighbours.acme.ask("POST", "/mail/suppressions", 201, json={"address": "ADA@xn--bcher-kva.example"})
-    [row] = await neighbours.acme.ask("GET", "/mail/suppressions", params={"address": "Ada@Bücher.Example"})
+    await two_tenants.acme.ask("POST", "/mail/suppressions", 201, json={"address": "ADA@xn--bcher-kva.example"})
+    [row] = await two_tenants.acme.ask("GET", "/mail/suppressions", params={"address": "Ada@Bücher.Example"})
     assert row["address"] == "ada@xn--bcher-kva.example"
-    await send(neighbours.acme, to=["ada@bücher.example"])
-    await neighbours.house.run_jobs()
+    await send(two_tenants.acme, to=["ada@bücher.example"])
+    await two_tenants.application.run_jobs()
     assert [outgoing.recipients for outgoing in outbound.taken] == [("jörg@example.com",)]
 
 
-async def test_batch_when_it_has_ten_thousand_rows_then_all_are_checked_in_time(neighbours: Neighbours) -> None:
+async def test_batch_when_it_has_ten_thousand_rows_then_all_are_checked_in_time(two_tenants: TwoTenants) -> None:
     began = monotonic()
     count = 10_000
     rows = [{"to": f"a{number}@example.com", "variables": {"name": f"A{number}"}} for number in range(count)]
     rows[-1]["variables"] = {"name": ["nobody"]}
-    error = await submit(neighbours.acme, status=422, recipients=rows)
+    error = await submit(two_tenants.acme, status=422, recipients=rows)
     assert list(error["details"]) == [f"recipients.{count - 1}.template"]
     assert monotonic() - began < batches.CHECK_SECONDS
 
 
 async def test_batch_when_its_template_is_too_slow_for_so_many_then_it_says_how_many(
-    neighbours: Neighbours, monkeypatch: pytest.MonkeyPatch
+    two_tenants: TwoTenants, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batches, "CHECK_SECONDS", 0.0)
-    error = await submit(neighbours.acme, 150, status=422)
+    error = await submit(two_tenants.acme, 150, status=422)
     assert error["details"]["recipients"].endswith("send up to 100 at a time.")
-    assert (await submit(neighbours.acme, 100))["total"] == 100
+    assert (await submit(two_tenants.acme, 100))["total"] == 100
 
 
 async def test_batch_when_rows_are_in_other_languages_then_each_gets_the_tenants_own_words_in_theirs(
-    neighbours: Neighbours, outbound: Outbound
+    two_tenants: TwoTenants, outbound: Outbound
 ) -> None:
-    await limited(neighbours, "mail.rate", "unlimited")
-    await put(neighbours.acme, "receipt", words="Hello {{ name }}", locale="en")
-    await put(neighbours.acme, "receipt", 200, words="Hallo {{ name }}", locale="de")
+    await limited(two_tenants, "mail.rate", "unlimited")
+    await put(two_tenants.acme, "receipt", words="Hello {{ name }}", locale="en")
+    await put(two_tenants.acme, "receipt", 200, words="Hallo {{ name }}", locale="de")
     rows = [{"to": f"{each}@example.com", "variables": {"name": "A"}, "locale": each} for each in ("en", "de", "fr")]
-    await submit(neighbours.acme, template="receipt", recipients=rows)
-    await neighbours.house.run_jobs()
+    await submit(two_tenants.acme, template="receipt", recipients=rows)
+    await two_tenants.application.run_jobs()
     words = {outgoing.recipients[0].partition("@")[0]: outgoing.text for outgoing in outbound.taken}
     assert ["Hello A" in words["en"], "Hallo A" in words["de"], "Hello A" in words["fr"]] == [True] * 3
 
@@ -212,20 +214,20 @@ async def test_batch_when_rows_are_in_other_languages_then_each_gets_the_tenants
 
 
 async def test_batch_when_it_names_no_category_then_refused_and_a_newsletter_names_its_own(
-    neighbours: Neighbours, outbound: Outbound
+    two_tenants: TwoTenants, outbound: Outbound
 ) -> None:
-    error = await submit(neighbours.acme, status=422, category=None)
+    error = await submit(two_tenants.acme, status=422, category=None)
     assert set(error["details"]) == {"category"}
     given = {"title": "News", "intro": "x", "articles": []}
     rows = [{"to": "a@example.com", "variables": given}]
-    assert (await submit(neighbours.acme, template="newsletter", category=None, recipients=rows))["category"] == (
+    assert (await submit(two_tenants.acme, template="newsletter", category=None, recipients=rows))["category"] == (
         "newsletter"
     )
-    message = await send(neighbours.acme, subject="", text="", template="newsletter", variables=given)
+    message = await send(two_tenants.acme, subject="", text="", template="newsletter", variables=given)
     assert (message["category"], message["bulk"]) == ("newsletter", True)
-    await neighbours.house.run_jobs()
+    await two_tenants.application.run_jobs()
     assert all(header(outgoing, "List-Unsubscribe") for outgoing in outbound.taken)
-    assert (await send(neighbours.acme))["category"] == "transactional"
+    assert (await send(two_tenants.acme))["category"] == "transactional"
 
 
 @pytest.mark.parametrize(
@@ -238,10 +240,10 @@ async def test_batch_when_it_names_no_category_then_refused_and_a_newsletter_nam
     ],
 )
 async def test_bulk_message_when_its_content_has_no_link_to_unsubscribe_then_it_is_added_to_every_part(
-    neighbours: Neighbours, outbound: Outbound, body: dict[str, Any]
+    two_tenants: TwoTenants, outbound: Outbound, body: dict[str, Any]
 ) -> None:
-    await send(neighbours.acme, **body)
-    await neighbours.house.run_jobs()
+    await send(two_tenants.acme, **body)
+    await two_tenants.application.run_jobs()
     [outgoing] = outbound.taken
     link = str(header(outgoing, "List-Unsubscribe")).strip("<>")
     assert header(outgoing, "List-Unsubscribe-Post") == "List-Unsubscribe=One-Click"
@@ -250,7 +252,7 @@ async def test_bulk_message_when_its_content_has_no_link_to_unsubscribe_then_it_
 
 
 async def test_bulk_message_when_made_of_templates_then_the_link_stands_once_and_is_the_readers_own(
-    neighbours: Neighbours, outbound: Outbound
+    two_tenants: TwoTenants, outbound: Outbound
 ) -> None:
     html = "<p>Hallo {{ name }}</p>"
     for name, more, subject in (
@@ -258,10 +260,12 @@ async def test_bulk_message_when_made_of_templates_then_the_link_stands_once_and
         ("placed", {"mjml": "", "html": html + "<a href='{{ unsubscribe_url }}'>Weg</a>"}, "Hi"),
         ("laid_out", {}, "Hi"),
     ):
-        await put(neighbours.acme, name, subject=subject, locale="de", **more)
+        await put(two_tenants.acme, name, subject=subject, locale="de", **more)
         given = {"name": "Ada", "unsubscribe_url": "https://elsewhere.example/"}
-        await send(neighbours.acme, subject="", text="", template=name, variables=given, category="offers", locale="de")
-    await neighbours.house.run_jobs()
+        await send(
+            two_tenants.acme, subject="", text="", template=name, variables=given, category="offers", locale="de"
+        )
+    await two_tenants.application.run_jobs()
     assert len(outbound.taken) == 3
     for outgoing in outbound.taken:
         link = str(header(outgoing, "List-Unsubscribe")).strip("<>")
@@ -272,21 +276,21 @@ async def test_bulk_message_when_made_of_templates_then_the_link_stands_once_and
 
 
 async def test_message_when_no_person_wrote_it_then_its_headers_say_so(
-    neighbours: Neighbours, outbound: Outbound
+    two_tenants: TwoTenants, outbound: Outbound
 ) -> None:
-    await send(neighbours.acme)
-    await send(neighbours.acme, **BULK)
-    await send(neighbours.acme, subject="", text="", template="welcome", variables={"name": "Ada"})
-    await neighbours.house.run_jobs()
+    await send(two_tenants.acme)
+    await send(two_tenants.acme, **BULK)
+    await send(two_tenants.acme, subject="", text="", template="welcome", variables={"name": "Ada"})
+    await two_tenants.application.run_jobs()
     said = [header(outgoing, "Auto-Submitted") for outgoing in outbound.taken]
     assert said == [None, "auto-generated", "auto-generated"]
     assert header(outbound.taken[1], "X-Auto-Response-Suppress") == "OOF, AutoReply"
 
 
 async def test_transactional_message_when_sent_then_nothing_is_added(
-    neighbours: Neighbours, outbound: Outbound
+    two_tenants: TwoTenants, outbound: Outbound
 ) -> None:
-    await send(neighbours.acme, html="<p>Hello Ada</p>")
-    await neighbours.house.run_jobs()
+    await send(two_tenants.acme, html="<p>Hello Ada</p>")
+    await two_tenants.application.run_jobs()
     [outgoing] = outbound.taken
     assert (outgoing.text, outgoing.html, outgoing.headers) == ("Hello Ada", "<p>Hello Ada</p>", ())

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-import host.identity.addresses  # noqa: F401 - the house lets .test and .local be addresses
+import host.identity.addresses  # noqa: F401 - the host lets .test and .local be addresses
 from plugins.mail.addresses import Address, AddressText, parse_address, searched, stored_address
 
 

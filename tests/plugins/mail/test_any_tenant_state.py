@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from host.sdk import make_pass
+from host.sdk import sign_token
 from host.settings import Settings
-from host.testing import Client, Neighbours
+from host.testing import Client, TwoTenants
 from plugins.mail.service import subscriptions, tracking
 from tests.plugins.mail.test_subscriptions import ADA, NEWS, ONE_CLICK, states
 from tests.plugins.mail.test_webhooks_mailgun import (
@@ -27,24 +27,24 @@ pytestmark = pytest.mark.parametrize("state", ["suspended", "leaving", "switched
 
 
 @pytest.fixture
-async def house_settings(house_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+async def app_settings(app_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setenv("TENANTRY_MAIL__MAILGUN__WEBHOOK_KEY", KEY)
-    return house_settings
+    return app_settings
 
 
-async def close(neighbours: Neighbours, state: str) -> None:
+async def close(two_tenants: TwoTenants, state: str) -> None:
     """Put acme into a state in which its members are refused."""
-    await _change(neighbours, state, on=False)
-    await neighbours.acme.ask("GET", "/mail/messages", 404 if state == "switched off" else 403)
+    await _change(two_tenants, state, on=False)
+    await two_tenants.acme.ask("GET", "/mail/messages", 404 if state == "switched off" else 403)
 
 
-async def reopen(neighbours: Neighbours, state: str) -> Client:
-    await _change(neighbours, state, on=True)
-    return neighbours.acme
+async def reopen(two_tenants: TwoTenants, state: str) -> Client:
+    await _change(two_tenants, state, on=True)
+    return two_tenants.acme
 
 
-async def _change(neighbours: Neighbours, state: str, *, on: bool) -> None:
-    acme, inner = neighbours.acme, neighbours.house.inner
+async def _change(two_tenants: TwoTenants, state: str, *, on: bool) -> None:
+    acme, inner = two_tenants.acme, two_tenants.application.inner
     if state == "switched off":
         await acme.ask("PUT", "/tenant/plugins/mail", json={"enabled": on})
         return
@@ -59,62 +59,62 @@ async def _change(neighbours: Neighbours, state: str, *, on: bool) -> None:
 
 
 async def test_unsubscribe_when_tenant_is_closed_then_page_shows_and_one_click_counts(
-    neighbours: Neighbours, within: Any, state: str
+    two_tenants: TwoTenants, within: Any, state: str
 ) -> None:
-    with within(neighbours.acme):
+    with within(two_tenants.acme):
         link = urlsplit(subscriptions.unsubscribe_link(ADA, NEWS)).path
-    await close(neighbours, state)
-    assert (await neighbours.stranger.get(link)).status_code == 200
-    assert (await neighbours.stranger.post(link, data=ONE_CLICK)).status_code == 200
-    assert (await neighbours.stranger.post(link, data={"choice": "everything"})).status_code == 200
-    assert await states(await reopen(neighbours, state)) == {NEWS: False, "transactional": True, "*": False}
+    await close(two_tenants, state)
+    assert (await two_tenants.anonymous.get(link)).status_code == 200
+    assert (await two_tenants.anonymous.post(link, data=ONE_CLICK)).status_code == 200
+    assert (await two_tenants.anonymous.post(link, data={"choice": "everything"})).status_code == 200
+    assert await states(await reopen(two_tenants, state)) == {NEWS: False, "transactional": True, "*": False}
 
 
 async def test_links_in_messages_when_tenant_is_closed_then_they_lead_where_they_led(
-    neighbours: Neighbours, sent: Any, within: Any, state: str
+    two_tenants: TwoTenants, sent: Any, within: Any, state: str
 ) -> None:
-    await neighbours.acme.ask("PUT", "/tenant/plugins/mail/settings", json={"track_opens": True, "track_clicks": True})
-    message = await sent(neighbours.acme)
-    with within(neighbours.acme):
+    await two_tenants.acme.ask("PUT", "/tenant/plugins/mail/settings", json={"track_opens": True, "track_clicks": True})
+    message = await sent(two_tenants.acme)
+    with within(two_tenants.acme):
         html = tracking.track('<a href="https://shop.example/">x</a>', message.id, ADA)
     link, picture = (urlsplit(each).path for each in re.findall(r'(?:href|src)="([^"]+)"', html))
-    await close(neighbours, state)
-    answer = await neighbours.stranger.get(link)
+    await close(two_tenants, state)
+    answer = await two_tenants.anonymous.get(link)
     assert (answer.status_code, answer.headers["location"]) == (302, "https://shop.example/")
-    assert (await neighbours.stranger.get(picture)).status_code == 200
-    await reopen(neighbours, state)
+    assert (await two_tenants.anonymous.get(picture)).status_code == 200
+    await reopen(two_tenants, state)
     row = await message.look()
     assert (row["clicks"], row["opens"]) == (1, 1)
 
 
 async def test_webhooks_when_tenant_is_closed_then_nothing_they_tell_is_lost(
-    neighbours: Neighbours, sent: Any, state: str
+    two_tenants: TwoTenants, sent: Any, state: str
 ) -> None:
-    first, second = await sent(neighbours.acme, "eve@example.com"), await sent(neighbours.acme)
-    own = await own_account(neighbours.acme, "acme-key")
-    await close(neighbours, state)
+    first, second = await sent(two_tenants.acme, "eve@example.com"), await sent(two_tenants.acme)
+    own = await own_account(two_tenants.acme, "acme-key")
+    await close(two_tenants, state)
     told = document(first.reference, "failed", recipient="eve@example.com", **PERMANENT)
-    assert await tell(neighbours, told) == {"events": 1}
+    assert await tell(two_tenants, told) == {"events": 1}
     told = document(second.reference, "failed", **PERMANENT) | {"signature": signature("acme-key")}
-    answer = await neighbours.stranger.post(own, json=told)
+    answer = await two_tenants.anonymous.post(own, json=told)
     assert (answer.status_code, answer.json()["data"]) == (200, {"events": 1})
-    assert await suppressed(await reopen(neighbours, state)) == {"eve@example.com": "bounce", ADA: "bounce"}
+    assert await suppressed(await reopen(two_tenants, state)) == {"eve@example.com": "bounce", ADA: "bounce"}
 
 
 async def test_other_links_when_tenant_is_closed_then_still_nobodys(
-    neighbours: Neighbours, within: Any, state: str
+    two_tenants: TwoTenants, within: Any, state: str
 ) -> None:
-    with within(neighbours.acme):
-        forged = make_pass("feedback", message="x", address=ADA, category=NEWS)
-    await close(neighbours, state)
-    assert (await neighbours.stranger.get(f"/api/v1/mail/unsubscribe/{forged}")).status_code == 404
+    with within(two_tenants.acme):
+        forged = sign_token("feedback", message="x", address=ADA, category=NEWS)
+    await close(two_tenants, state)
+    assert (await two_tenants.anonymous.get(f"/api/v1/mail/unsubscribe/{forged}")).status_code == 404
 
 
 async def test_webhook_when_mail_is_in_quarantine_then_503_so_that_the_provider_tells_again(
-    neighbours: Neighbours, sent: Any, state: str
+    two_tenants: TwoTenants, sent: Any, state: str
 ) -> None:
-    message = await sent(neighbours.acme)
-    await close(neighbours, state)
-    neighbours.house.inner.registry.quarantine.put("mail", "it raised")
-    refused = await tell(neighbours, document(message.reference, "failed", **PERMANENT), 503)
+    message = await sent(two_tenants.acme)
+    await close(two_tenants, state)
+    two_tenants.application.inner.registry.quarantine.put("mail", "it raised")
+    refused = await tell(two_tenants, document(message.reference, "failed", **PERMANENT), 503)
     assert refused["code"] == "PLUGIN_QUARANTINED"

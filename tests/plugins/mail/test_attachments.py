@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 from host.sdk import storage
-from host.testing import Client, Neighbours
+from host.testing import Client, TwoTenants
 from plugins.mail.models import Attachment
 from plugins.mail.service import attachments
 from tests.plugins.mail.conftest import Outbound, Within
@@ -30,13 +30,13 @@ def enclosed(content: bytes = b"hello", **facts: Any) -> dict[str, Any]:
 
 
 async def test_attachments_when_uploaded_or_sent_along_then_they_arrive(
-    neighbours: Neighbours, outbound: Outbound
+    two_tenants: TwoTenants, outbound: Outbound
 ) -> None:
-    row = await upload(neighbours.acme)
+    row = await upload(two_tenants.acme)
     assert (row["filename"], row["content_type"], row["size"]) == ("a.pdf", "application/pdf", 4)
-    message = await send(neighbours.acme, attachments=[enclosed(), {"id": row["id"]}])
+    message = await send(two_tenants.acme, attachments=[enclosed(), {"id": row["id"]}])
     assert [each["filename"] for each in message["attachments"]] == ["note.txt", "a.pdf"]
-    await neighbours.house.run_jobs()
+    await two_tenants.application.run_jobs()
     [outgoing] = outbound.taken
     assert [(each.filename, each.content_type, each.content) for each in outgoing.attachments] == [
         ("note.txt", "text/plain", b"hello"),
@@ -45,7 +45,7 @@ async def test_attachments_when_uploaded_or_sent_along_then_they_arrive(
 
 
 async def test_attachments_when_too_large_then_413_and_nothing_is_kept(
-    neighbours: Neighbours, outbound: Outbound, within: Within
+    two_tenants: TwoTenants, outbound: Outbound, within: Within
 ) -> None:
     megabyte, read = b"x" * 1_000_000, 0
 
@@ -55,16 +55,16 @@ async def test_attachments_when_too_large_then_413_and_nothing_is_kept(
             read += 1
             yield megabyte
 
-    await neighbours.acme.ask("POST", "/mail/attachments?filename=big", 413, content=endless(), headers=PDF)
+    await two_tenants.acme.ask("POST", "/mail/attachments?filename=big", 413, content=endless(), headers=PDF)
     assert read < 40  # of 200 megabytes
-    await send(neighbours.acme, 413, attachments=[enclosed(megabyte * 6), enclosed(megabyte * 5)])
-    row = await upload(neighbours.acme, megabyte * 6)
-    await send(neighbours.acme, 413, attachments=[{"id": row["id"]}, {"id": row["id"]}])
-    answer = await neighbours.acme.post(
+    await send(two_tenants.acme, 413, attachments=[enclosed(megabyte * 6), enclosed(megabyte * 5)])
+    row = await upload(two_tenants.acme, megabyte * 6)
+    await send(two_tenants.acme, 413, attachments=[{"id": row["id"]}, {"id": row["id"]}])
+    answer = await two_tenants.acme.post(
         "/api/v1/mail/messages", content=b"x" * 50_000_000, headers={"Content-Type": "application/json"}
     )
     assert answer.status_code == 413
-    with within(neighbours.acme):
+    with within(two_tenants.acme):
         assert await Attachment.all().values_list("id", flat=True) == [attachment_id(row)]
 
 
@@ -72,14 +72,14 @@ def attachment_id(row: dict[str, Any]) -> Any:
     return type(uuid4())(row["id"])
 
 
-async def test_attachments_when_something_is_wrong_then_the_field_is_named(neighbours: Neighbours) -> None:
-    foreign = await upload(neighbours.globex)
+async def test_attachments_when_something_is_wrong_then_the_field_is_named(two_tenants: TwoTenants) -> None:
+    foreign = await upload(two_tenants.globex)
     for given, field in (
         ({"id": foreign["id"]}, "attachments.0.id"),
         ({"id": str(uuid4())}, "attachments.0.id"),
         ({**enclosed(), "content": "not base64!"}, "attachments.0.content"),
     ):
-        error = await send(neighbours.acme, 422, attachments=[given])
+        error = await send(two_tenants.acme, 422, attachments=[given])
         assert list(error["details"]) == [field]
     for given in (
         enclosed(filename="a\r\nb"),
@@ -87,41 +87,41 @@ async def test_attachments_when_something_is_wrong_then_the_field_is_named(neigh
         enclosed(content_type="text/plain\r\nX: y"),
         enclosed(content_type="text"),
     ):
-        await send(neighbours.acme, 422, attachments=[given])
-    await upload(neighbours.acme, name="a%0d%0ab", status=422)
-    await upload(neighbours.acme, b"", status=422)
+        await send(two_tenants.acme, 422, attachments=[given])
+    await upload(two_tenants.acme, name="a%0d%0ab", status=422)
+    await upload(two_tenants.acme, b"", status=422)
 
 
-async def test_attachments_when_asked_for_by_others_then_there_are_none(neighbours: Neighbours) -> None:
-    row = await upload(neighbours.acme)
+async def test_attachments_when_asked_for_by_others_then_there_are_none(two_tenants: TwoTenants) -> None:
+    row = await upload(two_tenants.acme)
     path = f"/mail/attachments/{row['id']}"
     for method in ("GET", "DELETE"):
-        await neighbours.globex.ask(method, path, 404)
-    assert await neighbours.globex.ask("GET", "/mail/attachments") == []
-    await upload(neighbours.acme_viewer, status=403)
-    await neighbours.acme_viewer.ask("DELETE", path, 403)
-    await neighbours.acme.ask("DELETE", path, 204)
-    await neighbours.acme.ask("GET", path, 404)
+        await two_tenants.globex.ask(method, path, 404)
+    assert await two_tenants.globex.ask("GET", "/mail/attachments") == []
+    await upload(two_tenants.acme_viewer, status=403)
+    await two_tenants.acme_viewer.ask("DELETE", path, 403)
+    await two_tenants.acme.ask("DELETE", path, 204)
+    await two_tenants.acme.ask("GET", path, 404)
 
 
 async def test_attachment_when_deleted_before_its_message_leaves_then_the_message_fails_saying_so(
-    neighbours: Neighbours, outbound: Outbound
+    two_tenants: TwoTenants, outbound: Outbound
 ) -> None:
-    row = await upload(neighbours.acme)
-    message = await send(neighbours.acme, attachments=[{"id": row["id"]}])
-    await neighbours.acme.ask("DELETE", f"/mail/attachments/{row['id']}", 204)
-    await neighbours.house.run_jobs()
-    found = await neighbours.acme.ask("GET", f"/mail/messages/{message['id']}")
+    row = await upload(two_tenants.acme)
+    message = await send(two_tenants.acme, attachments=[{"id": row["id"]}])
+    await two_tenants.acme.ask("DELETE", f"/mail/attachments/{row['id']}", 204)
+    await two_tenants.application.run_jobs()
+    found = await two_tenants.acme.ask("GET", f"/mail/messages/{message['id']}")
     assert found["status"] == "failed"
     assert "attachments was deleted" in found["error"]
 
 
 async def test_attachments_when_nobody_needs_them_then_swept_and_the_others_stay(
-    neighbours: Neighbours, outbound: Outbound, within: Within
+    two_tenants: TwoTenants, outbound: Outbound, within: Within
 ) -> None:
-    unused, named = await upload(neighbours.acme), await upload(neighbours.acme)
-    await send(neighbours.acme, attachments=[{"id": named["id"]}])
-    with within(neighbours.acme):
+    unused, named = await upload(two_tenants.acme), await upload(two_tenants.acme)
+    await send(two_tenants.acme, attachments=[{"id": named["id"]}])
+    with within(two_tenants.acme):
         assert await attachments.sweep() == 0
         await Attachment.filter(id=unused["id"]).update(needed_until=datetime.now(UTC) - timedelta(seconds=1))
         assert await attachments.sweep() == 1
@@ -130,10 +130,10 @@ async def test_attachments_when_nobody_needs_them_then_swept_and_the_others_stay
 
 
 async def test_attachments_when_the_plan_has_no_more_room_then_402_until_some_are_deleted(
-    neighbours: Neighbours, outbound: Outbound
+    two_tenants: TwoTenants, outbound: Outbound
 ) -> None:
-    await limited(neighbours, "mail.attachments", "10 KB")
-    acme = neighbours.acme
+    await limited(two_tenants, "mail.attachments", "10 KB")
+    acme = two_tenants.acme
     first = await upload(acme, b"x" * 6_000)
     for error in (await upload(acme, b"x" * 5_000, 402), await send(acme, 402, attachments=[enclosed(b"x" * 5_000)])):
         assert (error["code"], error["details"]["name"]) == ("QUOTA_EXCEEDED", "mail.attachments")
@@ -143,11 +143,11 @@ async def test_attachments_when_the_plan_has_no_more_room_then_402_until_some_ar
     assert used["mail.attachments"] == 9_000
     await acme.ask("DELETE", f"/mail/attachments/{first['id']}", 204)
     await upload(acme, b"x" * 5_000)
-    await upload(neighbours.globex, b"x" * 20_000)
+    await upload(two_tenants.globex, b"x" * 20_000)
 
 
-async def test_attachments_when_a_message_may_carry_less_by_plan_then_413(neighbours: Neighbours) -> None:
-    await limited(neighbours, "mail.attachment_size", "2 KB")
-    await upload(neighbours.acme, b"x" * 3_000, 413)
-    await send(neighbours.acme, 413, attachments=[enclosed(b"x" * 1_500), enclosed(b"x" * 1_500)])
-    await send(neighbours.acme, attachments=[enclosed(b"x" * 1_500)])
+async def test_attachments_when_a_message_may_carry_less_by_plan_then_413(two_tenants: TwoTenants) -> None:
+    await limited(two_tenants, "mail.attachment_size", "2 KB")
+    await upload(two_tenants.acme, b"x" * 3_000, 413)
+    await send(two_tenants.acme, 413, attachments=[enclosed(b"x" * 1_500), enclosed(b"x" * 1_500)])
+    await send(two_tenants.acme, attachments=[enclosed(b"x" * 1_500)])

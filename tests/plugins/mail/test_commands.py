@@ -1,4 +1,4 @@
-"""`tenantry mail …`: sent and drained from the command line, on a house of its own."""
+"""`tenantry mail …`: sent and drained from the command line, on an application of its own."""
 
 from __future__ import annotations
 

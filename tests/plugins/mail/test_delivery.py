@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from host.origin import inside
+from host.execution_context import as_plugin
 from host.sdk import Backoff, Event, Postpone, settings
-from host.testing import Client, Neighbours
+from host.testing import Client, TwoTenants
 from plugins.mail.events import MessageBounced, MessageFailed, MessageSent
 from plugins.mail.models import Message, Status
 from plugins.mail.outgoing import Outgoing
-from plugins.mail.providers.contract import Away, Receipt, Refused
+from plugins.mail.providers.contract import ProviderUnavailable, Receipt, Refused
 from plugins.mail.service import delivery
 from plugins.mail.service.delivery import Order
 from plugins.mail.service.suppressions import suppress, suppressed
@@ -42,147 +42,152 @@ def kinds(message: dict[str, Any]) -> list[str]:
 
 
 async def test_message_when_refused_for_now_then_tried_again_with_the_same_id(
-    neighbours: Neighbours, outbound: Outbound, make_due: MakeDue
+    two_tenants: TwoTenants, outbound: Outbound, make_due: MakeDue
 ) -> None:
-    outbound.once(BUSY, Away("no answer"))
-    message = await send(neighbours.acme)
-    await neighbours.house.run_jobs()
-    found = await look(neighbours.acme, message)
+    outbound.once(BUSY, ProviderUnavailable("no answer"))
+    message = await send(two_tenants.acme)
+    await two_tenants.application.run_jobs()
+    found = await look(two_tenants.acme, message)
     assert (found["status"], found["attempts"], found["error"]) == ("deferred", 1, "451: try later")
     await make_due()
     await make_due()
     assert {each.message_id for each in outbound.handed} == {message["message_id"]}
-    found = await look(neighbours.acme, message)
+    found = await look(two_tenants.acme, message)
     assert kinds(found) == ["accepted", "deferred", "deferred", "sent"]
     assert (found["status"], found["error"]) == ("sent", "")
 
 
 async def test_message_when_refused_for_as_long_as_it_is_tried_then_failed_and_given_back(
-    neighbours: Neighbours, outbound: Outbound, make_due: MakeDue, heard: list[Event], monkeypatch: pytest.MonkeyPatch
+    two_tenants: TwoTenants, outbound: Outbound, make_due: MakeDue, heard: list[Event], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Settings, "backoff", lambda *_, **__: Backoff(60, within=180))  # 60 and 120 seconds of waiting
     outbound.once(BUSY, BUSY, BUSY)
-    message = await send(neighbours.acme)
+    message = await send(two_tenants.acme)
     for _ in range(3):
         await make_due()
-    found = await look(neighbours.acme, message)
+    found = await look(two_tenants.acme, message)
     assert (found["status"], found["error"], found["attempts"]) == ("failed", "451: try later", 3)
-    assert await used(neighbours.acme) == 0
+    assert await used(two_tenants.acme) == 0
     assert [event.reason for event in heard if isinstance(event, MessageFailed)] == ["451: try later"]
     await make_due()
     assert len(outbound.handed) == 3
-    await neighbours.acme.ask("POST", f"/mail/messages/{message['id']}/retry", 202)
+    await two_tenants.acme.ask("POST", f"/mail/messages/{message['id']}/retry", 202)
     await make_due()
-    assert (await look(neighbours.acme, message))["status"] == "sent"
-    assert await used(neighbours.acme) == 1
+    assert (await look(two_tenants.acme, message))["status"] == "sent"
+    assert await used(two_tenants.acme) == 1
 
 
 @pytest.mark.parametrize(
-    ("answer", "first"), [(BUSY, 60), (Away("no answer"), 5), (Away("slow down", wait=timedelta(minutes=10)), 600)]
+    ("answer", "first"),
+    [
+        (BUSY, 60),
+        (ProviderUnavailable("no answer"), 5),
+        (ProviderUnavailable("slow down", wait=timedelta(minutes=10)), 600),
+    ],
 )
 async def test_message_when_refused_for_now_then_tried_for_two_days_at_the_pace_of_its_kind(
-    neighbours: Neighbours, outbound: Outbound, make_due: MakeDue, answer: Exception, first: float
+    two_tenants: TwoTenants, outbound: Outbound, make_due: MakeDue, answer: Exception, first: float
 ) -> None:
     outbound.always = lambda outgoing: answer
-    message = await send(neighbours.acme)
+    message = await send(two_tenants.acme)
     began = datetime.now(UTC)
-    await neighbours.house.run_jobs()
-    found = await look(neighbours.acme, message)
+    await two_tenants.application.run_jobs()
+    found = await look(two_tenants.acme, message)
     assert 0.75 * first <= (datetime.fromisoformat(found["due_at"]) - began).total_seconds() <= 1.25 * first + 10
-    with neighbours.house.inner.bound(), inside("mail"):
-        backoff = settings(Settings).backoff(away=isinstance(answer, Away))
+    with two_tenants.application.inner.bound(), as_plugin("mail"):
+        backoff = settings(Settings).backoff(away=isinstance(answer, ProviderUnavailable))
     waits = list(takewhile(bool, map(backoff.wait, count(1))))
     assert 44 <= sum((wait.total_seconds() for wait in waits if wait), 0.0) / 3600 <= 53
     assert max(wait for wait in waits if wait) <= timedelta(minutes=75)
 
 
 async def test_message_when_it_may_have_been_taken_each_time_then_tried_five_times_and_no_more(
-    neighbours: Neighbours, outbound: Outbound, make_due: MakeDue
+    two_tenants: TwoTenants, outbound: Outbound, make_due: MakeDue
 ) -> None:
-    outbound.always = lambda outgoing: Away("no answer to the whole message", uncertain=True)
-    message = await send(neighbours.acme)
+    outbound.always = lambda outgoing: ProviderUnavailable("no answer to the whole message", uncertain=True)
+    message = await send(two_tenants.acme)
     for _ in range(7):
         await make_due()
-    found = await look(neighbours.acme, message)
+    found = await look(two_tenants.acme, message)
     assert (found["status"], found["attempts"], len(outbound.handed)) == ("failed", 5, 5)
 
 
 async def test_message_when_no_provider_was_asked_then_it_is_no_try(
-    neighbours: Neighbours, outbound: Outbound, make_due: MakeDue
+    two_tenants: TwoTenants, outbound: Outbound, make_due: MakeDue
 ) -> None:
-    outbound.once(*[Away("left alone", wait=timedelta(seconds=40), tried=False)] * 5)
-    message = await send(neighbours.acme)
+    outbound.once(*[ProviderUnavailable("left alone", wait=timedelta(seconds=40), tried=False)] * 5)
+    message = await send(two_tenants.acme)
     for _ in range(5):
         await make_due()
-    found = await look(neighbours.acme, message)
+    found = await look(two_tenants.acme, message)
     assert (found["status"], found["attempts"]) == ("queued", 0)
     await make_due()
-    assert (await look(neighbours.acme, message))["status"] == "sent"
+    assert (await look(two_tenants.acme, message))["status"] == "sent"
 
 
-async def test_message_when_refused_for_good_then_failed_at_once(neighbours: Neighbours, outbound: Outbound) -> None:
+async def test_message_when_refused_for_good_then_failed_at_once(two_tenants: TwoTenants, outbound: Outbound) -> None:
     outbound.once(SPAM)
-    message = await send(neighbours.acme)
-    await neighbours.house.run_jobs()
-    found = await look(neighbours.acme, message)
+    message = await send(two_tenants.acme)
+    await two_tenants.application.run_jobs()
+    found = await look(two_tenants.acme, message)
     assert (found["status"], found["error"], kinds(found)) == ("failed", "554: no", ["accepted", "failed"])
-    assert await used(neighbours.acme) == 0
+    assert await used(two_tenants.acme) == 0
 
 
 async def test_message_when_there_is_nobody_at_the_address_then_bounced_and_suppressed(
-    neighbours: Neighbours, outbound: Outbound, within: Within, heard: list[Event]
+    two_tenants: TwoTenants, outbound: Outbound, within: Within, heard: list[Event]
 ) -> None:
     outbound.once(NOBODY)
-    message = await send(neighbours.acme)
-    await neighbours.house.run_jobs()
-    found = await look(neighbours.acme, message)
+    message = await send(two_tenants.acme)
+    await two_tenants.application.run_jobs()
+    found = await look(two_tenants.acme, message)
     assert (found["status"], found["error"], kinds(found)) == ("bounced", str(NOBODY), ["accepted", "bounced"])
     assert [event.recipient for event in heard if isinstance(event, MessageBounced)] == ["ada@example.com"]
-    assert await used(neighbours.acme) == 0
-    with within(neighbours.acme):
+    assert await used(two_tenants.acme) == 0
+    with within(two_tenants.acme):
         assert await suppressed(["ada@example.com"]) == {"ada@example.com"}
-    await neighbours.acme.ask("POST", f"/mail/messages/{message['id']}/retry", 409)
+    await two_tenants.acme.ask("POST", f"/mail/messages/{message['id']}/retry", 409)
 
 
 async def test_message_when_some_recipients_are_refused_then_the_others_have_it_once(
-    neighbours: Neighbours, outbound: Outbound, make_due: MakeDue
+    two_tenants: TwoTenants, outbound: Outbound, make_due: MakeDue
 ) -> None:
     def some(outgoing: Outgoing) -> Receipt:
         refused = {"bob@example.com": BUSY, "eve@example.com": NOBODY}
         return Receipt("played", "1", {each: refused[each] for each in outgoing.recipients if each in refused})
 
     outbound.answers.append(some)
-    message = await send(neighbours.acme, cc=["bob@example.com"], bcc=["eve@example.com"])
-    await neighbours.house.run_jobs()
-    assert (await look(neighbours.acme, message))["status"] == "deferred"
+    message = await send(two_tenants.acme, cc=["bob@example.com"], bcc=["eve@example.com"])
+    await two_tenants.application.run_jobs()
+    assert (await look(two_tenants.acme, message))["status"] == "deferred"
     await make_due()
     assert [each.recipients for each in outbound.handed][1] == ("bob@example.com",)
-    found = await look(neighbours.acme, message)
+    found = await look(two_tenants.acme, message)
     assert (found["status"], found["error"]) == ("sent", "")
     assert kinds(found) == ["accepted", "refused", "bounced", "sent", "suppressed", "sent"]
-    assert await used(neighbours.acme) == 2
+    assert await used(two_tenants.acme) == 2
 
 
 async def test_message_when_its_only_recipient_is_suppressed_meanwhile_then_not_sent_and_given_back(
-    neighbours: Neighbours, outbound: Outbound, within: Within
+    two_tenants: TwoTenants, outbound: Outbound, within: Within
 ) -> None:
-    message = await send(neighbours.acme)
-    with within(neighbours.acme):
+    message = await send(two_tenants.acme)
+    with within(two_tenants.acme):
         await suppress("ada@example.com", "complaint")
-    await neighbours.house.run_jobs()
+    await two_tenants.application.run_jobs()
     assert outbound.handed == []
-    found = await look(neighbours.acme, message)
+    found = await look(two_tenants.acme, message)
     assert (found["status"], kinds(found)) == ("suppressed", ["accepted", "suppressed"])
-    assert await used(neighbours.acme) == 0
+    assert await used(two_tenants.acme) == 0
 
 
 async def test_message_when_handing_over_fails_in_an_unknown_way_then_it_counts_as_a_try(
-    neighbours: Neighbours, outbound: Outbound
+    two_tenants: TwoTenants, outbound: Outbound
 ) -> None:
     outbound.once(RuntimeError("a bug"))
-    message = await send(neighbours.acme)
-    await neighbours.house.run_jobs()
-    found = await look(neighbours.acme, message)
+    message = await send(two_tenants.acme)
+    await two_tenants.application.run_jobs()
+    found = await look(two_tenants.acme, message)
     assert (found["status"], found["error"]) == ("deferred", "RuntimeError: a bug")
 
 
@@ -190,11 +195,11 @@ async def test_message_when_handing_over_fails_in_an_unknown_way_then_it_counts_
 
 
 async def test_messages_when_many_are_due_then_one_run_delivers_them_with_few_statements(
-    neighbours: Neighbours, outbound: Outbound, monkeypatch: pytest.MonkeyPatch, heard: list[Event]
+    two_tenants: TwoTenants, outbound: Outbound, monkeypatch: pytest.MonkeyPatch, heard: list[Event]
 ) -> None:
-    await limited(neighbours, "mail.rate", "unlimited")
+    await limited(two_tenants, "mail.rate", "unlimited")
     for number in range(20):
-        await send(neighbours.acme, to=[f"a{number:02}@example.com"])
+        await send(two_tenants.acme, to=[f"a{number:02}@example.com"])
     runs: list[int] = []
     real = delivery.deliver
 
@@ -203,21 +208,21 @@ async def test_messages_when_many_are_due_then_one_run_delivers_them_with_few_st
         return await real(orders)
 
     monkeypatch.setattr(delivery, "deliver", counted)
-    await neighbours.house.run_jobs()
+    await two_tenants.application.run_jobs()
     assert runs == [20]
     assert outbound.recipients == [f"a{number:02}@example.com" for number in range(20)]
     assert len([event for event in heard if isinstance(event, MessageSent)]) == 20
-    found = await neighbours.acme.ask("GET", "/mail/messages?limit=100")
+    found = await two_tenants.acme.ask("GET", "/mail/messages?limit=100")
     by_recipient = {each.to[0].email: f"id-{place}" for place, each in enumerate(outbound.taken, 1)}
     assert {each["to"][0]: each["provider_id"] for each in found} == by_recipient
 
 
 async def test_messages_when_a_worker_dies_in_between_then_only_those_in_its_hands_are_sent_twice(
-    neighbours: Neighbours, outbound: Outbound, within: Within
+    two_tenants: TwoTenants, outbound: Outbound, within: Within
 ) -> None:
-    first, second = await send(neighbours.acme), await send(neighbours.acme, to=["bob@example.com"])
+    first, second = await send(two_tenants.acme), await send(two_tenants.acme, to=["bob@example.com"])
     orders = [Order(each["id"], False) for each in (first, second)]
-    with within(neighbours.acme):
+    with within(two_tenants.acme):
         await delivery.deliver(orders[:1])
         await Message.filter(id=second["id"]).update(status=Status.SENDING)  # taken in hand, and the worker is gone
         assert await delivery.deliver(orders) == [None, None]
@@ -225,50 +230,50 @@ async def test_messages_when_a_worker_dies_in_between_then_only_those_in_its_han
 
 
 async def test_message_when_called_off_before_it_is_taken_in_hand_then_nobody_gets_it(
-    neighbours: Neighbours, outbound: Outbound, within: Within
+    two_tenants: TwoTenants, outbound: Outbound, within: Within
 ) -> None:
-    message = await send(neighbours.acme)
-    await neighbours.acme.ask("POST", f"/mail/messages/{message['id']}/cancel")
-    with within(neighbours.acme):
+    message = await send(two_tenants.acme)
+    await two_tenants.acme.ask("POST", f"/mail/messages/{message['id']}/cancel")
+    with within(two_tenants.acme):
         assert await delivery.deliver([Order(message["id"], False)]) == [None]
     assert outbound.handed == []
 
 
 async def test_message_when_it_is_in_hand_then_it_cannot_be_called_off(
-    neighbours: Neighbours, outbound: Outbound
+    two_tenants: TwoTenants, outbound: Outbound
 ) -> None:
     async def too_late(outgoing: Outgoing) -> None:
-        await neighbours.acme.ask("POST", f"/mail/messages/{message['id']}/cancel", 409)
+        await two_tenants.acme.ask("POST", f"/mail/messages/{message['id']}/cancel", 409)
 
     outbound.before = too_late
-    message = await send(neighbours.acme)
-    await neighbours.house.run_jobs()
-    assert (await look(neighbours.acme, message))["status"] == "sent"
+    message = await send(two_tenants.acme)
+    await two_tenants.application.run_jobs()
+    assert (await look(two_tenants.acme, message))["status"] == "sent"
 
 
 async def test_message_when_the_provider_tells_before_we_have_written_then_its_word_stands(
-    neighbours: Neighbours, outbound: Outbound, within: Within
+    two_tenants: TwoTenants, outbound: Outbound, within: Within
 ) -> None:
     async def quick(outgoing: Outgoing) -> None:
-        with within(neighbours.acme):
+        with within(two_tenants.acme):
             row = await Message.get(message_id=outgoing.message_id)
             await happened([Happened(row.id, "delivered", row.created_at, provider="played", provider_event="e1")])
 
     outbound.before = quick
-    message = await send(neighbours.acme)
-    await neighbours.house.run_jobs()
-    found = await look(neighbours.acme, message)
+    message = await send(two_tenants.acme)
+    await two_tenants.application.run_jobs()
+    found = await look(two_tenants.acme, message)
     assert (found["status"], found["provider"], found["due_at"]) == ("delivered", "played", None)
 
 
 async def test_messages_when_bulk_and_other_wait_then_the_others_go_first(
-    neighbours: Neighbours, outbound: Outbound
+    two_tenants: TwoTenants, outbound: Outbound
 ) -> None:
-    await limited(neighbours, "mail.rate", "unlimited")
+    await limited(two_tenants, "mail.rate", "unlimited")
     for number in range(3):
-        await send(neighbours.acme, to=[f"bulk{number}@example.com"], category="newsletter")
-    await send(neighbours.acme, to=["person@example.com"])
-    await neighbours.house.run_jobs()
+        await send(two_tenants.acme, to=[f"bulk{number}@example.com"], category="newsletter")
+    await send(two_tenants.acme, to=["person@example.com"])
+    await two_tenants.application.run_jobs()
     assert outbound.taken[0].recipients == ("person@example.com",)
     headers = dict(outbound.taken[1].headers)
     assert headers["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
@@ -276,14 +281,14 @@ async def test_messages_when_bulk_and_other_wait_then_the_others_go_first(
 
 
 async def test_messages_when_the_rate_is_used_up_at_delivery_then_put_off_one_behind_the_other(
-    neighbours: Neighbours, outbound: Outbound, within: Within
+    two_tenants: TwoTenants, outbound: Outbound, within: Within
 ) -> None:
-    messages = [await send(neighbours.acme, when_limited="wait") for _ in range(3)]
-    await limited(neighbours, "mail.rate", "4/minute")  # three were taken when they were accepted
-    with within(neighbours.acme):
+    messages = [await send(two_tenants.acme, when_limited="wait") for _ in range(3)]
+    await limited(two_tenants, "mail.rate", "4/minute")  # three were taken when they were accepted
+    with within(two_tenants.acme):
         answers = await delivery.deliver([Order(each["id"], True) for each in messages])
     assert answers[0] is None
     waits = [answer.wait.total_seconds() for answer in answers[1:] if isinstance(answer, Postpone)]
     assert len(waits) == 2
     assert waits[1] - waits[0] == 15
-    assert (await look(neighbours.acme, messages[2]))["status"] == "scheduled"
+    assert (await look(two_tenants.acme, messages[2]))["status"] == "scheduled"

@@ -11,12 +11,12 @@ import pytest
 from aiohttp import web
 from pydantic import SecretStr
 
-from host.origin import inside
-from host.sdk import data_folder, kept
-from host.testing import Neighbours, TestHouse
+from host.execution_context import as_plugin
+from host.sdk import app_singleton, data_folder
+from host.testing import TestApplication, TwoTenants
 from plugins.mail.addresses import Address
 from plugins.mail.outgoing import Outgoing
-from plugins.mail.providers.contract import Away, Refused
+from plugins.mail.providers.contract import ProviderUnavailable, Refused
 from plugins.mail.providers.file import FileProvider
 from plugins.mail.providers.http_api import LONGEST_WAIT
 from plugins.mail.providers.mailgun import MailgunProvider
@@ -100,7 +100,7 @@ async def test_sendgrid_when_it_asks_to_wait_then_as_long_as_can_be_understood(
 ) -> None:
     peer, provider = sendgrid_peer
     peer.answer = sendgrid.errors(429, "too many requests", headers=headers)
-    with pytest.raises(Away) as away:
+    with pytest.raises(ProviderUnavailable) as away:
         await provider.deliver(MESSAGE)
     assert away.value.wait == wait
 
@@ -179,7 +179,7 @@ async def test_ses_when_it_complains_then_told_what_it_is_about_after_one_reques
 ) -> None:
     peer, provider = ses_peer
     peer.answer = ses.error(status, code, text)
-    with pytest.raises((Refused, Away)) as raised:
+    with pytest.raises((Refused, ProviderUnavailable)) as raised:
         await provider.deliver(MESSAGE)
     found = raised.value
     assert ((found.kind, found.permanent) if isinstance(found, Refused) else None) == expected
@@ -219,14 +219,14 @@ async def test_ses_when_the_key_is_wrong_then_its_signature_is_refused(ses_peer:
 
 
 async def test_file_when_written_then_in_the_tenants_folder_whole_and_for_nobody_else_to_read(
-    neighbours: Neighbours, tmp_path: Path
+    two_tenants: TwoTenants, tmp_path: Path
 ) -> None:
     provider, started = FileProvider(tmp_path / "outbox"), datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     await provider.deliver(MESSAGE)
-    with neighbours.house.inner.bound(), bind(neighbours.acme.tenant_id), inside("mail"):
+    with two_tenants.application.inner.bound(), bind(two_tenants.acme.tenant_id), as_plugin("mail"):
         receipt = await provider.deliver(replace(MESSAGE, message_id="<../../x/ü@acme.example>".replace("ü", "u")))
     files = sorted(path.relative_to(tmp_path / "outbox") for path in (tmp_path / "outbox").rglob("*.*"))
-    assert [path.parent.as_posix() for path in files] == ["_house", "acme"]
+    assert [path.parent.as_posix() for path in files] == ["_host", "acme"]
     assert files[0].name.endswith("-m-1.eml")
     assert files[0].name >= started
     assert receipt.provider_id == files[1].as_posix()
@@ -234,19 +234,19 @@ async def test_file_when_written_then_in_the_tenants_folder_whole_and_for_nobody
         assert (tmp_path / "outbox" / path).stat().st_mode & 0o777 == 0o600
 
 
-# -- what the house gives --------------------------------------------------------------------------------
+# -- what the host gives --------------------------------------------------------------------------------
 
 
-async def test_kept_when_asked_twice_then_made_once_for_each_application(house: TestHouse) -> None:
+async def test_kept_when_asked_twice_then_made_once_for_each_application(application: TestApplication) -> None:
     made: list[object] = []
 
     def make() -> object:
         made.append(object())
         return made[-1]
 
-    with house.inner.bound():
-        assert kept(make) is kept(make)
-        with inside("mail"):
-            assert data_folder() == house.inner.settings.data.dir / "plugins" / "mail"
+    with application.inner.bound():
+        assert app_singleton(make) is app_singleton(make)
+        with as_plugin("mail"):
+            assert data_folder() == application.inner.settings.data.dir / "plugins" / "mail"
             assert data_folder().is_dir()
     assert len(made) == 1

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from host.testing import Neighbours
+from host.testing import TwoTenants
 
 
-async def test_messages_when_sent_and_called_off_then_counted_by_status(neighbours: Neighbours) -> None:
+async def test_messages_when_sent_and_called_off_then_counted_by_status(two_tenants: TwoTenants) -> None:
     body = {"to": ["eve@example.net"], "subject": "Hello", "text": "It works."}
-    await neighbours.acme.ask("POST", "/mail/messages", 202, json=body)
+    await two_tenants.acme.ask("POST", "/mail/messages", 202, json=body)
     later = {**body, "send_at": "2027-01-01T00:00:00Z"}
-    called_off = await neighbours.acme.ask("POST", "/mail/messages", 202, json=later)
-    await neighbours.acme.ask("POST", f"/mail/messages/{called_off['id']}/cancel")
-    await neighbours.house.run_jobs()
-    house = neighbours.house.inner
-    with house.bound():
-        await house.services.metering.flush()
-        measured = {each.metric.name: each.series for each in await house.services.metering.measured()}
+    called_off = await two_tenants.acme.ask("POST", "/mail/messages", 202, json=later)
+    await two_tenants.acme.ask("POST", f"/mail/messages/{called_off['id']}/cancel")
+    await two_tenants.application.run_jobs()
+    application = two_tenants.application.inner
+    with application.bound():
+        await application.services.metering.flush()
+        measured = {each.metric.name: each.series for each in await application.services.metering.measured()}
     counts = {series.labels: series.value for series in measured["tenantry_mail_messages_total"]}
     assert counts[("sent",)] == 1
     assert counts[("cancelled",)] == 1

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from host.testing import Client, Neighbours
+from host.testing import Client, TwoTenants
 from plugins.mail.models import Happening, Message, Status
 from plugins.mail.service.suppressions import suppress
 from tests.plugins.mail.conftest import MakeDue, Outbound, Within
@@ -24,20 +24,20 @@ async def used(client: Client) -> int:
     return next(int(row["used"]) for row in limits if row["name"] == "mail.monthly")
 
 
-async def limited(neighbours: Neighbours, limit: str, value: str) -> None:
-    provisioning = neighbours.house.inner.provisioning
-    assert neighbours.acme.tenant_id is not None
-    with neighbours.house.inner.bound():
-        await provisioning.set_limit(neighbours.acme.tenant_id, limit, value)
+async def limited(two_tenants: TwoTenants, limit: str, value: str) -> None:
+    provisioning = two_tenants.application.inner.provisioning
+    assert two_tenants.acme.tenant_id is not None
+    with two_tenants.application.inner.bound():
+        await provisioning.set_limit(two_tenants.acme.tenant_id, limit, value)
 
 
 # -- the happy way ---------------------------------------------------------------------------------------
 
 
 async def test_message_when_sent_then_it_leaves_and_its_time_line_tells(
-    neighbours: Neighbours, outbound: Outbound
+    two_tenants: TwoTenants, outbound: Outbound
 ) -> None:
-    acme = neighbours.acme_member
+    acme = two_tenants.acme_member
     message = await send(
         acme,
         to=["Ada <ada@example.com>"],
@@ -47,7 +47,7 @@ async def test_message_when_sent_then_it_leaves_and_its_time_line_tells(
         html="<p>Hello Ada</p>",
     )
     assert (message["status"], message["to"]) == ("queued", ["Ada <ada@example.com>"])
-    assert await neighbours.house.run_jobs() == 1
+    assert await two_tenants.application.run_jobs() == 1
     [outgoing] = outbound.taken
     assert outgoing.recipients == ("ada@example.com", "bob@example.com", "eve@example.com")
     assert (outgoing.subject, outgoing.text, outgoing.html) == ("Hello", "Hello Ada", "<p>Hello Ada</p>")
@@ -55,13 +55,13 @@ async def test_message_when_sent_then_it_leaves_and_its_time_line_tells(
     found = await acme.ask("GET", f"/mail/messages/{message['id']}")
     assert (found["status"], found["provider"], found["provider_id"]) == ("sent", "played", "id-1")
     assert [each["kind"] for each in found["timeline"]] == ["accepted", "sent"]
-    assert await used(neighbours.acme) == 3
+    assert await used(two_tenants.acme) == 3
 
 
 async def test_message_when_listed_then_found_by_recipient_sender_subject_and_status(
-    neighbours: Neighbours, outbound: Outbound
+    two_tenants: TwoTenants, outbound: Outbound
 ) -> None:
-    acme = neighbours.acme
+    acme = two_tenants.acme
     first = await send(acme, subject="Your invoice")
     second = await send(acme, to=["bob@example.com"], cc=["ada@example.com"], send_at=soon())
     assert ids(await acme.ask("GET", "/mail/messages")) == [second["id"], first["id"]]
@@ -88,30 +88,30 @@ def soon(**distance: float) -> str:
 
 
 async def test_message_when_for_later_then_it_waits_until_then(
-    neighbours: Neighbours, outbound: Outbound, make_due: MakeDue
+    two_tenants: TwoTenants, outbound: Outbound, make_due: MakeDue
 ) -> None:
-    message = await send(neighbours.acme, send_at=soon())
+    message = await send(two_tenants.acme, send_at=soon())
     assert message["status"] == "scheduled"
-    assert await neighbours.house.run_jobs() == 0
+    assert await two_tenants.application.run_jobs() == 0
     await make_due()
     assert outbound.recipients == ["ada@example.com"]
 
 
-async def test_message_when_sent_twice_with_one_key_then_it_is_one(neighbours: Neighbours, outbound: Outbound) -> None:
+async def test_message_when_sent_twice_with_one_key_then_it_is_one(two_tenants: TwoTenants, outbound: Outbound) -> None:
     headers = {"Idempotency-Key": str(uuid4())}
-    first = await neighbours.acme.ask("POST", "/mail/messages", 202, json=PLAIN, headers=headers)
-    again = await neighbours.acme.ask("POST", "/mail/messages", 202, json=PLAIN, headers=headers)
+    first = await two_tenants.acme.ask("POST", "/mail/messages", 202, json=PLAIN, headers=headers)
+    again = await two_tenants.acme.ask("POST", "/mail/messages", 202, json=PLAIN, headers=headers)
     assert first["id"] == again["id"]
-    await neighbours.house.run_jobs()
+    await two_tenants.application.run_jobs()
     assert outbound.recipients == ["ada@example.com"]
 
 
 # -- templates -------------------------------------------------------------------------------------------
 
 
-async def test_message_when_made_of_a_template_then_rendered(neighbours: Neighbours, outbound: Outbound) -> None:
-    message = await template(neighbours.acme, 202, name="Ada")
-    await neighbours.house.run_jobs()
+async def test_message_when_made_of_a_template_then_rendered(two_tenants: TwoTenants, outbound: Outbound) -> None:
+    message = await template(two_tenants.acme, 202, name="Ada")
+    await two_tenants.application.run_jobs()
     [outgoing] = outbound.taken
     assert "Ada" in outgoing.html
     assert outgoing.subject == message["subject"] != ""
@@ -123,8 +123,8 @@ async def template(client: Client, status: int, **variables: Any) -> dict[str, A
     return answer
 
 
-async def test_message_when_variables_are_missing_then_they_are_named(neighbours: Neighbours) -> None:
-    error = await template(neighbours.acme, 422)
+async def test_message_when_variables_are_missing_then_they_are_named(two_tenants: TwoTenants) -> None:
+    error = await template(two_tenants.acme, 422)
     assert error["details"] == {"variables": "missing: name"}
 
 
@@ -157,41 +157,41 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 
 
 async def test_message_when_something_in_it_is_wrong_then_the_field_is_named_and_nothing_sent(
-    neighbours: Neighbours, outbound: Outbound
+    two_tenants: TwoTenants, outbound: Outbound
 ) -> None:
     for body, field in WRONG:
-        error = await send(neighbours.acme, 422, **body)
+        error = await send(two_tenants.acme, 422, **body)
         assert field in error["details"], (body, error)
-    await neighbours.house.run_jobs()
+    await two_tenants.application.run_jobs()
     assert outbound.handed == []
-    assert await used(neighbours.acme) == 0
+    assert await used(two_tenants.acme) == 0
 
 
 async def test_message_when_asked_for_by_others_then_there_is_no_such_message(
-    neighbours: Neighbours, outbound: Outbound
+    two_tenants: TwoTenants, outbound: Outbound
 ) -> None:
-    message = await send(neighbours.acme)
+    message = await send(two_tenants.acme)
     for method, path in (("GET", ""), ("POST", "/cancel"), ("POST", "/retry")):
-        foreign = await neighbours.globex.ask(method, f"/mail/messages/{message['id']}{path}", 404)
-        unknown = await neighbours.globex.ask(method, f"/mail/messages/{uuid4()}{path}", 404)
+        foreign = await two_tenants.globex.ask(method, f"/mail/messages/{message['id']}{path}", 404)
+        unknown = await two_tenants.globex.ask(method, f"/mail/messages/{uuid4()}{path}", 404)
         assert foreign["code"] == unknown["code"] == "NOT_FOUND"
-    assert await neighbours.globex.ask("GET", "/mail/messages") == []
-    await neighbours.stranger.ask("GET", "/mail/messages", 401)
-    assert (await neighbours.acme_viewer.ask("POST", "/mail/messages", 403, json=PLAIN))["code"] == "PERMISSION_DENIED"
-    await neighbours.acme_viewer.ask("GET", f"/mail/messages/{message['id']}")
-    await neighbours.acme_viewer.ask("POST", f"/mail/messages/{message['id']}/cancel", 403)
+    assert await two_tenants.globex.ask("GET", "/mail/messages") == []
+    await two_tenants.anonymous.ask("GET", "/mail/messages", 401)
+    assert (await two_tenants.acme_viewer.ask("POST", "/mail/messages", 403, json=PLAIN))["code"] == "PERMISSION_DENIED"
+    await two_tenants.acme_viewer.ask("GET", f"/mail/messages/{message['id']}")
+    await two_tenants.acme_viewer.ask("POST", f"/mail/messages/{message['id']}/cancel", 403)
 
 
 async def test_messages_when_mail_is_switched_off_then_not_to_be_found_and_parked_until_it_is_on(
-    neighbours: Neighbours, outbound: Outbound
+    two_tenants: TwoTenants, outbound: Outbound
 ) -> None:
-    await send(neighbours.acme)
-    await neighbours.acme.ask("PUT", "/tenant/plugins/mail", json={"enabled": False})
-    assert (await neighbours.acme.ask("GET", "/mail/messages", 404))["code"] == "PLUGIN_DISABLED"
-    await neighbours.house.run_jobs()
+    await send(two_tenants.acme)
+    await two_tenants.acme.ask("PUT", "/tenant/plugins/mail", json={"enabled": False})
+    assert (await two_tenants.acme.ask("GET", "/mail/messages", 404))["code"] == "PLUGIN_DISABLED"
+    await two_tenants.application.run_jobs()
     assert outbound.handed == []
-    await neighbours.acme.ask("PUT", "/tenant/plugins/mail", json={"enabled": True})
-    await neighbours.house.run_jobs()
+    await two_tenants.acme.ask("PUT", "/tenant/plugins/mail", json={"enabled": True})
+    await two_tenants.application.run_jobs()
     assert outbound.recipients == ["ada@example.com"]
 
 
@@ -199,48 +199,48 @@ async def test_messages_when_mail_is_switched_off_then_not_to_be_found_and_parke
 
 
 async def test_message_when_beyond_the_quota_then_402_and_nothing_is_spent(
-    neighbours: Neighbours, outbound: Outbound
+    two_tenants: TwoTenants, outbound: Outbound
 ) -> None:
-    await limited(neighbours, "mail.monthly", "2/month")
-    await send(neighbours.acme)
-    error = await send(neighbours.acme, 402, cc=["bob@example.com"])
+    await limited(two_tenants, "mail.monthly", "2/month")
+    await send(two_tenants.acme)
+    error = await send(two_tenants.acme, 402, cc=["bob@example.com"])
     assert (error["code"], error["details"]["limit"], error["details"]["used"]) == ("QUOTA_EXCEEDED", 2, 1)
     assert error["details"]["resets_at"]
-    assert await used(neighbours.acme) == 1
+    assert await used(two_tenants.acme) == 1
 
 
 async def test_message_when_beyond_the_rate_then_429_or_waits(
-    neighbours: Neighbours, outbound: Outbound, make_due: MakeDue
+    two_tenants: TwoTenants, outbound: Outbound, make_due: MakeDue
 ) -> None:
-    await limited(neighbours, "mail.rate", "2/hour")
+    await limited(two_tenants, "mail.rate", "2/hour")
     for _ in range(2):
-        await send(neighbours.acme)
-    answer = await neighbours.acme.post("/api/v1/mail/messages", json=PLAIN)
+        await send(two_tenants.acme)
+    answer = await two_tenants.acme.post("/api/v1/mail/messages", json=PLAIN)
     assert answer.status_code == 429
     assert int(answer.headers["retry-after"]) > 3000
-    waiting = await send(neighbours.acme, when_limited="wait", to=["patient@example.com"])
+    waiting = await send(two_tenants.acme, when_limited="wait", to=["patient@example.com"])
     assert waiting["status"] == "scheduled"
     await make_due()
     assert outbound.recipients == ["ada@example.com"] * 2
-    found = await neighbours.acme.ask("GET", f"/mail/messages/{waiting['id']}")
+    found = await two_tenants.acme.ask("GET", f"/mail/messages/{waiting['id']}")
     assert (found["status"], found["attempts"]) == ("scheduled", 0)
-    await limited(neighbours, "mail.rate", "unlimited")
+    await limited(two_tenants, "mail.rate", "unlimited")
     await make_due()
     assert outbound.recipients[-1] == "patient@example.com"
 
 
 async def test_message_when_recipients_are_suppressed_then_left_out_and_free(
-    neighbours: Neighbours, outbound: Outbound, within: Within
+    two_tenants: TwoTenants, outbound: Outbound, within: Within
 ) -> None:
-    with within(neighbours.acme):
+    with within(two_tenants.acme):
         await suppress("ada@example.com", "bounce")
-    message = await send(neighbours.acme, cc=["bob@example.com"])
-    nobody = await send(neighbours.acme)
+    message = await send(two_tenants.acme, cc=["bob@example.com"])
+    nobody = await send(two_tenants.acme)
     assert (message["status"], nobody["status"]) == ("queued", "suppressed")
-    assert await used(neighbours.acme) == 1
-    await neighbours.house.run_jobs()
+    assert await used(two_tenants.acme) == 1
+    await two_tenants.application.run_jobs()
     assert outbound.recipients == ["bob@example.com"]
-    found = await neighbours.acme.ask("GET", f"/mail/messages/{nobody['id']}")
+    found = await two_tenants.acme.ask("GET", f"/mail/messages/{nobody['id']}")
     assert [(each["kind"], each["recipient"]) for each in found["timeline"][1:]] == [("suppressed", "ada@example.com")]
 
 
@@ -248,67 +248,67 @@ async def test_message_when_recipients_are_suppressed_then_left_out_and_free(
 
 
 async def test_message_when_cancelled_then_it_stays_and_costs_nothing(
-    neighbours: Neighbours, outbound: Outbound, make_due: MakeDue
+    two_tenants: TwoTenants, outbound: Outbound, make_due: MakeDue
 ) -> None:
-    message = await send(neighbours.acme, send_at=soon())
-    assert await used(neighbours.acme) == 1
-    gone = await neighbours.acme.ask("POST", f"/mail/messages/{message['id']}/cancel")
+    message = await send(two_tenants.acme, send_at=soon())
+    assert await used(two_tenants.acme) == 1
+    gone = await two_tenants.acme.ask("POST", f"/mail/messages/{message['id']}/cancel")
     assert gone["status"] == "cancelled"
-    assert await used(neighbours.acme) == 0
+    assert await used(two_tenants.acme) == 0
     await make_due()
     assert outbound.handed == []
-    await neighbours.acme.ask("POST", f"/mail/messages/{message['id']}/cancel", 409)
+    await two_tenants.acme.ask("POST", f"/mail/messages/{message['id']}/cancel", 409)
 
 
 async def test_message_when_sent_then_it_can_be_neither_cancelled_nor_retried(
-    neighbours: Neighbours, outbound: Outbound
+    two_tenants: TwoTenants, outbound: Outbound
 ) -> None:
-    message = await send(neighbours.acme)
-    await neighbours.house.run_jobs()
+    message = await send(two_tenants.acme)
+    await two_tenants.application.run_jobs()
     for verb in ("cancel", "retry"):
-        await neighbours.acme.ask("POST", f"/mail/messages/{message['id']}/{verb}", 409)
-    assert await used(neighbours.acme) == 1
+        await two_tenants.acme.ask("POST", f"/mail/messages/{message['id']}/{verb}", 409)
+    assert await used(two_tenants.acme) == 1
 
 
 async def test_message_when_retried_after_it_was_cancelled_then_it_leaves_and_costs_again(
-    neighbours: Neighbours, outbound: Outbound
+    two_tenants: TwoTenants, outbound: Outbound
 ) -> None:
-    message = await send(neighbours.acme, send_at=soon())
-    await neighbours.acme.ask("POST", f"/mail/messages/{message['id']}/cancel")
-    await neighbours.acme.ask("POST", f"/mail/messages/{message['id']}/retry", 202)
-    await neighbours.house.run_jobs()
+    message = await send(two_tenants.acme, send_at=soon())
+    await two_tenants.acme.ask("POST", f"/mail/messages/{message['id']}/cancel")
+    await two_tenants.acme.ask("POST", f"/mail/messages/{message['id']}/retry", 202)
+    await two_tenants.application.run_jobs()
     assert outbound.taken[0].message_id == message["message_id"]
-    assert await used(neighbours.acme) == 1
-    found = await neighbours.acme.ask("GET", f"/mail/messages/{message['id']}")
+    assert await used(two_tenants.acme) == 1
+    found = await two_tenants.acme.ask("GET", f"/mail/messages/{message['id']}")
     assert [each["kind"] for each in found["timeline"]] == ["accepted", "cancelled", "retried", "sent"]
 
 
 async def test_message_when_charged_in_a_month_that_is_over_then_cancelling_gives_nothing_back(
-    neighbours: Neighbours, outbound: Outbound, within: Within
+    two_tenants: TwoTenants, outbound: Outbound, within: Within
 ) -> None:
-    message = await send(neighbours.acme, send_at=soon())
-    with within(neighbours.acme):
+    message = await send(two_tenants.acme, send_at=soon())
+    with within(two_tenants.acme):
         await Message.filter(id=message["id"]).update(charged_at=datetime.now(UTC) - timedelta(days=32))
-    await neighbours.acme.ask("POST", f"/mail/messages/{message['id']}/cancel")
-    assert await used(neighbours.acme) == 1
+    await two_tenants.acme.ask("POST", f"/mail/messages/{message['id']}/cancel")
+    assert await used(two_tenants.acme) == 1
 
 
 async def test_message_when_accepted_then_recorded_without_its_content(
-    neighbours: Neighbours, outbound: Outbound
+    two_tenants: TwoTenants, outbound: Outbound
 ) -> None:
-    message = await send(neighbours.acme, subject="secret subject", text="secret text")
-    [entry] = await neighbours.acme.ask("GET", "/audit/entries?action=mail.messages.create")
+    message = await send(two_tenants.acme, subject="secret subject", text="secret text")
+    [entry] = await two_tenants.acme.ask("GET", "/audit/entries?action=mail.messages.create")
     assert entry["resource_id"] == message["id"]
     assert entry["after"]["to"] == ["ada@example.com"]
     assert "secret" not in str(entry)
 
 
 async def test_time_line_when_removed_with_its_message_then_gone(
-    neighbours: Neighbours, outbound: Outbound, within: Within
+    two_tenants: TwoTenants, outbound: Outbound, within: Within
 ) -> None:
-    message = await send(neighbours.acme)
-    await neighbours.house.run_jobs()
-    with within(neighbours.acme):
+    message = await send(two_tenants.acme)
+    await two_tenants.application.run_jobs()
+    with within(two_tenants.acme):
         assert await Happening.filter(message_id=message["id"]).count() == 1
         await Message.filter(id=message["id"]).delete()
         assert await Happening.all().count() == 0

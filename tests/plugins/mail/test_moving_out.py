@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 from host.cli.tenant_export import export_tenant
-from host.testing import Client, Neighbours
+from host.testing import Client, TwoTenants
 from plugins.mail.models import MODELS
 from tenants.context import bind
 from tenants.models import Tenant
@@ -28,15 +28,15 @@ async def settled(client: Client) -> None:
 
 
 async def test_archive_when_an_organisation_leaves_then_holds_its_mail_with_files_and_no_secret(
-    neighbours: Neighbours, tmp_path: Path
+    two_tenants: TwoTenants, tmp_path: Path
 ) -> None:
-    house = neighbours.house
-    await settled(neighbours.acme)
-    await neighbours.acme.ask("PUT", "/mail/provider", 201, json={"sendgrid": {"api_key": KEY}})
-    await send(neighbours.globex, subject="None of your business")
-    with house.inner.bound():
-        acme = await Tenant.get(id=neighbours.acme.tenant_id)
-        await export_tenant(house.inner, acme, tmp_path / "acme.zip", files=True, advance=lambda done: None)
+    application = two_tenants.application
+    await settled(two_tenants.acme)
+    await two_tenants.acme.ask("PUT", "/mail/provider", 201, json={"sendgrid": {"api_key": KEY}})
+    await send(two_tenants.globex, subject="None of your business")
+    with application.inner.bound():
+        acme = await Tenant.get(id=two_tenants.acme.tenant_id)
+        await export_tenant(application.inner, acme, tmp_path / "acme.zip", files=True, advance=lambda done: None)
     with zipfile.ZipFile(tmp_path / "acme.zip") as archive:
         names = archive.namelist()
         tables = {name: archive.read(name).decode() for name in names if name.startswith("tables/mail_")}
@@ -53,18 +53,18 @@ async def test_archive_when_an_organisation_leaves_then_holds_its_mail_with_file
 
 
 async def test_organisation_when_purged_then_nothing_of_its_mail_is_left_and_its_neighbours_stays(
-    neighbours: Neighbours, within: Within
+    two_tenants: TwoTenants, within: Within
 ) -> None:
-    house, acme, globex = neighbours.house, neighbours.acme, neighbours.globex
+    application, acme, globex = two_tenants.application, two_tenants.acme, two_tenants.globex
     await settled(acme)
     await send(globex, subject="Stays")
-    await house.run_jobs()
-    with house.inner.bound():
-        outbox = house.inner.settings.data.dir / "plugins" / "mail" / "outbox"
+    await application.run_jobs()
+    with application.inner.bound():
+        outbox = application.inner.settings.data.dir / "plugins" / "mail" / "outbox"
         assert {folder.name for folder in outbox.iterdir()} >= {"acme", "globex"}
         assert acme.tenant_id is not None
-        await house.inner.provisioning.delete(acme.tenant_id)
-        await house.inner.provisioning.purge(acme.tenant_id)
+        await application.inner.provisioning.delete(acme.tenant_id)
+        await application.inner.provisioning.purge(acme.tenant_id)
         left = {folder.name for folder in outbox.iterdir()}
         assert "acme" not in left
         assert "globex" in left

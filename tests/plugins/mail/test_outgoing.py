@@ -1,4 +1,4 @@
-"""A message on the wire: what a mail program reads is what was meant, and nothing breaks out of a header."""
+"""A message on the network: what a mail program reads is what was meant, and nothing breaks out of a header."""
 
 from __future__ import annotations
 

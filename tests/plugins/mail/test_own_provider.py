@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from host.sdk import kept
-from host.testing import Client, Neighbours
+from host.sdk import app_singleton
+from host.testing import Client, TwoTenants
 from plugins.mail.addresses import Address
 from plugins.mail.models.senders import ProviderAccount, Sender
 from plugins.mail.outgoing import Outgoing
-from plugins.mail.providers.contract import Away
-from plugins.mail.providers.relay import Relays, tenant_relay
+from plugins.mail.providers.contract import ProviderUnavailable
+from plugins.mail.providers.dispatcher import Dispatchers, tenant_relay
 from tests.plugins.mail.peers import sendgrid
 from tests.plugins.mail.peers.smtp import PASSWORD, USERNAME, SmtpPeer, smtp_server
 
@@ -28,7 +28,7 @@ MESSAGE = Outgoing("<m@acme.example>", Address("", "a@acme.example"), (Address("
 
 @pytest.fixture
 def private_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A deployment that lets tenants name servers on its own network. Asked for before `house`."""
+    """A deployment that lets tenants name servers on its own network. Asked for before `application`."""
     monkeypatch.setenv("TENANTRY_MAIL__ALLOW_PRIVATE_HOSTS", "true")
 
 
@@ -42,7 +42,7 @@ def peer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmtpPeer]:
 
 @pytest.fixture
 async def api(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[sendgrid.SendGridPeer]:
-    """SendGrid, where the deployment says it is. Asked for before `house`."""
+    """SendGrid, where the deployment says it is. Asked for before `application`."""
     async with sendgrid.sendgrid_server() as made:
         monkeypatch.setenv("TENANTRY_MAIL__SENDGRID__ENDPOINT", made.endpoint)
         yield made
@@ -62,34 +62,34 @@ async def confirmed(within: Within, client: Client, email: str = "news@acme.exam
 
 
 async def test_provider_when_set_then_mail_leaves_through_it_until_it_is_removed(
-    private_hosts: None, peer: SmtpPeer, neighbours: Neighbours, within: Within
+    private_hosts: None, peer: SmtpPeer, two_tenants: TwoTenants, within: Within
 ) -> None:
-    acme = neighbours.acme
+    acme = two_tenants.acme
     await acme.ask("GET", "/mail/provider", 404)
     answer = await acme.put("/api/v1/mail/provider", json=account(peer))
     assert (answer.status_code, answer.headers["location"]) == (201, "/api/v1/mail/provider")
     with within(acme):
-        relay = await tenant_relay()
-        assert (await relay.deliver(MESSAGE)).provider == "smtp"
-        assert await tenant_relay() is relay  # connections are kept
-    with within(neighbours.globex):
-        assert await tenant_relay() is kept(Relays).house
+        dispatcher = await tenant_relay()
+        assert (await dispatcher.deliver(MESSAGE)).provider == "smtp"
+        assert await tenant_relay() is dispatcher  # connections are kept
+    with within(two_tenants.globex):
+        assert await tenant_relay() is app_singleton(Dispatchers).application
     assert len(peer.taken) == 1
     await acme.ask("PUT", "/mail/provider", json=account(peer, password="another"))
     with within(acme):
-        assert await tenant_relay() is not relay
-        with pytest.raises(Away, match="password"):
+        assert await tenant_relay() is not dispatcher
+        with pytest.raises(ProviderUnavailable, match="password"):
             await (await tenant_relay()).deliver(MESSAGE)
     await acme.ask("DELETE", "/mail/provider", 204)
     with within(acme):
-        assert await tenant_relay() is kept(Relays).house
+        assert await tenant_relay() is app_singleton(Dispatchers).application
     await acme.ask("DELETE", "/mail/provider", 404)
 
 
 async def test_secrets_when_set_then_sealed_at_rest_and_in_no_answer_or_record(
-    private_hosts: None, peer: SmtpPeer, neighbours: Neighbours, within: Within
+    private_hosts: None, peer: SmtpPeer, two_tenants: TwoTenants, within: Within
 ) -> None:
-    acme = neighbours.acme
+    acme = two_tenants.acme
     answers = [
         await acme.ask("PUT", "/mail/provider", 201, json=account(peer)),
         await acme.ask("GET", "/mail/provider"),
@@ -106,19 +106,19 @@ async def test_secrets_when_set_then_sealed_at_rest_and_in_no_answer_or_record(
 
 
 async def test_secrets_when_sealed_by_another_deployment_then_mail_waits_and_says_what_to_do(
-    private_hosts: None, peer: SmtpPeer, neighbours: Neighbours, within: Within
+    private_hosts: None, peer: SmtpPeer, two_tenants: TwoTenants, within: Within
 ) -> None:
-    await neighbours.acme.ask("PUT", "/mail/provider", 201, json=account(peer))
-    with within(neighbours.acme):
+    await two_tenants.acme.ask("PUT", "/mail/provider", 201, json=account(peer))
+    with within(two_tenants.acme):
         await ProviderAccount.all().update(secrets="AAAA", version=2)
-        with pytest.raises(Away, match="set it again"):
+        with pytest.raises(ProviderUnavailable, match="set it again"):
             await (await tenant_relay()).deliver(MESSAGE)
 
 
 async def test_trial_when_all_is_well_then_a_message_goes_to_the_confirmed_sender_itself(
-    private_hosts: None, peer: SmtpPeer, neighbours: Neighbours, within: Within
+    private_hosts: None, peer: SmtpPeer, two_tenants: TwoTenants, within: Within
 ) -> None:
-    acme = neighbours.acme
+    acme = two_tenants.acme
     await acme.ask("POST", "/mail/provider/test", 404)
     await acme.ask("PUT", "/mail/provider", 201, json=account(peer))
     assert await acme.ask("POST", "/mail/provider/test") == {"works": True, "problem": "", "sent_to": None}
@@ -129,20 +129,20 @@ async def test_trial_when_all_is_well_then_a_message_goes_to_the_confirmed_sende
 
 
 async def test_trial_when_the_password_is_wrong_then_says_so_and_does_not_show_it(
-    private_hosts: None, peer: SmtpPeer, neighbours: Neighbours
+    private_hosts: None, peer: SmtpPeer, two_tenants: TwoTenants
 ) -> None:
-    await neighbours.acme.ask("PUT", "/mail/provider", 201, json=account(peer, password="wr0ng"))
-    found = await neighbours.acme.ask("POST", "/mail/provider/test")
+    await two_tenants.acme.ask("PUT", "/mail/provider", 201, json=account(peer, password="wr0ng"))
+    found = await two_tenants.acme.ask("POST", "/mail/provider/test")
     assert (found["works"], found["sent_to"]) == (False, None)
     assert "password" in found["problem"]
     assert "wr0ng" not in found["problem"]
 
 
 async def test_provider_when_it_is_an_api_then_the_tenants_key_goes_to_the_deployments_endpoint(
-    api: sendgrid.SendGridPeer, neighbours: Neighbours, within: Within
+    api: sendgrid.SendGridPeer, two_tenants: TwoTenants, within: Within
 ) -> None:
-    await neighbours.acme.ask("PUT", "/mail/provider", 201, json={"sendgrid": {"api_key": sendgrid.KEY}})
-    with within(neighbours.acme):
+    await two_tenants.acme.ask("PUT", "/mail/provider", 201, json={"sendgrid": {"api_key": sendgrid.KEY}})
+    with within(two_tenants.acme):
         assert (await (await tenant_relay()).deliver(MESSAGE)).provider == "sendgrid"
     assert len(api.taken) == 1
 
@@ -154,21 +154,21 @@ async def test_provider_when_it_is_an_api_then_the_tenants_key_goes_to_the_deplo
     "host",
     ["127.0.0.1", "localhost", "10.0.0.5", "169.254.169.254", "0", "2130706433", "::1", "::ffff:10.0.0.1", "0x7f.1"],
 )
-async def test_server_when_it_leads_inside_then_422_and_nothing_is_stored(neighbours: Neighbours, host: str) -> None:
+async def test_server_when_it_leads_inside_then_422_and_nothing_is_stored(two_tenants: TwoTenants, host: str) -> None:
     body = {"smtp": {"host": host, "port": 25}}
-    refused = await neighbours.acme.ask("PUT", "/mail/provider", 422, json=body)
+    refused = await two_tenants.acme.ask("PUT", "/mail/provider", 422, json=body)
     assert "smtp.host" in refused["details"]
-    await neighbours.acme.ask("GET", "/mail/provider", 404)
+    await two_tenants.acme.ask("GET", "/mail/provider", 404)
 
 
 async def test_server_when_stored_before_its_name_led_inside_then_not_connected(
-    peer: SmtpPeer, neighbours: Neighbours, within: Within
+    peer: SmtpPeer, two_tenants: TwoTenants, within: Within
 ) -> None:
-    acme = neighbours.acme
+    acme = two_tenants.acme
     await acme.ask("PUT", "/mail/provider", 201, json={"smtp": {"host": PUBLIC, "port": 587}})
     with within(acme):
         await ProviderAccount.all().update(settings=account(peer)["smtp"] | {"password": ""}, version=2)
-        with pytest.raises(Away, match="public internet"):
+        with pytest.raises(ProviderUnavailable, match="public internet"):
             await (await tenant_relay()).deliver(MESSAGE)
     found = await acme.ask("POST", "/mail/provider/test")
     assert "public internet" in found["problem"]
@@ -196,9 +196,9 @@ async def test_server_when_stored_before_its_name_led_inside_then_not_connected(
     ],
 )
 async def test_provider_when_wrongly_described_then_422_names_it(
-    neighbours: Neighbours, body: dict[str, Any], field: str
+    two_tenants: TwoTenants, body: dict[str, Any], field: str
 ) -> None:
-    refused = await neighbours.acme.ask("PUT", "/mail/provider", 422, json=body)
+    refused = await two_tenants.acme.ask("PUT", "/mail/provider", 422, json=body)
     assert any(name.startswith(field) for name in refused["details"]), refused["details"]
 
 
@@ -212,39 +212,39 @@ async def test_provider_when_wrongly_described_then_422_names_it(
     ],
 )
 async def test_provider_when_of_any_kind_then_stored_shown_without_secrets_and_opened(
-    neighbours: Neighbours, within: Within, body: dict[str, Any]
+    two_tenants: TwoTenants, within: Within, body: dict[str, Any]
 ) -> None:
-    row = await neighbours.acme.ask("PUT", "/mail/provider", 201, json=body)
+    row = await two_tenants.acme.ask("PUT", "/mail/provider", 201, json=body)
     assert row["provider"] == next(iter(body))
     assert "s3cret" not in str(row)
-    with within(neighbours.acme):
-        relay = await tenant_relay()
-        assert [lane.name for lane in relay.lanes] == [row["provider"]]
+    with within(two_tenants.acme):
+        dispatcher = await tenant_relay()
+        assert [channel.name for channel in dispatcher.channels] == [row["provider"]]
 
 
 # -- other people ----------------------------------------------------------------------------------------
 
 
 async def test_provider_when_asked_for_without_the_permission_or_from_outside_then_refused(
-    neighbours: Neighbours,
+    two_tenants: TwoTenants,
 ) -> None:
     body = {"sendgrid": {"api_key": "s3cret"}}
-    await neighbours.acme_admin.ask("PUT", "/mail/provider", 201, json=body)
-    await neighbours.globex.ask("GET", "/mail/provider", 404)
-    await neighbours.globex.ask("DELETE", "/mail/provider", 404)
-    for client in (neighbours.acme_member, neighbours.acme_viewer):
+    await two_tenants.acme_admin.ask("PUT", "/mail/provider", 201, json=body)
+    await two_tenants.globex.ask("GET", "/mail/provider", 404)
+    await two_tenants.globex.ask("DELETE", "/mail/provider", 404)
+    for client in (two_tenants.acme_member, two_tenants.acme_viewer):
         await client.ask("GET", "/mail/provider", 403)
         await client.ask("PUT", "/mail/provider", 403, json=body)
         await client.ask("DELETE", "/mail/provider", 403)
         await client.ask("POST", "/mail/provider/test", 403)
-    await neighbours.stranger.ask("GET", "/mail/provider", 401, headers={"X-Tenant": "acme"})
-    await neighbours.acme.ask("PUT", "/tenant/plugins/mail", json={"enabled": False})
-    assert (await neighbours.acme.ask("GET", "/mail/provider", 404))["code"] == "PLUGIN_DISABLED"
+    await two_tenants.anonymous.ask("GET", "/mail/provider", 401, headers={"X-Tenant": "acme"})
+    await two_tenants.acme.ask("PUT", "/tenant/plugins/mail", json={"enabled": False})
+    assert (await two_tenants.acme.ask("GET", "/mail/provider", 404))["code"] == "PLUGIN_DISABLED"
 
 
-async def test_provider_when_changed_by_another_meanwhile_then_412(neighbours: Neighbours) -> None:
+async def test_provider_when_changed_by_another_meanwhile_then_412(two_tenants: TwoTenants) -> None:
     body = {"sendgrid": {"api_key": "s3cret"}}
-    await neighbours.acme.ask("PUT", "/mail/provider", 201, json=body)
-    await neighbours.acme.ask("PUT", "/mail/provider", json=body, headers={"If-Match": '"1"'})
-    await neighbours.acme.ask("PUT", "/mail/provider", 412, json=body, headers={"If-Match": '"1"'})
-    await neighbours.acme.ask("DELETE", "/mail/provider", 412, headers={"If-Match": '"1"'})
+    await two_tenants.acme.ask("PUT", "/mail/provider", 201, json=body)
+    await two_tenants.acme.ask("PUT", "/mail/provider", json=body, headers={"If-Match": '"1"'})
+    await two_tenants.acme.ask("PUT", "/mail/provider", 412, json=body, headers={"If-Match": '"1"'})
+    await two_tenants.acme.ask("DELETE", "/mail/provider", 412, headers={"If-Match": '"1"'})

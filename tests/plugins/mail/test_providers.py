@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from plugins.mail.addresses import Address
 from plugins.mail.outgoing import Attached, Outgoing
-from plugins.mail.providers.contract import Away, Provider, Refused
+from plugins.mail.providers.contract import Provider, ProviderUnavailable, Refused
 from plugins.mail.providers.file import FileProvider
 from plugins.mail.providers.mailgun import MailgunProvider
 from plugins.mail.providers.sendgrid import SendGridProvider
@@ -269,7 +269,7 @@ async def test_provider_when_it_cannot_now_then_away_and_when_it_can_again_then_
         pytest.skip("is always there")
     await setting.provider.deliver(numbered(1))
     setting.peer.mood = mood
-    with pytest.raises(Away) as away:
+    with pytest.raises(ProviderUnavailable) as away:
         await setting.provider.deliver(numbered(2))
     assert away.value.tried
     if mood == "throttled" and setting.name in ("sendgrid", "mailgun"):
@@ -293,7 +293,7 @@ async def test_provider_when_nobody_listens_then_away(setting: Setting) -> None:
             lonely = SesProvider(SesSettings(endpoint="http://127.0.0.1:1", **key))  # type: ignore[arg-type]
         case _:
             lonely = FileProvider(Path("/proc/nowhere"))
-    with pytest.raises(Away):
+    with pytest.raises(ProviderUnavailable):
         await lonely.deliver(numbered(1))
     assert await lonely.check() is not None
     await lonely.close()

@@ -13,10 +13,10 @@ import pytest
 from plugins.mail.addresses import Address
 from plugins.mail.outgoing import Outgoing
 from plugins.mail.providers import circuit
+from plugins.mail.providers.channel import ProviderChannel
 from plugins.mail.providers.circuit import Busy, Circuit, Pace
-from plugins.mail.providers.contract import Away, Receipt, Refused
-from plugins.mail.providers.lane import Lane
-from plugins.mail.providers.relay import Relay
+from plugins.mail.providers.contract import ProviderUnavailable, Receipt, Refused
+from plugins.mail.providers.dispatcher import Dispatcher
 from plugins.mail.settings import Pacing
 
 MESSAGE = Outgoing("<m@acme.example>", Address("", "a@acme.example"), (Address("", "b@example.com"),), "Hi", "Hi")
@@ -58,17 +58,17 @@ class Clock:
         return self.now
 
 
-def relay_of(*providers: Played, pacing: Pacing | None = None, clock: Clock | None = None) -> Relay:
-    relay = Relay([Lane(provider, pacing or Pacing()) for provider in providers])
-    for lane in relay.lanes:
-        lane.circuit = Circuit(clock or Clock())
-    return relay
+def relay_of(*providers: Played, pacing: Pacing | None = None, clock: Clock | None = None) -> Dispatcher:
+    dispatcher = Dispatcher([ProviderChannel(provider, pacing or Pacing()) for provider in providers])
+    for channel in dispatcher.channels:
+        channel.circuit = Circuit(clock or Clock())
+    return dispatcher
 
 
-async def failing(relay: Relay, times: int = 1) -> Away:
+async def failing(dispatcher: Dispatcher, times: int = 1) -> ProviderUnavailable:
     for _ in range(times):
-        with pytest.raises(Away) as away:
-            await relay.deliver(MESSAGE)
+        with pytest.raises(ProviderUnavailable) as away:
+            await dispatcher.deliver(MESSAGE)
     return away.value
 
 
@@ -76,7 +76,7 @@ async def failing(relay: Relay, times: int = 1) -> Away:
 
 
 async def test_message_when_the_first_provider_is_away_then_the_next_takes_it() -> None:
-    first, second, third = Played("smtp", Away("gone")), Played("sendgrid"), Played("ses")
+    first, second, third = Played("smtp", ProviderUnavailable("gone")), Played("sendgrid"), Played("ses")
     assert (await relay_of(first, second, third).deliver(MESSAGE)).provider == "sendgrid"
     assert (first.asked, second.asked, third.asked) == (1, 1, 0)
 
@@ -88,17 +88,17 @@ async def test_message_when_its_address_or_content_is_refused_then_no_other_prov
 ) -> None:
     refusal = Refused("no", permanent=permanent, kind=kind)  # type: ignore[arg-type]
     first, second = Played("smtp", refusal), Played("sendgrid")
-    relay = relay_of(first, second)
+    dispatcher = relay_of(first, second)
     for _ in range(10):
         with pytest.raises(Refused) as refused:
-            await relay.deliver(MESSAGE)
+            await dispatcher.deliver(MESSAGE)
         assert refused.value is refusal
     assert (first.asked, second.asked) == (10, 0)  # and its circuit stays closed
 
 
 async def test_message_when_nobody_takes_it_then_away_with_every_reason_and_the_shortest_wait() -> None:
-    first = Played("smtp", Away("gone", wait=timedelta(seconds=40)))
-    second = Played("sendgrid", Away("busy", wait=timedelta(seconds=20)))
+    first = Played("smtp", ProviderUnavailable("gone", wait=timedelta(seconds=40)))
+    second = Played("sendgrid", ProviderUnavailable("busy", wait=timedelta(seconds=20)))
     away = await failing(relay_of(first, second))
     assert (away.reason, away.wait, away.tried) == ("smtp: gone; sendgrid: busy", timedelta(seconds=20), True)
 
@@ -107,9 +107,9 @@ async def test_key_when_wrong_then_the_circuit_opens_at_once_with_a_clear_line_a
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     first, second = Played("sendgrid", BAD_KEY), Played("smtp")
-    relay = relay_of(first, second)
+    dispatcher = relay_of(first, second)
     for _ in range(3):
-        assert (await relay.deliver(MESSAGE)).provider == "smtp"
+        assert (await dispatcher.deliver(MESSAGE)).provider == "smtp"
     assert first.asked == 1
     [line] = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert line.getMessage() == "mail provider sendgrid is left alone for a while: 401: no such key"
@@ -118,9 +118,9 @@ async def test_key_when_wrong_then_the_circuit_opens_at_once_with_a_clear_line_a
 async def test_provider_when_it_refuses_for_now_then_the_next_is_asked_and_its_circuit_stays_closed() -> None:
     first = Played("smtp", Refused("mailbox store is full", permanent=False, kind="provider", code="452"))
     second = Played("sendgrid")
-    relay = relay_of(first, second)
+    dispatcher = relay_of(first, second)
     for _ in range(10):
-        await relay.deliver(MESSAGE)
+        await dispatcher.deliver(MESSAGE)
     assert (first.asked, second.asked) == (10, 10)
 
 
@@ -128,73 +128,75 @@ async def test_provider_when_it_refuses_for_now_then_the_next_is_asked_and_its_c
 
 
 async def test_circuit_when_five_in_a_row_fail_then_open_and_later_messages_are_not_even_tried() -> None:
-    provider = Played("smtp", Away("gone"))
-    relay = relay_of(provider)
-    away = await failing(relay, 5)
+    provider = Played("smtp", ProviderUnavailable("gone"))
+    dispatcher = relay_of(provider)
+    away = await failing(dispatcher, 5)
     assert away.tried
-    assert await relay.check() == "smtp is left alone for a while: gone"
-    away = await failing(relay, 10)
+    assert await dispatcher.check() == "smtp is left alone for a while: gone"
+    away = await failing(dispatcher, 10)
     assert (provider.asked, away.tried, away.wait) == (5, False, timedelta(seconds=circuit.FIRST_REST))
 
 
 async def test_circuit_when_one_in_between_succeeds_then_stays_closed() -> None:
     provider = Played("smtp")
-    relay = relay_of(provider)
+    dispatcher = relay_of(provider)
     for _ in range(5):
-        provider.answer = Away("gone")
-        await failing(relay, 4)
+        provider.answer = ProviderUnavailable("gone")
+        await failing(dispatcher, 4)
         provider.answer = None
-        await relay.deliver(MESSAGE)
+        await dispatcher.deliver(MESSAGE)
     assert provider.asked == 25
 
 
 async def test_circuit_when_half_open_then_one_probes_and_its_failure_doubles_the_rest_up_to_five_minutes() -> None:
-    clock, provider = Clock(), Played("smtp", Away("gone"))
-    relay = relay_of(provider, clock=clock)
-    await failing(relay, 5)
+    clock, provider = Clock(), Played("smtp", ProviderUnavailable("gone"))
+    dispatcher = relay_of(provider, clock=clock)
+    await failing(dispatcher, 5)
     rests = []
     for _ in range(9):
-        rest = (await failing(relay)).wait
+        rest = (await failing(dispatcher)).wait
         assert rest is not None
         rests.append(rest.total_seconds())
         clock.now += rests[-1]
         asked = provider.asked
         provider.seconds = 0.02
-        results = await asyncio.gather(*(relay.deliver(MESSAGE) for _ in range(5)), return_exceptions=True)
+        results = await asyncio.gather(*(dispatcher.deliver(MESSAGE) for _ in range(5)), return_exceptions=True)
         assert provider.asked == asked + 1
-        assert sorted(result.tried for result in results if isinstance(result, Away)) == [False] * 4 + [True]
+        assert sorted(result.tried for result in results if isinstance(result, ProviderUnavailable)) == [False] * 4 + [
+            True
+        ]
     assert rests == [5, 10, 20, 40, 80, 160, 300, 300, 300]
     clock.now += 300
     provider.answer = None
-    assert (await relay.deliver(MESSAGE)).provider == "smtp"
-    assert await relay.check() is None
-    await relay.deliver(MESSAGE)
+    assert (await dispatcher.deliver(MESSAGE)).provider == "smtp"
+    assert await dispatcher.check() is None
+    await dispatcher.deliver(MESSAGE)
 
 
 async def test_circuit_when_the_provider_says_how_long_then_left_alone_that_long_at_once() -> None:
-    clock, provider = Clock(), Played("ses", Away("slow down", wait=timedelta(seconds=90)))
-    relay = relay_of(provider, clock=clock)
-    await failing(relay)
+    clock, provider = Clock(), Played("ses", ProviderUnavailable("slow down", wait=timedelta(seconds=90)))
+    dispatcher = relay_of(provider, clock=clock)
+    await failing(dispatcher)
     clock.now += 89
-    assert (await failing(relay)).wait == timedelta(seconds=1)
+    assert (await failing(dispatcher)).wait == timedelta(seconds=1)
     clock.now += 1
     provider.answer = None
-    await relay.deliver(MESSAGE)
+    await dispatcher.deliver(MESSAGE)
     assert provider.asked == 2
 
 
 async def test_circuit_when_the_probe_is_cancelled_then_another_may_probe() -> None:
     clock, provider = Clock(), Played("smtp", BAD_KEY)
-    relay = relay_of(provider, clock=clock)
-    await failing(relay)
+    dispatcher = relay_of(provider, clock=clock)
+    await failing(dispatcher)
     clock.now += circuit.FIRST_REST
     provider.answer, provider.seconds = None, 60
-    probe = asyncio.create_task(relay.deliver(MESSAGE))
+    probe = asyncio.create_task(dispatcher.deliver(MESSAGE))
     await asyncio.sleep(0)
     probe.cancel()
     await asyncio.gather(probe, return_exceptions=True)
     provider.seconds = 0
-    assert (await relay.deliver(MESSAGE)).provider == "smtp"
+    assert (await dispatcher.deliver(MESSAGE)).provider == "smtp"
 
 
 def test_circuit_when_those_that_were_under_way_fail_after_it_opened_then_the_rest_does_not_double() -> None:
@@ -210,8 +212,8 @@ def test_circuit_when_those_that_were_under_way_fail_after_it_opened_then_the_re
 async def test_provider_when_many_come_at_once_then_asked_by_no_more_than_its_concurrency() -> None:
     provider = Played("smtp")
     provider.seconds = 0.01
-    relay = relay_of(provider, pacing=Pacing(concurrency=3))
-    await asyncio.gather(*(relay.deliver(MESSAGE) for _ in range(20)))
+    dispatcher = relay_of(provider, pacing=Pacing(concurrency=3))
+    await asyncio.gather(*(dispatcher.deliver(MESSAGE) for _ in range(20)))
     assert (provider.asked, provider.most) == (20, 3)
 
 
@@ -219,28 +221,28 @@ async def test_provider_when_many_come_at_once_then_asked_by_no_more_than_its_co
 async def test_message_when_bulk_has_taken_every_place_it_may_then_handed_over_next(concurrency: int) -> None:
     provider = Played("smtp")
     provider.seconds = 0.02
-    relay = relay_of(provider, pacing=Pacing(concurrency=concurrency))
-    letters = [asyncio.create_task(relay.deliver(replace(MESSAGE, priority=10))) for _ in range(30)]
+    dispatcher = relay_of(provider, pacing=Pacing(concurrency=concurrency))
+    letters = [asyncio.create_task(dispatcher.deliver(replace(MESSAGE, priority=10))) for _ in range(30)]
     await asyncio.sleep(0.005)
-    receipt = await relay.deliver(MESSAGE)
+    receipt = await dispatcher.deliver(MESSAGE)
     assert int(receipt.provider_id) <= 2 * concurrency
     await asyncio.gather(*letters)
     assert (provider.asked, provider.most) == (31, concurrency)
 
 
 async def test_provider_when_it_has_a_rate_then_asked_no_faster() -> None:
-    relay = relay_of(Played("ses"), pacing=Pacing(concurrency=50, rate="20/second"))
+    dispatcher = relay_of(Played("ses"), pacing=Pacing(concurrency=50, rate="20/second"))
     started = time.monotonic()
-    await asyncio.gather(*(relay.deliver(MESSAGE) for _ in range(11)))
+    await asyncio.gather(*(dispatcher.deliver(MESSAGE) for _ in range(11)))
     assert time.monotonic() - started >= 0.5
 
 
 async def test_message_when_the_rate_is_used_up_for_long_then_away_untried_and_nobody_else_is_asked() -> None:
     first, second = Played("ses"), Played("sendgrid")
-    relay = relay_of(first, second, pacing=Pacing(rate="1/minute"))
-    await relay.deliver(MESSAGE)
+    dispatcher = relay_of(first, second, pacing=Pacing(rate="1/minute"))
+    await dispatcher.deliver(MESSAGE)
     with pytest.raises(Busy) as busy:
-        await relay.deliver(MESSAGE)
+        await dispatcher.deliver(MESSAGE)
     assert not busy.value.tried
     assert busy.value.wait is not None
     assert timedelta(seconds=55) < busy.value.wait <= timedelta(seconds=60)
@@ -269,16 +271,16 @@ async def test_relay_when_closed_then_messages_on_their_way_get_there_first(
 ) -> None:
     provider = Played("smtp")
     provider.seconds = 0.1
-    relay = relay_of(provider)
-    under_way = asyncio.create_task(relay.deliver(MESSAGE))
+    dispatcher = relay_of(provider)
+    under_way = asyncio.create_task(dispatcher.deliver(MESSAGE))
     await asyncio.sleep(0.02)
-    await relay.close()
+    await dispatcher.close()
     assert under_way.done()
     assert (await under_way).provider == "smtp"
     assert provider.closed == 1
 
 
 async def test_relay_when_it_has_no_provider_then_says_why() -> None:
-    away = await failing(Relay([], without="set it again"))
+    away = await failing(Dispatcher([], without="set it again"))
     assert (away.reason, away.tried) == ("set it again", True)
-    assert await Relay([], without="set it again").ask() == "set it again"
+    assert await Dispatcher([], without="set it again").ask() == "set it again"

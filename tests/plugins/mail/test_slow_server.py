@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from host.origin import inside
-from host.sdk import kept
-from host.testing import Client, Neighbours
+from host.execution_context import as_plugin
+from host.sdk import app_singleton
+from host.testing import Client, TwoTenants
 from plugins.mail.models import Message, Status
-from plugins.mail.providers.lane import Lane
-from plugins.mail.providers.relay import Relay, Relays
+from plugins.mail.providers.channel import ProviderChannel
+from plugins.mail.providers.dispatcher import Dispatcher, Dispatchers
 from plugins.mail.providers.smtp import SmtpProvider
 from plugins.mail.settings import SmtpSettings
 from tenants.context import bind
@@ -29,21 +29,23 @@ PLACES = 4
 
 
 @pytest.fixture
-async def slow(neighbours: Neighbours, tmp_path: Path) -> AsyncIterator[SmtpPeer]:
+async def slow(two_tenants: TwoTenants, tmp_path: Path) -> AsyncIterator[SmtpPeer]:
     """The deployment's provider, and a worker beside it."""
-    house = neighbours.house.inner
-    await limited(neighbours, "mail.rate", "unlimited")
+    application = two_tenants.application.inner
+    await limited(two_tenants, "mail.rate", "unlimited")
     with smtp_server(tmp_path, "none", auth=False) as peer:
         peer.seconds = SECONDS
         section = SmtpSettings(host=peer.host, port=peer.port, tls="none", concurrency=PLACES)
-        with house.bound(), bind(None):
-            with inside("mail"):
-                kept(Relays).house = Relay([Lane(SmtpProvider(section, "mail.acme.example"), section)])
-            await house.runner.start()
-            await house.reconciler.start()
+        with application.bound(), bind(None):
+            with as_plugin("mail"):
+                app_singleton(Dispatchers).application = Dispatcher(
+                    [ProviderChannel(SmtpProvider(section, "mail.acme.example"), section)]
+                )
+            await application.runner.start()
+            await application.reconciler.start()
             yield peer
-            await house.reconciler.stop()
-            await house.runner.stop()
+            await application.reconciler.stop()
+            await application.runner.stop()
 
 
 async def taken(peer: SmtpPeer, text: str, seconds: float = 60.0) -> float:
@@ -62,44 +64,44 @@ async def statuses(within: Within, client: Client) -> set[tuple[Any, int]]:
 
 @pytest.mark.timeout(180)
 async def test_mail_when_another_tenants_batch_goes_through_a_slow_server_then_next_and_nothing_fails(
-    neighbours: Neighbours, slow: SmtpPeer, within: Within
+    two_tenants: TwoTenants, slow: SmtpPeer, within: Within
 ) -> None:
-    await submit(neighbours.acme, 400)
+    await submit(two_tenants.acme, 400)
     await taken(slow, "a00010@example.com")
-    single = asyncio.create_task(send(neighbours.globex, to=["one@example.com"]))
+    single = asyncio.create_task(send(two_tenants.globex, to=["one@example.com"]))
     forgotten = {"email": "owner@globex.example"}
-    reset = asyncio.create_task(neighbours.stranger.ask("POST", "/auth/password/forgot", 202, json=forgotten))
+    reset = asyncio.create_task(two_tenants.anonymous.ask("POST", "/auth/password/forgot", 202, json=forgotten))
     await asyncio.gather(single, reset)
     before = len(slow.taken)
     assert await taken(slow, "owner@globex.example") < 5
     assert await taken(slow, "one@example.com") < 8
     assert len(slow.taken) - before < 60
-    batches = await neighbours.acme.ask("GET", "/mail/batches")
-    await neighbours.acme.ask("POST", f"/mail/batches/{batches[0]['id']}/cancel")
+    batches = await two_tenants.acme.ask("GET", "/mail/batches")
+    await two_tenants.acme.ask("POST", f"/mail/batches/{batches[0]['id']}/cancel")
     before = len(slow.taken)
     await asyncio.sleep(1 + 4 * SECONDS)  # for what is in hand
     after = len(slow.taken)
     await asyncio.sleep(3 * SECONDS)
     assert len(slow.taken) == after
     assert after - before <= 40
-    states = await statuses(within, neighbours.acme) | await statuses(within, neighbours.globex)
+    states = await statuses(within, two_tenants.acme) | await statuses(within, two_tenants.globex)
     assert {status for status, _ in states} == {Status.SENT, Status.CANCELLED}
     assert {attempts for _, attempts in states} == {0}
 
 
 @pytest.mark.timeout(120)
 async def test_worker_when_stopped_while_sessions_are_slow_then_what_was_in_hand_is_sent_once(
-    neighbours: Neighbours, slow: SmtpPeer, within: Within
+    two_tenants: TwoTenants, slow: SmtpPeer, within: Within
 ) -> None:
-    house = neighbours.house.inner
-    await submit(neighbours.acme, 40)
+    application = two_tenants.application.inner
+    await submit(two_tenants.acme, 40)
     await taken(slow, "a00005@example.com")
-    await house.runner.stop()
-    with within(neighbours.acme):
+    await application.runner.stop()
+    with within(two_tenants.acme):
         assert not await Message.filter(status=Status.SENDING).exists()
-    with house.bound(), bind(None):
-        await house.runner.start()
-        house.bell.ring_soon()
+    with application.bound(), bind(None):
+        await application.runner.start()
+        application.wakeups.ring_soon()
     async with asyncio.timeout(60):
         while len(slow.taken) < 40:  # noqa: ASYNC110 - it is in another thread
             await asyncio.sleep(0.05)

@@ -13,13 +13,13 @@ import pytest
 from pydantic import SecretStr
 
 from host import outbound
-from host.origin import inside
+from host.execution_context import as_plugin
 from host.sdk import settings
-from host.testing import TestHouse
+from host.testing import TestApplication
 from plugins.mail.addresses import Address
 from plugins.mail.outgoing import Outgoing
-from plugins.mail.providers import relay, smtp_connections
-from plugins.mail.providers.contract import Away, Refused
+from plugins.mail.providers import dispatcher, smtp_connections
+from plugins.mail.providers.contract import ProviderUnavailable, Refused
 from plugins.mail.providers.public_hosts import public_addresses
 from plugins.mail.providers.smtp import SmtpProvider
 from plugins.mail.settings import Settings, SmtpSettings
@@ -59,13 +59,13 @@ def peer(tmp_path: Path) -> Iterator[SmtpPeer]:
 
 @pytest.mark.parametrize(("set_name", "shown"), [("", "acme.example"), ("out.acme.example", "out.acme.example")])
 async def test_server_when_greeted_then_hears_the_senders_domain_or_the_name_that_is_set(
-    tmp_path: Path, house: TestHouse, monkeypatch: pytest.MonkeyPatch, set_name: str, shown: str
+    tmp_path: Path, application: TestApplication, monkeypatch: pytest.MonkeyPatch, set_name: str, shown: str
 ) -> None:
-    with smtp_server(tmp_path, "none", auth=False) as peer, house.inner.bound(), inside("mail"):
+    with smtp_server(tmp_path, "none", auth=False) as peer, application.inner.bound(), as_plugin("mail"):
         section = SmtpSettings(host=peer.host, port=peer.port, tls="none", ehlo_name=set_name)
         chosen = settings(Settings).model_copy(update={"from_address": "no-reply@acme.example"})
-        monkeypatch.setattr(relay, "settings", lambda model: chosen)
-        provider = relay._provider(section, public_only=False)
+        monkeypatch.setattr(dispatcher, "settings", lambda model: chosen)
+        provider = dispatcher._provider(section, public_only=False)
         await provider.deliver(MESSAGE)
         await provider.close()
         assert peer.greeted == [shown]
@@ -188,7 +188,7 @@ async def test_answer_when_it_is_421_then_away_and_the_next_message_goes_over_a_
 ) -> None:
     provider = provider_of(peer)
     peer.answers = answers
-    with pytest.raises(Away):
+    with pytest.raises(ProviderUnavailable):
         await provider.deliver(MESSAGE)
     peer.answers = {}
     await provider.deliver(MESSAGE)
@@ -222,7 +222,7 @@ async def test_smtputf8_when_the_server_lacks_it_then_refused_for_good(peer: Smt
 async def test_server_when_it_says_nothing_then_away_in_time() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         settings = SmtpSettings(host="127.0.0.1", port=silent.getsockname()[1], tls="none", timeout=0.3)
-        with pytest.raises(Away):
+        with pytest.raises(ProviderUnavailable):
             await SmtpProvider(settings, "mail.acme.example").deliver(MESSAGE)
 
 
@@ -287,14 +287,14 @@ async def test_message_when_cancelled_on_its_way_then_its_connection_is_not_used
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0", "127.1", "2130706433", "0x7f.1", "::1", "[::1]"])
 async def test_host_when_it_leads_inside_however_it_is_written_then_refused(host: str) -> None:
-    with pytest.raises((Refused, Away)):
+    with pytest.raises((Refused, ProviderUnavailable)):
         await public_addresses(host, 25)
 
 
 async def test_host_when_it_leads_inside_or_nowhere_then_told_in_the_same_words() -> None:
     said = set()
     for host in ("localhost", "no-such-name.invalid"):
-        with pytest.raises((Refused, Away)) as refused:
+        with pytest.raises((Refused, ProviderUnavailable)) as refused:
             await public_addresses(host, 25)
         said.add(str(refused.value).replace(host, "HOST"))
     assert said == {"HOST does not lead to a server on the public internet"}
@@ -342,11 +342,11 @@ async def test_server_when_silent_after_the_whole_message_then_it_may_have_been_
     provider = provider_of(peer, timeout=0.5)
     await provider.check()
     peer.seconds = 2
-    with pytest.raises(Away) as away:
+    with pytest.raises(ProviderUnavailable) as away:
         await provider.deliver(MESSAGE)
     assert away.value.uncertain
     peer.mood = "away"
-    with pytest.raises(Away) as away:
+    with pytest.raises(ProviderUnavailable) as away:
         await provider.deliver(MESSAGE)
     assert not away.value.uncertain
     await provider.close()

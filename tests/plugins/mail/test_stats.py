@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from host.testing import Client, Neighbours
+from host.testing import Client, TwoTenants
 from plugins.mail.models import Message
 
 DAY = datetime(2026, 3, 10, tzinfo=UTC)
@@ -24,9 +24,9 @@ async def made(sent: Any, within: Any, client: Client, at: datetime, **columns: 
 
 
 @pytest.fixture
-async def year(neighbours: Neighbours, sent: Any, within: Any) -> Neighbours:
+async def year(two_tenants: TwoTenants, sent: Any, within: Any) -> TwoTenants:
     """Two days of acme's mail, and one message of globex."""
-    acme, edge = neighbours.acme, timedelta(microseconds=1)
+    acme, edge = two_tenants.acme, timedelta(microseconds=1)
     first = [
         {"status": "delivered", "category": "newsletter", "template": "news", "opens": 3, "clicks": 1},
         {"status": "complained", "category": "newsletter", "template": "news"},
@@ -38,11 +38,11 @@ async def year(neighbours: Neighbours, sent: Any, within: Any) -> Neighbours:
     await made(sent, within, acme, DAY + timedelta(days=1) - edge, status="bounced")
     await made(sent, within, acme, DAY + timedelta(days=1), status="sent", opens=2)
     await made(sent, within, acme, DAY - edge, status="sent")
-    await made(sent, within, neighbours.globex, DAY, status="sent")
-    return neighbours
+    await made(sent, within, two_tenants.globex, DAY, status="sent")
+    return two_tenants
 
 
-async def test_stats_when_grouped_by_day_then_each_day_in_utc_with_its_counts(year: Neighbours) -> None:
+async def test_stats_when_grouped_by_day_then_each_day_in_utc_with_its_counts(year: TwoTenants) -> None:
     found = await year.acme.ask("GET", "/mail/stats?from=2026-03-10&to=2026-03-11")
     assert (found["from"], found["to"], found["by"]) == ("2026-03-10", "2026-03-11", "day")
     first = {"accepted": 5, "sent": 3, "delivered": 2, "bounced": 1, "complained": 1, "failed": 1, "suppressed": 1}
@@ -54,7 +54,7 @@ async def test_stats_when_grouped_by_day_then_each_day_in_utc_with_its_counts(ye
     assert [row["day"] for row in only["rows"]] == ["2026-03-11"]
 
 
-async def test_stats_when_grouped_otherwise_then_the_same_messages(year: Neighbours) -> None:
+async def test_stats_when_grouped_otherwise_then_the_same_messages(year: TwoTenants) -> None:
     for by, counts in (
         ("category", {"newsletter": 2, "transactional": 4}),
         ("template", {"": 4, "news": 2}),
@@ -63,9 +63,9 @@ async def test_stats_when_grouped_otherwise_then_the_same_messages(year: Neighbo
         assert {row[by]: row["accepted"] for row in found["rows"]} == counts
 
 
-async def test_stats_when_nothing_is_asked_then_the_last_thirty_days(neighbours: Neighbours, sent: Any) -> None:
-    await sent(neighbours.acme)
-    found = await neighbours.acme.ask("GET", "/mail/stats")
+async def test_stats_when_nothing_is_asked_then_the_last_thirty_days(two_tenants: TwoTenants, sent: Any) -> None:
+    await sent(two_tenants.acme)
+    found = await two_tenants.acme.ask("GET", "/mail/stats")
     today = datetime.now(UTC).date()
     assert found["to"] == str(today)
     assert found["from"] == str(today - timedelta(days=29))
@@ -73,9 +73,9 @@ async def test_stats_when_nothing_is_asked_then_the_last_thirty_days(neighbours:
 
 
 async def test_queue_when_messages_wait_then_those_that_are_due_are_counted_with_the_age_of_the_oldest(
-    neighbours: Neighbours, sent: Any
+    two_tenants: TwoTenants, sent: Any
 ) -> None:
-    empty = await neighbours.acme.ask("GET", "/mail/stats")
+    empty = await two_tenants.acme.ask("GET", "/mail/stats")
     assert empty["queue"] == {"length": 0, "oldest_seconds": 0.0}
     now = datetime.now(UTC)
     for status, due in (
@@ -84,9 +84,9 @@ async def test_queue_when_messages_wait_then_those_that_are_due_are_counted_with
         ("scheduled", now + timedelta(days=1)),
         ("sent", now - timedelta(days=1)),
     ):
-        await sent(neighbours.acme, status=status, due_at=due)
-    await sent(neighbours.globex, status="queued", due_at=now - timedelta(days=2))
-    queue = (await neighbours.acme.ask("GET", "/mail/stats"))["queue"]
+        await sent(two_tenants.acme, status=status, due_at=due)
+    await sent(two_tenants.globex, status="queued", due_at=now - timedelta(days=2))
+    queue = (await two_tenants.acme.ask("GET", "/mail/stats"))["queue"]
     assert queue["length"] == 2
     assert 300 <= queue["oldest_seconds"] < 400
 
@@ -108,8 +108,8 @@ async def test_stats_when_asked_wrongly_then_422_names_it(acme: Client) -> None:
         assert (await acme.ask("GET", f"/mail/stats?{query}"))["rows"] == []
 
 
-async def test_stats_when_asked_by_others_then_by_permission_and_while_on(neighbours: Neighbours) -> None:
-    await neighbours.acme_viewer.ask("GET", "/mail/stats")
-    await neighbours.stranger.ask("GET", "/mail/stats", 401)
-    await neighbours.acme.ask("PUT", "/tenant/plugins/mail", json={"enabled": False})
-    assert (await neighbours.acme.ask("GET", "/mail/stats", 404))["code"] == "PLUGIN_DISABLED"
+async def test_stats_when_asked_by_others_then_by_permission_and_while_on(two_tenants: TwoTenants) -> None:
+    await two_tenants.acme_viewer.ask("GET", "/mail/stats")
+    await two_tenants.anonymous.ask("GET", "/mail/stats", 401)
+    await two_tenants.acme.ask("PUT", "/tenant/plugins/mail", json={"enabled": False})
+    assert (await two_tenants.acme.ask("GET", "/mail/stats", 404))["code"] == "PLUGIN_DISABLED"

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from host.sdk import make_pass
-from host.testing import Client, Neighbours
+from host.sdk import sign_token
+from host.testing import Client, TwoTenants
 from plugins.mail.events import AddressSubscribed, AddressUnsubscribed
 from plugins.mail.routes.unsubscribe_page import language
 from plugins.mail.service import subscriptions
@@ -58,21 +58,21 @@ async def test_unsubscribe_headers_when_made_then_as_rfc_8058_wants_them(acme: C
 
 @pytest.mark.parametrize("form", [{"data": ONE_CLICK}, {"files": {"List-Unsubscribe": (None, "One-Click")}}])
 async def test_one_click_when_posted_in_either_encoding_then_unsubscribed_recorded_and_announced(
-    neighbours: Neighbours, link: str, heard: list[Any], form: dict[str, Any], within: Any
+    two_tenants: TwoTenants, link: str, heard: list[Any], form: dict[str, Any], within: Any
 ) -> None:
-    answer = await neighbours.stranger.post(link, **form)
+    answer = await two_tenants.anonymous.post(link, **form)
     assert answer.status_code == 200, answer.text
-    assert await wanted(neighbours.acme, within, NEWS, "offers", "transactional") == {"offers", "transactional"}
-    assert await wanted(neighbours.globex, within, NEWS) == {NEWS}
+    assert await wanted(two_tenants.acme, within, NEWS, "offers", "transactional") == {"offers", "transactional"}
+    assert await wanted(two_tenants.globex, within, NEWS) == {NEWS}
     [event] = [event for event in heard if isinstance(event, AddressUnsubscribed)]
     assert (event.address, event.category, event.source) == (ADA, NEWS, "one_click")
-    [entry] = await neighbours.acme.ask("GET", "/audit/entries?action=mail.subscriptions.update")
+    [entry] = await two_tenants.acme.ask("GET", "/audit/entries?action=mail.subscriptions.update")
     assert (entry["resource_id"], entry["after"]) == (ADA, {NEWS: False})
 
 
-async def test_one_click_when_posted_twice_then_said_once(neighbours: Neighbours, link: str, heard: list[Any]) -> None:
+async def test_one_click_when_posted_twice_then_said_once(two_tenants: TwoTenants, link: str, heard: list[Any]) -> None:
     for _ in range(2):
-        assert (await neighbours.stranger.post(link, data=ONE_CLICK)).status_code == 200
+        assert (await two_tenants.anonymous.post(link, data=ONE_CLICK)).status_code == 200
     assert len([event for event in heard if isinstance(event, AddressUnsubscribed)]) == 1
 
 
@@ -91,37 +91,37 @@ FORMS = [
 
 
 async def test_unsubscribe_when_form_says_nothing_we_know_then_400_and_nothing_changed(
-    neighbours: Neighbours, link: str
+    two_tenants: TwoTenants, link: str
 ) -> None:
     for content_type, body in FORMS:
-        answer = await neighbours.stranger.post(link, content=body, headers={"Content-Type": content_type})
+        answer = await two_tenants.anonymous.post(link, content=body, headers={"Content-Type": content_type})
         assert (answer.status_code, answer.json()["error"]["code"]) == (400, "BAD_REQUEST"), body
-    assert await states(neighbours.acme) == {"transactional": True, "*": True}
+    assert await states(two_tenants.acme) == {"transactional": True, "*": True}
 
 
-async def test_unsubscribe_when_form_is_too_long_then_413(neighbours: Neighbours, link: str) -> None:
-    answer = await neighbours.stranger.post(link, data={"choice": "x" * 5000})
+async def test_unsubscribe_when_form_is_too_long_then_413(two_tenants: TwoTenants, link: str) -> None:
+    answer = await two_tenants.anonymous.post(link, data={"choice": "x" * 5000})
     assert answer.status_code == 413
 
 
 # -- the page --------------------------------------------------------------------------------------------
 
 
-async def test_page_when_looked_at_then_it_shows_and_changes_nothing(neighbours: Neighbours, link: str) -> None:
-    answer = await neighbours.stranger.get(link, headers={"Accept": "text/html", "Accept-Language": "en-GB"})
+async def test_page_when_looked_at_then_it_shows_and_changes_nothing(two_tenants: TwoTenants, link: str) -> None:
+    answer = await two_tenants.anonymous.get(link, headers={"Accept": "text/html", "Accept-Language": "en-GB"})
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert ADA in answer.text
     assert NEWS in answer.text
     assert "Acme" in answer.text
     assert '<html lang="en">' in answer.text
-    assert await states(neighbours.acme) == {"transactional": True, "*": True}
+    assert await states(two_tenants.acme) == {"transactional": True, "*": True}
 
 
 async def test_page_when_served_then_nothing_in_it_may_run_and_only_its_own_style_shows(
-    neighbours: Neighbours, link: str
+    two_tenants: TwoTenants, link: str
 ) -> None:
-    answer = await neighbours.stranger.get(link)
+    answer = await two_tenants.anonymous.get(link)
     policy = answer.headers["content-security-policy"]
     assert policy.startswith("default-src 'none'; style-src 'sha256-")
     assert "form-action 'self'" in policy
@@ -133,8 +133,8 @@ async def test_page_when_served_then_nothing_in_it_may_run_and_only_its_own_styl
     assert "style=" not in answer.text
 
 
-async def test_page_when_browser_likes_german_then_it_speaks_german(neighbours: Neighbours, link: str) -> None:
-    answer = await neighbours.stranger.get(link, headers={"Accept-Language": "de-AT,de;q=0.9,en;q=0.5"})
+async def test_page_when_browser_likes_german_then_it_speaks_german(two_tenants: TwoTenants, link: str) -> None:
+    answer = await two_tenants.anonymous.get(link, headers={"Accept-Language": "de-AT,de;q=0.9,en;q=0.5"})
     assert '<html lang="de">' in answer.text
     assert "abbestellen" in answer.text
 
@@ -158,18 +158,18 @@ def test_language_when_header_is_read_then_the_one_liked_most(header: str, spoke
 
 
 async def test_page_when_people_choose_then_category_everything_and_back_again(
-    neighbours: Neighbours, link: str, heard: list[Any]
+    two_tenants: TwoTenants, link: str, heard: list[Any]
 ) -> None:
-    stranger, acme = neighbours.stranger, neighbours.acme
-    ended = await stranger.post(link, data={"choice": "category"})
+    anonymous, acme = two_tenants.anonymous, two_tenants.acme
+    ended = await anonymous.post(link, data={"choice": "category"})
     assert "Your choice is saved." in ended.text
     assert 'value="again"' in ended.text
     assert await states(acme) == {NEWS: False, "transactional": True, "*": True}
-    await stranger.post(link, data={"choice": "again"})
+    await anonymous.post(link, data={"choice": "again"})
     assert await states(acme) == {NEWS: True, "transactional": True, "*": True}
-    await stranger.post(link, data={"choice": "everything"})
+    await anonymous.post(link, data={"choice": "everything"})
     assert await states(acme) == {NEWS: False, "transactional": True, "*": False}
-    await stranger.post(link, data={"choice": "again"})
+    await anonymous.post(link, data={"choice": "again"})
     assert await states(acme) == {NEWS: True, "transactional": True, "*": False}
     told = [
         (type(event), event.category) for event in heard if isinstance(event, AddressUnsubscribed | AddressSubscribed)
@@ -184,16 +184,16 @@ async def test_page_when_people_choose_then_category_everything_and_back_again(
 
 
 async def test_everything_when_ended_then_categories_never_heard_of_are_too_but_not_transactional_ones(
-    neighbours: Neighbours, link: str, within: Any
+    two_tenants: TwoTenants, link: str, within: Any
 ) -> None:
-    await neighbours.stranger.post(link, data={"choice": "everything"})
-    assert await wanted(neighbours.acme, within, NEWS, "tomorrow", "transactional") == {"transactional"}
+    await two_tenants.anonymous.post(link, data={"choice": "everything"})
+    assert await wanted(two_tenants.acme, within, NEWS, "tomorrow", "transactional") == {"transactional"}
 
 
-async def test_page_when_names_hold_markup_then_it_is_shown_as_text(neighbours: Neighbours, within: Any) -> None:
-    with within(neighbours.acme):
-        token = make_pass(subscriptions.PASS, address=ADA, category="<script>alert(1)</script>")
-    answer = await neighbours.stranger.get(f"/api/v1/mail/unsubscribe/{token}")
+async def test_page_when_names_hold_markup_then_it_is_shown_as_text(two_tenants: TwoTenants, within: Any) -> None:
+    with within(two_tenants.acme):
+        token = sign_token(subscriptions.PASS, address=ADA, category="<script>alert(1)</script>")
+    answer = await two_tenants.anonymous.get(f"/api/v1/mail/unsubscribe/{token}")
     assert "<script" not in answer.text
     assert "&lt;script&gt;" in answer.text
 
@@ -202,28 +202,28 @@ async def test_page_when_names_hold_markup_then_it_is_shown_as_text(neighbours: 
 
 
 async def test_unsubscribe_when_token_is_cut_changed_or_for_something_else_then_404_and_nothing_changed(
-    neighbours: Neighbours, link: str, within: Any
+    two_tenants: TwoTenants, link: str, within: Any
 ) -> None:
-    with within(neighbours.acme):
-        other_purpose = make_pass("click", address=ADA, category=NEWS)
+    with within(two_tenants.acme):
+        other_purpose = sign_token("click", address=ADA, category=NEWS)
     token = link.rpartition("/")[2]
     forged = [token[:-1], token[:20], token + "A", token.swapcase(), "x", "%00", "é", other_purpose, "A" * 4000]
     for each in forged:
         path = f"/api/v1/mail/unsubscribe/{each}"
-        shown = await neighbours.stranger.get(path)
-        posted = await neighbours.stranger.post(path, data=ONE_CLICK)
+        shown = await two_tenants.anonymous.get(path)
+        posted = await two_tenants.anonymous.post(path, data=ONE_CLICK)
         assert (shown.status_code, posted.status_code) == (404, 404), each
         assert posted.json()["error"]["code"] == "NOT_FOUND"
-    assert await states(neighbours.acme) == {"transactional": True, "*": True}
+    assert await states(two_tenants.acme) == {"transactional": True, "*": True}
 
 
 async def test_unsubscribe_when_token_is_another_tenants_then_only_that_tenant_is_told(
-    neighbours: Neighbours, link: str
+    two_tenants: TwoTenants, link: str
 ) -> None:
-    answer = await neighbours.stranger.post(link, data=ONE_CLICK, headers={"X-Tenant": "globex"})
+    answer = await two_tenants.anonymous.post(link, data=ONE_CLICK, headers={"X-Tenant": "globex"})
     assert answer.status_code == 200
-    assert (await states(neighbours.acme))[NEWS] is False
-    assert await states(neighbours.globex) == {"transactional": True, "*": True}
+    assert (await states(two_tenants.acme))[NEWS] is False
+    assert await states(two_tenants.globex) == {"transactional": True, "*": True}
 
 
 # -- for the tenant --------------------------------------------------------------------------------------
@@ -252,14 +252,14 @@ async def test_preferences_when_tenant_sets_them_then_kept_with_time_and_source(
 
 
 async def test_preferences_when_category_becomes_transactional_then_exempt_whatever_was_said(
-    acme: Client, link: str, neighbours: Neighbours, within: Any
+    acme: Client, link: str, two_tenants: TwoTenants, within: Any
 ) -> None:
-    await neighbours.stranger.post(link, data=ONE_CLICK)
+    await two_tenants.anonymous.post(link, data=ONE_CLICK)
     await acme.ask("PUT", "/tenant/plugins/mail/settings", json={"transactional_categories": [NEWS]})
     assert await wanted(acme, within, NEWS) == {NEWS}
-    refused = await neighbours.stranger.post(link, data={"choice": "category"})
+    refused = await two_tenants.anonymous.post(link, data={"choice": "category"})
     assert (refused.status_code, refused.json()["error"]["code"]) == (422, "VALIDATION_ERROR")
-    page = await neighbours.stranger.get(link)
+    page = await two_tenants.anonymous.get(link)
     assert 'value="category"' not in page.text
     assert 'value="everything"' in page.text
 
@@ -278,12 +278,12 @@ async def test_preferences_when_wrong_then_422_and_nothing_changed(acme: Client)
     assert await states(acme) == {"transactional": True, "*": True}
 
 
-async def test_preferences_when_a_viewer_member_or_stranger_sets_them_then_refused(neighbours: Neighbours) -> None:
+async def test_preferences_when_a_viewer_member_or_stranger_sets_them_then_refused(two_tenants: TwoTenants) -> None:
     path = f"/mail/subscriptions/{ADA}"
-    await neighbours.acme_viewer.ask("GET", path)
-    for client in (neighbours.acme_viewer, neighbours.acme_member):
+    await two_tenants.acme_viewer.ask("GET", path)
+    for client in (two_tenants.acme_viewer, two_tenants.acme_member):
         refused = await client.ask("PUT", path, 403, json={"everything": False})
         assert refused["details"] == {"permission": "mail.subscriptions.update"}
-    await neighbours.stranger.ask("GET", path, 401)
-    await neighbours.acme.ask("PUT", "/tenant/plugins/mail", json={"enabled": False})
-    assert (await neighbours.acme.ask("GET", path, 404))["code"] == "PLUGIN_DISABLED"
+    await two_tenants.anonymous.ask("GET", path, 401)
+    await two_tenants.acme.ask("PUT", "/tenant/plugins/mail", json={"enabled": False})
+    assert (await two_tenants.acme.ask("GET", path, 404))["code"] == "PLUGIN_DISABLED"

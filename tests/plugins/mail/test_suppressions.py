@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from host.testing import Client, Neighbours
+from host.testing import Client, TwoTenants
 from plugins.mail.events import AddressSuppressed
 from plugins.mail.service import suppressions
 
@@ -100,17 +100,17 @@ async def test_suppression_when_deleted_by_id_or_address_then_gone_and_recorded(
 
 
 async def test_suppressions_when_asked_in_any_spelling_then_those_on_the_list_as_they_were_spelt(
-    neighbours: Neighbours, within: Any
+    two_tenants: TwoTenants, within: Any
 ) -> None:
-    await add(neighbours.acme, "ada@example.com")
-    with within(neighbours.acme):
+    await add(two_tenants.acme, "ada@example.com")
+    with within(two_tenants.acme):
         assert await suppressions.suppressed(["Ada@Example.com", "ada@example.com", "bob@example.com"]) == {
             "Ada@Example.com",
             "ada@example.com",
         }
         assert await suppressions.suppressed([f"x{number}@example.com" for number in range(3000)]) == set()
         assert await suppressions.suppressed([]) == set()
-    with within(neighbours.globex):
+    with within(two_tenants.globex):
         assert await suppressions.suppressed(["ada@example.com"]) == set()
 
 
@@ -122,26 +122,26 @@ async def test_suppress_when_two_at_once_add_one_address_then_it_is_there_once(a
     assert await listed(acme) == ["ada@example.com"]
 
 
-async def test_suppression_when_it_is_another_tenants_then_404_like_one_that_never_was(neighbours: Neighbours) -> None:
-    row = await neighbours.acme.ask("POST", "/mail/suppressions", 201, json={"address": "ada@example.com"})
+async def test_suppression_when_it_is_another_tenants_then_404_like_one_that_never_was(two_tenants: TwoTenants) -> None:
+    row = await two_tenants.acme.ask("POST", "/mail/suppressions", 201, json={"address": "ada@example.com"})
     for method in ("GET", "DELETE"):
-        foreign = await neighbours.globex.ask(method, f"/mail/suppressions/{row['id']}", 404)
-        never = await neighbours.globex.ask(method, f"/mail/suppressions/{uuid4()}", 404)
+        foreign = await two_tenants.globex.ask(method, f"/mail/suppressions/{row['id']}", 404)
+        never = await two_tenants.globex.ask(method, f"/mail/suppressions/{uuid4()}", 404)
         assert (foreign["code"], foreign["message"]) == (never["code"], never["message"])
-    await neighbours.globex.ask("DELETE", "/mail/suppressions?address=ada@example.com", 404)
-    assert await listed(neighbours.globex) == []
-    assert await listed(neighbours.acme) == ["ada@example.com"]
+    await two_tenants.globex.ask("DELETE", "/mail/suppressions?address=ada@example.com", 404)
+    assert await listed(two_tenants.globex) == []
+    assert await listed(two_tenants.acme) == ["ada@example.com"]
 
 
-async def test_suppressions_when_a_viewer_or_stranger_writes_then_refused(neighbours: Neighbours) -> None:
-    row = await neighbours.acme.ask("POST", "/mail/suppressions", 201, json={"address": "ada@example.com"})
-    viewer, member = neighbours.acme_viewer, neighbours.acme_member
+async def test_suppressions_when_a_viewer_or_stranger_writes_then_refused(two_tenants: TwoTenants) -> None:
+    row = await two_tenants.acme.ask("POST", "/mail/suppressions", 201, json={"address": "ada@example.com"})
+    viewer, member = two_tenants.acme_viewer, two_tenants.acme_member
     assert await listed(viewer) == ["ada@example.com"]
     refused = await viewer.ask("POST", "/mail/suppressions", 403, json={"address": "b@example.com"})
     assert refused["details"] == {"permission": "mail.suppressions.create"}
     await viewer.ask("DELETE", f"/mail/suppressions/{row['id']}", 403)
     await member.ask("DELETE", f"/mail/suppressions/{row['id']}", 403)
-    await neighbours.stranger.ask("GET", "/mail/suppressions", 401)
+    await two_tenants.anonymous.ask("GET", "/mail/suppressions", 401)
 
 
 async def test_suppressions_when_mail_is_switched_off_then_plugin_disabled(acme: Client) -> None:

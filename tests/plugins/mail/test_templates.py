@@ -9,7 +9,7 @@ import pytest
 
 from host.sdk import NotFound
 from host.settings import Settings
-from host.testing import Client, Neighbours, TestHouse
+from host.testing import Client, TestApplication, TwoTenants
 from plugins.mail.service import template_versions
 from plugins.mail.service import templates as in_use
 from plugins.mail.service.templates import MissingVariables, RenderFailed
@@ -60,15 +60,15 @@ async def test_template_when_read_in_a_language_then_its_source_is_shown_and_the
 
 
 async def test_template_when_written_and_removed_then_the_tenants_counts_and_then_ours_again(
-    neighbours: Neighbours,
+    two_tenants: TwoTenants,
 ) -> None:
-    acme = neighbours.acme
+    acme = two_tenants.acme
     written = await put(acme, "welcome", words="Ahoy {{ name }}")
     assert (written["source"], written["version"], written["number"], written["locale"]) == ("tenant", 1, 1, "en")
     assert [each["name"] for each in written["variables"]] == ["name"]
     [listed] = [each for each in await acme.ask("GET", "/mail/templates") if each["name"] == "welcome"]
     assert (listed["source"], listed["locales"]) == ("tenant", {"de": "plugin", "en": "tenant", "fr": "plugin"})
-    assert (await neighbours.globex.ask("GET", "/mail/templates/welcome"))["source"] == "plugin"
+    assert (await two_tenants.globex.ask("GET", "/mail/templates/welcome"))["source"] == "plugin"
     await acme.ask("DELETE", "/mail/templates/welcome", 204)
     assert (await acme.ask("GET", "/mail/templates/welcome"))["source"] == "plugin"
     await acme.ask("DELETE", "/mail/templates/welcome", 404)
@@ -89,9 +89,9 @@ async def test_template_when_its_version_has_moved_on_then_412_and_zero_means_ne
 
 
 async def test_template_versions_when_listed_and_restored_then_the_earlier_one_counts_as_a_new_one(
-    neighbours: Neighbours,
+    two_tenants: TwoTenants,
 ) -> None:
-    acme = neighbours.acme
+    acme = two_tenants.acme
     for words in ("first", "second", "third"):
         await put(acme, "receipt", 201 if words == "first" else 200, words=words)
     history = await acme.ask("GET", "/mail/templates/receipt/versions")
@@ -104,9 +104,9 @@ async def test_template_versions_when_listed_and_restored_then_the_earlier_one_c
     await acme.ask("DELETE", "/mail/templates/receipt", 204)
     await acme.ask("POST", "/mail/templates/receipt/versions/2/restore")
     assert "second" in (await acme.ask("GET", "/mail/templates/receipt"))["mjml"]
-    await neighbours.globex.ask("GET", "/mail/templates/receipt/versions", 404)
-    await neighbours.globex.ask("GET", "/mail/templates/receipt/versions/1", 404)
-    await neighbours.globex.ask("POST", "/mail/templates/receipt/versions/1/restore", 404)
+    await two_tenants.globex.ask("GET", "/mail/templates/receipt/versions", 404)
+    await two_tenants.globex.ask("GET", "/mail/templates/receipt/versions/1", 404)
+    await two_tenants.globex.ask("POST", "/mail/templates/receipt/versions/1/restore", 404)
 
 
 async def test_template_versions_when_there_are_many_then_the_newest_and_those_in_force_stay(
@@ -233,13 +233,13 @@ async def test_preview_when_there_is_no_such_template_then_404(acme: Client) -> 
 
 
 async def test_trial_when_sent_to_a_member_then_a_message_is_accepted_and_to_a_stranger_then_422(
-    neighbours: Neighbours,
+    two_tenants: TwoTenants,
 ) -> None:
-    acme = neighbours.acme
+    acme = two_tenants.acme
     message = await acme.ask("POST", "/mail/templates/newsletter/test", 202, json={"to": "Member@Acme.example"})
     assert message["subject"] == "News from the workshop"
-    for stranger in ("member@globex.example", "who@example.com", "no address"):
-        refused = await acme.ask("POST", "/mail/templates/newsletter/test", 422, json={"to": stranger})
+    for anonymous in ("member@globex.example", "who@example.com", "no address"):
+        refused = await acme.ask("POST", "/mail/templates/newsletter/test", 422, json={"to": anonymous})
         assert "to" in refused["details"]
     await acme.ask("POST", "/mail/templates/nothing/test", 404, json={"to": "member@acme.example"})
 
@@ -265,13 +265,13 @@ async def test_render_when_a_version_is_named_then_that_one_whatever_counts_by_n
 
 
 async def test_render_when_two_tenants_use_one_name_then_each_gets_its_own(
-    neighbours: Neighbours, within: Within
+    two_tenants: TwoTenants, within: Within
 ) -> None:
-    for client, words in ((neighbours.acme, "ours"), (neighbours.globex, "theirs")):
+    for client, words in ((two_tenants.acme, "ours"), (two_tenants.globex, "theirs")):
         await put(client, "receipt", words=words)
         with within(client):
             assert words in (await in_use.render("receipt", {"name": "Ada"}, version=1)).text
-    with within(neighbours.acme):
+    with within(two_tenants.acme):
         assert "ours" in (await in_use.render("receipt", {"name": "Ada"}, version=1)).text
 
 
@@ -287,34 +287,34 @@ async def test_render_when_variables_are_missing_then_all_are_named(acme: Client
             await in_use.render("welcome", {"organisation": "a\r\nBcc: x@example.com", "name": "Ada"})
 
 
-async def test_render_house_when_no_tenant_is_bound_then_the_deployments_words(house: TestHouse) -> None:
-    with house.inner.bound():
-        shown = in_use.render_house(
+async def test_render_house_when_no_tenant_is_bound_then_the_deployments_words(application: TestApplication) -> None:
+    with application.inner.bound():
+        shown = in_use.render_builtin(
             "password_reset", {"name": "Ada", "link": "https://x.example/r", "minutes": 30}, "de"
         )
         assert "https://x.example/r" in shown.text
         assert "Neues Passwort" in shown.subject
         with pytest.raises(NotFound):
-            in_use.render_house("nothing", {})
+            in_use.render_builtin("nothing", {})
         with pytest.raises(RenderFailed, match="javascript"):
-            in_use.render_house("verification", {"name": "Ada", "link": "javascript:alert(1)", "hours": 1})
+            in_use.render_builtin("verification", {"name": "Ada", "link": "javascript:alert(1)", "hours": 1})
 
 
 # -- who may ---------------------------------------------------------------------------------------------
 
 
 async def test_templates_when_asked_by_who_may_not_then_403_and_when_switched_off_then_404(
-    neighbours: Neighbours,
+    two_tenants: TwoTenants,
 ) -> None:
-    viewer, acme = neighbours.acme_viewer, neighbours.acme
+    viewer, acme = two_tenants.acme_viewer, two_tenants.acme
     await viewer.ask("GET", "/mail/templates/welcome")
     await viewer.ask("POST", "/mail/templates/welcome/preview", json={})
     await viewer.ask("PUT", "/mail/templates/welcome", 403, json=content())
     await viewer.ask("DELETE", "/mail/templates/welcome", 403)
     await viewer.ask("POST", "/mail/templates/welcome/versions/1/restore", 403)
     await viewer.ask("POST", "/mail/templates/welcome/test", 403, json={"to": "viewer@acme.example"})
-    await neighbours.acme_member.ask("PUT", "/mail/templates/welcome", 403, json=content())
-    await neighbours.stranger.ask("GET", "/mail/templates", 401)
+    await two_tenants.acme_member.ask("PUT", "/mail/templates/welcome", 403, json=content())
+    await two_tenants.anonymous.ask("GET", "/mail/templates", 401)
     await acme.ask("PUT", "/tenant/plugins/mail", json={"enabled": False})
     assert (await acme.ask("GET", "/mail/templates", 404))["code"] == "PLUGIN_DISABLED"
 
@@ -326,7 +326,7 @@ class TestDeployment:
     """A deployment that brings its own folder of templates."""
 
     @pytest.fixture
-    def house_settings(self, house_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    def app_settings(self, app_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
         folder = tmp_path / "templates"
         (folder / "welcome").mkdir(parents=True)
         (folder / "welcome" / "en.mjml").write_text(SECTION.format("<p>Our own {{ name }}</p>"), "utf-8")
@@ -337,7 +337,7 @@ class TestDeployment:
         (folder / "closing" / "it.txt").write_text("Ciao, {{ organisation }}", "utf-8")
         monkeypatch.setenv("TENANTRY_MAIL__TEMPLATES", str(folder))
         monkeypatch.setenv("TENANTRY_MAIL__LOCALE", "de")
-        return house_settings
+        return app_settings
 
     async def test_templates_when_a_deployment_brings_its_own_then_they_go_before_ours_and_the_tenants_before_them(
         self, acme: Client, within: Within

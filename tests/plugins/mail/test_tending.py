@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from host.jobs.models import Job
-from host.testing import Neighbours
+from host.testing import TwoTenants
 from plugins.mail.models import Batch, Message, Status
 from plugins.mail.providers.contract import Refused
-from plugins.mail.service import tending
+from plugins.mail.service import maintenance
 from tests.plugins.mail.conftest import Outbound, Within
 from tests.plugins.mail.test_batches import submit
 from tests.plugins.mail.test_messages import limited, send, soon, used
@@ -17,92 +17,92 @@ from tests.plugins.mail.test_messages import limited, send, soon, used
 LONG_AGO = datetime.now(UTC) - timedelta(hours=2)
 
 
-async def lose_jobs(neighbours: Neighbours) -> None:
-    with neighbours.house.inner.bound():
+async def lose_jobs(two_tenants: TwoTenants) -> None:
+    with two_tenants.application.inner.bound():
         await Job.all().delete()
 
 
-async def age(within: Within, neighbours: Neighbours, **columns: Any) -> None:
-    with within(neighbours.acme):
+async def age(within: Within, two_tenants: TwoTenants, **columns: Any) -> None:
+    with within(two_tenants.acme):
         await Message.all().update(**{"due_at": LONG_AGO, "updated_at": LONG_AGO, **columns})
 
 
 async def test_message_when_its_job_is_lost_then_taken_up_after_an_hour_and_sent_once(
-    neighbours: Neighbours, outbound: Outbound, within: Within
+    two_tenants: TwoTenants, outbound: Outbound, within: Within
 ) -> None:
-    await send(neighbours.acme)
-    await lose_jobs(neighbours)
-    with within(neighbours.acme):
-        assert await tending.take_up() == 0
-    await age(within, neighbours)
-    with within(neighbours.acme):
-        assert [await tending.take_up(), await tending.take_up()] == [1, 0]
-    await neighbours.house.run_jobs()
+    await send(two_tenants.acme)
+    await lose_jobs(two_tenants)
+    with within(two_tenants.acme):
+        assert await maintenance.take_up() == 0
+    await age(within, two_tenants)
+    with within(two_tenants.acme):
+        assert [await maintenance.take_up(), await maintenance.take_up()] == [1, 0]
+    await two_tenants.application.run_jobs()
     assert outbound.recipients == ["ada@example.com"]
 
 
 async def test_message_when_taken_up_while_its_job_still_waits_then_only_the_new_one_counts(
-    neighbours: Neighbours, outbound: Outbound, within: Within
+    two_tenants: TwoTenants, outbound: Outbound, within: Within
 ) -> None:
-    await send(neighbours.acme)
-    await age(within, neighbours)
-    with within(neighbours.acme):
-        await tending.take_up()
-    assert await neighbours.house.run_jobs() == 1
+    await send(two_tenants.acme)
+    await age(within, two_tenants)
+    with within(two_tenants.acme):
+        await maintenance.take_up()
+    assert await two_tenants.application.run_jobs() == 1
     assert outbound.recipients == ["ada@example.com"]
 
 
 async def test_message_when_workers_died_with_it_again_and_again_then_failed_and_given_back(
-    neighbours: Neighbours, outbound: Outbound, within: Within
+    two_tenants: TwoTenants, outbound: Outbound, within: Within
 ) -> None:
-    message = await send(neighbours.acme)
+    message = await send(two_tenants.acme)
     for _ in range(4):
-        await lose_jobs(neighbours)
-        await age(within, neighbours, status=Status.SENDING)
-        with within(neighbours.acme):
-            await tending.take_up()
-    found = await neighbours.acme.ask("GET", f"/mail/messages/{message['id']}")
+        await lose_jobs(two_tenants)
+        await age(within, two_tenants, status=Status.SENDING)
+        with within(two_tenants.acme):
+            await maintenance.take_up()
+    found = await two_tenants.acme.ask("GET", f"/mail/messages/{message['id']}")
     assert (found["status"], found["error"]) == ("failed", "its worker ended before it did, 3 times")
-    assert await used(neighbours.acme) == 0
+    assert await used(two_tenants.acme) == 0
 
 
 async def test_batch_when_its_job_is_lost_then_taken_up(
-    neighbours: Neighbours, outbound: Outbound, within: Within
+    two_tenants: TwoTenants, outbound: Outbound, within: Within
 ) -> None:
-    await limited(neighbours, "mail.rate", "unlimited")
-    await submit(neighbours.acme)
-    await lose_jobs(neighbours)
-    with within(neighbours.acme):
+    await limited(two_tenants, "mail.rate", "unlimited")
+    await submit(two_tenants.acme)
+    await lose_jobs(two_tenants)
+    with within(two_tenants.acme):
         await Batch.all().update(updated_at=LONG_AGO)
-        await tending.tend()
-    await neighbours.house.run_jobs()
+        await maintenance.tend()
+    await two_tenants.application.run_jobs()
     assert len(outbound.taken) == 3
 
 
 async def test_content_when_kept_long_enough_then_removed_and_the_row_stays(
-    neighbours: Neighbours, outbound: Outbound, within: Within
+    two_tenants: TwoTenants, outbound: Outbound, within: Within
 ) -> None:
     outbound.once(Refused("no", permanent=True, kind="content"))
-    over, waiting = await send(neighbours.acme, html="<p>x</p>"), await send(neighbours.acme, send_at=soon())
-    await neighbours.house.run_jobs()
-    with within(neighbours.acme):
+    over, waiting = await send(two_tenants.acme, html="<p>x</p>"), await send(two_tenants.acme, send_at=soon())
+    await two_tenants.application.run_jobs()
+    with within(two_tenants.acme):
         await Message.all().update(updated_at=datetime.now(UTC) - timedelta(days=91))
-        await tending.tend()
-    found = await neighbours.acme.ask("GET", f"/mail/messages/{over['id']}")
+        await maintenance.tend()
+    found = await two_tenants.acme.ask("GET", f"/mail/messages/{over['id']}")
     assert (found["emptied"], found["text"], found["html"], found["subject"]) == (True, "", "", "Hello")
-    assert (await neighbours.acme.ask("GET", f"/mail/messages/{waiting['id']}"))["text"] == "Hello Ada"
-    error = await neighbours.acme.ask("POST", f"/mail/messages/{over['id']}/retry", 409)
+    assert (await two_tenants.acme.ask("GET", f"/mail/messages/{waiting['id']}"))["text"] == "Hello Ada"
+    error = await two_tenants.acme.ask("POST", f"/mail/messages/{over['id']}/retry", 409)
     assert "content was removed" in error["message"]
 
 
 async def test_tend_when_run_as_the_job_it_is_then_done(
-    neighbours: Neighbours, outbound: Outbound, within: Within
+    two_tenants: TwoTenants, outbound: Outbound, within: Within
 ) -> None:
-    message = await send(neighbours.acme)
-    await lose_jobs(neighbours)
-    await age(within, neighbours)
-    with neighbours.house.inner.bound():
-        await neighbours.house.inner.reconciler.fan_out()
-    await neighbours.house.run_jobs()
-    found = await neighbours.acme.ask("GET", f"/mail/messages/{message['id']}")
+    message = await send(two_tenants.acme)
+    await lose_jobs(two_tenants)
+    await age(within, two_tenants)
+    with two_tenants.application.inner.bound():
+        await two_tenants.application.inner.reconciler.fan_out()
+    await two_tenants.application.run_jobs()
+    found = await two_tenants.acme.ask("GET", f"/mail/messages/{message['id']}")
     assert found["status"] == "sent"

@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from host.sdk import make_pass
-from host.testing import Client, Neighbours
+from host.sdk import sign_token
+from host.testing import Client, TwoTenants
 from plugins.mail.service import tracking
 from plugins.mail.service.subscriptions import unsubscribe_link
 
@@ -121,13 +121,13 @@ async def paths(
 
 
 async def test_click_when_switched_on_then_sent_on_counted_and_the_first_on_the_time_line(
-    neighbours: Neighbours, sent: Any, within: Any
+    two_tenants: TwoTenants, sent: Any, within: Any
 ) -> None:
-    acme, message = neighbours.acme, await sent(neighbours.acme)
+    acme, message = two_tenants.acme, await sent(two_tenants.acme)
     await switch_on(acme, "track_clicks")
     click, _ = await paths(acme, within, message)
     for _ in range(3):
-        answer = await neighbours.stranger.get(click, headers={"Accept": "text/html"})
+        answer = await two_tenants.anonymous.get(click, headers={"Accept": "text/html"})
         assert (answer.status_code, answer.headers["location"]) == (302, "https://shop.example/a?b=1&c=%C3%BC#d")
         assert "no-store" in answer.headers["cache-control"]
     row = await message.look()
@@ -137,13 +137,13 @@ async def test_click_when_switched_on_then_sent_on_counted_and_the_first_on_the_
 
 
 async def test_open_when_switched_on_then_a_picture_that_nobody_keeps_and_counted(
-    neighbours: Neighbours, sent: Any, within: Any
+    two_tenants: TwoTenants, sent: Any, within: Any
 ) -> None:
-    acme, message = neighbours.acme, await sent(neighbours.acme)
+    acme, message = two_tenants.acme, await sent(two_tenants.acme)
     await switch_on(acme, "track_opens")
     _, picture = await paths(acme, within, message)
     for _ in range(2):
-        answer = await neighbours.stranger.get(picture, headers={"Accept": "image/*"})
+        answer = await two_tenants.anonymous.get(picture, headers={"Accept": "image/*"})
         assert (answer.status_code, answer.headers["content-type"]) == (200, "image/gif")
         assert "no-store" in answer.headers["cache-control"]
         assert answer.content[:6] == b"GIF89a"
@@ -154,58 +154,58 @@ async def test_open_when_switched_on_then_a_picture_that_nobody_keeps_and_counte
 
 
 async def test_tracking_when_switched_off_again_then_links_still_lead_on_and_nothing_is_counted(
-    neighbours: Neighbours, sent: Any, within: Any
+    two_tenants: TwoTenants, sent: Any, within: Any
 ) -> None:
-    message = await sent(neighbours.acme)
-    click, picture = await paths(neighbours.acme, within, message)
-    assert (await neighbours.stranger.get(click)).status_code == 302
-    assert (await neighbours.stranger.get(picture)).status_code == 200
+    message = await sent(two_tenants.acme)
+    click, picture = await paths(two_tenants.acme, within, message)
+    assert (await two_tenants.anonymous.get(click)).status_code == 302
+    assert (await two_tenants.anonymous.get(picture)).status_code == 200
     row = await message.look()
     assert (row["opens"], row["clicks"], len(row["timeline"])) == (0, 0, 1)
 
 
 async def test_counts_when_they_are_at_their_end_then_they_stay_there(
-    neighbours: Neighbours, sent: Any, within: Any
+    two_tenants: TwoTenants, sent: Any, within: Any
 ) -> None:
-    message = await sent(neighbours.acme, opens=999)
-    await switch_on(neighbours.acme, "track_opens")
-    _, picture = await paths(neighbours.acme, within, message)
+    message = await sent(two_tenants.acme, opens=999)
+    await switch_on(two_tenants.acme, "track_opens")
+    _, picture = await paths(two_tenants.acme, within, message)
     for _ in range(3):
-        await neighbours.stranger.get(picture)
+        await two_tenants.anonymous.get(picture)
     assert (await message.look())["opens"] == 1000
 
 
 async def test_link_and_picture_when_a_scanner_asks_for_their_head_then_nothing_is_counted(
-    neighbours: Neighbours, sent: Any, within: Any
+    two_tenants: TwoTenants, sent: Any, within: Any
 ) -> None:
-    acme, message = neighbours.acme, await sent(neighbours.acme)
+    acme, message = two_tenants.acme, await sent(two_tenants.acme)
     await switch_on(acme, "track_clicks", "track_opens")
     for path in await paths(acme, within, message):
-        assert (await neighbours.stranger.head(path)).status_code == 204
-        assert (await neighbours.stranger.get(path, headers={"Sec-Purpose": "prefetch"})).status_code == 409
+        assert (await two_tenants.anonymous.head(path)).status_code == 204
+        assert (await two_tenants.anonymous.get(path, headers={"Sec-Purpose": "prefetch"})).status_code == 409
     row = await message.look()
     assert (row["clicks"], row["opens"]) == (0, 0)
 
 
 async def test_click_when_link_is_forged_cut_or_for_something_else_then_404_and_nowhere_sent(
-    neighbours: Neighbours, sent: Any, within: Any
+    two_tenants: TwoTenants, sent: Any, within: Any
 ) -> None:
-    message = await sent(neighbours.acme)
-    click, picture = await paths(neighbours.acme, within, message)
-    with within(neighbours.acme):
-        other = make_pass("unsubscribe", message=str(message.id), target="https://evil.example/")
+    message = await sent(two_tenants.acme)
+    click, picture = await paths(two_tenants.acme, within, message)
+    with within(two_tenants.acme):
+        other = sign_token("unsubscribe", message=str(message.id), target="https://evil.example/")
     for path in (
         click[:-1], click + "A", f"/api/v1/mail/c/{other}", "/api/v1/mail/c/https://evil.example/",
         picture.removesuffix(".gif")[:-1] + ".gif", picture.replace("/o/", "/c/").removesuffix(".gif"),
         click.replace("/c/", "/o/") + ".gif",
     ):  # fmt: skip
-        answer = await neighbours.stranger.get(path)
+        answer = await two_tenants.anonymous.get(path)
         assert answer.status_code == 404, path
         assert "location" not in answer.headers
 
 
-async def test_click_when_message_is_gone_then_it_leads_on(neighbours: Neighbours, within: Any) -> None:
-    await switch_on(neighbours.acme, "track_clicks")
-    with within(neighbours.acme):
-        token = make_pass("click", message=str(uuid4()), target="https://shop.example/")
-    assert (await neighbours.stranger.get(f"/api/v1/mail/c/{token}")).headers["location"] == "https://shop.example/"
+async def test_click_when_message_is_gone_then_it_leads_on(two_tenants: TwoTenants, within: Any) -> None:
+    await switch_on(two_tenants.acme, "track_clicks")
+    with within(two_tenants.acme):
+        token = sign_token("click", message=str(uuid4()), target="https://shop.example/")
+    assert (await two_tenants.anonymous.get(f"/api/v1/mail/c/{token}")).headers["location"] == "https://shop.example/"

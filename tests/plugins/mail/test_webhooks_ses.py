@@ -22,7 +22,7 @@ from cryptography.x509.oid import NameOID
 
 from host.sdk import Unavailable
 from host.settings import Settings
-from host.testing import Client, Neighbours
+from host.testing import Client, TwoTenants
 from plugins.mail.service.webhooks import sns
 
 PATH = "/api/v1/mail/webhooks/ses"
@@ -76,9 +76,9 @@ def amazon(monkeypatch: pytest.MonkeyPatch) -> Iterator[Amazon]:
 
 
 @pytest.fixture
-async def house_settings(house_settings: Settings, amazon: Amazon, monkeypatch: pytest.MonkeyPatch) -> Settings:
+async def app_settings(app_settings: Settings, amazon: Amazon, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setenv("TENANTRY_MAIL__SES__TOPICS", f"{TOPIC},arn:aws:sns:us-west-2:123456789012:other")
-    return house_settings
+    return app_settings
 
 
 def message(kind: str = "Notification", **fields: Any) -> dict[str, Any]:
@@ -115,9 +115,9 @@ def signed(made: dict[str, Any], key: rsa.RSAPrivateKey = KEY) -> dict[str, Any]
     return made | {"Signature": base64.b64encode(signature).decode()}
 
 
-async def tell(neighbours: Neighbours, made: Any, status: int = 200) -> Any:
+async def tell(two_tenants: TwoTenants, made: Any, status: int = 200) -> Any:
     headers = {"Content-Type": "text/plain; charset=UTF-8", "x-amz-sns-message-type": "Notification"}
-    answer = await neighbours.stranger.post(PATH, content=json.dumps(made), headers=headers)
+    answer = await two_tenants.anonymous.post(PATH, content=json.dumps(made), headers=headers)
     assert answer.status_code == status, answer.text
     return answer.json()["data" if status == 200 else "error"]
 
@@ -197,51 +197,51 @@ CASES: list[tuple[str, dict[str, Any], str, str, str | None]] = [
 
 
 async def test_ses_event_when_told_in_either_version_then_status_time_line_and_suppressions_follow(
-    neighbours: Neighbours, sent: Any
+    two_tenants: TwoTenants, sent: Any
 ) -> None:
     for (name, fields, status, detail, reason), version in product(CASES, ("1", "2")):
-        mail = await sent(neighbours.acme)
+        mail = await sent(two_tenants.acme)
         body = event(mail.reference, name, **fields)
         told = message(Message=body, SignatureVersion=version, Subject="Amazon SES Email Event Notification")
-        assert await tell(neighbours, signed(told)) == {"events": 1}
+        assert await tell(two_tenants, signed(told)) == {"events": 1}
         row = await mail.look()
         assert row["status"] == status, name
         [happening] = [each for each in row["timeline"] if each["kind"] == status]
         assert (happening["recipient"], happening["detail"]) == ("ada@example.com", detail)
-        assert await suppressed(neighbours.acme) == ({"ada@example.com": reason} if reason else {})
+        assert await suppressed(two_tenants.acme) == ({"ada@example.com": reason} if reason else {})
         if reason:
-            await neighbours.acme.ask("DELETE", "/mail/suppressions?address=ada@example.com", 204)
+            await two_tenants.acme.ask("DELETE", "/mail/suppressions?address=ada@example.com", 204)
 
 
 async def test_ses_event_when_the_reference_is_in_a_header_and_people_are_many_then_each_is_suppressed_once(
-    neighbours: Neighbours, sent: Any
+    two_tenants: TwoTenants, sent: Any
 ) -> None:
-    mail = await sent(neighbours.acme)
+    mail = await sent(two_tenants.acme)
     body = event(mail.reference, "Bounce", by="headers", **bounce("Permanent", "ada@example.com", "bob@example.com"))
     told = signed(message(Message=body))
-    assert await tell(neighbours, told) == {"events": 2}
-    assert await tell(neighbours, told) == {"events": 0}
-    assert await suppressed(neighbours.acme) == {"ada@example.com": "bounce", "bob@example.com": "bounce"}
+    assert await tell(two_tenants, told) == {"events": 2}
+    assert await tell(two_tenants, told) == {"events": 0}
+    assert await suppressed(two_tenants.acme) == {"ada@example.com": "bounce", "bob@example.com": "bounce"}
 
 
-async def test_ses_click_when_switched_on_then_counted_with_its_link(neighbours: Neighbours, sent: Any) -> None:
-    await neighbours.acme.ask("PUT", "/tenant/plugins/mail/settings", json={"track_clicks": True})
-    mail = await sent(neighbours.acme)
+async def test_ses_click_when_switched_on_then_counted_with_its_link(two_tenants: TwoTenants, sent: Any) -> None:
+    await two_tenants.acme.ask("PUT", "/tenant/plugins/mail/settings", json={"track_clicks": True})
+    mail = await sent(two_tenants.acme)
     click = {
         "click": {"link": "https://a.example/x", "timestamp": "2017-08-09T23:51:25.570Z", "ipAddress": "192.0.2.1"}
     }
-    await tell(neighbours, signed(message(Message=event(mail.reference, "Click", **click))))
+    await tell(two_tenants, signed(message(Message=event(mail.reference, "Click", **click))))
     row = await mail.look()
     [clicked] = [each for each in row["timeline"] if each["kind"] == "clicked"]
     assert (row["clicks"], clicked["detail"], clicked["recipient"]) == (1, "https://a.example/x", "ada@example.com")
 
 
 async def test_ses_certificate_when_used_again_then_fetched_once(
-    neighbours: Neighbours, sent: Any, amazon: Amazon
+    two_tenants: TwoTenants, sent: Any, amazon: Amazon
 ) -> None:
-    mail = await sent(neighbours.acme)
+    mail = await sent(two_tenants.acme)
     for _ in range(3):
-        await tell(neighbours, signed(message(Message=event(mail.reference, "Delivery", **DELIVERY))))
+        await tell(two_tenants, signed(message(Message=event(mail.reference, "Delivery", **DELIVERY))))
     assert amazon.asked == ["/SimpleNotificationService-good.pem"]
 
 
@@ -249,19 +249,19 @@ async def test_ses_certificate_when_used_again_then_fetched_once(
 
 
 async def test_sns_subscription_when_to_be_confirmed_then_confirmed_at_amazon(
-    neighbours: Neighbours, amazon: Amazon
+    two_tenants: TwoTenants, amazon: Amazon
 ) -> None:
     confirmation = message("SubscriptionConfirmation")
     confirm = confirmation["SubscribeURL"].removeprefix(AMAZON)
     amazon.files[confirm] = b"<ConfirmSubscriptionResponse/>"
-    assert await tell(neighbours, signed(confirmation)) == {"events": 0}
+    assert await tell(two_tenants, signed(confirmation)) == {"events": 0}
     assert amazon.asked[1:] == [confirm]
-    assert await tell(neighbours, signed(message("UnsubscribeConfirmation"))) == {"events": 0}
+    assert await tell(two_tenants, signed(message("UnsubscribeConfirmation"))) == {"events": 0}
     assert amazon.asked[1:] == [confirm]
 
 
 async def test_sns_subscription_when_its_address_is_not_amazons_then_400_and_nobody_asked(
-    neighbours: Neighbours, amazon: Amazon
+    two_tenants: TwoTenants, amazon: Amazon
 ) -> None:
     for address in (
         "https://evil.example/?Action=ConfirmSubscription",
@@ -269,23 +269,23 @@ async def test_sns_subscription_when_its_address_is_not_amazons_then_400_and_nob
         "https://sns.us-west-2.amazonaws.com@evil.example/",
         "https://169.254.169.254/latest/meta-data",
     ):
-        await tell(neighbours, signed(message("SubscriptionConfirmation", SubscribeURL=address)), 400)
+        await tell(two_tenants, signed(message("SubscriptionConfirmation", SubscribeURL=address)), 400)
     assert amazon.asked == ["/SimpleNotificationService-good.pem"]
 
 
 async def test_sns_subscription_when_amazon_does_not_answer_then_503_so_that_it_is_sent_again(
-    neighbours: Neighbours, amazon: Amazon
+    two_tenants: TwoTenants, amazon: Amazon
 ) -> None:
-    assert (await tell(neighbours, signed(message("SubscriptionConfirmation")), 503))["code"] == "UNAVAILABLE"
+    assert (await tell(two_tenants, signed(message("SubscriptionConfirmation")), 503))["code"] == "UNAVAILABLE"
 
 
 # -- signatures ------------------------------------------------------------------------------------------
 
 
 async def test_sns_message_when_signature_is_wrong_then_400_and_nothing_changed(
-    neighbours: Neighbours, sent: Any, amazon: Amazon
+    two_tenants: TwoTenants, sent: Any, amazon: Amazon
 ) -> None:
-    mail = await sent(neighbours.acme)
+    mail = await sent(two_tenants.acme)
     good = signed(message(Message=event(mail.reference, "Bounce", **bounce("Permanent"))))
     other = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     wrong = [
@@ -307,34 +307,34 @@ async def test_sns_message_when_signature_is_wrong_then_400_and_nothing_changed(
         {name: value for name, value in good.items() if name != "SigningCertURL"},
     ]
     for each in wrong:
-        assert (await tell(neighbours, each, 400))["code"] == "BAD_REQUEST", each
+        assert (await tell(two_tenants, each, 400))["code"] == "BAD_REQUEST", each
     for body in ([], None, 7, {}):
-        assert (await tell(neighbours, body, 400))["code"] == "BAD_REQUEST"
+        assert (await tell(two_tenants, body, 400))["code"] == "BAD_REQUEST"
     assert (await mail.look())["status"] == "sent"
-    assert await suppressed(neighbours.acme) == {}
+    assert await suppressed(two_tenants.acme) == {}
 
 
 async def test_sns_message_when_topic_is_not_ours_then_400_before_anything_is_fetched(
-    neighbours: Neighbours, sent: Any, amazon: Amazon
+    two_tenants: TwoTenants, sent: Any, amazon: Amazon
 ) -> None:
-    mail = await sent(neighbours.acme)
+    mail = await sent(two_tenants.acme)
     body = event(mail.reference, "Bounce", **bounce("Permanent"))
-    stranger = signed(message(Message=body, TopicArn="arn:aws:sns:us-west-2:666666666666:mail-events"))
-    assert "topic" in (await tell(neighbours, stranger, 400))["message"]
+    anonymous = signed(message(Message=body, TopicArn="arn:aws:sns:us-west-2:666666666666:mail-events"))
+    assert "topic" in (await tell(two_tenants, anonymous, 400))["message"]
     assert amazon.asked == []
     assert (await mail.look())["status"] == "sent"
 
 
-async def test_sns_message_when_its_time_is_far_away_or_none_then_400(neighbours: Neighbours, sent: Any) -> None:
-    mail, now = await sent(neighbours.acme), datetime.now(UTC)
+async def test_sns_message_when_its_time_is_far_away_or_none_then_400(two_tenants: TwoTenants, sent: Any) -> None:
+    mail, now = await sent(two_tenants.acme), datetime.now(UTC)
     far = [(now + timedelta(days=days)).isoformat() for days in (-3650, -2, 2, 3650)]
     for when in (*far, "soon", "", "9999-12-31T23:59:59-23:59"):
         told = message(Message=event(mail.reference, "Bounce", **bounce("Permanent")), Timestamp=when)
-        await tell(neighbours, signed(told), 400)
+        await tell(two_tenants, signed(told), 400)
     assert (await mail.look())["status"] == "sent"
 
 
-async def test_sns_message_when_its_certificate_is_no_good_then_400(neighbours: Neighbours, amazon: Amazon) -> None:
+async def test_sns_message_when_its_certificate_is_no_good_then_400(two_tenants: TwoTenants, amazon: Amazon) -> None:
     amazon.files |= {
         "/old.pem": certificate(begins=timedelta(days=-30), days=20),
         "/early.pem": certificate(begins=timedelta(days=2)),
@@ -342,12 +342,12 @@ async def test_sns_message_when_its_certificate_is_no_good_then_400(neighbours: 
         "/good.txt": certificate(),
     }
     for path in list(amazon.files)[1:]:
-        await tell(neighbours, signed(message(Message="{}", SigningCertURL=AMAZON + path)), 400)
+        await tell(two_tenants, signed(message(Message="{}", SigningCertURL=AMAZON + path)), 400)
 
 
-async def test_sns_message_when_its_certificate_cannot_be_fetched_then_503(neighbours: Neighbours) -> None:
+async def test_sns_message_when_its_certificate_cannot_be_fetched_then_503(two_tenants: TwoTenants) -> None:
     missing = signed(message(Message="{}", SigningCertURL=f"{AMAZON}/gone.pem"))
-    assert (await tell(neighbours, missing, 503))["code"] == "UNAVAILABLE"
+    assert (await tell(two_tenants, missing, 503))["code"] == "UNAVAILABLE"
 
 
 async def test_fetch_when_answer_is_too_large_then_it_is_not_read_to_its_end(amazon: Amazon) -> None:
@@ -382,14 +382,14 @@ def test_address_when_it_may_be_amazons_then_only_sns_in_a_region_over_https_is(
     assert sns.is_amazons(url) is amazons
 
 
-async def test_ses_event_when_it_is_odd_then_200_and_nothing(neighbours: Neighbours, sent: Any) -> None:
-    mail = await sent(neighbours.acme)
+async def test_ses_event_when_it_is_odd_then_200_and_nothing(two_tenants: TwoTenants, sent: Any) -> None:
+    mail = await sent(two_tenants.acme)
     odd = ["{}", "[]", "null", event(mail.reference, "Send"), event(mail.reference, "Invented"), event("x", "Bounce")]
     odd += [event(mail.reference, "Bounce"), event(mail.reference, "Bounce", bounce=7)]
     odd += [event(mail.reference, "Delivery", delivery={"recipients": "ada"})]
     for each in odd:
-        assert await tell(neighbours, signed(message(Message=each))) == {"events": 0}
+        assert await tell(two_tenants, signed(message(Message=each))) == {"events": 0}
     await tell(
-        neighbours, signed(message(Message="Successfully validated SNS topic for Amazon SES event publishing.")), 400
+        two_tenants, signed(message(Message="Successfully validated SNS topic for Amazon SES event publishing.")), 400
     )
     assert (await mail.look())["status"] == "sent"

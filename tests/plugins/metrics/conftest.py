@@ -86,7 +86,7 @@ def until(holds: Callable[[], Any], seconds: float = 180) -> Any:
 
 
 class Deployment:
-    """Processes of one house on the embedded default, in a folder of its own."""
+    """Processes of one application on the embedded default, in a folder of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.port = folder, free_port()

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from host.metering.metering import EVERY
+from host.metrics.metering import EVERY
 
 from .conftest import ROOT, TOKEN, Deployment, Prometheus, expressions, until
 
@@ -70,7 +70,7 @@ def test_target_when_scraped_by_prometheus_then_is_healthy(prometheus: Prometheu
 
 def test_dashboards_when_read_then_ask_prometheus_and_each_thing_once() -> None:
     found = expressions()
-    assert {where.split(":")[0] for where, _ in found} == {"house", "jobs", "mail", "tenants", "plugins"}
+    assert {where.split(":")[0] for where, _ in found} == {"host", "jobs", "mail", "tenants", "plugins"}
     assert len(found) == len(set(found)) > 50
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from host.instruments import Meter
-from host.metering.metering import Metering
-from host.testing import Neighbours
+from host.metrics.metering import Metering
+from host.testing import TwoTenants
 from plugins.metrics import service
 from plugins.metrics.models import DailyUse
 from plugins.metrics.service import KEPT_DAYS, quantile, roll_up
@@ -21,37 +21,37 @@ from tenants.context import bind
 TODAY = datetime.now(UTC).date
 
 
-async def serve(neighbours: Neighbours, number: int) -> None:
+async def serve(two_tenants: TwoTenants, number: int) -> None:
     """So many requests, answered by another process."""
-    other = Metering(neighbours.house.inner.services.wire, Meter(), {})
+    other = Metering(two_tenants.application.inner.services.redis_client, Meter(), {})
     for _ in range(number):
-        other.meter.served(neighbours.acme.tenant_id, "acme", 200, 0.02)
+        other.meter.served(two_tenants.acme.tenant_id, "acme", 200, 0.02)
     assert await other.flush()
 
 
-async def kept(neighbours: Neighbours) -> list[Any]:
-    with neighbours.house.inner.bound(), bind(neighbours.acme.tenant_id):
+async def kept(two_tenants: TwoTenants) -> list[Any]:
+    with two_tenants.application.inner.bound(), bind(two_tenants.acme.tenant_id):
         return await DailyUse.all().order_by("day")
 
 
-async def rolled_up(neighbours: Neighbours) -> None:
-    with neighbours.house.inner.bound(), bind(neighbours.acme.tenant_id):
+async def rolled_up(two_tenants: TwoTenants) -> None:
+    with two_tenants.application.inner.bound(), bind(two_tenants.acme.tenant_id):
         await roll_up()
 
 
-async def test_roll_up_when_many_do_it_at_once_then_everything_is_kept_once(neighbours: Neighbours) -> None:
-    await serve(neighbours, 5)
-    await asyncio.gather(*(rolled_up(neighbours) for _ in range(8)))
-    await serve(neighbours, 7)
-    await asyncio.gather(*(rolled_up(neighbours) for _ in range(8)))
-    [row] = await kept(neighbours)
+async def test_roll_up_when_many_do_it_at_once_then_everything_is_kept_once(two_tenants: TwoTenants) -> None:
+    await serve(two_tenants, 5)
+    await asyncio.gather(*(rolled_up(two_tenants) for _ in range(8)))
+    await serve(two_tenants, 7)
+    await asyncio.gather(*(rolled_up(two_tenants) for _ in range(8)))
+    [row] = await kept(two_tenants)
     assert (row.succeeded, sum(row.counts), row.seconds) == (12, 12, pytest.approx(0.24))
 
 
 async def test_roll_up_when_it_dies_after_the_commit_then_the_next_one_adds_nothing_twice(
-    neighbours: Neighbours, monkeypatch: pytest.MonkeyPatch
+    two_tenants: TwoTenants, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await serve(neighbours, 5)
+    await serve(two_tenants, 5)
 
     class Dies(Exception):
         pass
@@ -66,30 +66,30 @@ async def test_roll_up_when_it_dies_after_the_commit_then_the_next_one_adds_noth
 
     monkeypatch.setattr(service, "taken_use", dying)
     with pytest.raises(Dies):
-        await rolled_up(neighbours)
+        await rolled_up(two_tenants)
     monkeypatch.undo()
-    assert [row.succeeded for row in await kept(neighbours)] == [5]
-    await serve(neighbours, 2)
-    await rolled_up(neighbours)
-    await rolled_up(neighbours)
-    assert [row.succeeded for row in await kept(neighbours)] == [7]
+    assert [row.succeeded for row in await kept(two_tenants)] == [5]
+    await serve(two_tenants, 2)
+    await rolled_up(two_tenants)
+    await rolled_up(two_tenants)
+    assert [row.succeeded for row in await kept(two_tenants)] == [7]
 
 
-async def test_roll_up_when_days_are_long_past_then_they_are_forgotten(neighbours: Neighbours) -> None:
-    with neighbours.house.inner.bound(), bind(neighbours.acme.tenant_id):
+async def test_roll_up_when_days_are_long_past_then_they_are_forgotten(two_tenants: TwoTenants) -> None:
+    with two_tenants.application.inner.bound(), bind(two_tenants.acme.tenant_id):
         for back in (KEPT_DAYS + 1, KEPT_DAYS - 1):
             await DailyUse.create(day=TODAY() - timedelta(days=back))
-    await rolled_up(neighbours)
-    assert [(TODAY() - row.day).days for row in await kept(neighbours)] == [KEPT_DAYS - 1, 0]
+    await rolled_up(two_tenants)
+    assert [(TODAY() - row.day).days for row in await kept(two_tenants)] == [KEPT_DAYS - 1, 0]
 
 
-async def test_roll_up_when_the_schedule_runs_it_then_use_is_kept_in_every_tenant(neighbours: Neighbours) -> None:
-    await serve(neighbours, 3)
-    house = neighbours.house.inner
-    with house.bound(), bind(None):
-        await house.reconciler.fan_out()
-    await neighbours.house.run_jobs()
-    assert [row.succeeded for row in await kept(neighbours)] == [3]
+async def test_roll_up_when_the_schedule_runs_it_then_use_is_kept_in_every_tenant(two_tenants: TwoTenants) -> None:
+    await serve(two_tenants, 3)
+    application = two_tenants.application.inner
+    with application.bound(), bind(None):
+        await application.reconciler.fan_out()
+    await two_tenants.application.run_jobs()
+    assert [row.succeeded for row in await kept(two_tenants)] == [3]
 
 
 @pytest.mark.parametrize(

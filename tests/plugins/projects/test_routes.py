@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from host.testing import Client, Neighbours
+from host.testing import Client, TwoTenants
 from plugins.projects import events
 from tenants.context import bind
 from tenants.models import Tenant
@@ -131,9 +131,9 @@ async def test_project_when_deleted_then_its_tasks_go_with_it_each_recorded_and_
     assert usage["projects.projects"] == 1
 
 
-async def test_projects_when_the_plan_is_full_then_402_and_nothing_is_left_behind(neighbours: Neighbours) -> None:
-    acme = neighbours.acme
-    await on_free_plan(neighbours)
+async def test_projects_when_the_plan_is_full_then_402_and_nothing_is_left_behind(two_tenants: TwoTenants) -> None:
+    acme = two_tenants.acme
+    await on_free_plan(two_tenants)
     for number in range(3):
         await make_project(acme, f"Project {number}")
     refused = await acme.ask("POST", "/projects", 402, json={"name": "One too many"})
@@ -142,11 +142,11 @@ async def test_projects_when_the_plan_is_full_then_402_and_nothing_is_left_behin
     assert len(listed) == 3
     await acme.ask("DELETE", f"/projects/{listed[0]['id']}", 204)
     await make_project(acme, "Now it fits")
-    await make_project(neighbours.globex, "Not counted there")
+    await make_project(two_tenants.globex, "Not counted there")
 
 
-async def on_free_plan(neighbours: Neighbours) -> None:
-    inner = neighbours.house.inner
+async def on_free_plan(two_tenants: TwoTenants) -> None:
+    inner = two_tenants.application.inner
     with inner.bound(), bind(None):
         tenant = await Tenant.get(slug="acme")
         await inner.provisioning.set_plan(tenant.id, "free")
@@ -173,8 +173,8 @@ async def test_projects_when_filtered_searched_and_sorted_then_only_those_in_tha
 # -- people ----------------------------------------------------------------------------------------------
 
 
-async def test_project_member_when_put_changed_and_removed_then_each_step_shows(neighbours: Neighbours) -> None:
-    acme, colleague = neighbours.acme, neighbours.acme_member
+async def test_project_member_when_put_changed_and_removed_then_each_step_shows(two_tenants: TwoTenants) -> None:
+    acme, colleague = two_tenants.acme, two_tenants.acme_member
     project = await make_project(acme)
     path = f"/projects/{project['id']}/members/{colleague.user_id}"
     joined = await acme.ask("PUT", path, 201, json={"role": "viewer"})
@@ -191,11 +191,11 @@ async def test_project_member_when_put_changed_and_removed_then_each_step_shows(
     assert seen == ["projects.members.delete", "projects.members.update", "projects.members.update"]
 
 
-async def test_project_member_when_not_of_the_tenant_then_422_names_the_field(neighbours: Neighbours) -> None:
-    project = await make_project(neighbours.acme)
-    for user_id in (neighbours.globex.user_id, uuid4()):
+async def test_project_member_when_not_of_the_tenant_then_422_names_the_field(two_tenants: TwoTenants) -> None:
+    project = await make_project(two_tenants.acme)
+    for user_id in (two_tenants.globex.user_id, uuid4()):
         path = f"/projects/{project['id']}/members/{user_id}"
-        refused = await neighbours.acme.ask("PUT", path, 422, json={"role": "member"})
+        refused = await two_tenants.acme.ask("PUT", path, 422, json={"role": "member"})
         assert list(refused["details"]) == ["user_id"]
 
 
@@ -203,9 +203,9 @@ async def test_project_member_when_not_of_the_tenant_then_422_names_the_field(ne
 
 
 async def test_task_when_created_in_full_then_reads_back_and_everybody_is_told(
-    neighbours: Neighbours, heard: list[Any]
+    two_tenants: TwoTenants, heard: list[Any]
 ) -> None:
-    acme, colleague = neighbours.acme, neighbours.acme_member
+    acme, colleague = two_tenants.acme, two_tenants.acme_member
     project = await make_project(acme)
     given = {
         "title": "Land",
@@ -228,13 +228,13 @@ async def test_task_when_created_in_full_then_reads_back_and_everybody_is_told(
     assert entry["before"] == {}
 
 
-async def test_task_when_assignee_is_no_member_of_the_tenant_then_422_names_the_field(neighbours: Neighbours) -> None:
-    project = await make_project(neighbours.acme)
-    path, stranger = f"/projects/{project['id']}/tasks", str(neighbours.globex.user_id)
-    refused = await neighbours.acme.ask("POST", path, 422, json={"title": "Land", "assignee_id": stranger})
+async def test_task_when_assignee_is_no_member_of_the_tenant_then_422_names_the_field(two_tenants: TwoTenants) -> None:
+    project = await make_project(two_tenants.acme)
+    path, anonymous = f"/projects/{project['id']}/tasks", str(two_tenants.globex.user_id)
+    refused = await two_tenants.acme.ask("POST", path, 422, json={"title": "Land", "assignee_id": anonymous})
     assert list(refused["details"]) == ["assignee_id"]
-    task = await make_task(neighbours.acme, project)
-    refused = await neighbours.acme.ask("PATCH", f"/tasks/{task['id']}", 422, json={"assignee_id": stranger})
+    task = await make_task(two_tenants.acme, project)
+    refused = await two_tenants.acme.ask("PATCH", f"/tasks/{task['id']}", 422, json={"assignee_id": anonymous})
     assert list(refused["details"]) == ["assignee_id"]
 
 
@@ -245,9 +245,9 @@ async def test_task_when_project_is_archived_then_409(acme: Client) -> None:
 
 
 async def test_task_when_changed_then_only_what_was_sent_changes_and_milestones_are_told(
-    neighbours: Neighbours, heard: list[Any]
+    two_tenants: TwoTenants, heard: list[Any]
 ) -> None:
-    acme, colleague = neighbours.acme, neighbours.acme_member
+    acme, colleague = two_tenants.acme, two_tenants.acme_member
     task = await make_task(acme, await make_project(acme), due_on="2030-01-01", tags=["a"])
     path = f"/tasks/{task['id']}"
     changed = await acme.ask("PATCH", path, json={"assignee_id": str(colleague.user_id), "status": "done"})
@@ -276,8 +276,8 @@ async def test_task_when_deleted_then_gone_and_recorded_as_it_was(acme: Client, 
     assert isinstance(heard[-1], events.TaskDeleted)
 
 
-async def test_tasks_when_filtered_then_only_those_that_fit(neighbours: Neighbours) -> None:
-    acme, colleague = neighbours.acme, neighbours.acme_member
+async def test_tasks_when_filtered_then_only_those_that_fit(two_tenants: TwoTenants) -> None:
+    acme, colleague = two_tenants.acme, two_tenants.acme_member
     project, other = await make_project(acme), await make_project(acme, "Other")
     await make_task(acme, project, "a", priority="urgent", tags=["red", "blue"], due_on=str(TODAY))
     await make_task(acme, project, "b", priority="low", tags=["blueish"], due_on=str(TODAY + timedelta(1)))
@@ -351,8 +351,8 @@ async def test_bulk_status_when_all_are_known_then_all_change_in_the_order_asked
     assert "projects.tasks.update" in await recorded(acme, tasks[0])
 
 
-async def test_bulk_status_when_one_is_unknown_or_foreign_then_404_and_none_changes(neighbours: Neighbours) -> None:
-    acme, globex = neighbours.acme, neighbours.globex
+async def test_bulk_status_when_one_is_unknown_or_foreign_then_404_and_none_changes(two_tenants: TwoTenants) -> None:
+    acme, globex = two_tenants.acme, two_tenants.globex
     mine = await make_task(acme, await make_project(acme))
     theirs = await make_task(globex, await make_project(globex))
     answers = [
@@ -372,11 +372,11 @@ async def test_bulk_status_when_ids_are_none_too_many_or_no_ids_then_422(acme: C
 # -- walls and permissions -------------------------------------------------------------------------------
 
 
-async def test_foreign_ids_when_used_anywhere_then_answered_like_random_ones(neighbours: Neighbours) -> None:
-    acme, globex = neighbours.acme, neighbours.globex
+async def test_foreign_ids_when_used_anywhere_then_answered_like_random_ones(two_tenants: TwoTenants) -> None:
+    acme, globex = two_tenants.acme, two_tenants.globex
     project = await make_project(acme)
     task = await make_task(acme, project)
-    colleague = neighbours.globex_member.user_id
+    colleague = two_tenants.globex_member.user_id
     doors = [
         ("GET", "/projects/{}", project, None),
         ("PATCH", "/projects/{}", project, {"name": "Mine"}),
@@ -399,10 +399,10 @@ async def test_foreign_ids_when_used_anywhere_then_answered_like_random_ones(nei
     assert await acme.ask("GET", f"/tasks/{task['id']}") == task
 
 
-async def test_roles_when_using_projects_then_each_may_what_its_permissions_say(neighbours: Neighbours) -> None:
-    project = await make_project(neighbours.acme)
-    task = await make_task(neighbours.acme, project)
-    viewer, member, admin = neighbours.acme_viewer, neighbours.acme_member, neighbours.acme_admin
+async def test_roles_when_using_projects_then_each_may_what_its_permissions_say(two_tenants: TwoTenants) -> None:
+    project = await make_project(two_tenants.acme)
+    task = await make_task(two_tenants.acme, project)
+    viewer, member, admin = two_tenants.acme_viewer, two_tenants.acme_member, two_tenants.acme_admin
     await viewer.ask("GET", f"/tasks/{task['id']}")
     await viewer.ask("GET", f"/projects/{project['id']}/members")
     refused = await viewer.ask("POST", f"/projects/{project['id']}/tasks", 403, json={"title": "No"})
@@ -410,5 +410,5 @@ async def test_roles_when_using_projects_then_each_may_what_its_permissions_say(
     await viewer.ask("PATCH", f"/tasks/{task['id']}", 403, json={"title": "No"})
     await member.ask("PATCH", f"/tasks/{task['id']}", json={"title": "Yes"})
     await member.ask("DELETE", f"/projects/{project['id']}", 403)
-    await neighbours.stranger.ask("GET", "/tasks", 401)
+    await two_tenants.anonymous.ask("GET", "/tasks", 401)
     await admin.ask("DELETE", f"/projects/{project['id']}", 204)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from host.sdk import unit_of_work
-from host.testing import Client, Neighbours, TestHouse
+from host.testing import Client, TestApplication, TwoTenants
 from plugins.projects import tasks
 from plugins.projects.events import TaskOverdue
 from tenants.context import bind
@@ -26,12 +26,12 @@ async def make_task(client: Client, title: str, **fields: Any) -> dict[str, Any]
     return task
 
 
-async def look(house: TestHouse, client: Client) -> None:
+async def look(application: TestApplication, client: Client) -> None:
     assert client.tenant_id is not None
-    with house.inner.bound(), bind(client.tenant_id):
+    with application.inner.bound(), bind(client.tenant_id):
         async with unit_of_work() as work:
             await work.enqueue("projects.announce_overdue")
-    assert await house.run_jobs() >= 1
+    assert await application.run_jobs() >= 1
 
 
 def overdue(heard: list[Any]) -> list[str]:
@@ -39,53 +39,53 @@ def overdue(heard: list[Any]) -> list[str]:
 
 
 async def test_overdue_schedule_when_tasks_are_late_then_each_open_one_is_announced_once(
-    neighbours: Neighbours, heard: list[Any], monkeypatch: pytest.MonkeyPatch
+    two_tenants: TwoTenants, heard: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tasks, "BATCH", 2)
-    acme, house = neighbours.acme, neighbours.house
+    acme, application = two_tenants.acme, two_tenants.application
     for title in ("one", "two", "three"):
         await make_task(acme, title, due_on=day(-1))
     await make_task(acme, "today", due_on=day(0))
     await make_task(acme, "some day")
     await make_task(acme, "closed", due_on=day(-1), status="done")
-    await make_task(neighbours.globex, "foreign", due_on=day(-1))
-    await look(house, acme)
+    await make_task(two_tenants.globex, "foreign", due_on=day(-1))
+    await look(application, acme)
     assert overdue(heard) == ["one", "three", "two"]
-    await look(house, acme)
+    await look(application, acme)
     assert overdue(heard) == ["one", "three", "two"]
 
 
 async def test_overdue_schedule_when_due_date_moves_then_announced_again(
-    neighbours: Neighbours, heard: list[Any]
+    two_tenants: TwoTenants, heard: list[Any]
 ) -> None:
-    acme, house = neighbours.acme, neighbours.house
+    acme, application = two_tenants.acme, two_tenants.application
     task = await make_task(acme, "late", due_on=day(-2))
-    await look(house, acme)
+    await look(application, acme)
     await acme.ask("PATCH", f"/tasks/{task['id']}", json={"title": "later", "due_on": day(-1)})
-    await look(house, acme)
+    await look(application, acme)
     await acme.ask("PATCH", f"/tasks/{task['id']}", json={"title": "latest", "due_on": day(-1)})
-    await look(house, acme)
+    await look(application, acme)
     assert overdue(heard) == ["late", "later"]
 
 
 async def test_overdue_schedule_when_the_tenant_has_switched_it_off_then_silent(
-    neighbours: Neighbours, heard: list[Any]
+    two_tenants: TwoTenants, heard: list[Any]
 ) -> None:
-    acme = neighbours.acme
+    acme = two_tenants.acme
     await make_task(acme, "late", due_on=day(-1))
     await acme.ask("PUT", "/tenant/plugins/projects/settings", json={"announce_overdue": False})
-    await look(neighbours.house, acme)
+    await look(two_tenants.application, acme)
     assert overdue(heard) == []
 
 
 async def test_tasks_when_the_day_is_over_where_the_organisation_is_then_overdue_there_only(
-    house: TestHouse, neighbours: Neighbours, heard: list[Any]
+    application: TestApplication, two_tenants: TwoTenants, heard: list[Any]
 ) -> None:
     # Of two zones 26 hours apart, the days are never the same.
-    await neighbours.acme.ask("PATCH", "/tenant", json={"timezone": "pacific/kiritimati"})
-    await neighbours.globex.ask("PATCH", "/tenant", json={"timezone": "Etc/GMT+12"})
+    await two_tenants.acme.ask("PATCH", "/tenant", json={"timezone": "pacific/kiritimati"})
+    await two_tenants.globex.ask("PATCH", "/tenant", json={"timezone": "Etc/GMT+12"})
     ahead = (datetime.now(UTC) + timedelta(hours=14)).date() - timedelta(days=1)
-    for client, title in ((neighbours.acme, "over"), (neighbours.globex, "not over")):
+    for client, title in ((two_tenants.acme, "over"), (two_tenants.globex, "not over")):
         await make_task(client, title, due_on=str(ahead))
-        await look(neighbours.house, client)
+        await look(two_tenants.application, client)
     assert overdue(heard) == ["over"]

@@ -14,14 +14,14 @@ from host.sdk import (
     NotFound,
     Row,
     absolute_url,
-    entering,
-    kept,
-    make_pass,
+    app_singleton,
+    decrypt,
+    open_token,
     settings,
+    sign_token,
     tenant,
     tenant_settings,
     unit_of_work,
-    unseal,
 )
 
 from ...models import Message
@@ -59,7 +59,7 @@ async def own_address() -> tuple[str, str]:
     account = await ProviderAccount.first()
     if account is None or account.provider not in get_args(ProviderName):
         raise NotFound("This organisation has no provider of its own that sends webhooks.")
-    token = make_pass(OWN, provider=account.provider)
+    token = sign_token(OWN, provider=account.provider)
     return account.provider, absolute_url(f"/mail/webhooks/{account.provider}/{token}")
 
 
@@ -83,7 +83,7 @@ async def receive(provider: ProviderName, call: Call) -> int:
 
 async def receive_own(provider: ProviderName, token: str, call: Call) -> int:
     """Take in a call of a tenant's own account, which can tell of that tenant's messages only; raises as `receive`."""
-    async with entering(token, OWN, any_tenant_state=True) as claims:
+    async with open_token(token, OWN, any_tenant_state=True) as claims:
         if claims["provider"] != provider:
             raise NotFound
         owner, keys = (await tenant()).id, await _own_keys(provider)
@@ -96,7 +96,7 @@ async def _own_keys(provider: ProviderName) -> Keys:
     if account is None or account.provider != provider:
         return Keys()
     try:
-        known = account.settings | json.loads(unseal(account.secrets))
+        known = account.settings | json.loads(decrypt(account.secrets))
     except ValueError:  # the deployment's secret has changed: the tenant has to set its provider again
         return Keys()
     return Keys(key=str(known.get("webhook_key", "")), topics=frozenset(known.get("topics", ())))
@@ -110,7 +110,7 @@ async def _read(provider: ProviderName, call: Call, keys: Keys) -> list[Feedback
         return sendgrid.read(call, keys.key, tolerance)
     if provider == "mailgun":
         return mailgun.read(call, keys.key, tolerance)
-    return await ses.read(call, keys.topics, tolerance, kept(sns.Certificates), sns.fetch)
+    return await ses.read(call, keys.topics, tolerance, app_singleton(sns.Certificates), sns.fetch)
 
 
 # -- writing down ----------------------------------------------------------------------------------------
@@ -129,13 +129,13 @@ async def _write_down(provider: str, feedback: Sequence[Feedback], only: UUID | 
     tenants: dict[UUID, list[_Told]] = {}
     for reference, about in _by_reference(feedback).items():
         with ignoring(NotFound, ValueError, KeyError):  # not ours, or not any more
-            async with entering(reference, FEEDBACK, any_tenant_state=True) as claims:
+            async with open_token(reference, FEEDBACK, any_tenant_state=True) as claims:
                 tenant_id, message_id = (await tenant()).id, UUID(claims["message"])
             if only in {None, tenant_id}:
                 tenants.setdefault(tenant_id, []).extend(_Told(message_id, each) for each in about)
     new = 0
     for told in tenants.values():
-        async with entering(told[0].feedback.reference, FEEDBACK, any_tenant_state=True):
+        async with open_token(told[0].feedback.reference, FEEDBACK, any_tenant_state=True):
             new += await _write_down_here(provider, told)
     return new
 

@@ -1,0 +1,148 @@
+"""What the host declares, through the same hooks as every plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from tortoise.models import Model
+
+from host.api import (
+    api_keys,
+    auth,
+    jobs,
+    me,
+    members,
+    operator,
+    operator_jobs,
+    personal_data,
+    plan,
+    platform,
+    plugins,
+    roles,
+    tenant,
+)
+from host.api.permissions import PERMISSIONS
+from host.cache.models import CacheInvalidation
+from host.contracts import EventType, Limit, Metric, Permission, PersonalData, Route, Task
+from host.core_metrics import METRICS
+from host.hookspecs import hookimpl
+from host.identity import cleanup
+from host.identity import models as identity
+from host.identity.api_keys import LIMIT as API_KEYS
+from host.identity.api_keys import count_keys
+from host.identity.events import EVENTS
+from host.jobs.models import Job, PausedTask
+from host.limits.models import QuotaUse
+from host.membership import invitations
+from host.membership import members as members_rules
+from host.membership.events import EVENTS as MEMBER_EVENTS
+from host.personal_data import own
+from host.personal_data.tasks import TASKS as ERASURE
+from host.provisioning import PER_PERSON, provisioning
+from host.services import services, unit_of_work
+from host.web.handlers import idempotency
+from host.web.models import IdempotencyRecord, PersonalIdempotencyRecord
+from tenants import models as tenants
+from tenants.context import bind
+
+APPS = {
+    "tenants": ("tenants.models",),
+    "host": ("host.cache.models", "host.identity.models", "host.jobs.models", "host.limits.models", "host.web.models"),
+}
+"""The ORM's apps of the host itself: label -> modules."""
+
+MIGRATIONS = {"tenants": "tenants.migrations", "host": "host.migrations"}
+
+
+async def tenant_created() -> None:
+    """Tell plugins of the bound, new tenant."""
+    await provisioning().tenant_created()
+
+
+async def finish_switch(plugin_id: str) -> None:
+    """Finish a switch that a crash left open."""
+    await provisioning().switching.finish(plugin_id)
+
+
+async def purge() -> None:
+    """Purge the bound tenant when its grace period is over."""
+    await provisioning().purge_if_due()
+
+
+async def sweep() -> None:
+    """Forget what has expired, of the bound tenant and of nobody's in particular, and add up old use of quotas."""
+    await idempotency.forget_expired()
+    async with unit_of_work():
+        await services().quotas.compact()
+    with bind(None):
+        await idempotency.forget_expired()
+        await cleanup.forget_expired()
+
+
+@hookimpl
+def register_routes() -> Sequence[Route]:
+    """The host's own resources, one module each."""
+    account, own_tenant = (auth, me), (tenant, members, roles, plugins, plan, api_keys, jobs, personal_data)
+    return [route for module in (*account, *own_tenant, operator, operator_jobs, platform) for route in module.routes]
+
+
+@hookimpl
+def register_models() -> Sequence[type[Model]]:
+    """Every model of the foundation and of the host's services."""
+    return (
+        *(tenants.Tenant, tenants.Domain, tenants.User, tenants.Role, tenants.Membership, tenants.Invitation),
+        *(tenants.Activation, tenants.TenantSetting),
+        *(identity.Session, identity.ApiKey, identity.OneTimeToken, identity.OAuthAccount, identity.OAuthState),
+        *(Job, PausedTask, QuotaUse, IdempotencyRecord, PersonalIdempotencyRecord, CacheInvalidation),
+    )
+
+
+@hookimpl
+def register_permissions() -> Sequence[Permission]:
+    """Permissions of the area `tenant`."""
+    return PERMISSIONS
+
+
+@hookimpl
+def register_limits() -> Sequence[Limit]:
+    """What a plan limits of an organisation itself."""
+    return (
+        Limit(
+            members_rules.LIMIT, "quota", "Members and open invitations", "members", count=members_rules.places_taken
+        ),
+        Limit(API_KEYS, "quota", "API keys that work", "keys", count=count_keys),
+        Limit(invitations.RATE, "rate", "Invitations that may be mailed", "invitations", "200/day"),
+        Limit(invitations.RATE_PER_ADDRESS, "rate", "Invitations mailed to one address", "invitations", "3/day"),
+        Limit(PER_PERSON, "value", "Organisations with this plan that one person may own", "organisations", "10"),
+    )
+
+
+@hookimpl
+def register_tasks() -> Sequence[Task]:
+    """What provisioning leaves to durable jobs."""
+    return (
+        Task("tenant_created", tenant_created, "Tell plugins of a new tenant", tries=10),
+        Task("finish_switch", finish_switch, "Finish a switch that a crash left open", tries=10),
+        Task("sweep", sweep, "Forget what has expired and add up old use of quotas", every=timedelta(days=1)),
+        *ERASURE,
+        Task("purge", purge, "Purge a tenant whose grace period is over", timeout=3600, tries=10, backoff=60),
+    )
+
+
+@hookimpl
+def register_events() -> Sequence[EventType]:
+    """What happens to people and invitations."""
+    return (*EVENTS, *MEMBER_EVENTS)
+
+
+@hookimpl
+def register_personal_data() -> Sequence[PersonalData]:
+    """What the host holds of people."""
+    return (*own.PERSONAL_DATA, *idempotency.PERSONAL_DATA)
+
+
+@hookimpl
+def register_metrics() -> Sequence[Metric]:
+    """How the host is doing."""
+    return METRICS

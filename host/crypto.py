@@ -1,0 +1,102 @@
+"""Keys: what the host signs and seals with, one key for each purpose, all derived from its one secret."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections import OrderedDict
+from collections.abc import Mapping
+from hashlib import blake2b
+from uuid import UUID
+
+import orjson
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+_MAC, _NONCE = 16, 12  # bytes
+_KEYS_KEPT = 10_000
+
+
+def derived(secret: str, purpose: str) -> bytes:
+    """A key of its own for each purpose, 32 bytes, from the deployment's one secret (HKDF-Expand, RFC 5869)."""
+    return hmac.digest(secret.encode(), f"tenantry {purpose}".encode() + b"\x01", "sha256")
+
+
+class SignedTokens:
+    """Makes and reads passes: signed notes, made by a plugin in a tenant, with which that plugin finds in again.
+
+    They hold no secret: who has one can read it. They do not end by themselves.
+    """
+
+    def __init__(self, secret: str) -> None:
+        self._key = derived(secret, "passes")
+
+    def sign(self, tenant_id: UUID, plugin: str, purpose: str, claims: Mapping[str, str]) -> str:
+        """A pass as text that fits into a URL."""
+        said = tenant_id.bytes + orjson.dumps(claims)
+        return urlsafe_b64encode(self._mac(said, plugin, purpose) + said).rstrip(b"=").decode()
+
+    def verify(self, token: str, plugin: str, purpose: str) -> tuple[UUID, dict[str, str]] | None:
+        """The tenant and the claims of a pass; None when it was not made here, by this plugin, for this purpose."""
+        try:
+            raw = urlsafe_b64decode(token.encode("ascii") + b"=" * (-len(token) % 4))
+        except ValueError:
+            return None
+        said = raw[_MAC:]
+        if len(said) < 16 or not hmac.compare_digest(raw[:_MAC], self._mac(said, plugin, purpose)):
+            return None
+        if urlsafe_b64encode(raw).rstrip(b"=").decode() != token:  # base64 has several spellings; one of them is ours
+            return None
+        return UUID(bytes=said[:16]), orjson.loads(said[16:])
+
+    def _mac(self, said: bytes, plugin: str, purpose: str) -> bytes:
+        return hmac.digest(self._key, f"{plugin}\0{purpose}\0".encode() + said, "sha256")[:_MAC]
+
+
+class Signatures:
+    """Signs with keyed BLAKE2b (RFC 7693): what a plugin signs in a tenant, it alone can have signed, there."""
+
+    def __init__(self, secret: str) -> None:
+        self._secret = secret
+        self._keys: OrderedDict[tuple[UUID, str, str], bytes] = OrderedDict()
+
+    def make(self, data: bytes, tenant_id: UUID, plugin: str, secret: str = "") -> bytes:
+        """The signature, 32 bytes; secret: another one than the deployment's own."""
+        known = (tenant_id, plugin, secret)
+        key = self._keys.get(known)
+        if key is None:
+            key = self._keys[known] = derived(secret or self._secret, f"signature {plugin} {tenant_id}")
+            if len(self._keys) > _KEYS_KEPT:
+                self._keys.popitem(last=False)
+        return blake2b(data, key=key, digest_size=32).digest()
+
+
+class Encryption:
+    """Encrypts what a plugin keeps for a tenant and nobody else may read, such as a password (AES-256-GCM)."""
+
+    def __init__(self, secret: str) -> None:
+        self._cipher = AESGCM(derived(secret, "seals"))
+
+    def encrypt(self, text: str, tenant_id: UUID, plugin: str) -> str:
+        """The text, encrypted; only the same plugin in the same tenant can open it."""
+        nonce = secrets.token_bytes(_NONCE)
+        return urlsafe_b64encode(nonce + self._cipher.encrypt(nonce, text.encode(), _owner(tenant_id, plugin))).decode()
+
+    def decrypt(self, sealed: str, tenant_id: UUID, plugin: str) -> str:
+        """The text again.
+
+        Raises:
+            ValueError: it was not sealed by this plugin in this tenant, or the deployment has another secret now.
+        """
+        try:
+            raw = urlsafe_b64decode(sealed.encode("ascii"))
+            return self._cipher.decrypt(raw[:_NONCE], raw[_NONCE:], _owner(tenant_id, plugin)).decode()
+        except (InvalidTag, ValueError) as error:
+            raise ValueError(
+                f"this was not sealed by {plugin} in this organisation, or identity.secret is another one now"
+            ) from error
+
+
+def _owner(tenant_id: UUID, plugin: str) -> bytes:
+    return tenant_id.bytes + plugin.encode()

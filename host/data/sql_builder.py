@@ -1,0 +1,335 @@
+"""SQL of one model's rows, built once per shape and kept: what is read, by what, in which order."""
+
+# ruff: noqa: S608 - every name in this SQL is a model's own; values are parameters
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Literal
+
+from tortoise.models import Model
+
+from host.contracts import Row
+from host.data.columns import BY_DATABASE, Column, columns
+from host.data.statement import BOUND, Statement
+from tenants.text_columns import FOLD, sort_keys
+
+_COMPARISONS = {"exact": "=", "address": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+_KEPT = 2000  # shapes; a list's filters, orders and limits combine to far fewer
+
+SEARCH_SUFFIX = "_search"
+"""Where the words of a table's rows are: `<table>_search`, made by the migrations of a plugin that wants full text.
+
+What words are is said in `host.data.words`. PostgreSQL: a view of the table with tenant isolation as its condition
+and two
+more columns. `words` is an indexed tsvector, `host.data.words.indexed`; `unindexed` is the text of a row too new to
+have words, else null. SQLite: an FTS5 table (tokenize = "ascii") of the words with the same rowids."""
+
+WINDOW = 5_000
+"""How many rows are looked through in a list's order before the index of words is asked: common words are found there,
+and rare ones by the index; which is which the planner cannot know."""
+
+# A row waits for its words for seconds: whole words are told apart where they are plain ASCII, parts suffice elsewhere.
+_IN_NEW_TEXT = (
+    f"CASE WHEN word ~ '^I|^[0-9a-f]{{32}}$' THEN position(ltrim(word, 'I') IN "
+    f"regexp_replace({FOLD}(unindexed), '[-@.+_% ]', '', 'g')) > 0 WHEN word ~ '^[a-z0-9]+$' THEN "
+    f"{FOLD}(unindexed) ~ ('\\m' || word || '\\M') ELSE position(rtrim(word, ':*') IN {FOLD}(unindexed)) > 0 END"
+)
+
+After = Literal["", "value", "null"]
+
+LOOKUPS = frozenset({*_COMPARISONS, "in", "contains", "has", "pattern", "address"})
+"""What a filter may do; conditions also know "null", which takes no parameter, and "words" of no single column."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A comparison of columns with the next parameter; several columns: any of them (search)."""
+
+    names: tuple[str, ...]
+    lookup: str = "exact"
+
+
+@dataclass(frozen=True, slots=True)
+class InsertPlan:
+    """How rows are inserted for which the same columns are given; those of `default` get their defaults.
+
+    decides_itself: whether such a row is known without asking the database for it.
+    """
+
+    given: tuple[Column, ...]
+    default: tuple[Column, ...]
+    insert: Statement
+    decides_itself: bool
+
+
+class SqlBuilder:
+    """The statements of one model in one database. The first parameter of each is the tenant's id."""
+
+    def __init__(self, model: type[Model], dialect: str, names: Sequence[str] | None) -> None:
+        self.columns = columns(model, dialect)
+        self.names = tuple(names) if names is not None else tuple(name for name in self.columns if name != "tenant_id")
+        self.postgres = dialect == "postgres"
+        self.table = f'"{model._meta.db_table}"'
+        self._search = f'"{model._meta.db_table}{SEARCH_SUFFIX}"'
+        self.sort_keys = sort_keys(model)
+        self._decoders = [(name, decode) for name in self.names if (decode := self.columns[name].decode)]
+        self._exact = all(column.comes_back_as_given for column in self.columns.values())
+        self._model = model.__name__
+        self._forms: dict[
+            tuple[tuple[str, ...], bool], InsertPlan
+        ] = {}  # as many as there are places in the code that insert
+        self._kept: dict[object, Statement] = {}
+
+    def rows(self, records: Sequence[object]) -> list[Row]:
+        """What the driver gave, as plain rows."""
+        rows: list[Row] = list(map(dict, records))  # type: ignore[arg-type]
+        for name, decode in self._decoders:
+            for row in rows:
+                if row[name] is not None:
+                    row[name] = decode(row[name])
+        return rows
+
+    def form(self, given: tuple[str, ...], *, pass_over: bool = False) -> InsertPlan:
+        """How a row is inserted for which these columns are given. pass_over: not where it clashes with another.
+
+        Raises:
+            TypeError: a field is unknown, or misses a value and has no default.
+        """
+        form = self._forms.get((given, pass_over))
+        if form is None:
+            form = self._forms[given, pass_over] = self._form(given, pass_over)
+        return form
+
+    def row(self, form: InsertPlan, encoded: Sequence[object]) -> Row:
+        """The row that an INSERT of these values makes, where no value is the database's to decide."""
+        inserted = {column.name: value for column, value in zip((*form.given, *form.default), encoded, strict=True)}
+        return self.rows([{name: inserted[name] for name in self.names}])[0]
+
+    def refuse_unknown(self, names: Iterable[str], fixed: tuple[str, ...] = ()) -> None:
+        """Raise TypeError for a field that is not there, or not to be given."""
+        for name in names:
+            if name not in self.columns or name == "tenant_id" or name in fixed:
+                raise TypeError(f"{self._model} has no field {name!r} that can be given here")
+
+    def select(
+        self,
+        conditions: tuple[Condition, ...],
+        *,
+        sort: str = "",
+        after: After = "",
+        limit: int = 0,
+        lock: bool = False,
+    ) -> Statement:
+        """Rows by conditions.
+
+        sort: field, "-" before it for descending. after: begins behind a position: one whose value is known
+        (parameters: value, id) or one whose value is null (parameter: id; also where the order is by id).
+        lock: hold the rows until the transaction ends.
+        """
+        key = (conditions, sort, after, limit, lock)
+        return self._keep(key, partial(self._select, conditions, sort, after, limit, lock))
+
+    def select_in_window(self, conditions: tuple[Condition, ...], sort: str, after: After, limit: int) -> Statement:
+        """As `select`, but of the first `WINDOW` rows in the list's order only; PostgreSQL's, for words."""
+        key = ("window", conditions, sort, after, limit)
+        return self._keep(key, partial(self._select_in_window, conditions, sort, after, limit))
+
+    def count(self, conditions: tuple[Condition, ...]) -> Statement:
+        return self._keep(("count", conditions), partial(self._count, conditions))
+
+    def update(self, names: tuple[str, ...]) -> Statement:
+        """Parameters: tenant, id, then the values."""
+        return self._keep(("update", names), partial(self._update, names))
+
+    def update_each(self, names: tuple[str, ...]) -> Statement:
+        """The same for many rows, of which nothing comes back."""
+        return self._keep(("update each", names), partial(self._update, names, returning=False))
+
+    def delete(self, conditions: tuple[Condition, ...]) -> Statement:
+        return self._keep(("delete", conditions), partial(self._delete, conditions))
+
+    def _keep(self, key: object, build: Callable[[], Statement]) -> Statement:
+        statement = self._kept.get(key)
+        if statement is None:
+            if len(self._kept) >= _KEPT:
+                self._kept.clear()
+            statement = self._kept[key] = build()
+        return statement
+
+    def _select(self, conditions: tuple[Condition, ...], sort: str, after: After, limit: int, lock: bool) -> Statement:
+        tail = f" ORDER BY {self._order(sort)}" if sort else ""
+        tail += f" LIMIT {limit}" if limit else ""
+        where = self._where(conditions)
+        if after:
+            where += self._behind(sort, after, 2 + sum(each.lookup != "null" for each in conditions))
+        if lock and self.postgres:
+            return Statement(f"{self._head('$1')}{where}{tail} FOR UPDATE")
+        searching = any(condition.lookup == "words" for condition in conditions)
+        key = self.sort_keys.get(sort.removeprefix("-"), "")
+        inside = f"{self._head(self._mark(1), searching)}{where}{tail}"
+        if searching or not self.postgres:
+            return Statement(inside)
+        # What is looked up depends on what setting the tenant returned, so the order cannot be another; the tenant is a
+        # parameter besides, so that the planner knows whose rows they are.
+        looked_up = (
+            f"{self._head('$1', key=key)} AND bound.tenant IS NOT NULL{where}{tail}{'' if limit else ' OFFSET 0'}"
+        )
+        outer = f" ORDER BY {self._order(sort, outer=True)}" if sort else ""
+        shown = ", ".join(f'p."{name}"' for name in self.names) if key else "p.*"
+        return Statement(
+            inside, f"{BOUND} SELECT {shown} FROM bound CROSS JOIN LATERAL ({looked_up}) p{outer}", reads=True
+        )
+
+    def _select_in_window(self, conditions: tuple[Condition, ...], sort: str, after: After, limit: int) -> Statement:
+        numbered = self._numbered(conditions)
+        ordering = (sort.removeprefix("-"),)
+        inner = "".join(text for condition, text in numbered if condition.names == ordering)
+        outer = "".join(self._or_new(condition, text) for condition, text in numbered if condition.names != ordering)
+        if after:
+            inner += self._behind(sort, after, 2 + sum(each.lookup != "null" for each in conditions))
+        window = f"SELECT * FROM {self._search} WHERE tenant_id = $1{inner} ORDER BY {self._order(sort)} LIMIT {WINDOW}"
+        return Statement(
+            f"SELECT {self._listed()} FROM ({window}) w WHERE true{outer} ORDER BY {self._order(sort)} LIMIT {limit}"
+        )
+
+    def _count(self, conditions: tuple[Condition, ...]) -> Statement:
+        head = f"SELECT count(*) AS count FROM {self.table} WHERE tenant_id = "
+        where = self._where(conditions)
+        if not self.postgres:
+            return Statement(f"{head}{self._mark(1)}{where}")
+        looked_up = f"{head}$1 AND bound.tenant IS NOT NULL{where} OFFSET 0"
+        alone = f"{BOUND} SELECT p.* FROM bound CROSS JOIN LATERAL ({looked_up}) p"
+        return Statement(f"{head}$1{where}", alone, reads=True)
+
+    def _form(self, given: tuple[str, ...], pass_over: bool) -> InsertPlan:
+        self.refuse_unknown(given)
+        rest = [column for name, column in self.columns.items() if name not in ("tenant_id", *given)]
+        default = [column for column in rest if column.default(datetime.now(UTC)) is not BY_DATABASE]
+        return InsertPlan(
+            given=tuple(self.columns[name] for name in given),
+            default=tuple(default),
+            insert=self._insert((*given, *(column.name for column in default)), pass_over),
+            decides_itself=self._exact and len(default) == len(rest),
+        )
+
+    def _insert(self, names: tuple[str, ...], pass_over: bool) -> Statement:
+        into = ", ".join(self._quoted(name) for name in ("tenant_id", *names))
+        marks = ", ".join(self._mark(number) for number in range(2, len(names) + 2))
+        clash = "ON CONFLICT DO NOTHING " if pass_over else ""
+        head, tail = f"INSERT INTO {self.table} ({into})", f"{clash}RETURNING {self._listed()}"
+        inside = f"{head} VALUES ({self._mark(1)}, {marks}) {tail}"
+        if not self.postgres:
+            return Statement(inside)
+        return Statement(
+            inside, f"{BOUND} {head} SELECT bound.tenant, {marks} FROM bound {tail}", into=head, clash=clash
+        )
+
+    def _update(self, names: tuple[str, ...], returning: bool = True) -> Statement:
+        sets = ", ".join(f"{self._quoted(name)} = {self._mark(number)}" for number, name in enumerate(names, 3))
+        return Statement(
+            f"UPDATE {self.table} SET {sets} WHERE tenant_id = {self._mark(1)} "
+            f"AND {self._quoted('id')} = {self._mark(2)}" + (f" RETURNING {self._listed()}" if returning else "")
+        )
+
+    def _delete(self, conditions: tuple[Condition, ...]) -> Statement:
+        return Statement(
+            f"DELETE FROM {self.table} WHERE tenant_id = {self._mark(1)}"
+            f"{self._where(conditions)} RETURNING {self._listed()}"
+        )
+
+    def _head(self, tenant: str, searching: bool = False, key: str = "") -> str:
+        # Row-level security keeps an index of words from being used: the view has tenant isolation as a condition of
+        # its own.
+        source = self._search if searching and self.postgres else self.table
+        listed = f"{self._listed()}, {self._quoted(key)}" if key else self._listed()
+        return f"SELECT {listed} FROM {source} WHERE tenant_id = {tenant}"
+
+    def _listed(self) -> str:
+        return ", ".join(
+            self._quoted(name) if self.columns[name].column == name else f'{self._quoted(name)} AS "{name}"'
+            for name in self.names
+        )
+
+    def _quoted(self, name: str) -> str:
+        return f'"{self.columns[name].column}"'
+
+    def _mark(self, number: int) -> str:
+        return f"${number}" if self.postgres else f"?{number}"
+
+    def _order(self, sort: str, outer: bool = False) -> str:
+        name, way = sort.removeprefix("-"), " DESC" if sort.startswith("-") else ""
+        if name == "id":
+            return f'"id"{way}'
+        name = self.sort_keys.get(name, name)
+        column = f'"{name}"' if outer else self._quoted(name)
+        # Said aloud for SQLite, which would put them elsewhere than PostgreSQL does by itself.
+        nulls = (" NULLS FIRST" if way else " NULLS LAST") if self.columns[name].field.null else ""
+        return f'{column}{way}{nulls}, "id"{way}'
+
+    def _behind(self, sort: str, after: After, number: int) -> str:
+        name, down = sort.removeprefix("-"), sort.startswith("-")
+        name = self.sort_keys.get(name, name)
+        sign, mark, column = "<" if down else ">", self._mark(number), self._quoted(name)
+        if name == "id":
+            return f' AND "id" {sign} {mark}'
+        if after == "null":
+            rest = f" OR {column} IS NOT NULL" if down else ""
+            return f' AND (({column} IS NULL AND "id" {sign} {mark}){rest})'
+        row = f'({column}, "id") {sign} ({mark}, {self._mark(number + 1)})'
+        nulls_follow = self.columns[name].field.null and not down
+        return f" AND ({row} OR {column} IS NULL)" if nulls_follow else f" AND {row}"
+
+    def _where(self, conditions: tuple[Condition, ...]) -> str:
+        return "".join(text for _, text in self._numbered(conditions))
+
+    def _numbered(self, conditions: tuple[Condition, ...]) -> list[tuple[Condition, str]]:
+        """Each condition but `null` takes one parameter, from the second on."""
+        texts, number = [], 2
+        for condition in conditions:
+            texts.append((condition, f" AND {self._compare(condition, number)}"))
+            number += condition.lookup != "null"
+        return texts
+
+    def _or_new(self, condition: Condition, text: str) -> str:
+        """The condition; words, all but the tenant's, may also be in the text of a row too new for the index."""
+        if condition.lookup != "words":
+            return text
+        mark = text[text.index("$") : text.index(",")]
+        return (
+            f" AND ({text.removeprefix(' AND ')} OR unindexed IS NOT NULL AND NOT EXISTS (SELECT FROM "
+            f"unnest((string_to_array({mark}, ' '))[2:]) word WHERE NOT {_IN_NEW_TEXT}))"
+        )
+
+    def _compare(self, condition: Condition, number: int) -> str:
+        mark = self._mark(number)
+        quoted = [self._quoted(name) for name in condition.names]
+        if condition.lookup == "null":
+            return f"{quoted[0]} IS NULL"
+        if condition.lookup == "words":
+            return (
+                f"words @@ replace({mark}, ' ', ' & ')::tsquery"
+                if self.postgres
+                else f"rowid IN (SELECT rowid FROM {self._search} WHERE {self._search} MATCH {mark})"
+            )
+        if condition.lookup == "contains":
+            return "(" + " OR ".join(f"{FOLD}({name}) LIKE {mark} ESCAPE '\\'" for name in quoted) + ")"
+        if condition.lookup == "pattern":
+            # SQLite's LIKE knows no letter case, its GLOB does.
+            return f"{quoted[0]} LIKE {mark} ESCAPE '\\'" if self.postgres else f"{quoted[0]} GLOB {mark}"
+        if condition.lookup == "has":
+            return (
+                f"{quoted[0]} @> jsonb_build_array({mark}::text)"
+                if self.postgres
+                else f"EXISTS (SELECT 1 FROM json_each({quoted[0]}) WHERE value = {mark})"
+            )
+        if condition.lookup == "in":
+            return (
+                f"{quoted[0]} = ANY({mark})"
+                if self.postgres
+                else f"{quoted[0]} IN (SELECT value FROM json_each({mark}))"
+            )
+        return f"{quoted[0]} {_COMPARISONS[condition.lookup]} {mark}"

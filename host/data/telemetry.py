@@ -1,0 +1,17 @@
+"""What is seen of a statement: a span where something records, and how long it took."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from host.execution_context import plugin
+from host.instruments import timed
+from host.tracing import statement
+
+T = TypeVar("T")
+
+
+def observed(sql: str, system: str, work: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
+    """One SQL statement on its way to the database; its time counts as the plugin's whose code runs."""
+    return timed("tenantry_database_duration_seconds", (plugin(),), statement(sql, system, work))

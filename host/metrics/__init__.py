@@ -1,0 +1,1 @@
+"""Metrics of all processes: measured in each, summed in Redis, read from any."""

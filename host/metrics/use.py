@@ -1,0 +1,83 @@
+"""What a tenant's requests came to, by day: gathered in Redis until somebody takes it to keep.
+
+It is taken as a batch that stays where it is until it is settled: whoever dies in between, or is told to do it twice,
+finds the same batch again, with the same number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import date
+from uuid import UUID, uuid4
+
+from host.cache.client import RedisClient
+from host.cache.script import Script
+from host.contracts import DURATIONS, DayOfUse, TakenUse
+from host.instruments import TenantUse
+
+# KEYS: what is gathered, what is taken. ARGV: a number for the batch.
+_TAKE = Script("""
+if redis.call('EXISTS', KEYS[2]) == 0 then
+  if redis.call('EXISTS', KEYS[1]) == 0 then return {} end
+  redis.call('RENAME', KEYS[1], KEYS[2])
+  redis.call('HSET', KEYS[2], 'batch', ARGV[1])
+end
+return redis.call('HGETALL', KEYS[2])
+""")
+_SETTLE = Script("if redis.call('HGET', KEYS[1], 'batch') == ARGV[1] then redis.call('DEL', KEYS[1]) end")
+
+
+def gathered_key(tenant_id: UUID) -> str:
+    """Where a tenant's use is gathered: in its own keys, so that it goes when the tenant is purged."""
+    return f"t:{tenant_id}:host:use"
+
+
+def fields(day: date, use: TenantUse) -> list[tuple[str, float]]:
+    """One day's use as fields of the hash it is gathered in."""
+    named: dict[str, float] = {
+        "succeeded": use.succeeded,
+        "refused": use.refused,
+        "failed": use.failed,
+        "seconds": use.spread.sum,
+        **{f"le{bucket}": count for bucket, count in enumerate(use.spread.counts)},
+    }
+    return [(f"{day.isoformat()} {name}", number) for name, number in named.items() if number]
+
+
+@asynccontextmanager
+async def taken(redis_client: RedisClient, tenant_id: UUID) -> AsyncIterator[TakenUse]:
+    """The tenant's use since it was last taken; forgotten when the block ends well, kept for the next taker otherwise.
+
+    Raises:
+        Unavailable: Redis is away.
+    """
+    gathered = gathered_key(tenant_id)
+    flat = await _TAKE.run(redis_client, [gathered, f"{gathered}:taken"], [str(uuid4())])
+    found = {field.decode(): value.decode() for field, value in zip(flat[::2], flat[1::2], strict=True)}
+    batch = found.pop("batch", "")
+    yield TakenUse(batch, tuple(_days(found)))
+    if batch:
+        await _SETTLE.run(redis_client, [f"{gathered}:taken"], [batch])
+
+
+def _days(found: dict[str, str]) -> list[DayOfUse]:
+    by_day: dict[str, dict[str, str]] = {}
+    for field, value in found.items():
+        day, _, name = field.partition(" ")
+        by_day.setdefault(day, {})[name] = value
+    return [
+        DayOfUse(
+            day=date.fromisoformat(day),
+            succeeded=_whole(use.get("succeeded")),
+            refused=_whole(use.get("refused")),
+            failed=_whole(use.get("failed")),
+            seconds=float(use.get("seconds", 0)),
+            counts=tuple(_whole(use.get(f"le{bucket}")) for bucket in range(len(DURATIONS) + 1)),
+        )
+        for day, use in sorted(by_day.items())
+    ]
+
+
+def _whole(text: str | None) -> int:
+    return int(float(text or 0))

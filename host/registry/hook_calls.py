@@ -1,0 +1,291 @@
+"""Calls hooks one plugin at a time: what one raises, its exit and its hanging never reach another.
+
+pluggy stops at the first exception, lets SystemExit through and returns coroutines un-awaited; so it only registers
+and validates here, and the implementations are called one by one in load order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from tortoise.exceptions import OperationalError
+
+from host.contracts import Decision
+from host.errors import ApiError
+from host.execution_context import as_plugin
+from host.instruments import tally, timed
+from host.registry.guarded_call import describe
+from host.registry.loading import Implementation, Implementations
+from host.registry.manifest import HOST
+from host.registry.quarantine import Quarantine
+from host.tracing import hooked
+
+SECONDS: Mapping[str, float] = MappingProxyType(
+    {"authenticate": 5.0, "authorize": 2.0, "on_action": 5.0, "on_stop": 5.0}
+)
+"""How long one plugin may take for a hook; 30 seconds where not named."""
+
+HANGS_ALLOWED = 3
+"""Time-outs in a row after which a plugin goes into quarantine: each one holds up somebody's request."""
+
+FAILURES_ALLOWED = 5
+"""Unexpected exceptions of one hook in a row after which its plugin goes into quarantine.
+
+A hook that records actions undoes each of them by raising: a broken one would stop its deployment for everybody.
+"""
+
+_EXPECTED = (ApiError, OSError, OperationalError)
+"""A refusal, or a service that is away: neither says that the plugin is broken."""
+
+_log = logging.getLogger("host.registry.hook_calls")
+
+
+class HookFailed(RuntimeError):
+    """One plugin's hook did not do its work; the message names plugin, hook and reason."""
+
+    def __init__(self, plugin: str, hook: str, reason: str) -> None:
+        super().__init__(f'plugin "{plugin}": {hook}: {reason}')
+        self.plugin, self.hook, self.reason = plugin, hook, reason
+
+
+@dataclass(slots=True)
+class Heard:
+    """What came of one plugin's hook: its `answer`, or the `reason` why there is none."""
+
+    plugin: str
+    hook: str
+    answer: object = None
+    reason: str = ""
+    error: BaseException | None = None
+    hung: bool = False
+
+    def kind(self) -> str:
+        """What kind of failure it was; empty where there was none."""
+        return type(self.error).__name__ if self.error else "TimeoutError" if self.hung else self.reason
+
+    def failure(self) -> HookFailed:
+        return HookFailed(self.plugin, self.hook, self.reason)
+
+
+class Calling:
+    """The one way to call a hook. `plugins`: ids to call, None for all; the host's own hooks are called always.
+
+    A plugin in quarantine is not told anything, and says no to what it could have refused. It goes there when
+    `on_start` fails, when any hook exits the process, when it hangs `HANGS_ALLOWED` times in a row, and when one hook
+    raises what nobody expects `FAILURES_ALLOWED` times in a row.
+    """
+
+    def __init__(
+        self,
+        implementations: Implementations,
+        quarantine: Quarantine,
+        closed_hooks: Mapping[str, Collection[str]] | None = None,
+    ) -> None:
+        """`closed_hooks`: ask hooks of plugins that could not be imported, by plugin id."""
+        self._implementations = implementations
+        self._quarantine = quarantine
+        self._closed_hooks = dict(closed_hooks or {})
+        self._implementers: dict[str, tuple[str, ...]] = {}
+        self._hangs: dict[str, int] = {}
+        self._failures: dict[tuple[str, str], int] = {}
+        self._running: set[asyncio.Task[Heard]] = set()  # the loop itself keeps no task alive
+
+    def implementers(self, hook: str) -> tuple[str, ...]:
+        """The ids of the plugins that implement a hook, in load order, then those not imported that seem to."""
+        known = self._implementers.get(hook)
+        if known is None:
+            closed = (plugin for plugin, hooks in self._closed_hooks.items() if hook in hooks)
+            known = (*(one.plugin for one in self._implementations.get(hook, ())), *closed)
+            self._implementers[hook] = known
+        return known
+
+    async def tell(
+        self,
+        hook: str,
+        *args: object,
+        plugins: Collection[str] | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - per plugin, not for the whole call
+        reverse: bool = False,
+        raising: bool = False,
+    ) -> tuple[HookFailed, ...]:
+        """Tell plugins that something happened, one after the other in load order.
+
+        Args:
+            timeout: seconds each plugin may take.
+            raising: stop at the first failure and raise it, so that the transaction around it is undone.
+
+        Returns:
+            One HookFailed for each plugin that failed; the others have been told.
+
+        Raises:
+            HookFailed: with `raising`, a plugin hung or exited. What a plugin raised itself comes as it is, with a
+                note that names plugin and hook.
+        """
+        failures = []
+        chosen = self._chosen(hook, plugins)
+        for one in reversed(chosen) if reverse else chosen:
+            heard = await self._hear(one, args, timeout, apart=not raising)
+            if not heard.reason:
+                continue
+            if hook == "on_start":
+                self._quarantine.put(one.plugin, f"{hook}: {heard.reason}")
+            if raising:
+                raise _as_raised(heard)
+            failures.append(heard.failure())
+        return tuple(failures)
+
+    async def ask_first(
+        self,
+        hook: str,
+        *args: object,
+        plugins: Collection[str] | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> tuple[str, object] | None:
+        """The first plugin that answers, and its answer; None when all are silent. A failing plugin is silent."""
+        for one in self._chosen(hook, plugins):
+            heard = await self._hear(one, args, timeout)
+            if not heard.reason and heard.answer is not None:
+                return one.plugin, heard.answer
+        return None
+
+    async def ask_veto(
+        self,
+        hook: str,
+        *args: object,
+        plugins: Collection[str] | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> Decision:
+        """Whether no plugin objects: one "no", one failure, one time-out or one plugin in quarantine refuses.
+
+        Args:
+            plugins: the ids switched on, quarantined ones included (`Gate.switched_on`), as those refuse.
+        """
+        if out := next(self._closed(hook, plugins), None):
+            return Decision(False, out, (out,), "PERMISSION_DENIED")
+        steps: list[str] = []
+        for one in self._chosen(hook, plugins):
+            heard = await self._hear(one, args, timeout)
+            answer = heard.answer
+            if heard.reason:
+                steps.append(f'plugin "{one.plugin}" could not decide, which counts as a no')
+            elif answer is None:
+                continue
+            elif not isinstance(answer, Decision):
+                _log.error("plugin %s: %s must return a Decision or None, not %r", one.plugin, hook, answer)
+                steps.append(f'plugin "{one.plugin}" gave no readable answer, which counts as a no')
+            elif answer.allowed:
+                steps.append(f'plugin "{one.plugin}" agrees: {answer.reason}')
+                continue
+            else:
+                steps.append(f'plugin "{one.plugin}" says no: {answer.reason}')
+                return Decision(False, answer.reason, (*steps, *answer.steps), answer.code or "PERMISSION_DENIED")
+            return Decision(False, steps[-1], tuple(steps), "PERMISSION_DENIED")
+        return Decision(True, "no plugin objects", tuple(steps))
+
+    def _chosen(self, hook: str, plugins: Collection[str] | None) -> Sequence[Implementation]:
+        return [
+            one
+            for one in self._implementations.get(hook, ())
+            if (plugins is None or one.plugin in plugins or one.plugin == HOST) and one.plugin not in self._quarantine
+        ]
+
+    def _closed(self, hook: str, plugins: Collection[str] | None) -> Iterator[str]:
+        """A sentence for each plugin in quarantine that might have said no."""
+        having = self.implementers(hook)
+        for held in self._quarantine:
+            if held.plugin in having and (plugins is None or held.plugin in plugins):
+                yield f'plugin "{held.plugin}" may refuse this and is in quarantine: {held.reason}'
+
+    async def _hear(
+        self, one: Implementation, args: Sequence[object], seconds: float | None, *, apart: bool = True
+    ) -> Heard:
+        """Call one implementation, log its failure and count its hangs."""
+        limit = SECONDS.get(one.hook, 30.0) if seconds is None else seconds
+        work = self._apart(one, args, limit) if apart else _here(one, args, limit)
+        told = timed("tenantry_hook_duration_seconds", (one.plugin, one.hook), work)
+        heard = await hooked(one.plugin, one.hook, told, Heard.kind)
+        if not heard.reason:
+            self._hangs.pop(one.plugin, None)
+            self._failures.pop((one.plugin, one.hook), None)
+            return heard
+        tally("tenantry_hook_failures_total", one.plugin, one.hook)
+        _log.error("plugin %s: %s: %s", one.plugin, one.hook, heard.reason, exc_info=heard.error)
+        if isinstance(heard.error, SystemExit):
+            self._quarantine.put(one.plugin, f"{one.hook}: {heard.reason}")
+        elif heard.error is not None and one.plugin != HOST and not isinstance(heard.error, _EXPECTED):
+            self._count_failure(one, heard)
+        if heard.hung:
+            self._hangs[one.plugin] = self._hangs.get(one.plugin, 0) + 1
+            if self._hangs[one.plugin] >= HANGS_ALLOWED:
+                del self._hangs[one.plugin]
+                self._quarantine.put(one.plugin, f"{one.hook}: {heard.reason}, {HANGS_ALLOWED} times in a row")
+        return heard
+
+    def _count_failure(self, one: Implementation, heard: Heard) -> None:
+        key = one.plugin, one.hook
+        self._failures[key] = self._failures.get(key, 0) + 1
+        if self._failures[key] >= FAILURES_ALLOWED:
+            del self._failures[key]
+            self._quarantine.put(one.plugin, f"{one.hook}: {heard.reason}, {FAILURES_ALLOWED} times in a row")
+
+    async def _apart(self, one: Implementation, args: Sequence[object], seconds: float) -> Heard:
+        """In a task of its own, so that an implementation that swallows its cancellation can be left behind."""
+        task = asyncio.create_task(_guarded(one, args))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        try:
+            done, _ = await asyncio.wait({task}, timeout=seconds)
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+        if not done:
+            task.cancel()
+            return _timed_out(one, seconds)
+        if task.cancelled():
+            return Heard(one.plugin, one.hook, reason="it cancelled itself")
+        return task.result()
+
+
+def _as_raised(heard: Heard) -> BaseException:
+    if isinstance(heard.error, Exception):
+        heard.error.add_note(f'raised by plugin "{heard.plugin}" in {heard.hook}')
+        return heard.error
+    failure = heard.failure()
+    failure.__cause__ = heard.error
+    return failure
+
+
+async def _guarded(one: Implementation, args: Sequence[object]) -> Heard:
+    """Call and await; a failure becomes a reason here, since asyncio lets SystemExit out of a task into the loop."""
+    with as_plugin(one.plugin):
+        try:
+            answer = one.call(args)
+            if isinstance(answer, Awaitable):
+                answer = await answer
+        except SystemExit as error:
+            return Heard(one.plugin, one.hook, reason=f"it called sys.exit({error.code!r})", error=error)
+        except Exception as error:
+            return Heard(one.plugin, one.hook, reason=f"it raised {describe(error)}", error=error)
+    return Heard(one.plugin, one.hook, answer=answer)
+
+
+async def _here(one: Implementation, args: Sequence[object], seconds: float) -> Heard:
+    """In the caller's task, which owns the open transaction: never left behind while it may use the connection."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await _guarded(one, args)
+    except TimeoutError:
+        return _timed_out(one, seconds)
+    except asyncio.CancelledError:
+        current = asyncio.current_task()
+        if current is None or current.cancelling():
+            raise
+        return Heard(one.plugin, one.hook, reason="it cancelled itself")
+
+
+def _timed_out(one: Implementation, seconds: float) -> Heard:
+    return Heard(one.plugin, one.hook, reason=f"it did not answer within {seconds:g} seconds", hung=True)

@@ -1,0 +1,1 @@
+"""Decide whether a request may go on: credentials, rates, tenant, plugin, permission."""

@@ -1,0 +1,214 @@
+"""Binding: a handler's signature, read once, becomes the function that calls it with what a request holds."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from werkzeug.http import parse_cookie
+
+from host.contracts import Actor, Query, Route
+from host.errors import BadRequest, ConfigurationError, PreconditionFailed
+from host.execution_context import actor
+from host.web.handlers.payload import body_reader
+from host.web.handlers.querystring import Params, listing_reader, model_reader, parse
+from host.web.responses.content_negotiation import check_accept
+from host.web.routes import annotations_of
+from host.web.server.request import TenantryRequest
+
+Binder = Callable[[TenantryRequest, Mapping[str, Any]], Awaitable[Any]]
+"""Reads the request and awaits the handler: `await binder(request, path_params)` gives the handler's result."""
+
+_PARAMETER = re.compile(r"<(?:[^:<>]+:)?([A-Za-z_][A-Za-z0-9_]*)>")
+_ETAG = re.compile(r'^(?:W/)?"([^"]*)"$')
+_VERSION = re.compile(r"([0-9]{1,10})(?:-[0-9a-f]+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFacts:
+    """What a handler may ask about the request itself, such as one that signs people in or takes a raw body.
+
+    headers: by lower-case name. address: the client's, as far as the trusted proxies tell.
+    """
+
+    method: str
+    path: str
+    query_string: str
+    scheme: str
+    address: str
+    headers: Mapping[str, str]
+    _request: TenantryRequest
+
+    @property
+    def user_agent(self) -> str:
+        """The User-Agent header, "" when it was not sent."""
+        return self.headers.get("user-agent", "")
+
+    @property
+    def cookies(self) -> Mapping[str, str]:
+        """The cookies by name; what cannot be read is left out, of two with one name the first counts."""
+        return parse_cookie(self.headers.get("cookie", "")).to_dict()
+
+    async def read(self) -> bytes:
+        """The whole raw body, such as a signed webhook's.
+
+        Raises:
+            PayloadTooLarge: it is longer than the route's `max_body`, or the deployment's.
+            BadRequest: it did not arrive in time.
+        """
+        return await self._request.body.read()
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The raw body piece by piece, at the reader's pace; raises what `read` raises."""
+        return self._request.body.chunks()
+
+
+def path_parameters(path: str) -> tuple[str, ...]:
+    """The names of a path's parameters: `/tasks/<uuid:task_id>` -> ("task_id",)."""
+    return tuple(_PARAMETER.findall(path))
+
+
+def compile(route: Route) -> Binder:
+    """The function that reads a request for `route` and awaits its handler.
+
+    The handler's parameters are known by name or type: the path's own names; `body` and `query`, pydantic models;
+    `Query`, what a list is asked for; `Actor`; `RequestFacts`; `if_match: int | None`, the version in If-Match.
+
+    Raises:
+        ConfigurationError: a parameter is none of these, one of the path's is missing, or the handler is not async.
+    """
+    label = f"route {route.name} ({route.method} {route.path})"
+    handler = route.handler
+    if not inspect.iscoroutinefunction(inspect.unwrap(handler)):
+        raise ConfigurationError(f"{label}: the handler must be an `async def` function")
+    hints = annotations_of(handler, label)
+    parameters = inspect.signature(handler).parameters
+    in_path = path_parameters(route.path)
+    if lost := [name for name in in_path if name not in parameters]:
+        raise ConfigurationError(f"{label}: the handler takes no parameter {', '.join(lost)}, which is in the path")
+    query = _QueryPart(route, parameters, hints)
+    body = _body(route, parameters, hints, label)
+    sources: list[tuple[str, Callable[[TenantryRequest], Any]]] = []
+    for name, parameter in parameters.items():
+        if name in in_path or name == body or name in query.names:
+            continue
+        source = _source(name, hints.get(name))
+        if source is not None:
+            sources.append((name, source))
+        elif parameter.default is inspect.Parameter.empty:
+            raise ConfigurationError(
+                f"{label}: what is the parameter {name!r}? It is not in the path, nor `body`, `query`, `if_match`, "
+                "a Query, an Actor or a RequestFacts"
+            )
+    return _binder(route, tuple(sources), query, body)
+
+
+def _binder(
+    route: Route, sources: tuple[tuple[str, Callable[[TenantryRequest], Any]], ...], query: _QueryPart, body: str | None
+) -> Binder:
+    handler, read_body = route.handler, body_reader(route.body) if body and route.body else None
+
+    async def call(request: TenantryRequest, path_params: Mapping[str, Any]) -> Any:
+        check_accept(request.raw_headers.get(b"accept"), route)
+        values = dict(path_params)
+        for name, source in sources:
+            values[name] = source(request)
+        if query.names:
+            values.update(query.read(request))
+        if read_body is not None and body is not None:
+            values[body] = await read_body(request)
+        return await handler(**values)
+
+    return call
+
+
+class _QueryPart:
+    """The handler's parameters that come from the query string: a model, a list's `Query`, or both."""
+
+    def __init__(self, route: Route, parameters: Mapping[str, inspect.Parameter], hints: Mapping[str, Any]) -> None:
+        self.names: tuple[str, ...] = ()
+        self._model: tuple[str, Callable[[Params], Any]] | None = None
+        self._listing: tuple[str, Callable[[Params], Query]] | None = None
+        self._fields: frozenset[str] = frozenset()
+        model = route.query
+        read_model = model_reader(model) if model is not None else None
+        for name in parameters:
+            if hints.get(name) is Query:
+                self._listing = (name, listing_reader(route.listing))
+            elif read_model is not None and hints.get(name) is route.query:
+                self._model = (name, read_model)
+            else:
+                continue
+            self.names += (name,)
+        if model is not None:
+            self._fields = frozenset(field.alias or key for key, field in model.model_fields.items())
+
+    def read(self, request: TenantryRequest) -> dict[str, Any]:
+        params = parse(request.query_string)
+        values: dict[str, Any] = {}
+        if self._model is not None:
+            name, read = self._model
+            mine = {key: each for key, each in params.items() if key in self._fields} if self._listing else params
+            values[name] = read(mine)
+        if self._listing is not None:
+            name, read_listing = self._listing
+            values[name] = read_listing({key: each for key, each in params.items() if key not in self._fields})
+        return values
+
+
+def _body(
+    route: Route, parameters: Mapping[str, inspect.Parameter], hints: Mapping[str, Any], label: str
+) -> str | None:
+    if route.body is None:
+        return None
+    names = [name for name in parameters if hints.get(name) is route.body]
+    if len(names) != 1:
+        raise ConfigurationError(f"{label}: exactly one parameter must be annotated {route.body.__name__}")
+    return names[0]
+
+
+def _source(name: str, annotation: Any) -> Callable[[TenantryRequest], Any] | None:
+    if annotation is Actor:
+        return lambda request: actor()
+    if annotation is RequestFacts:
+        return facts
+    if name == "if_match":
+        return lambda request: version_of(request.header(b"if-match"))
+    return None
+
+
+def facts(request: TenantryRequest) -> RequestFacts:
+    """What handlers may know of a request."""
+    return RequestFacts(
+        method=request.method,
+        path=request.path,
+        query_string=request.query_string.decode("latin-1"),
+        scheme=request.scheme,
+        address=request.remote_addr or "",
+        headers={key.decode("latin-1"): value.decode("latin-1") for key, value in request.raw_headers.items()},
+        _request=request,
+    )
+
+
+def version_of(if_match: str | None) -> int | None:
+    """The version in an If-Match header; None when there is none, or it is `*`.
+
+    Of a tag (`"3-1f0c…"`) the version counts: an edit clashes with other edits, not with what changes beside them. The
+    version alone (`"3"`) is taken as well, and a weak tag (`W/"3"`), as proxies that compress weaken what they pass on.
+
+    Raises:
+        BadRequest: it is no ETag, or several.
+        PreconditionFailed: it is an ETag that we never gave.
+    """
+    if if_match is None or if_match.strip() == "*":
+        return None
+    found = _ETAG.match(if_match.strip())
+    if found is None:
+        raise BadRequest('If-Match takes one ETag as we gave it, such as "3-1f0c9a", or *.')
+    version = _VERSION.fullmatch(found[1])
+    if version is None:
+        raise PreconditionFailed
+    return int(version[1])

@@ -1,0 +1,77 @@
+"""Handling: one request from admission through its handler to its answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from host.contracts import Route
+from host.errors import Conflict, Unavailable
+from host.web.admission.admission import Admission
+from host.web.handlers.binding import Binder, compile
+from host.web.handlers.idempotency import IdempotencyKeys, attempt_of
+from host.web.handlers.refused_actions import tell_refused_action
+from host.web.responses.reply import NO_STORE, Reply
+from host.web.responses.serialization import shape
+from host.web.server.request import TenantryRequest
+from host.web.server.request_state import request_state_of
+
+
+class Dispatcher:
+    """What the Quart application calls for every route.
+
+    timeout: seconds a handler may take; a streamed answer may go on longer. secret: the deployment's.
+    """
+
+    def __init__(
+        self, admission: Admission, routes: Iterable[tuple[str, Route]], timeout: float, secret: bytes
+    ) -> None:
+        self._admission, self._timeout = admission, timeout
+        self._keys = IdempotencyKeys(timeout, secret)
+        self._binders: dict[int, Binder] = {id(route): compile(route) for _, route in routes}
+
+    async def __call__(self, route: Route, plugin: str, request: TenantryRequest, params: Mapping[str, Any]) -> Reply:
+        """Answer one request.
+
+        Raises:
+            ApiError: whatever the checkpoint or the handler refuses with.
+        """
+        try:
+            return await self._answer(route, plugin, request, params)
+        except Exception as error:
+            await tell_refused_action(route, plugin, error, params)
+            raise
+
+    async def _answer(self, route: Route, plugin: str, request: TenantryRequest, params: Mapping[str, Any]) -> Reply:
+        state = request_state_of(request)
+        await self._admission.admit(route, plugin, state, params)
+        if route.effects:
+            if request.method == "HEAD":
+                return Reply(204, [NO_STORE])
+            _check_wanted(request)
+        attempt = await attempt_of(request, route, state.actor)
+        if attempt is not None:
+            return await self._keys.once(attempt, lambda: self._run(route, request, params))
+        try:
+            async with asyncio.timeout(self._timeout) as deadline:
+                return await self._run(route, request, params)
+        except TimeoutError:
+            if deadline.expired():
+                raise Unavailable(f"This took longer than {self._timeout:g} seconds and was given up.") from None
+            raise
+
+    async def _run(self, route: Route, request: TenantryRequest, params: Mapping[str, Any]) -> Reply:
+        result = await self._binders[id(route)](request, params)
+        return shape(result, request.raw_headers, route, request.query_string)
+
+
+def _check_wanted(request: TenantryRequest) -> None:
+    """Refuse what a browser loads ahead of time, before anybody asked for it; it asks again when somebody does.
+
+    Raises:
+        Conflict: the request says that it is such a one (https://wicg.github.io/nav-speculation/prefetch.html).
+    """
+    for name in (b"sec-purpose", b"purpose", b"x-purpose", b"x-moz"):
+        if request.raw_headers.get(name, b"").lower().startswith((b"prefetch", b"preview", b"prerender")):
+            raise Conflict("This does something, and is not done ahead of time; ask for it when it is wanted.")

@@ -1,0 +1,264 @@
+"""Idempotency-Key: a request sent twice is done once, and its first answer given again."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from tortoise.exceptions import IntegrityError
+
+from host.contracts import Actor, Person, PersonalData, Route
+from host.errors import BadRequest, Conflict, IdempotencyMismatch, RateLimited
+from host.web.models import IdempotencyRecord, PersonalIdempotencyRecord
+from host.web.responses.reply import Reply
+from host.web.server.request import TenantryRequest
+from tenants.context import current_or_none
+
+KEPT = timedelta(hours=24)
+"""How long a key is remembered."""
+
+MAX_KEPT_BODY = 8 * 1024
+"""Bytes of an answer that are kept; a longer one is remembered as done, and asking again is a conflict."""
+
+MAX_KEYS = 10_000
+"""Keys that are remembered at a time for one actor in one organisation."""
+
+MAX_RAW_BODY = 16 * 1024 * 1024
+"""Bytes of a raw body that may be sent with a key: it is held in memory, to be compared before anything is done."""
+
+_COMPARED = (b"accept", b"accept-language", b"content-encoding", b"content-type", b"if-match", b"if-none-match")
+"""Request headers that an answer may depend on; the key itself is bound to the actor and the organisation."""
+
+_GRACE = timedelta(seconds=5)
+_NONCE = 12  # bytes, as AES-GCM wants
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One use of a key: whose, where, and what was asked. `key` is as the client sent it and is never stored."""
+
+    key: str = field(repr=False)
+    actor: str
+    route: str
+    request_hash: str
+
+
+async def attempt_of(request: TenantryRequest, route: Route, actor: Actor) -> Attempt | None:
+    """The use of a key that a request is; None when it sends none, creates nothing, or nobody knows who sends it.
+
+    Routes that create are POSTs declared to answer 201 or 202. Public ones take no part: they answer to what the body
+    or a cookie shows rather than to who is known.
+
+    Raises:
+        BadRequest: the key is not 1 to 255 printable ASCII characters.
+        PayloadTooLarge: the body, which is part of the comparison, is larger than allowed.
+    """
+    key = request.header(b"idempotency-key")
+    if key is None or not takes_key(route) or actor.id is None:
+        return None
+    if not (0 < len(key) <= 255 and key.isascii() and key.isprintable()):
+        raise BadRequest("Idempotency-Key takes 1 to 255 printable ASCII characters, such as a UUID.")
+    return Attempt(key, f"{actor.kind}:{actor.id}", f"{route.method} {route.path}", await _fingerprint(request, route))
+
+
+def takes_key(route: Route) -> bool:
+    """Whether an Idempotency-Key means something on a route."""
+    return route.method == "POST" and route.status in {201, 202} and not route.public
+
+
+async def _fingerprint(request: TenantryRequest, route: Route) -> str:
+    """SHA-256 of all that the answer may depend on: path, query, headers and the body's bytes, however it is framed."""
+    body = request.body
+    if route.body is None and (body.limit is None or body.limit > MAX_RAW_BODY):
+        body.limit = MAX_RAW_BODY
+    headers = request.raw_headers
+    parts = [request.path.encode("utf-8", "surrogateescape"), request.query_string]
+    parts += [headers.get(name, b"") for name in _COMPARED]
+    digest = hashlib.sha256(_joined(parts))
+    digest.update(await body.read())
+    return digest.hexdigest()
+
+
+def _joined(parts: Sequence[bytes]) -> bytes:
+    """The parts as one, kept apart by their lengths whatever they hold."""
+    return b"".join(b"%d:%s" % (len(part), part) for part in parts)
+
+
+class IdempotencyKeys:
+    """Does what a key stands for once per tenant (or, outside any, per person), actor and route.
+
+    An attempt is written down before it runs, so that of two at once one runs and the other is refused. Should this
+    process die in between, the key is free again after `timeout`. What was kept of an answer lives 24 hours.
+
+    Neither keys nor answers are stored as they are: an answer may hold a secret that is shown only once, so it is
+    encrypted with what only the deployment's secret and the client's key together give.
+
+    timeout: seconds an attempt may run; after them it is cancelled, and its key may be taken over. secret: the
+    deployment's.
+    """
+
+    def __init__(self, timeout: float, secret: bytes) -> None:
+        self._timeout, self._secret = timeout, secret
+        self._running: set[asyncio.Task[Reply]] = set()
+
+    async def once(self, attempt: Attempt, run: Callable[[], Awaitable[Reply]]) -> Reply:
+        """What `run` answers, or answered the first time.
+
+        A client that leaves does not stop an attempt: it runs to its end, and the answer waits for the client's return.
+        Answers other than 2xx are not kept: nothing was done, and the key may be used again.
+
+        Raises:
+            IdempotencyMismatch: the key was used for another request.
+            Conflict: the first request is still running, or was done and its answer may not be kept.
+        """
+        model = _model()
+        name, seal = self._derived(b"name", attempt), AESGCM(self._derived(b"seal", attempt))
+        where = {"key": name.hex(), "actor": attempt.actor, "route": attempt.route}
+        claim = uuid4()
+        found = await self._claim(model, where, attempt, claim)
+        if found is not None:
+            return _kept(found, attempt, seal)
+        task = asyncio.create_task(self._run(model.filter(**where, claim=claim), seal, run))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return await asyncio.shield(task)
+
+    def _derived(self, purpose: bytes, attempt: Attempt) -> bytes:
+        parts = [part.encode() for part in (attempt.actor, attempt.route, attempt.key)]
+        return hmac.digest(self._secret, _joined([b"idempotency", purpose, *parts]), "sha256")
+
+    async def _claim(self, model: Any, where: dict[str, str], attempt: Attempt, claim: UUID) -> dict[str, Any] | None:
+        """What is on record under the key; None when the key is now ours."""
+        now = datetime.now(UTC)
+        values = {
+            "request_hash": attempt.request_hash,
+            "claim": claim,
+            "claimed_at": now,
+            "status": None,
+            "headers": [],
+            "body": None,
+            "expires_at": now + KEPT,
+        }
+        try:
+            await model.create(**where, **values)
+        except IntegrityError:
+            found: list[dict[str, Any]] = await model.filter(**where).values()
+        else:
+            await _check_number(model, where)
+            return None
+        if not found:  # given up between our two statements
+            raise _still_running()
+        last = found[0]
+        stale = last["status"] is None and last["claimed_at"] < now - timedelta(seconds=self._timeout) - _GRACE
+        if not stale and last["expires_at"] >= now:
+            return last
+        # Of two that would take it over, one changes the claim it has seen.
+        if await model.filter(**where, claim=last["claim"]).update(**values):
+            return None
+        raise _still_running()
+
+    async def _run(self, mine: Any, seal: AESGCM, run: Callable[[], Awaitable[Reply]]) -> Reply:
+        try:
+            async with asyncio.timeout(self._timeout):
+                reply = await run()
+        except Exception:
+            await mine.delete()
+            raise
+        if 200 <= reply.status < 300:
+            await mine.update(status=reply.status, headers=_headers_kept(reply), body=_sealed(reply, seal))
+        else:
+            await mine.delete()
+        return reply
+
+
+def _model() -> Any:
+    return IdempotencyRecord if current_or_none() is not None else PersonalIdempotencyRecord
+
+
+def _kept(found: dict[str, Any], attempt: Attempt, seal: AESGCM) -> Reply:
+    if not hmac.compare_digest(found["request_hash"], attempt.request_hash):
+        raise IdempotencyMismatch
+    if found["status"] is None:
+        raise _still_running()
+    if found["body"] is None:
+        location = {name: value for name, value in found["headers"] if name == "location"}
+        raise Conflict(
+            "This was done already; its answer was streamed or too large to be kept.",
+            details={"status": found["status"], **location},
+        )
+    stored = bytes(found["body"])
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in found["headers"]]
+    headers.append((b"idempotency-replayed", b"true"))
+    return Reply(found["status"], headers, seal.decrypt(stored[:_NONCE], stored[_NONCE:], None))
+
+
+async def _check_number(model: Any, where: dict[str, str]) -> None:
+    """Give the key that was just written down back when its actor has too many.
+
+    Raises:
+        RateLimited: MAX_KEYS are remembered already.
+    """
+    if await model.filter(actor=where["actor"]).count() > MAX_KEYS:
+        await model.filter(**where).delete()
+        raise RateLimited(
+            f"{MAX_KEYS} Idempotency-Keys of yours are remembered, each for {KEPT // timedelta(hours=1)} hours; "
+            "wait, or send this without one.",
+            headers={"Retry-After": "3600"},
+        )
+
+
+def _still_running() -> Conflict:
+    return Conflict("The first request with this Idempotency-Key is still running.", headers={"Retry-After": "1"})
+
+
+def _headers_kept(reply: Reply) -> list[list[str]]:
+    kept = [(name, value) for name, value in reply.headers if name != b"set-cookie"]
+    return [[name.decode("latin-1"), value.decode("latin-1")] for name, value in kept]
+
+
+def _sealed(reply: Reply, seal: AESGCM) -> bytes | None:
+    """The body as it is written down; None for a stream, or one too long."""
+    if not isinstance(reply.body, bytes) or len(reply.body) > MAX_KEPT_BODY:
+        return None
+    nonce = os.urandom(_NONCE)
+    return nonce + seal.encrypt(nonce, reply.body, None)
+
+
+async def forget_expired() -> int:
+    """Delete the bound tenant's records whose time is over, or the personal ones when none is bound; how many."""
+    deleted: int = await _model().filter(expires_at__lt=datetime.now(UTC)).delete()
+    return deleted
+
+
+# -- of a person -------------------------------------------------------------------------------------------
+
+
+async def _find_answers(person: Person) -> int:
+    count: int = await _model().filter(actor__in=_actors(person)).count()
+    return count
+
+
+async def _erase_answers(person: Person) -> int:
+    deleted: int = await _model().filter(actor__in=_actors(person)).delete()
+    return deleted
+
+
+def _actors(person: Person) -> list[str]:
+    return [f"{kind}:{each}" for each in sorted(person.ids) for kind in ("user", "api_key")]
+
+
+_ANSWERS = "Answers kept for repeated requests"
+_OTHERS = "Answers to other people's requests may name the person; they are encrypted and kept for a day at most."
+PERSONAL_DATA = (
+    PersonalData("answers", _ANSWERS, _find_answers, _erase_answers, kept=_OTHERS),
+    PersonalData("own_answers", _ANSWERS, _find_answers, _erase_answers, of_account=True),
+)
+"""What is kept of a person's requests."""

@@ -1,0 +1,1 @@
+"""Make responses: JSON bodies, error documents, content negotiation."""

@@ -1,0 +1,96 @@
+"""Error documents: an error of the host as the API tells it, or as RFC 9457 wants it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from host import errors
+from host.errors import ApiError
+from host.execution_context import origin, plugin
+from host.instruments import tally
+from host.web.responses.content_negotiation import wants_problem
+from host.web.responses.reply import HeaderPairs, Reply, dumps, header_value
+
+_log = logging.getLogger("host.web")
+
+BY_STATUS: Mapping[int, type[ApiError]] = {
+    400: errors.BadRequest,
+    401: errors.Unauthenticated,
+    402: errors.PlanRequired,
+    403: errors.PermissionDenied,
+    404: errors.NotFound,
+    405: errors.MethodNotAllowed,
+    406: errors.NotAcceptable,
+    408: errors.BadRequest,
+    409: errors.Conflict,
+    412: errors.PreconditionFailed,
+    413: errors.PayloadTooLarge,
+    414: errors.BadRequest,
+    415: errors.UnsupportedMediaType,
+    422: errors.ValidationFailed,
+    429: errors.RateLimited,
+    431: errors.BadRequest,
+    503: errors.Unavailable,
+}
+"""The error of the host for each status that others give."""
+
+
+def refusal(status: int, details: Any, accept: bytes | None) -> Reply:
+    """The error document of an `Answer` whose status says that it is none of success; its data are the details."""
+    kind = BY_STATUS.get(status, ApiError)
+    error = kind(details=details if isinstance(details, Mapping) else {"data": details})
+    error.status = status
+    return document(error, accept, origin().request_id)
+
+
+def document(error: ApiError, accept: bytes | None, request_id: str) -> Reply:
+    """The reply that says an error of the host."""
+    if wants_problem(accept):
+        content_type, told_as = b"application/problem+json", _rfc9457(error, request_id)
+    else:
+        content_type, told_as = b"application/json", _problem_details(error, request_id)
+    try:
+        body = dumps(told_as)
+    except TypeError:
+        _log.exception("the details of %s cannot be said in JSON", error.code)
+        return document(type(error)(error.message), accept, request_id)
+    tally("tenantry_http_errors_total", error.code, plugin())
+    pairs: HeaderPairs = [
+        (b"content-type", content_type),
+        (b"content-length", b"%d" % len(body)),
+        (b"cache-control", b"no-store"),
+    ]
+    pairs += [(name.lower().encode("latin-1"), header_value(name, value)) for name, value in error.headers.items()]
+    if error.status == 401 and "www-authenticate" not in {name.lower() for name in error.headers}:
+        pairs.append((b"www-authenticate", b'Bearer realm="tenantry"'))
+    return Reply(error.status, pairs, body)
+
+
+def _problem_details(error: ApiError, request_id: str) -> dict[str, Any]:
+    facts = {
+        "code": error.code,
+        "message": error.message,
+        "status": error.status,
+        "details": error.details,
+        "request_id": request_id,
+    }
+    return {"success": False, "error": facts}
+
+
+def _rfc9457(error: ApiError, request_id: str) -> dict[str, Any]:
+    try:
+        title = HTTPStatus(error.status).phrase
+    except ValueError:
+        title = error.code
+    return {
+        "type": "about:blank",
+        "title": title,
+        "status": error.status,
+        "detail": error.message,
+        "code": error.code,
+        "details": error.details,
+        "request_id": request_id,
+    }

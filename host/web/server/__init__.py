@@ -1,0 +1,1 @@
+"""Serve HTTP: the ASGI pipeline, one connection, request state, headers and framing."""

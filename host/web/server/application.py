@@ -1,0 +1,144 @@
+"""The Quart application: routes in its URL map, everything an API does without taken out of its way."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, cast
+
+from quart import Quart
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.routing import IntegerConverter, Map, MapAdapter, UnicodeConverter
+
+from host import errors
+from host.contracts import API_BASE, Route
+from host.errors import ConfigurationError
+from host.execution_context import origin
+from host.web.responses.errors import problem
+from host.web.responses.reply import Reply
+from host.web.server.connection import RefusedWebsocket, TenantryConnection
+from host.web.server.framing import check_framing
+from host.web.server.request import Scope, TenantryRequest
+from host.web.server.request_state import known_request_state
+
+Caller = Callable[[Route, str, TenantryRequest, Mapping[str, Any]], Awaitable[Reply]]
+"""`await caller(route, plugin_id, request, path_params)`: everything between routing and the answer."""
+
+View = Callable[[TenantryRequest, Mapping[str, Any]], Awaitable[Reply]]
+Missing = Callable[[str], errors.ApiError]
+
+
+class _Integer(IntegerConverter):
+    """Path integers that every database can hold."""
+
+    def __init__(self, map: Map, *args: Any, **options: Any) -> None:
+        super().__init__(map, *args, **({"max": 2**63 - 1} | options))
+
+
+class _Text(UnicodeConverter):
+    """Path text without NUL, which no database holds."""
+
+    def to_python(self, value: str) -> str:
+        if "\x00" in value:
+            raise errors.NotFound
+        return value
+
+
+class TenantryQuart(Quart):
+    """Quart whose way from routing to view is `answer`: no session, no signals, no request context, no HTML.
+
+    Attributes:
+        max_body: bytes a request body may have, unless its route says otherwise.
+        body_timeout: seconds a client may take to send a body; big ones get more, see
+        `host.web.server.request.SLOWEST`.
+        missing: what a path that no route has is answered with.
+    """
+
+    asgi_http_class = cast(Any, TenantryConnection)
+    asgi_websocket_class = cast(Any, RefusedWebsocket)
+    request_class = cast(Any, TenantryRequest)
+
+    def __init__(self, max_body: int, body_timeout: float, missing: Missing) -> None:
+        super().__init__("host.web", static_folder=None, template_folder=None)
+        self.max_body = max_body
+        self.body_timeout = body_timeout
+        self.missing = missing
+        self.config["MAX_CONTENT_LENGTH"] = max_body
+        self.config["BODY_TIMEOUT"] = body_timeout
+        # A path is what it says: no redirects for doubled or trailing slashes, which would leave through our own door.
+        self.url_map.merge_slashes = False
+        self.url_map.converters |= {"int": _Integer, "str": _Text, "string": _Text, "default": _Text}
+        self._views: dict[str, tuple[View, int]] = {}
+        self._adapter: MapAdapter = self.url_map.bind("")
+
+    def add_view(self, method: str, path: str, endpoint: str, view: View, max_body: int | None = None) -> None:
+        """Serve `view` at an absolute path.
+
+        Raises:
+            ConfigurationError: the path cannot be read.
+        """
+        try:
+            rule = self.url_rule_class(path, methods=[method], endpoint=endpoint)
+            self.url_map.add(rule)
+        except (ValueError, LookupError, SyntaxError) as error:
+            raise ConfigurationError(f"route {endpoint}: the path {path!r} cannot be read: {error}") from error
+        self._views[endpoint] = (view, self.max_body if max_body is None else max_body)
+
+    async def answer(self, request: TenantryRequest) -> Reply:
+        """The reply to a request: its view's, or the document of whatever error there was."""
+        try:
+            check_framing(cast(Scope, request.scope))
+            if request.path.startswith("//"):  # werkzeug would take it for one slash
+                raise _nothing_here()
+            try:
+                rule, params = self._adapter.match(request.path, request.method, return_rule=True)
+            except MethodNotAllowed as refused:
+                if request.method == "OPTIONS":
+                    return _options(refused)
+                raise
+            except HTTPException:
+                raise _nothing_here() from None
+            view, max_body = self._views[rule.endpoint]
+            if (state := known_request_state(request)) is not None:
+                state.operation = rule.endpoint
+            request.max_body = max_body
+            return await view(request, params)
+        except Exception as error:
+            accept = cast("dict[bytes, bytes]", dict(request.scope["headers"])).get(b"accept")
+            return problem(error, accept, origin().request_id)
+
+
+def _nothing_here() -> errors.NotFound:
+    return errors.NotFound("There is nothing at this address.")
+
+
+def _options(refused: MethodNotAllowed) -> Reply:
+    allow = ", ".join(sorted({*(refused.valid_methods or ()), "OPTIONS"}))
+    return Reply(204, [(b"allow", allow.encode("ascii")), (b"cache-control", b"no-store")])
+
+
+def build_quart(
+    routes: Iterable[tuple[str, Route]],
+    caller: Caller,
+    *,
+    max_body: int,
+    body_timeout: float,
+    pages: Mapping[str, View] | None = None,
+    missing: Missing = lambda path: errors.NotFound("There is nothing at this address."),
+) -> TenantryQuart:
+    """The application that serves `routes`, pairs of plugin id and route, each through `caller`.
+
+    max_body: bytes. body_timeout: seconds. pages: GET views by absolute path, such as the documentation page, that
+    answer without `caller`. missing: what a path that no route has is answered with.
+
+    Raises:
+        ConfigurationError: a path cannot be read.
+    """
+    app = TenantryQuart(max_body, body_timeout, missing)
+    for plugin_id, route in routes:
+        view: View = partial(caller, route, plugin_id)
+        app.add_view(route.method, API_BASE + route.path, f"{plugin_id}.{route.name}", view, route.max_body)
+    for path, page in (pages or {}).items():
+        app.add_view("GET", path, f"page {path}", page)
+    app.url_map.update()
+    return app

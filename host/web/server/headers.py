@@ -1,0 +1,82 @@
+"""Headers: request ids, what browsers are told for safety's sake, and who may call across origins."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from host.errors import ConfigurationError
+from host.web.responses.reply import HeaderPairs
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9_.\-]{1,128}")
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+")
+_SAFETY: HeaderPairs = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+]
+_HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
+_METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+_MAY_SEND = b"Accept, Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-ID, X-Tenant"
+_MAY_READ = (
+    b"ETag, Idempotency-Replayed, Link, Location, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Retry-After, "
+    b"WWW-Authenticate, X-Request-ID"
+)
+
+
+def request_id_of(sent: bytes | None) -> str | None:
+    """The client's X-Request-ID when it is one: at most 128 of A-Z a-z 0-9 _ . -; it goes into every log line."""
+    if sent is None or not _REQUEST_ID.fullmatch(sent):
+        return None
+    return sent.decode("ascii")
+
+
+class HeaderRules:
+    """What every answer carries besides its own headers.
+
+    origins: those that may call from a browser, with cookies, such as "https://app.example.com"; "*" lets any page
+    call, without cookies. max_age: seconds a browser may keep a preflight answer. secure: whether the deployment is
+    reached over TLS only.
+
+    Raises:
+        ConfigurationError: an origin is not scheme, host and perhaps port.
+    """
+
+    def __init__(self, origins: Sequence[str] = (), max_age: int = 600, *, secure: bool = False) -> None:
+        for origin in origins:
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise ConfigurationError(
+                    f"cors.origins: {origin!r} is no origin; write scheme, host and port only: https://app.example.com"
+                )
+        self._any = "*" in origins
+        self._origins = frozenset(origin.encode("ascii") for origin in origins)
+        self._max_age = b"%d" % max_age
+        self._always = [*_SAFETY, _HSTS] if secure else list(_SAFETY)
+        if self._origins and not self._any:
+            self._always.append((b"vary", b"Origin"))
+
+    def for_answer(self, headers: Mapping[bytes, bytes]) -> HeaderPairs:
+        """The headers to add to an answer, from the request's by lower-case name.
+
+        A preflight (OPTIONS with Access-Control-Request-Method) needs no more: the application answers OPTIONS itself.
+        """
+        origin = headers.get(b"origin")
+        if origin is None or not self._origins:
+            return self._always
+        if origin in self._origins:
+            pairs = [*self._always, (b"access-control-allow-origin", origin)]
+            pairs.append((b"access-control-allow-credentials", b"true"))
+        elif self._any:
+            pairs = [*self._always, (b"access-control-allow-origin", b"*")]
+        else:
+            return self._always
+        if b"access-control-request-method" in headers:
+            pairs += [
+                (b"access-control-allow-methods", _METHODS),
+                (b"access-control-allow-headers", _MAY_SEND),
+                (b"access-control-max-age", self._max_age),
+            ]
+        else:
+            pairs.append((b"access-control-expose-headers", _MAY_READ))
+        return pairs

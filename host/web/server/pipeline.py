@@ -1,0 +1,147 @@
+"""The pipeline: the plain ASGI layer around every request: its id, its bindings, its headers, its one log line."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
+from typing import Any
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from host.client_address import client_address
+from host.contracts import API_BASE, Origin
+from host.execution_context import NOBODY, ExecutionContext, use_context
+from host.log import request_line, who
+from host.tracing import Tracing
+from host.web.routes import openapi_path
+from host.web.server.headers import HeaderRules, request_id_of
+from host.web.server.request_metrics import counted
+from host.web.server.request_state import ANONYMOUS, KEY, RequestState
+
+Scope = dict[str, Any]
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class Pipeline:
+    """ASGI application around the Quart application.
+
+    bound: binds the services of this application for the block. proxies: how many proxies in front may be believed
+    about the client's address. tracing: makes a span of each request; None where it is switched off.
+    """
+
+    def __init__(
+        self,
+        app: AsgiApp,
+        rules: HeaderRules,
+        bound: Callable[[], AbstractContextManager[None]],
+        proxies: int,
+        tracing: Tracing | None = None,
+    ) -> None:
+        self._app, self._rules, self._bound, self._proxies = app, rules, bound, proxies
+        self._tracing = tracing
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one ASGI connection."""
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        else:
+            with self._bound():
+                await self._app(scope, receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = time.perf_counter()
+        headers = dict(scope["headers"])
+        state = RequestState(request_id_of(headers.get(b"x-request-id")) or str(uuid7()), headers, self._address(scope))
+        scope[KEY] = state
+        scope["client"] = (state.address, 0)
+        origin = Origin(state.request_id, ANONYMOUS, state.address)
+        with (
+            self._bound(),
+            use_context(ExecutionContext(origin, None, NOBODY, "host")),
+            counted(state, scope["method"], began),
+        ):
+            try:
+                if self._tracing is None:
+                    await self._app(scope, receive, self._decorated(send, state))
+                else:
+                    await self._traced(self._tracing, scope, receive, send)
+            finally:
+                _write_line(scope, state, time.perf_counter() - began)
+
+    async def _traced(self, tracing: Tracing, scope: Scope, receive: Receive, send: Send) -> None:
+        state: RequestState = scope[KEY]
+        with tracing.request(scope["method"], state.headers) as span:
+            state.trace = tracing.trace_id()
+            # https://www.w3.org/TR/trace-context-2/ names the answer's header; its value is written as traceparent's
+            state.response_headers.append((b"traceresponse", tracing.headers()["traceparent"].encode()))
+            try:
+                await self._app(scope, receive, self._decorated(send, state))
+            finally:
+                if span.is_recording():
+                    if state.route:
+                        span.update_name(f"{scope['method']} {_pattern(state)}")
+                    span.set_attributes(_described(state))
+                    if state.status >= 500 or not state.status:
+                        tracing.failed(span, str(state.status or "interrupted"))
+
+    def _decorated(self, send: Send, state: RequestState) -> Send:
+        async def decorated(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                state.status = message["status"]
+                message["headers"] = [
+                    *message["headers"],
+                    (b"x-request-id", state.request_id.encode()),
+                    *state.response_headers,
+                    *self._rules.for_answer(state.headers),
+                ]
+            await send(message)
+
+        return decorated
+
+    def _address(self, scope: Scope) -> str:
+        peer = str((scope.get("client") or ("",))[0])
+        said = [value for name, value in scope["headers"] if name == b"x-forwarded-for"] if self._proxies else ()
+        return client_address(peer, said, self._proxies)
+
+
+def _described(state: RequestState) -> dict[str, str | int]:
+    """A request as its span tells it; never its path or its address, which may hold a token or a person."""
+    facts: dict[str, str | int] = {
+        "http.route": _pattern(state) if state.route else "",
+        "http.response.status_code": state.status,
+        "tenantry.request": state.request_id,
+        "tenantry.operation": state.operation,
+        "tenantry.plugin": state.plugin,
+        "tenantry.tenant": str(state.tenant_id or ""),
+    }
+    return {name: value for name, value in facts.items() if value}
+
+
+def _write_line(scope: Scope, state: RequestState, seconds: float) -> None:
+    facts: dict[str, str | int | float | UUID] = {
+        "request": state.request_id,
+        "status": state.status,
+        "ms": round(seconds * 1000, 1),
+        "operation": state.operation,
+    }
+    if state.plugin:
+        facts["plugin"] = state.plugin
+    if state.trace:
+        facts["trace"] = state.trace
+    if state.tenant_id is not None:
+        facts["tenant"] = state.tenant_id
+    facts.update(who(state.actor))
+    request_line(f"{scope['method']} {_pattern(state)}", facts)
+
+
+def _pattern(state: RequestState) -> str:
+    """The path as its route declares it: what was asked may hold a token, also where no route takes it."""
+    if state.route:
+        return f"{API_BASE}{openapi_path(state.route)}"
+    kind, _, address = state.operation.partition(" ")
+    return address if kind == "page" else "(no such route)"

@@ -1,0 +1,271 @@
+"""One request as the host reads it: a light Quart request whose body is pulled, counted and timed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, MutableMapping
+from functools import cached_property
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from quart.wrappers import Request
+from quart.wrappers.request import Body
+from werkzeug.datastructures import Headers
+
+from host.errors import BadRequest, PayloadTooLarge
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+
+SLOWEST = 8 * 1024
+"""Bytes a second that a client must keep up beyond the body timeout, so that big uploads may take longer."""
+
+_HEADERS_KEY = "tenantry.headers"
+_SINGLE = frozenset(
+    {
+        b"authorization",
+        b"content-encoding",
+        b"content-length",
+        b"content-range",
+        b"content-type",
+        b"expect",
+        b"host",
+        b"idempotency-key",
+        b"if-match",
+        b"if-modified-since",
+        b"if-range",
+        b"if-unmodified-since",
+        b"origin",
+        b"range",
+        b"transfer-encoding",
+        b"upload-length",
+        b"upload-offset",
+        b"x-request-id",
+        b"x-tenant",
+    }
+)
+
+
+def headers_of(scope: Scope) -> Mapping[bytes, bytes]:
+    """The headers by lower-case name, repeated ones joined; kept in the scope, so that it is done once a request.
+
+    Raises:
+        BadRequest: a header that may come only once came twice; two readers of it could disagree about who is asking.
+    """
+    known: dict[bytes, bytes] | None = scope.get(_HEADERS_KEY)
+    if known is None:
+        pairs = scope["headers"]
+        known = dict(pairs)
+        if len(known) != len(pairs):
+            known = _joined(pairs)
+        scope[_HEADERS_KEY] = known  # before it is refused: the refusal's answer asks for headers too
+        if len(known) != len(pairs):
+            _check_single(pairs)
+    return known
+
+
+def _joined(pairs: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    joined: dict[bytes, bytes] = {}
+    for name, value in pairs:
+        if name not in joined:
+            joined[name] = value
+        else:
+            joined[name] += (b"; " if name == b"cookie" else b", ") + value
+    return joined
+
+
+def _check_single(pairs: list[tuple[bytes, bytes]]) -> None:
+    names = [name for name, _ in pairs]
+    for name in _SINGLE.intersection(names):
+        if names.count(name) > 1:
+            raise BadRequest(f"The header {name.decode('latin-1')} may be sent only once.")
+
+
+class RequestBody(Body):
+    """The body, pulled from the server only as it is read: nothing is buffered that nobody asked for.
+
+    Attributes:
+        complete: whether the last byte has been received.
+        limit: bytes allowed, counted as they arrive, chunked or not; None: any number.
+    """
+
+    def __init__(self, receive: Receive, *, length: int | None, complete: bool, limit: int | None, timeout: float):
+        # Quart's own constructor makes two asyncio events, which this body does not need.
+        self.complete = complete
+        self.limit = limit
+        self._length = length
+        self._timeout = timeout
+        self._pull = receive
+        self._received = 0
+        self._waited = 0.0
+        self._whole: bytes | None = None
+
+    async def read(self) -> bytes:
+        """The whole body, kept for the next reader.
+
+        Raises:
+            PayloadTooLarge: it is longer than `limit`.
+            BadRequest: it did not arrive in time, or the client went away.
+        """
+        if self._whole is None:
+            parts = [part async for part in self.chunks()]
+            self._whole = parts[0] if len(parts) == 1 else b"".join(parts)
+        return self._whole
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body piece by piece as it arrives, at the reader's pace; raises what `read` raises."""
+        if self._whole is not None:
+            if self._whole:
+                yield self._whole
+            return
+        while not self.complete:
+            piece = await self._next()
+            if piece:
+                yield piece
+
+    async def _next(self) -> bytes:
+        if self._length is not None and self.limit is not None and self._length > self.limit:
+            raise self._too_large()
+        message = await self._timed()
+        if message["type"] != "http.request":
+            self.complete = True
+            raise BadRequest("The client went away before the body had arrived.")
+        self.complete = not message.get("more_body", False)
+        piece: bytes = message.get("body", b"")
+        self._received += len(piece)
+        if self.limit is not None and self._received > self.limit:
+            raise self._too_large()
+        return piece
+
+    async def _timed(self) -> Mapping[str, Any]:
+        # Only the time spent waiting for the client counts: a slow reader on our side must not fail the upload.
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        try:
+            async with asyncio.timeout(self._timeout + self._received / SLOWEST - self._waited):
+                return await self._pull()
+        except TimeoutError:
+            raise BadRequest("The request body did not arrive in time.") from None
+        finally:
+            self._waited += loop.time() - started
+
+    def _too_large(self) -> PayloadTooLarge:
+        return PayloadTooLarge(
+            f"The request body is larger than the {self.limit} bytes allowed here.", details={"max_body": self.limit}
+        )
+
+    # -- what Quart's form parser and get_data ask of a body ---------------------------------------------
+
+    def __aiter__(self) -> RequestBody:
+        return self
+
+    async def __anext__(self) -> bytes:
+        while not self.complete:
+            piece = await self._next()
+            if piece:
+                return piece
+        raise StopAsyncIteration
+
+    def __await__(self) -> Generator[Any, None, bytes]:
+        return self.read().__await__()
+
+    def clear(self) -> None:
+        """Quart calls this to free memory; the body is kept instead, for the binder may come after it."""
+
+
+class TenantryRequest(Request):
+    """Quart's request without what an API never asks for until it is asked for."""
+
+    _form = None
+    _files = None
+
+    def __init__(self, scope: Scope, receive: Receive, *, max_body: int | None, body_timeout: float) -> None:
+        # Quart's own constructor builds header objects, events and a lock for each request; here they are made lazily.
+        self.scope = cast(Any, scope)
+        self.method: str = scope["method"]
+        self.scheme: str = scope["scheme"]
+        self.query_string: bytes = scope["query_string"]
+        self.root_path: str = scope.get("root_path", "")
+        self.http_version: str = scope["http_version"]
+        self.server = scope.get("server")
+        client = scope.get("client")
+        self.remote_addr: str | None = client[0] if client else None
+        self.path = _path(scope["path"], self.root_path)
+        self.max_body = max_body
+        self.body_timeout = cast(Any, body_timeout)
+        self._receive = receive
+
+    def header(self, name: bytes) -> str | None:
+        """A header by its lower-case name, None when it was not sent."""
+        value = headers_of(cast(Scope, self.scope)).get(name)
+        return None if value is None else value.decode("latin-1")
+
+    @property
+    def raw_headers(self) -> Mapping[bytes, bytes]:
+        """All headers by lower-case name."""
+        return headers_of(cast(Scope, self.scope))
+
+    @cached_property
+    def headers(self) -> Headers:  # type: ignore[override]
+        """The headers as werkzeug keeps them, for code of Quart's."""
+        return Headers([(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.scope["headers"]])
+
+    @cached_property
+    def body(self) -> RequestBody:  # type: ignore[override]
+        """The body, not yet read."""
+        return RequestBody(
+            self._receive,
+            length=self.declared_length,
+            complete=not self.may_have_body,
+            limit=self.max_body,
+            timeout=float(self.body_timeout or 0),
+        )
+
+    @property
+    def declared_length(self) -> int | None:
+        """Content-Length in bytes, None when it was not sent.
+
+        Raises:
+            BadRequest: it is no number.
+        """
+        text = headers_of(cast(Scope, self.scope)).get(b"content-length")
+        if text is None:
+            return None
+        if not text.isdigit():
+            raise BadRequest("Content-Length is not a number.")
+        return int(text)
+
+    @property
+    def may_have_body(self) -> bool:
+        """Whether bytes may follow: HTTP/1 says so in the headers, HTTP/2 need not."""
+        headers = headers_of(cast(Scope, self.scope))
+        length = headers.get(b"content-length")
+        if length is not None:
+            return length.strip(b"0") != b""
+        return b"transfer-encoding" in headers or self.http_version >= "2"
+
+    @property
+    def body_touched(self) -> RequestBody | None:
+        """The body when somebody has asked for it."""
+        return cast("RequestBody | None", self.__dict__.get("body"))
+
+    @property
+    def has_files(self) -> bool:
+        """Whether uploaded files were parsed, which are open until the request is closed."""
+        return bool(self._files)
+
+    @cached_property
+    def _cached_json(self) -> dict[bool, Any]:  # type: ignore[override]
+        return {False: Ellipsis, True: Ellipsis}
+
+    @cached_property
+    def _parsing_lock(self) -> asyncio.Lock:  # type: ignore[override]
+        return asyncio.Lock()
+
+
+def _path(path: str, root_path: str) -> str:
+    if not path.startswith("/"):
+        path = urlsplit(path).path or "/"  # the absolute form of RFC 9112, section 3.2.2
+    if root_path and path.startswith(root_path + "/"):
+        return path[len(root_path) :]
+    return path

@@ -1,0 +1,46 @@
+"""Counting requests: how many, how they ended and how long they took, by operation; never by what a client made up."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from types import TracebackType
+
+from host.instruments import REST, meter
+from host.web.server.request_state import RequestState
+
+UNMATCHED = "unmatched"
+"""The operation of a path that no route has, or not with that method."""
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_LEFT = "499"  # the client left before there was a status; nginx made this number the usual one
+
+
+class counted:  # noqa: N801 - a context manager used like a function, and cheaper than one made of a generator
+    """One request is being answered in the block, and is counted after it."""
+
+    __slots__ = ("_began", "_meter", "_method", "_state")
+
+    def __init__(self, state: RequestState, method: str, began: float) -> None:
+        """began: by `perf_counter`."""
+        self._state, self._method, self._began = state, method, began
+        self._meter = meter()
+
+    def __enter__(self) -> None:
+        if self._meter is not None:
+            self._meter.ongoing.add(self._state)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        meter, state = self._meter, self._state
+        if meter is None:
+            return
+        meter.ongoing.discard(state)
+        seconds = perf_counter() - self._began
+        operation = state.operation or UNMATCHED
+        requests = meter.counters.get("tenantry_http_requests_total")
+        if requests is not None:
+            method = self._method if self._method in _METHODS else REST
+            status = str(state.status) if state.status else _LEFT
+            requests.add((operation, method, status, state.plugin or "host"))
+            meter.histograms["tenantry_http_request_duration_seconds"].observe((operation,), seconds)
+        if state.tenant_id is not None:
+            meter.served(state.tenant_id, state.tenant, state.status or 499, seconds)

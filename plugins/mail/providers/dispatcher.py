@@ -1,0 +1,187 @@
+"""The relay: providers in their order of failover; the deployment's, and those that tenants bring."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+from host.sdk import Channel, app_singleton, data_folder, decrypt, settings
+
+from ..models.senders import ProviderAccount
+from ..outgoing import Outgoing
+from ..settings import (
+    FileSettings,
+    MailgunSettings,
+    Pacing,
+    SendGridSettings,
+    SesSettings,
+    Settings,
+    SmtpSettings,
+)
+from .channel import ProviderChannel
+from .circuit import Busy
+from .contract import Provider, ProviderUnavailable, Receipt, Refused
+
+OPEN_ACCOUNTS = 200
+"""Tenants' own relays that a process keeps open; the one longest unused goes first."""
+
+
+class Dispatcher:
+    """Hands messages to the first provider that takes them. without: why it has none."""
+
+    def __init__(self, channels: Sequence[ProviderChannel], *, without: str = "") -> None:
+        self.channels = tuple(channels)
+        self._without = without
+
+    async def deliver(self, outgoing: Outgoing) -> Receipt:
+        """Hand a message over. A provider that is away, or whose own settings are wrong, is passed over; a refusal of
+        an address or of the content is final, for the next provider would only be asked to break the same rule.
+
+        Raises:
+            Refused: of kind `address` or `content`; nothing was taken.
+            Away: no provider could take it; `tried` when one was asked, `wait` the shortest that one asks for.
+        """
+        reasons: list[str] = []
+        waits: list[timedelta] = []
+        tried, uncertain = not self.channels, False
+        for channel in self.channels:
+            try:
+                return await channel.deliver(outgoing)
+            except Busy:
+                raise
+            except ProviderUnavailable as away:
+                reasons.append(f"{channel.name}: {away.reason}")
+                tried, uncertain = tried or away.tried, uncertain or away.uncertain
+                waits += [away.wait] if away.wait is not None else []
+            except Refused as refused:
+                if refused.kind != "provider":
+                    raise
+                reasons.append(f"{channel.name}: {refused}")
+                tried = True
+        shortest = min(waits, default=None)
+        raise ProviderUnavailable("; ".join(reasons) or self._without, wait=shortest, tried=tried, uncertain=uncertain)
+
+    def channel(self, name: str = "") -> Channel:
+        """What it takes now, for the job store: as much as the first provider that is not left alone."""
+        well = next((channel for channel in self.channels if not channel.circuit.left), None)
+        if well is None:
+            return Channel(name, rest=min((channel.circuit.left for channel in self.channels), default=timedelta(0)))
+        return Channel(name, 1 if well.circuit.is_open else well.places.count, well.interval)
+
+    async def check(self) -> str | None:
+        """None while a provider is well, else a sentence. Asks nobody: it tells what deliveries found."""
+        if not self.channels or any(not channel.circuit.is_open for channel in self.channels):
+            return None
+        return "; ".join(f"{channel.name} is left alone for a while: {channel.reason}" for channel in self.channels)
+
+    async def ask(self) -> str | None:
+        """None when every provider could take messages now, else what is wrong with each that could not; asks them."""
+        found = [(channel.name, await channel.provider.check()) for channel in self.channels]
+        return "; ".join(f"{name}: {wrong}" for name, wrong in found if wrong) or (self._without or None)
+
+    async def close(self) -> None:
+        """Close every provider."""
+        for channel in self.channels:
+            await channel.close()
+
+
+class Dispatchers:
+    """The relays of one application; `application` is the deployment's."""
+
+    def __init__(self) -> None:
+        chosen = settings(Settings)
+        self.application = Dispatcher([_channel(getattr(chosen, name)) for name in chosen.providers])
+        self._tenants: OrderedDict[UUID, tuple[tuple[UUID, int], Dispatcher]] = OrderedDict()
+
+    async def own(self, account: ProviderAccount) -> Dispatcher:
+        """The relay of a tenant's own provider, kept until its settings change."""
+        state, known = (account.id, account.version), self._tenants.get(account.tenant_id)
+        if known is not None and known[0] == state:
+            self._tenants.move_to_end(account.tenant_id)
+            return known[1]
+        dispatcher = own_relay(account)
+        self._tenants[account.tenant_id] = (state, dispatcher)
+        self._tenants.move_to_end(account.tenant_id)
+        replaced = [known] if known else []
+        if len(self._tenants) > OPEN_ACCOUNTS:
+            replaced.append(self._tenants.popitem(last=False)[1])
+        for _, old in replaced:
+            await old.close()
+        return dispatcher
+
+    async def close(self) -> None:
+        """Close them all."""
+        for dispatcher in (self.application, *(dispatcher for _, dispatcher in self._tenants.values())):
+            await dispatcher.close()
+
+
+def house_relay() -> Dispatcher:
+    """The deployment's relay, for what the host itself has to say."""
+    return app_singleton(Dispatchers).application
+
+
+async def tenant_relay() -> Dispatcher:
+    """What the bound tenant's mail leaves through: its own provider, else the deployment's."""
+    account = await ProviderAccount.first()
+    return house_relay() if account is None else await app_singleton(Dispatchers).own(account)
+
+
+async def tenant_channel() -> Channel:
+    """What `tenant_relay` takes now: a tenant's own provider is a channel of its own."""
+    account = await ProviderAccount.first()
+    if account is None:
+        return house_relay().channel()
+    return (await app_singleton(Dispatchers).own(account)).channel(account.tenant_id.hex)
+
+
+async def close_relays() -> None:
+    """Close all connections of this application; for `on_stop`."""
+    await app_singleton(Dispatchers).close()
+
+
+def own_relay(account: ProviderAccount) -> Dispatcher:
+    """A relay of the bound tenant's own provider alone."""
+    section: Pacing = getattr(settings(Settings), account.provider)
+    try:
+        secrets = json.loads(decrypt(account.secrets))
+    except ValueError:
+        return Dispatcher([], without="the secrets of your own provider cannot be read any more: set it again")
+    # Where its API is and how patient we are stay the deployment's; all else is the tenant's.
+    ours = section.model_dump(include={"endpoint", "timeout", "concurrency", "rate", "ehlo_name"})
+    own = type(section).model_validate({**ours, **account.settings, **secrets})
+    return Dispatcher([_channel(own, public_only=not settings(Settings).allow_private_hosts)])
+
+
+def _channel(section: Pacing, *, public_only: bool = False) -> ProviderChannel:
+    return ProviderChannel(_provider(section, public_only), section)
+
+
+def _provider(section: Pacing, public_only: bool) -> Provider:
+    """The provider of a section; its module, and the library behind it, is imported only where it is used."""
+    match section:
+        case SmtpSettings():
+            from .smtp import SmtpProvider
+
+            domain = settings(Settings).sender.email.rpartition("@")[2]
+            return SmtpProvider(section, section.ehlo_name or domain, public_only=public_only)
+        case SendGridSettings():
+            from .sendgrid import SendGridProvider
+
+            return SendGridProvider(section)
+        case MailgunSettings():
+            from .mailgun import MailgunProvider
+
+            return MailgunProvider(section)
+        case SesSettings():
+            from .ses import SesProvider
+
+            return SesProvider(section)
+        case FileSettings():
+            from .file import FileProvider
+
+            return FileProvider(Path(section.folder) if section.folder else data_folder() / "outbox")
+    raise TypeError(f"there is no provider for {type(section).__name__}")
