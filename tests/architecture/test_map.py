@@ -36,7 +36,7 @@ def is_shown(file: Path) -> bool:
     return len(parts) == 2 or (file.name == "__init__.py" and len(parts) == 3)
 
 
-def house_map() -> str:
+def readme_map() -> str:
     entries = sorted((shown, line) for shown, line in map(entry, filter(is_shown, modules())))
     width = max(len(shown) for shown, _ in entries) + 2
     return "".join(f"{shown:<{width}}{line}\n" for shown, line in entries)
@@ -46,7 +46,7 @@ def test_readme_map_when_compared_then_equals_the_modules_first_lines() -> None:
     text = README.read_text("utf-8")
     assert OPENING in text, "README.md lost its map: put the two <!-- map --> marks back, then `make map`"
     written = text.split(OPENING)[1].split(CLOSING)[0]
-    assert written == house_map(), "README.md: the map is out of date; `make map` writes it"
+    assert written == readme_map(), "README.md: the map is out of date; `make map` writes it"
 
 
 def test_every_module_of_ours_when_read_then_says_in_its_first_line_what_it_is() -> None:
@@ -60,7 +60,7 @@ def write() -> None:
     if OPENING not in text:
         sys.exit(f"README.md has no map: put these lines where it belongs\n{OPENING}{CLOSING}")
     before, rest = text.split(OPENING, 1)
-    README.write_text(before + OPENING + house_map() + CLOSING + rest.split(CLOSING, 1)[1], "utf-8")
+    README.write_text(before + OPENING + readme_map() + CLOSING + rest.split(CLOSING, 1)[1], "utf-8")
 
 
 if __name__ == "__main__":
