@@ -10,7 +10,7 @@ from tortoise.models import Model
 from host.data.postgres_pool import PostgresClient
 from host.data.postgres_scope import SYSTEM
 from host.data.rls_parts import DEPLOYMENT_WIDE, Finding, Link, constraint_name, existing_parts
-from host.data.rls_unmanaged import bare, beside_gaps
+from host.data.rls_unmanaged import bare, beside_gaps, is_isolated
 from host.data.sql_builder import SEARCH_SUFFIX
 from host.data.text_fold import POSTGRES
 from host.errors import ConfigurationError
@@ -203,7 +203,7 @@ async def _view_gaps(client: PostgresClient, tables: list[str], role: str) -> li
     """Views that plugins search in: the serving role reads them, and writes through none."""
     rows = await _read(
         client,
-        "SELECT viewname::text AS name, "
+        "SELECT viewname::text AS name, definition, "
         "has_table_privilege($2, quote_ident(viewname), 'SELECT') AS readable, "
         "has_table_privilege($2, quote_ident(viewname), 'INSERT, UPDATE, DELETE') AS writable "
         "FROM pg_views WHERE schemaname = current_schema() AND viewname = ANY ($1::text[])",
@@ -213,7 +213,9 @@ async def _view_gaps(client: PostgresClient, tables: list[str], role: str) -> li
     found = []
     for row in rows:
         name = row["name"]
-        if not row["readable"]:
+        if not row["readable"] and not is_isolated(row["definition"]):  # never granted to whoever serves
+            found.append(Finding(f"the view {name} shows rows of every tenant: make it again as its migration does"))
+        elif not row["readable"]:
             found.append(
                 Finding(f"the serving role {role} lacks SELECT on {name}", f'GRANT SELECT ON "{name}" TO "{role}"')
             )

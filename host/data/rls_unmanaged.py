@@ -57,7 +57,7 @@ def _complaint(row: dict[str, Any]) -> str | None:
     name = row["name"]
     match row["kind"]:
         case "v":
-            isolated = row["asks"] or _ISOLATED_VIEW.search(bare(row["definition"]))
+            isolated = row["asks"] or is_isolated(row["definition"])
             return None if isolated else f"the view {name} shows rows of every tenant, as it has no security_invoker"
         case "m":
             return f"the materialised view {name} shows rows of every tenant, and cannot have row-level security"
@@ -68,6 +68,11 @@ def _complaint(row: dict[str, Any]) -> str | None:
     if strange := set(row["policies"]) - _OURS:
         return f"table {name} of no loaded plugin has a policy {min(strange)} that is not ours"
     return None
+
+
+def is_isolated(definition: str) -> bool:
+    """Whether a view shows rows of the bound tenant only, by a condition of its own."""
+    return _ISOLATED_VIEW.search(bare(definition)) is not None
 
 
 def bare(expression: str | None) -> str:
