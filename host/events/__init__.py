@@ -1,1 +1,1 @@
-"""Announced after commit, delivered at least once to the listeners of active plugins: every event is jobs."""
+"""Deliver events to plugins' listeners as jobs, after commit and at least once."""

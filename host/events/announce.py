@@ -1,4 +1,4 @@
-"""Announcing: an event becomes one durable job per listener, stored in the transaction that caused it."""
+"""Turn an announced event into one durable job per listener, stored in the transaction that announced it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from host.jobs.outcomes import GiveUp
 from tenants.context import current_or_none
 
 IsOn = Callable[[UUID | None, str], bool]
-"""Whether a plugin listens in a tenant now; asked while the event is announced, so it must not wait."""
+"""Whether a plugin is on in a tenant now; called while the event is announced, so it must not block."""
 
 _TRIES, _BACKOFF, _TIMEOUT = 8, 5.0, 60.0  # the last two in seconds
 
 
 @dataclass(frozen=True, slots=True)
-class _Hearing:
+class _Delivery:
     event: str
     plugin: str
     task: str
@@ -32,7 +32,7 @@ class _Hearing:
 
 
 class Announcer:
-    """Who hears of what. Events are jobs: there is no second outbox, and what may not run is parked like any job."""
+    """Makes jobs from events, one per listener; a delivery that may not run is parked like any job."""
 
     def __init__(
         self,
@@ -45,32 +45,32 @@ class Announcer:
         Args:
             events: "<plugin>.<ClassName>" -> its declaration.
             listeners: event name -> (plugin that listens, how), in the order they were registered.
-            is_on: a plugin that is off when the event happens does not hear of it later.
+            is_on: a plugin that is off when the event is announced does not receive it later.
 
         Raises:
-            ValueError: a plugin brings two listeners of one name for one event.
+            ValueError: a plugin has two listeners of the same name for one event.
         """
         self._names = {declared.model: name for name, declared in events.items()}
         self._is_on = is_on
-        self._hearings: dict[str, tuple[_Hearing, ...]] = {}
-        # An event nobody here declares is never announced here: its plugin is not loaded.
+        self._deliveries: dict[str, tuple[_Delivery, ...]] = {}
+        # An event that no loaded plugin declares is never announced.
         for name in listeners.keys() & events.keys():
-            self._hearings[name] = tuple(_hearings(name, events[name].model, listeners[name]))
+            self._deliveries[name] = tuple(_deliveries(name, events[name].model, listeners[name]))
 
     def tasks(self) -> Mapping[str, Task]:
-        """The tasks that deliver, by "<plugin>.on.<event>.<listener>"; to be merged into the catalog."""
+        """The tasks that deliver events, by "<plugin>.on.<event>.<listener>"; to be merged into the catalog."""
         return {
-            hearing.task: Task(
-                name=hearing.task.partition(".")[2],
-                run=_delivery(hearing),
-                summary=f"tells {hearing.plugin} of an event",
+            delivery.task: Task(
+                name=delivery.task.partition(".")[2],
+                run=_deliver_task(delivery),
+                summary=f"tells {delivery.plugin} of an event",
                 timeout=_TIMEOUT,
                 tries=_TRIES,
                 backoff=_BACKOFF,
-                public=_public(hearing.model),
+                public=_public(delivery.model),
             )
-            for hearings in self._hearings.values()
-            for hearing in hearings
+            for deliveries in self._deliveries.values()
+            for delivery in deliveries
         }
 
     def jobs_for(self, event: Event) -> Sequence[JobDraft]:
@@ -85,9 +85,9 @@ class Announcer:
         tenant_id = current_or_none()
         arguments = {"event": _stored(event)}
         return [
-            JobDraft(hearing.task, tenant_id, arguments=arguments, priority=hearing.subscription.priority)
-            for hearing in self._hearings.get(name, ())
-            if self._is_on(tenant_id, hearing.plugin)
+            JobDraft(delivery.task, tenant_id, arguments=arguments, priority=delivery.subscription.priority)
+            for delivery in self._deliveries.get(name, ())
+            if self._is_on(tenant_id, delivery.plugin)
         ]
 
     def announced(self, events: Sequence[Event]) -> None:
@@ -97,52 +97,52 @@ class Announcer:
 
 
 def _stored(event: Event) -> dict[str, Any]:
-    """An event as JSON, but for what is secret in it: that stays a SecretStr, which the jobs' store encrypts."""
-    real = event.model_dump()
+    """An event as JSON, but for what is secret in it: that stays a SecretStr, which the job store encrypts."""
+    values = event.model_dump()
     for name, declared in type(event).model_fields.items():
-        if isinstance(real[name], str) and any(isinstance(each, SecretMark) for each in declared.metadata):
-            real[name] = SecretStr(real[name])
-    said = event.model_dump(mode="json")
-    return {name: _with_secrets(shown, real[name]) for name, shown in said.items()}
+        if isinstance(values[name], str) and any(isinstance(mark, SecretMark) for mark in declared.metadata):
+            values[name] = SecretStr(values[name])
+    stored = event.model_dump(mode="json")
+    return {name: _with_secrets(shown, values[name]) for name, shown in stored.items()}
 
 
 def _public(model: type[Event]) -> tuple[str, ...]:
     """The fields of an event that it declares to be no secrets."""
     fields = model.model_fields.items()
-    return tuple(name for name, each in fields if any(isinstance(mark, PublicMark) for mark in each.metadata))
+    return tuple(name for name, declared in fields if any(isinstance(mark, PublicMark) for mark in declared.metadata))
 
 
 def _with_secrets(shown: Any, real: Any) -> Any:
     if isinstance(real, SecretStr):
         return real
     if isinstance(shown, dict) and isinstance(real, dict):
-        return {name: _with_secrets(each, real.get(name)) for name, each in shown.items()}
+        return {name: _with_secrets(item, real.get(name)) for name, item in shown.items()}
     if isinstance(shown, list) and isinstance(real, list | tuple):
         return [_with_secrets(*pair) for pair in zip(shown, real, strict=True)]
     return shown
 
 
-def _hearings(event: str, model: type[Event], listeners: Iterable[tuple[str, Subscription]]) -> Iterable[_Hearing]:
-    known: set[str] = set()
-    for plugin, heard in listeners:
+def _deliveries(event: str, model: type[Event], listeners: Iterable[tuple[str, Subscription]]) -> Iterable[_Delivery]:
+    tasks: set[str] = set()
+    for plugin, subscription in listeners:
         # the listener's name, not its number: a job stored by the last release finds it in the next one
-        task = f"{plugin}.on.{event}.{getattr(heard.listener, '__name__', type(heard.listener).__name__)}"
-        if task in known:
+        task = f"{plugin}.on.{event}.{getattr(subscription.listener, '__name__', type(subscription.listener).__name__)}"
+        if task in tasks:
             raise ValueError(
-                f"plugin {plugin!r} has two listeners for {event!r} of one name: {task.rpartition('.')[2]}"
+                f"plugin {plugin!r} has two listeners for {event!r} named {task.rpartition('.')[2]}: rename one"
             )
-        known.add(task)
-        yield _Hearing(event, plugin, task, heard, model)
+        tasks.add(task)
+        yield _Delivery(event, plugin, task, subscription, model)
 
 
-def _delivery(hearing: _Hearing) -> Callable[..., Awaitable[Any]]:
+def _deliver_task(delivery: _Delivery) -> Callable[..., Awaitable[Any]]:
     async def deliver(event: dict[str, Any]) -> None:
         try:
-            heard = hearing.model.model_validate(event)
+            received = delivery.model.model_validate(event)
         except ValidationError as error:
-            wrong = validation_messages(error, event, "event")  # without the input: it may hold a secret
-            raise GiveUp(f"the stored event does not fit {hearing.event}: {wrong}") from None
-        await hearing.subscription.listener(heard)
-        tally("tenantry_events_delivered_total", hearing.event, hearing.plugin)
+            problems = validation_messages(error, event, "event")  # without the input: it may hold a secret
+            raise GiveUp(f"the stored event does not fit {delivery.event}: {problems}") from None
+        await delivery.subscription.listener(received)
+        tally("tenantry_events_delivered_total", delivery.event, delivery.plugin)
 
     return deliver

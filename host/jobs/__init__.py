@@ -1,1 +1,1 @@
-"""Background work: a durable job store, a wake-up queue, and the executor that carries the tenant."""
+"""Durable background jobs: store, schedule, claim, run and retry tasks in the tenant that asked for them."""

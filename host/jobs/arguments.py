@@ -1,4 +1,4 @@
-"""Turn arguments of a task into stored JSON, secrets encrypted, and back into the types its signature names."""
+"""Convert a job's arguments to stored JSON with encrypted secrets, and back to the types the task declares."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ class StoredArguments:
     """Encrypts what is a `SecretStr` in arguments, at any depth, for as long as they are stored."""
 
     def __init__(self, encryption: Encryption) -> None:
-        """seals: encrypts for the tenant and the task, so that a text moved to another row opens nothing."""
-        self._seals = encryption
+        """encryption: binds each secret to tenant and task, so a text copied to another row cannot be decrypted."""
+        self._encryption = encryption
 
     def closed(self, arguments: Mapping[str, Any], tenant_id: UUID | None, task: str) -> dict[str, Any]:
-        """Arguments as they are stored."""
+        """The arguments as JSON values for the database, each `SecretStr` replaced by its encrypted text."""
 
         def close(value: object) -> object:
             if isinstance(value, SecretStr):
                 text = value.get_secret_value()
-                return {ENCRYPTED: self._seals.encrypt(text, tenant_id or SYSTEM_TENANT, f"job {task}")}
-            return _each(close, value)
+                return {ENCRYPTED: self._encryption.encrypt(text, tenant_id or SYSTEM_TENANT, f"job {task}")}
+            return _map_items(close, value)
 
         return {name: close(value) for name, value in arguments.items()}
 
@@ -44,28 +44,28 @@ class StoredArguments:
         def open_(value: object) -> object:
             if isinstance(value, Mapping) and value.keys() == {ENCRYPTED}:
                 try:
-                    return self._seals.decrypt(str(value[ENCRYPTED]), tenant_id or SYSTEM_TENANT, f"job {task}")
+                    return self._encryption.decrypt(str(value[ENCRYPTED]), tenant_id or SYSTEM_TENANT, f"job {task}")
                 except ValueError:
                     raise GiveUp(
                         f"a secret of {task} cannot be decrypted: it was stored under another identity.secret"
                     ) from None
-            return _each(open_, value)
+            return _map_items(open_, value)
 
         return {name: open_(value) for name, value in arguments.items()}
 
 
-def _each(change: Callable[[object], object], value: object) -> object:
-    """The change applied to what a list or an object holds; anything else as it is."""
+def _map_items(change: Callable[[object], object], value: object) -> object:
+    """Apply `change` to each item of a list or value of an object; any other value is returned unchanged."""
     if isinstance(value, Mapping):
-        return {name: change(each) for name, each in value.items()}
-    return [change(each) for each in value] if isinstance(value, list | tuple) else value
+        return {name: change(item) for name, item in value.items()}
+    return [change(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def typed(run: Callable[..., Awaitable[Any]], arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments as `run` wants them: UUIDs, times and the like from their JSON text.
+    """Convert stored arguments to the types in the signature of `run`, such as UUID and datetime.
 
     Raises:
-        GiveUp: one is missing, unknown or of the wrong kind; trying again would not mend it.
+        GiveUp: one is missing, unknown or of the wrong type; another try would fail the same way.
     """
     try:
         inspect.signature(run).bind(**arguments)

@@ -1,4 +1,4 @@
-"""Tasks by "<plugin>.<task>", and the drafts of jobs that a unit of work collects."""
+"""All tasks by "<plugin>.<task>", and drafts of jobs that are not stored yet."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class JobDraft:
     """A job that is not stored yet.
 
     task: "<plugin>.<name>". arguments: JSON-able plain values. run_at: not before this time (UTC). key: at most one
-    job per tenant, task and key on record; a second one is dropped in silence. priority: lower runs first.
+    job per tenant, task and key on record; a second one is dropped without an error. priority: lower runs first.
     traceparent: the span that asks for it, as W3C Trace Context writes it; empty where nothing is traced.
-    replace: a job of this id that is on record already gives way to this one; whoever runs it has lost it.
+    replace: delete a stored job with the same id first; a worker that runs it loses it.
     """
 
     task: str
@@ -69,7 +69,7 @@ class TaskCatalog(Mapping[str, Task]):
         return len(self._tasks)
 
     def channel_of(self, name: str) -> str:
-        """The channel that new jobs of a task wait for; their own may be another one of the same plugin."""
+        """The channel in which new jobs of a task wait until their own channel of the plugin is known; "" for none."""
         task = self._tasks.get(name)
         return name.partition(".")[0] if task is not None and task.channel is not None else ""
 
@@ -81,10 +81,10 @@ class TaskCatalog(Mapping[str, Task]):
 def _check(name: str, task: Task) -> None:
     plugin, dot, rest = name.partition(".")
     if not (plugin and dot and rest):
-        raise ValueError(f"task {name!r}: a task is known as <plugin>.<name>")
+        raise ValueError(f"task {name!r}: write it as <plugin>.<name>")
     if task.tries < 1 or task.timeout <= 0 or task.backoff < 0:
         raise ValueError(f"task {name!r}: tries must be at least 1, timeout above 0 and backoff not negative")
     if task.batch_size < 1:
-        raise ValueError(f"task {name!r}: together must be at least 1")
+        raise ValueError(f"task {name!r}: batch_size must be at least 1")
     if task.every is not None and task.every.total_seconds() < 1:
         raise ValueError(f"task {name!r}: every must be at least one second")

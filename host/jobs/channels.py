@@ -1,4 +1,4 @@
-"""Feed each channel's due jobs to a worker as fast as the channel takes them, and no faster."""
+"""Feed each channel's due jobs to a worker no faster than the channel's rate and concurrency allow."""
 
 from __future__ import annotations
 
@@ -19,47 +19,47 @@ from host.jobs.progress import about_job
 from host.jobs.wakeups import Wakeups
 
 AHEAD = 1.0
-"""Seconds: a process holds so much more of a channel's work than is under way, so that no place of it idles. What is
-held waits for nobody else's turn any more, so this is also how long a newcomer waits behind it."""
+"""Seconds of a channel's work that a process claims in advance, so that the channel never idles. Claimed jobs do not
+take turns with other tenants any more, so a new tenant's job waits at most this long behind them."""
 
-_RUNS = 10  # of one channel at once, or as many as it takes jobs: each run has a few statements of its own
+_RUNS = 10  # runs of one channel at once, or its concurrency if that is more: each run issues a few statements
 
 _SORT_EVERY, _KNOWN = 2.0, 60.0  # seconds
 _log = logging.getLogger("host.jobs")
 
 
 class Intake:
-    """How much of one channel's work this process may take in hand."""
+    """How many jobs of one channel this process may claim now."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self.channel = Channel(concurrency=1)
         self._clock = clock
         self._in_hand = self._runs = self._ended = 0
-        self._pace = 0.0  # jobs a second that the channel was seen to take
-        self._next = 0.0  # when its rate has a place again
+        self._pace = 0.0  # jobs per second, as observed
+        self._next = 0.0  # when its rate allows the next job
         self._rests_until = 0.0
         self._changed = asyncio.Event()
         self.known: dict[tuple[UUID | None, str], float] = {}  # (tenant, task) that wait here -> when last looked at
 
     @property
     def room(self) -> int:
-        """How many jobs may be taken now."""
+        """How many more jobs may be claimed now."""
         now = self._clock()
         if now < self._rests_until or self._runs >= max(_RUNS, self.channel.concurrency):
             return 0
-        room = int(self.channel.concurrency + self._pace * AHEAD) - self._in_hand
+        free = int(self.channel.concurrency + self._pace * AHEAD) - self._in_hand
         if interval := self.channel.interval:
             ahead = now + max(AHEAD, interval) - max(self._next, now)
-            room = min(room, int(ahead / interval + 1e-6))
-        return max(0, room)
+            free = min(free, int(ahead / interval + 1e-6))
+        return max(0, free)
 
     def found(self, channel: Channel) -> None:
-        """What the channel says of itself now."""
+        """Store the channel's current limits, and start its rest if it asks for one."""
         self.channel = channel
         self._rests_until = self._clock() + channel.rest.total_seconds()
 
     def begin(self, count: int) -> Callable[[], None]:
-        """So many jobs are taken; call the answer when they have ended."""
+        """Count `count` jobs as started; call the returned function when they have ended."""
         began, before = self._clock(), self._ended
         self._in_hand, self._runs = self._in_hand + count, self._runs + 1
         self._next = max(self._next, began) + count * self.channel.interval
@@ -73,7 +73,7 @@ class Intake:
         return end
 
     async def wait(self, longest: float) -> bool:
-        """Wait for room, so many seconds at most; whether there is some."""
+        """Wait up to `longest` seconds until a job may be claimed; True if one may."""
         interval, began = self.channel.interval, self._clock()
         while self.room < 1 and (left := began + longest - self._clock()) > 0:
             self._changed.clear()
@@ -86,7 +86,7 @@ class Intake:
 
 
 class Runs(Protocol):
-    """What a worker does with claimed jobs."""
+    """What `Channels` needs of a worker: check, run and close claimed jobs."""
 
     name: str
 
@@ -106,11 +106,11 @@ class Channels:
         self._again: set[str] = set()
 
     async def look(self) -> None:
-        """See to every channel with due jobs that nobody here sees to."""
+        """Start a loop for every channel with due jobs that has none in this process."""
         try:
             due = await self._job_store.channels()
-        except Exception:  # the database is away: the reconciler rings again
-            _log.exception("no channel could be looked at")
+        except Exception:  # the database is unavailable: the reconciler wakes workers again
+            _log.exception("the channels with due jobs could not be read")
             return
         for channel in filter(None, due):
             self._again.add(channel)
@@ -118,7 +118,7 @@ class Channels:
                 self._loops[channel] = asyncio.create_task(self._feed(channel), name=f"channel {channel}")
 
     async def drain(self) -> int:
-        """Take what is due in channels, whatever room there is, and wait for it; how much there was."""
+        """Run every due job of all channels whatever their limits, and wait for the runs; how many jobs."""
         due = list(filter(None, await self._job_store.channels()))
         count = sum([await self._take(channel, self._intake(channel), eager=True) for channel in due])
         if self.runs:
@@ -126,21 +126,21 @@ class Channels:
         return count
 
     async def stop(self) -> None:
-        """Take nothing more; what runs goes on."""
+        """Claim no more jobs; running ones go on."""
         loops = list(self._loops.values())
         for loop in loops:
             loop.cancel()
         await asyncio.gather(*loops, return_exceptions=True)
 
     async def interrupt(self) -> None:
-        """Give back what still runs."""
+        """Cancel the running jobs, which gives them back to the job store."""
         runs = set(self.runs)
         for run in runs:
             run.cancel()
         await asyncio.gather(*runs, return_exceptions=True)
 
     async def move(self, job: Job, task: Task) -> Channel | None:
-        """The channel a claimed job may go through now; None where it does not: it waits for it then, or has failed."""
+        """The channel of a claimed job if it waits there already; else move it to its channel, or fail it, and None."""
         try:
             name, channel = await self._executor.channel(job, task)
         except Exception as error:
@@ -160,16 +160,16 @@ class Channels:
         try:
             while channel in self._again:
                 self._again.discard(channel)
-                await self._room(channel, intake)
+                await self._wait_for_room(channel, intake)
                 while await self._take(channel, intake):
-                    await self._room(channel, intake)
-        except Exception:  # the database is away: what was claimed runs again after its lease
-            _log.exception("jobs of channel %s could not be taken", channel)
+                    await self._wait_for_room(channel, intake)
+        except Exception:  # the database is unavailable: claimed jobs run again after their lease
+            _log.exception("jobs of channel %s could not be claimed", channel)
         finally:
             del self._loops[channel]
 
-    async def _room(self, channel: str, intake: Intake) -> None:
-        """Wait for room. Meanwhile those go that wait here since they are new, and belong to another channel."""
+    async def _wait_for_room(self, channel: str, intake: Intake) -> None:
+        """Wait until a job may be claimed; meanwhile move new jobs that belong to another channel to that one."""
         while not await intake.wait(_SORT_EVERY):
             now = monotonic()
             intake.known = {owner: at for owner, at in intake.known.items() if now - at < _KNOWN}
@@ -183,22 +183,22 @@ class Channels:
                 intake.known.setdefault((tenant_id, name), now)
 
     async def _take(self, channel: str, intake: Intake, *, eager: bool = False) -> int:
-        """Claim the next due jobs of a channel and start them; how many. eager: as many as run together."""
+        """Claim the next due jobs of a channel and start them; how many. eager: claim a whole batch of the task."""
         job = await self._job_store.claim(self._worker.name, channel=channel)
         if job is None:
             return 0
         with about_job(job):
             task = await self._worker.runnable(job)
-            found = await self.move(job, task) if task is not None else None
-            if task is None or found is None:
+            limits = await self.move(job, task) if task is not None else None
+            if task is None or limits is None:
                 return 1
-            intake.found(found)
-            if found.rest > timedelta(0):
-                await self._job_store.release(job, "its channel takes nothing for a while")
+            intake.found(limits)
+            if limits.rest > timedelta(0):
+                await self._job_store.release(job, "its channel accepts no jobs for now")
                 return 0
-            # half of the room, so that runs end one after the other and each makes room while others go on
-            most = task.batch_size if eager else min(task.batch_size, (intake.room + 1) // 2)
-            jobs = [job, *(await self._job_store.claim_alike(job, most - 1))]
+            # half of what may be claimed, so that runs end at different times and the channel stays in use
+            batch = task.batch_size if eager else min(task.batch_size, (intake.room + 1) // 2)
+            jobs = [job, *(await self._job_store.claim_alike(job, batch - 1))]
             run = asyncio.create_task(self._run(jobs, task, intake.begin(len(jobs))))
         self.runs.add(run)
         run.add_done_callback(self.runs.discard)
@@ -208,6 +208,6 @@ class Channels:
         try:
             await self._worker.run(jobs, task)
         except Exception:
-            _log.exception("jobs could not be closed: they run again after their lease")
+            _log.exception("the outcome of jobs could not be stored: they run again after their lease")
         finally:
             ended()

@@ -1,4 +1,4 @@
-"""Claims: the SQL with which a worker takes due jobs, so that tenants take turns and nobody gets what another has."""
+"""The SQL with which workers claim due jobs: by priority, tenants in turn, no job claimed twice."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from uuid import UUID
 from tortoise.backends.base.client import BaseDBAsyncClient
 
 NOBODY = UUID(int=0)
-"""Whose turn it was when it was no tenant's."""
+"""Used as the tenant served last where the last job belonged to no tenant."""
 
 URGENT, PROMPT, LAST = -1, 0, 32767
-"""Jobs of a priority above PROMPT can wait, those up to URGENT cannot at all: neither the former nor what is between
-ever has all places of a worker. LAST: the largest there is."""
+"""Priorities. Jobs up to URGENT may use every place of a worker; one place is kept free of jobs above PROMPT, and in a
+large worker one more of all others (see `Runner`). LAST: the largest priority there is."""
 
 _TAKE = """
 UPDATE "jobs" SET "state" = 'running', "worker" = $1, "lease_until" = $2, "started_at" = $3, "attempts" = "attempts" + 1
@@ -27,7 +27,7 @@ SELECT "id" FROM {due} AND "priority" = (
 )
 """
 # Among the tenants with due jobs of the best priority in channel $7: the next one after $4, jobs of no tenant, the
-# first one; and when others have all of these in their hands, whatever is left. $5 is NOBODY, $6 the last priority
+# first one; and when other workers hold locks on all of these, whatever is left. $5 is NOBODY, $6 the last priority
 # that is looked at.
 # A select of its own around COALESCE: behind row-level security PostgreSQL looks an id up in its index only where
 # nothing in the comparison can give a hidden row away, and it takes COALESCE itself for something that could.
@@ -41,7 +41,7 @@ _ALIKE = """"id" {among}
     SELECT "id" FROM {due} AND "priority" = $4 AND "tenant_id" = $5 AND "task" = $6
     ORDER BY "run_at" LIMIT $8 {lock}
 {end}"""
-# Each channel with due jobs, by a look at the index for each: what waits in them is not read.
+# Each channel with due jobs, by one index look-up per channel; the jobs themselves are not read.
 _CHANNELS = """
 WITH RECURSIVE "found"("channel") AS (
     SELECT MIN("channel") FROM "jobs" WHERE "state" = 'queued'
@@ -51,26 +51,26 @@ WITH RECURSIVE "found"("channel") AS (
 )
 SELECT "channel" FROM "found" WHERE "channel" IS NOT NULL
 """
-# PostgreSQL makes an array once; what stands behind IN its planner may run several times, each time with other rows.
+# PostgreSQL makes an array once; its planner may run what follows IN several times, each time with other rows.
 # SQLite has one writer at a time: nothing to lock.
-_SPOKEN = {
+_DIALECTS = {
     "postgres": {"among": "= ANY(ARRAY(", "end": "))", "lock": "FOR UPDATE SKIP LOCKED", "mark": "$"},
     "sqlite": {"among": "IN (", "end": ")", "lock": "", "mark": "?"},
 }
 
 
 def _in(dialect: str, which: str) -> str:
-    words = _SPOKEN[dialect]
+    words = _DIALECTS[dialect]
     return _TAKE.format(which=which.format(best=_BEST.format(due=_DUE), due=_DUE, **words)).replace("$", words["mark"])
 
 
-_STATEMENTS = {(dialect, which): _in(dialect, which) for dialect in _SPOKEN for which in (_NEXT, _ALIKE)}
+_STATEMENTS = {(dialect, which): _in(dialect, which) for dialect in _DIALECTS for which in (_NEXT, _ALIKE)}
 
 
 async def take_next(  # noqa: PLR0917 - the columns of one key, in its order
     client: BaseDBAsyncClient, worker: str, lease_until: datetime, now: datetime, after: UUID, last: int, channel: str
 ) -> list[dict[str, Any]]:
-    """The row of the next job, taken, or none. after: whose turn it was; last: the last priority that may be taken."""
+    """Claim the next due job; its row, or none. after: the tenant served last. last: the last priority taken."""
     return await _run(client, _NEXT, (worker, lease_until, now, after, NOBODY, last, channel))
 
 
@@ -90,18 +90,18 @@ async def take_alike(  # noqa: PLR0917 - the columns of one key, in its order
     channel: str,
     most: int,
 ) -> list[dict[str, Any]]:
-    """The rows of up to `most` due jobs of one task, tenant, priority and channel, taken."""
+    """Claim up to `most` due jobs of one task, tenant, priority and channel, and return their rows."""
     return await _run(client, _ALIKE, (worker, lease_until, now, priority, tenant_id, task, channel, most))
 
 
 async def _run(client: BaseDBAsyncClient, which: str, values: Sequence[Any]) -> list[dict[str, Any]]:
     dialect = client.capabilities.dialect
-    given = list(values) if dialect == "postgres" else [_as_stored(value) for value in values]
-    return list(await client.execute_query_dict(_STATEMENTS[dialect, which], given))
+    parameters = list(values) if dialect == "postgres" else [_as_stored(value) for value in values]
+    return list(await client.execute_query_dict(_STATEMENTS[dialect, which], parameters))
 
 
 def _as_stored(value: object) -> object:
-    """A value as SQLite has it."""
+    """A value as SQLite stores it: times and UUIDs as text."""
     match value:
         case datetime():
             return value.isoformat(" ")

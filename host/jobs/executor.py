@@ -1,4 +1,4 @@
-"""The executor: carries a job to its task, in the job's tenant and in the name of whoever started it."""
+"""Run a job's task in the job's tenant and in the name of the person who started it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from host.jobs.outcomes import GiveUp
 from host.jobs.progress import observe_run
 from tenants.snapshots import TenantSnapshot
 
-FactsOf = Callable[[UUID], Awaitable[TenantSnapshot | None]]
+SnapshotOf = Callable[[UUID], Awaitable[TenantSnapshot | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,47 +25,50 @@ class _RunningJob:
     job_store: JobStore
 
 
-_running_job: ContextVar[_RunningJob | None] = ContextVar("errand", default=None)
+_running_job: ContextVar[_RunningJob | None] = ContextVar("running_job", default=None)
 
 
 class Executor:
-    """Binds tenant, origin and plugin around a run."""
+    """Runs tasks with the job's tenant, origin and plugin bound."""
 
-    def __init__(self, job_store: JobStore, snapshot_of: FactsOf) -> None:
-        """facts_of: what is known of a tenant; None when it does not exist (any more)."""
+    def __init__(self, job_store: JobStore, snapshot_of: SnapshotOf) -> None:
+        """snapshot_of: reads the snapshot of a tenant; None when the tenant does not exist (any more)."""
         self._job_store = job_store
-        self._facts_of = snapshot_of
+        self._snapshot_of = snapshot_of
 
     async def execute(self, jobs: Sequence[Job], task: Task) -> Sequence[BaseException | None]:
-        """Run a task for jobs of one tenant; one outcome for each, None for done. Several only if it takes several.
+        """Run a task for jobs of one tenant; one outcome for each, None for done. Several only if `batch_size` allows.
 
         Raises:
             GiveUp: the tenant is gone, or the stored arguments do not fit the task.
             Exception: whatever the task raises.
         """
         job = jobs[0]
-        facts = await self._facts(job)
-        given = [self._job_store.arguments(each) for each in jobs]
+        snapshot = await self._snapshot(job)
+        stored_arguments = [self._job_store.arguments(each) for each in jobs]
         if task.batch_size > 1:
-            origin = Origin("", Actor("job", label=job.task))  # in the name of nobody: each may be another person's
-            with use_context(ExecutionContext(origin, facts, NOBODY, job.plugin)), observe_run(jobs) as seen:
-                outcomes = await _contained(task.run(given))
+            origin = Origin("", Actor("job", label=job.task))  # no person's name: each job may be another person's
+            with use_context(ExecutionContext(origin, snapshot, NOBODY, job.plugin)), observe_run(jobs) as recorded:
+                outcomes = await _contained(task.run(stored_arguments))
                 if not isinstance(outcomes, Sequence) or len(outcomes) != len(jobs):
-                    raise TypeError(f"task {job.task} was given {len(jobs)} jobs and must return an outcome for each")
-                seen.extend(outcomes)
+                    raise TypeError(f"task {job.task} was given {len(jobs)} jobs and must return one outcome per job")
+                recorded.extend(outcomes)
             return outcomes
-        arguments = typed(task.run, given[0])
+        arguments = typed(task.run, stored_arguments[0])
         token = _running_job.set(_RunningJob(job, self._job_store))
         try:
-            with use_context(ExecutionContext(origin_of(job), facts, NOBODY, job.plugin)), observe_run(jobs) as seen:
+            with (
+                use_context(ExecutionContext(origin_of(job), snapshot, NOBODY, job.plugin)),
+                observe_run(jobs) as recorded,
+            ):
                 await _contained(task.run(**arguments))
-                seen.append(None)
+                recorded.append(None)
         finally:
             _running_job.reset(token)
         return [None]
 
     async def channel(self, job: Job, task: Task) -> tuple[str, Channel]:
-        """The channel that a job goes through now, as the job store names it and with what it says of itself.
+        """The channel that a job must go through now: its name in the job store, and its limits.
 
         Raises:
             GiveUp: the tenant is gone.
@@ -73,18 +76,18 @@ class Executor:
         """
         if task.channel is None:
             return "", Channel()
-        facts = await self._facts(job)
-        with use_context(ExecutionContext(origin_of(job), facts, NOBODY, job.plugin)):
+        snapshot = await self._snapshot(job)
+        with use_context(ExecutionContext(origin_of(job), snapshot, NOBODY, job.plugin)):
             channel = await task.channel()
         return f"{job.plugin}/{channel.name}" if channel.name else job.plugin, channel
 
-    async def _facts(self, job: Job) -> TenantSnapshot | None:
+    async def _snapshot(self, job: Job) -> TenantSnapshot | None:
         if job.tenant_id is None:
             return None
-        facts = await self._facts_of(job.tenant_id)
-        if facts is None:
+        snapshot = await self._snapshot_of(job.tenant_id)
+        if snapshot is None:
             raise GiveUp(f"the tenant {job.tenant_id} does not exist any more")
-        return facts
+        return snapshot
 
 
 async def _contained(work: Awaitable[object]) -> object:
@@ -96,12 +99,12 @@ async def _contained(work: Awaitable[object]) -> object:
 
 def job_id() -> UUID | None:
     """The id of the running job, the same at every try; None outside a job, and where several run together."""
-    errand = _running_job.get()
-    return errand.job.id if errand is not None else None
+    running = _running_job.get()
+    return running.job.id if running is not None else None
 
 
 async def report_progress(fraction: float) -> None:
     """Note how far the running job is, 0..1; does nothing outside a job, and where several run together."""
-    errand = _running_job.get()
-    if errand is not None:
-        await errand.job_store.report(errand.job, fraction)
+    running = _running_job.get()
+    if running is not None:
+        await running.job_store.report(running.job, fraction)

@@ -1,4 +1,4 @@
-"""The durable record of jobs: stored with the work that asked for them, claimed by one worker at a time."""
+"""Store jobs in the transaction that asked for them, and record each change of their state."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def _insert(rows: Sequence[Job]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Census:
-    """How many jobs of a task are in a state, and when the first of them was due."""
+    """The number of jobs of a task in a state, and when the first of them was due."""
 
     task: str
     state: str
@@ -53,10 +53,10 @@ class Census:
 
 
 class JobStore:
-    """Every change of a job's state. Runs on the bound database, in the caller's transaction where there is one.
+    """Reads and changes the `jobs` table. Runs on the bound database, in the caller's transaction where there is one.
 
-    What a worker says of its job (`finish`, `fail`, ...) counts only while it holds the job: same worker, same try.
-    Such methods answer whether it did.
+    What a worker reports of its job (`finish`, `fail`, ...) counts only while it holds the job: same worker, same try.
+    Such methods return whether it still did.
     """
 
     def __init__(
@@ -68,7 +68,8 @@ class JobStore:
         channel_of: Callable[[str], str] = lambda task: "",
         stored: StoredArguments | None = None,
     ) -> None:
-        """lease: how long a running job may be silent before it is taken for abandoned. insert: writes new jobs.
+        """lease: time without a sign of life after which a running job counts as abandoned; 60 s by default.
+        insert: writes new jobs.
 
         channel_of: the channel that new jobs of a task wait for. stored: encrypts secret arguments; without it a job
         that has any is refused.
@@ -90,7 +91,8 @@ class JobStore:
         for start in range(0, len(drafts), _BATCH):
             now = self.now()
             rows = [
-                _row(self._closed(draft), now, self._channel_of(draft.task)) for draft in drafts[start : start + _BATCH]
+                _row(self._with_secrets_encrypted(draft), now, self._channel_of(draft.task))
+                for draft in drafts[start : start + _BATCH]
             ]
             own = all(row.tenant_id == current_or_none() for row in rows)
             with nullcontext() if own else bind(None):  # jobs of several tenants, or of none, are the host's to write
@@ -100,11 +102,11 @@ class JobStore:
         """A job's arguments with their secrets decrypted.
 
         Raises:
-            GiveUp: they cannot be.
+            GiveUp: a secret cannot be decrypted.
         """
         return self._stored.opened(job.arguments, job.tenant_id, job.task) if self._stored else job.arguments
 
-    def _closed(self, draft: JobDraft) -> JobDraft:
+    def _with_secrets_encrypted(self, draft: JobDraft) -> JobDraft:
         if self._stored is None or not draft.arguments:
             return draft
         return replace(draft, arguments=self._stored.closed(draft.arguments, draft.tenant_id, draft.task))
@@ -112,9 +114,9 @@ class JobStore:
     # -- running -------------------------------------------------------------------------------------------
 
     async def claim(self, worker: str, *, last: int = LAST, channel: str = "") -> Job | None:
-        """Take the next due job of a channel for `worker`, or None: of many that ask at once, each gets another one.
+        """Take the next due job of a channel for `worker`, or None: callers at the same time get different jobs.
 
-        The best priority first, in which the tenants take turns: many jobs of one do not hold up one job of another.
+        The lowest priority number first, among which tenants take turns, so many jobs of one do not delay another's.
         last: the last priority that may be taken.
         """
         now, turn = self.now(), self._turns.get(channel, NOBODY)
@@ -126,7 +128,7 @@ class JobStore:
         return job
 
     async def claim_alike(self, job: Job, most: int) -> list[Job]:
-        """Take for a claimed job's worker up to `most` due jobs more of the same task, tenant, priority and channel."""
+        """Claim up to `most` further due jobs of the same task, tenant, priority and channel for the same worker."""
         if job.tenant_id is None or most < 1:
             return []
         now, worker = self.now(), job.worker or ""
@@ -139,7 +141,7 @@ class JobStore:
         return await channels_due(Job._meta.db)
 
     async def owners(self, channel: str) -> list[tuple[UUID | None, str]]:
-        """(tenant, task) of what is due in a channel, each once."""
+        """The distinct (tenant, task) pairs of the jobs due in a channel."""
         due = Job.filter(state=JobState.QUEUED, channel=channel).distinct()
         return [(tenant_id, task) for tenant_id, task in await due.values_list("tenant_id", "task")]
 
@@ -149,19 +151,19 @@ class JobStore:
         return await (due.filter(tenant_id=tenant_id) if tenant_id else due.filter(tenant_id__isnull=True)).first()
 
     async def move(self, job: Job, channel: str) -> None:
-        """Let a job, claimed or not, and what waits of its task and tenant in its channel wait for another one."""
+        """Move a job, claimed or not, to another channel, with the waiting jobs of its task, tenant and channel."""
         alike = Job.filter(task=job.task, tenant_id=job.tenant_id, channel=job.channel, state__in=WAITING)
         await alike.update(channel=channel)
         await self._held(job).update(channel=channel)
         await self.release(job, job.error)
 
     async def wake(self) -> int:
-        """Queue the jobs whose time has come; how many they were."""
+        """Queue the scheduled jobs whose time has come; how many."""
         due = Job.filter(state=JobState.SCHEDULED, run_at__lte=self.now())
         return await due.update(state=JobState.QUEUED)
 
     async def beat(self, worker: str, held: Collection[UUID]) -> set[UUID]:
-        """Give a sign of life for the jobs a worker holds; returns those that it holds no longer."""
+        """Extend the lease of the jobs a worker runs; returns the ids of those it does not hold any more."""
         if not held:
             return set()
         mine = Job.filter(id__in=list(held), worker=worker, state=JobState.RUNNING)
@@ -174,11 +176,11 @@ class JobStore:
         return await self._held(job).update(progress=min(1.0, max(0.0, progress))) == 1
 
     async def finish(self, job: Job) -> bool:
-        """It is done."""
+        """Mark a job as done; False if this worker did not hold it any more."""
         return await self.finish_all([job]) == 1
 
     async def finish_all(self, jobs: Sequence[Job]) -> int:
-        """They are done; of how many that was still this worker's to say."""
+        """Mark jobs as done; how many of them this worker still held."""
         done = {"state": JobState.DONE, "error": "", "finished_at": self.now(), "lease_until": None, "progress": 1.0}
         count = 0
         for (worker, attempts), alike in groupby(sorted(jobs, key=_holding), key=_holding):
@@ -187,37 +189,37 @@ class JobStore:
         return count
 
     async def fail(self, job: Job, error: str) -> bool:
-        """It failed for good; kept with its reason."""
+        """Mark a job as failed for good, with the reason."""
         return await self._close(job, JobState.FAILED, error)
 
     async def drop(self, job: Job, reason: str) -> bool:
-        """It has become pointless, such as when its tenant is gone."""
+        """Cancel a claimed job that has become pointless, such as when its tenant is gone."""
         return await self._close(job, JobState.CANCELLED, reason)
 
     async def retry_later(self, job: Job, error: str, wait: timedelta, *, counts: bool = True) -> bool:
-        """Run it again after `wait`; `counts`: whether this was one of its tries."""
+        """Run a job again after `wait`. counts: whether this run is one of its tries."""
         state = JobState.SCHEDULED if wait > timedelta(0) else JobState.QUEUED
         return await self._give_back(job, state, error, run_at=self.now() + wait, counts=counts)
 
     async def release(self, job: Job, reason: str) -> bool:
-        """Give it back as if it had not been taken: this worker stops."""
+        """Queue a claimed job again as if it had not been claimed, such as when the worker stops."""
         return await self._give_back(job, JobState.QUEUED, reason, run_at=job.run_at, counts=False)
 
     async def park(self, job: Job, reason: str) -> bool:
-        """It may not run now."""
+        """Park a claimed job that may not run now, with the reason."""
         return await self._give_back(job, JobState.PARKED, reason, run_at=job.run_at, counts=False)
 
     # -- parking whole plugins -----------------------------------------------------------------------------
 
     async def park_waiting(self, plugin: str, tenant_id: UUID, reason: str) -> int:
-        """Park what waits for a plugin in a tenant; how many jobs that were."""
+        """Park the waiting jobs of a plugin in a tenant; how many."""
         waiting = Job.filter(plugin=plugin, tenant_id=tenant_id, state__in=WAITING)
         return await waiting.update(state=JobState.PARKED, error=_legible(reason))
 
     async def unpark(self, plugin: str, tenant_id: UUID | None, tasks: Collection[str] | None = None) -> int:
-        """Let a plugin's parked jobs in a tenant (None: those of no tenant) run; how many they were.
+        """Let a plugin's parked jobs in a tenant (None: those of no tenant) run; how many.
 
-        tasks: only these.
+        tasks: only jobs of these tasks.
         """
         parked = Job.filter(plugin=plugin, state=JobState.PARKED)
         parked = parked.filter(tenant_id__isnull=True) if tenant_id is None else parked.filter(tenant_id=tenant_id)
@@ -228,13 +230,13 @@ class JobStore:
         return count
 
     async def parked(self, limit: int = 1000) -> list[tuple[UUID | None, str, str]]:
-        """(tenant, plugin, task) of what is parked, each once."""
-        found = Job.filter(state=JobState.PARKED).distinct().limit(limit)
+        """The distinct (tenant, plugin, task) of parked jobs."""
+        parked = Job.filter(state=JobState.PARKED).distinct().limit(limit)
         return [
-            (tenant, plugin, task) for tenant, plugin, task in await found.values_list("tenant_id", "plugin", "task")
+            (tenant, plugin, task) for tenant, plugin, task in await parked.values_list("tenant_id", "plugin", "task")
         ]
 
-    # -- looking after -------------------------------------------------------------------------------------
+    # -- maintenance ---------------------------------------------------------------------------------------
 
     async def due(self) -> int:
         """How many jobs could run now."""
@@ -245,14 +247,14 @@ class JobStore:
         return await Job.filter(state=JobState.RUNNING, lease_until__lt=self.now()).limit(limit)
 
     async def clean(self, finished_before: datetime, scheduled_before: datetime) -> int:
-        """Forget final jobs finished before a time; scheduled ones have their own, as their keys guard their slots."""
+        """Delete jobs that ended before a time; those of schedules have their own, as their keys guard slots."""
         final = Job.filter(state__in=FINAL)
         scheduled = Q(key__startswith=SCHEDULED)
         other = Q(key__isnull=True) | ~scheduled  # a key that is NULL is neither like the pattern nor unlike it
         removed = await final.filter(other, finished_at__lt=finished_before).delete()
         return removed + await final.filter(scheduled, finished_at__lt=scheduled_before).delete()
 
-    # -- for people ----------------------------------------------------------------------------------------
+    # -- for operators -------------------------------------------------------------------------------------
 
     async def get(self, job_id: UUID) -> Job | None:
         """One job."""
@@ -267,8 +269,8 @@ class JobStore:
         limit: int = 50,
     ) -> list[Job]:
         """The newest jobs that match."""
-        wanted = {"state": state, "tenant_id": tenant_id, "plugin": plugin}
-        matching = Job.filter(**{name: value for name, value in wanted.items() if value is not None})
+        conditions = {"state": state, "tenant_id": tenant_id, "plugin": plugin}
+        matching = Job.filter(**{name: value for name, value in conditions.items() if value is not None})
         return await matching.order_by("-id").limit(limit)
 
     async def counts(self) -> dict[str, int]:
@@ -276,9 +278,9 @@ class JobStore:
         return {state.value: await Job.filter(state=state).count() for state in JobState}
 
     async def census(self) -> list[Census]:
-        """How many jobs of each task are in each state, those that ended well or were called off left out.
+        """How many jobs of each task are in each state, those that are done or cancelled left out.
 
-        Kept a moment, as it looks at every waiting job.
+        Cached for 5 seconds, as it reads every waiting job.
         """
         if self._census is None or self.now() - self._census[0] > _CENSUS_KEPT:
             living = Job.exclude(state__in=[JobState.DONE, JobState.CANCELLED])
@@ -291,7 +293,7 @@ class JobStore:
         return self._census[1]
 
     async def cancel(self, job_id: UUID) -> bool:
-        """Call a job off, a running one too (it is interrupted at its next sign of life); whether there was one."""
+        """Cancel a job, a running one too (interrupted when its lease is next extended); whether there was one."""
         open_job = Job.filter(id=job_id).exclude(state__in=FINAL)
         changed = await open_job.update(
             state=JobState.CANCELLED, finished_at=self.now(), error="cancelled", worker=None
@@ -308,7 +310,7 @@ class JobStore:
         """Remove every job of a tenant that is being purged."""
         return await Job.filter(tenant_id=tenant_id).delete()
 
-    # -- inside --------------------------------------------------------------------------------------------
+    # -- steps ---------------------------------------------------------------------------------------------
 
     def _held(self, job: Job) -> QuerySet[Job]:
         return Job.filter(id=job.id, state=JobState.RUNNING, worker=job.worker, attempts=job.attempts)
@@ -338,14 +340,14 @@ SCHEDULED = "schedule:"
 
 
 def origin_of(job: Job) -> Origin:
-    """Where a job comes from: the request that started it, acted by the job itself in that person's name."""
-    kept = job.origin
-    user_id = kept.get("user_id")
+    """The origin to bind while a job runs: the request that started it, with the job as actor for that person."""
+    stored = job.origin
+    user_id = stored.get("user_id")
     return Origin(
-        request_id=kept.get("request_id", ""),
+        request_id=stored.get("request_id", ""),
         actor=Actor("job", id=job.id, label=job.task, user_id=UUID(user_id) if user_id else None),
-        address=kept.get("address", ""),
-        user_agent=kept.get("user_agent", ""),
+        address=stored.get("address", ""),
+        user_agent=stored.get("user_agent", ""),
     )
 
 
@@ -361,7 +363,7 @@ def _row(draft: JobDraft, now: datetime, channel: str) -> Job:
             "request_id": origin.request_id,
             "user_id": str(origin.actor.user_id) if origin.actor.user_id else None,
             "by": origin.actor.label,
-            # Of nobody in particular it would be found by nobody who asks for a person's data, nor erased.
+            # Without a person these could neither be found for somebody's personal data nor be erased.
             "address": origin.address if origin.actor.user_id else "",
             "user_agent": origin.user_agent if origin.actor.user_id else "",
             **({"traceparent": draft.traceparent} if draft.traceparent else {}),

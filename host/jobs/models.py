@@ -1,4 +1,4 @@
-"""Job: the durable record of one piece of background work. PausedTask: what operators hold back."""
+"""The tables of background jobs (`Job`) and of tasks that operators have paused (`PausedTask`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a try of a job may end other than by returning: given up for good, put off, or tried again by another rule."""
+"""Exceptions with which a task gives up, postpones itself or asks for a retry with its own backoff."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Postpone(Exception):
 
 
 class TryAgain(Exception):
-    """Raised by a task: this try failed for a reason that has its own pace, which takes the place of the task's."""
+    """Raised by a task: this try failed; retry with `backoff` in place of the task's own."""
 
     def __init__(self, reason: str, backoff: Backoff) -> None:
         self.backoff = backoff

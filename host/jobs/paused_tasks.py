@@ -1,4 +1,4 @@
-"""Pauses: which tasks an operator holds back everywhere, and why; known to every process within a second."""
+"""Pause and resume tasks in every process; an operator's pause takes effect within a second."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from host.jobs.job_store import WAITING
 from host.jobs.models import Job, JobState, PausedTask
 
 FRESH = 1.0
-"""Seconds for which a process goes by what it has read: so often it asks the database, however many jobs it runs."""
+"""Seconds for which a process uses the set it has read before it asks the database again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,9 @@ class Pause:
 
 
 class PausedTasks:
-    """The small set of paused tasks, in the database, read anew once a second while jobs run.
+    """The small set of paused tasks, kept in the database and read again once a second while jobs run.
 
-    Running jobs are left to finish. Jobs of a paused task are parked; schedules do not add to them.
+    Running jobs finish. Jobs of a paused task are parked; schedules do not add to them.
     """
 
     def __init__(self, now: Callable[[], float] = monotonic) -> None:
@@ -44,15 +44,15 @@ class PausedTasks:
             async with self._reading:
                 if self._read_at is None or self._now() - self._read_at >= FRESH:
                     self._known, self._read_at = await self.all(), self._now()
-        held = self._known.get(task)
-        return f"paused by an operator: {held.reason}" if held is not None else ""
+        pause = self._known.get(task)
+        return f"paused by an operator: {pause.reason}" if pause is not None else ""
 
     async def all(self) -> Mapping[str, Pause]:
         """Every paused task, read now."""
         return {row.task: Pause(row.reason, row.paused_by, row.paused_at) async for row in PausedTask.all()}
 
     async def pause(self, task: str, reason: str, by: str) -> int:
-        """Hold a task back; how many waiting jobs were parked. Pausing it again changes the reason."""
+        """Pause a task; how many waiting jobs were parked. Pausing it again changes the reason."""
         await PausedTask.update_or_create(defaults={"reason": reason, "paused_by": by}, task=task)
         self._read_at = None
         waiting = Job.filter(task=task, state__in=WAITING)
@@ -61,8 +61,8 @@ class PausedTasks:
     async def resume(self, task: str) -> int | None:
         """Let a task run again; how many parked jobs were queued, None when it was not paused.
 
-        Those that may not run for another reason, such as a plugin switched off, are parked again when their turn
-        comes; one that another process parks in this very second is found by the reconciler.
+        Those that may not run for another reason, such as a plugin switched off, are parked again when they
+        are claimed; one that another process parks in this very second is queued by the reconciler.
         """
         if not await PausedTask.filter(task=task).delete():
             return None
@@ -75,9 +75,9 @@ class PausedTasks:
 async def counts_by_task(task: str = "") -> Mapping[str, Mapping[str, int]]:
     """How many jobs on record each task (or this one) has in each state."""
     jobs = Job.filter(task=task) if task else Job.all()
-    found: dict[str, dict[str, int]] = {}
+    counts: dict[str, dict[str, int]] = {}
     for name, state, count in (
         await jobs.annotate(count=Count("id")).group_by("task", "state").values_list("task", "state", "count")
     ):
-        found.setdefault(name, {})[JobState(state).value] = count
-    return found
+        counts.setdefault(name, {})[JobState(state).value] = count
+    return counts

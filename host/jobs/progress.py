@@ -1,4 +1,4 @@
-"""Watching: what is told of a job's run: facts on every line, one line of its own, and a span where it is traced."""
+"""Log, measure and trace each run of a job."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from host.tracing import tracing
 
 
 def about_job(job: Job) -> AbstractContextManager[None]:
-    """Lines written in the block name the job with its tenant, its plugin, and the request and trace it comes from."""
+    """Add the job, its task, plugin and tenant, and the request and trace it comes from to log lines of the block."""
     _, _, trace_and_rest = job.origin.get("traceparent", "").partition("-")
-    facts = {
+    fields = {
         "job": str(job.id),
         "task": job.task,
         "plugin": job.plugin,
@@ -27,12 +27,12 @@ def about_job(job: Job) -> AbstractContextManager[None]:
         "user": job.origin.get("user_id") or "",
         "trace": trace_and_rest.partition("-")[0],
     }
-    return about(**{name: value for name, value in facts.items() if value})
+    return about(**{name: value for name, value in fields.items() if value})
 
 
 @contextmanager
 def observe_run(jobs: Sequence[Job]) -> Iterator[list[BaseException | None]]:
-    """One run of a task, within the jobs' standing. Put into the list what came of each; what is raised came of all."""
+    """Log, measure and trace one run of a task. Append each job's outcome to the list; an exception counts for all."""
     began, job, outcomes = perf_counter(), jobs[0], list[BaseException | None]()
     with _span(job):
         try:
@@ -43,12 +43,12 @@ def observe_run(jobs: Sequence[Job]) -> Iterator[list[BaseException | None]]:
         finally:
             seconds = perf_counter() - began
             observe("tenantry_job_duration_seconds", seconds, task=job.task)
-            words = Counter(_word(outcome) for outcome in outcomes)
-            for word, number in words.items():
+            numbers = Counter(_word(outcome) for outcome in outcomes)
+            for word, number in numbers.items():
                 count("tenantry_job_runs_total", number, task=job.task, outcome=word)
-            said = ", ".join(word if len(jobs) == 1 else f"{number} {word}" for word, number in words.items())
+            summary = ", ".join(word if len(jobs) == 1 else f"{number} {word}" for word, number in numbers.items())
             milliseconds = round(seconds * 1000, 1)
-            run_line(f"{job.task} {said}", {"task": job.task, "attempt": job.attempts, "ms": milliseconds})
+            run_line(f"{job.task} {summary}", {"task": job.task, "attempt": job.attempts, "ms": milliseconds})
 
 
 def _word(outcome: BaseException | None) -> str:
@@ -65,10 +65,10 @@ def _word(outcome: BaseException | None) -> str:
 
 
 def _span(job: Job) -> AbstractContextManager[object]:
-    here = tracing()
-    if here is None:
+    tracer = tracing()
+    if tracer is None:
         return nullcontext()
-    facts = {
+    attributes = {
         "tenantry.job": str(job.id),
         "tenantry.task": job.task,
         "tenantry.plugin": job.plugin,
@@ -76,5 +76,5 @@ def _span(job: Job) -> AbstractContextManager[object]:
         "tenantry.request": job.origin.get("request_id", ""),
         "tenantry.attempt": job.attempts,
     }
-    known = {name: value for name, value in facts.items() if value}
-    return here.job(job.task, job.origin.get("traceparent", ""), known)
+    present = {name: value for name, value in attributes.items() if value}
+    return tracer.job(job.task, job.origin.get("traceparent", ""), present)

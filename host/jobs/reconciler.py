@@ -1,4 +1,4 @@
-"""The reconciler: looks again and again for jobs that are due, abandoned, parked without need, scheduled or old."""
+"""Find jobs that are due, abandoned, wrongly parked, scheduled or old every few seconds, and act on them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from host.jobs.runner import MayRun
 from host.jobs.wakeups import MESSAGES, Wakeups
 
 TenantsOf = Callable[[], Awaitable[Sequence[UUID]]]
-"""Every tenant that schedules run in."""
+"""Returns every tenant in which scheduled tasks run."""
 
 Fail = Callable[[Job, str], Awaitable[object]]
 
@@ -30,7 +30,7 @@ _CRASHES_FORGIVEN = 2
 
 
 class Reconciler:
-    """Any number of them may run at once: each step is safe to do twice."""
+    """A loop of repairs. Any number of reconcilers may run at once: each step is safe to do twice."""
 
     def __init__(
         self,
@@ -44,7 +44,10 @@ class Reconciler:
         keep: timedelta = timedelta(days=7),
         fail: Fail | None = None,
     ) -> None:
-        """every: seconds between two looks. keep: how long finished jobs stay on record. fail: gives a job up."""
+        """every: seconds between two rounds, 2 by default. keep: how long finished jobs stay stored, 7 days by default.
+
+        fail: marks a job as failed for good.
+        """
         self._job_store = job_store
         self._wakeups = wakeups
         self._catalog = catalog
@@ -58,11 +61,11 @@ class Reconciler:
         self._loop: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin to look; call it with the services bound and no tenant."""
-        self._loop = asyncio.create_task(self._go_on())
+        """Start the loop. Call it with the services bound and no tenant."""
+        self._loop = asyncio.create_task(self._repeat())
 
     async def stop(self) -> None:
-        """Look no more."""
+        """Stop the loop."""
         if self._loop is not None:
             self._loop.cancel()
             await asyncio.gather(self._loop, return_exceptions=True)
@@ -78,13 +81,13 @@ class Reconciler:
         for step in (*steps, self.ring):
             try:
                 await step()
-            except Unavailable as away:
-                _log.warning("%s has to wait: %s", step.__name__, away)
+            except Unavailable as error:
+                _log.warning("background jobs: %s is tried again later: %s", step.__name__, error)
             except Exception:
-                _log.exception("%s failed", step.__name__)
+                _log.exception("background jobs: %s failed", step.__name__)
 
     async def ring(self) -> int:
-        """Send as many messages as there are due jobs without one: never pushed, or lost with a Redis; how many."""
+        """Send a wake-up for each due job without one (never sent, or lost with Redis); how many."""
         due = min(await self._job_store.due(), MESSAGES)
         missing = due - await self._wakeups.waiting() if due else 0
         if missing > 0:
@@ -92,12 +95,12 @@ class Reconciler:
         return max(0, missing)
 
     async def take_up_abandoned(self) -> int:
-        """Queue jobs of dead workers again; one that keeps killing its worker fails in the end."""
+        """Queue the jobs of dead workers again; fail a job whose worker died too often."""
         jobs = await self._job_store.abandoned()
         for job in jobs:
             task = self._catalog.get(job.task)
             tries = job.tries or (task.tries if task else 1)
-            reason = f"its worker {job.worker} fell silent at try {job.attempts}"
+            reason = f"its worker {job.worker} gave no sign of life any more at try {job.attempts}"
             _log.warning("job %s (%s): %s", job.id, job.task, reason)
             if job.attempts >= tries + _CRASHES_FORGIVEN:
                 await self._fail(job, reason)
@@ -106,7 +109,7 @@ class Reconciler:
         return len(jobs)
 
     async def unpark(self) -> int:
-        """Let parked jobs run whose plugin may run again; how many."""
+        """Queue parked jobs whose task may run again; how many."""
         count = 0
         for tenant_id, plugin, task in await self._job_store.parked():
             if task in self._catalog and (await self._may_run(tenant_id, task)).allowed:
@@ -114,36 +117,38 @@ class Reconciler:
         return count
 
     async def fan_out(self) -> int:
-        """Store one job per scheduled task, tenant and slot of time; the key keeps it at one; how many were offered."""
+        """Store one job per scheduled task, tenant and slot of time; how many. The key prevents a second one."""
         now = self._job_store.now()
-        fresh: list[tuple[str, Task, int]] = []
+        due: list[tuple[str, Task, int]] = []
         for name, task in self._catalog.scheduled().items():
             slot = slot_of(task, now)
             if self._slots.get(name) != slot and (await self._may_run(None, name)).allowed:
-                fresh.append((name, task, slot))
-        if not fresh:
+                due.append((name, task, slot))
+        if not due:
             return 0
         tenants = await self._tenants()
         count = 0
-        for name, _, slot in fresh:
-            drafts = [self._scheduled(name, tenant_id, slot, now) for tenant_id in await self._willing(name, tenants)]
+        for name, _, slot in due:
+            drafts = [
+                self._scheduled(name, tenant_id, slot, now) for tenant_id in await self._allowed_in(name, tenants)
+            ]
             await self._job_store.store(drafts)
             self._slots[name] = slot  # after storing: what fails is tried again at the next look
             count += len(drafts)
         return count
 
     async def clean(self) -> int:
-        """Forget jobs that ended long ago; how many."""
+        """Delete jobs that ended longer ago than `keep`; how many."""
         now = self._job_store.now()
         longest = max((task.every or timedelta(0) for task in self._catalog.scheduled().values()), default=timedelta(0))
         return await self._job_store.clean(now - self._keep, now - max(self._keep, 2 * longest))
 
-    async def _go_on(self) -> None:
+    async def _repeat(self) -> None:
         while True:
             await self.look()
             await asyncio.sleep(self._every * (0.75 + 0.5 * random.random()))  # noqa: S311 - spreads processes
 
-    async def _willing(self, name: str, tenants: Sequence[UUID]) -> list[UUID]:
+    async def _allowed_in(self, name: str, tenants: Sequence[UUID]) -> list[UUID]:
         return [tenant_id for tenant_id in tenants if (await self._may_run(tenant_id, name)).allowed]
 
     def _scheduled(self, name: str, tenant_id: UUID, slot: int, now: datetime) -> JobDraft:
@@ -155,11 +160,11 @@ class Reconciler:
             origin=Origin(request_id="", actor=NOWHERE.origin.actor),
         )
 
-    def _is_time(self, what: str, every: timedelta) -> bool:
+    def _is_time(self, step: str, every: timedelta) -> bool:
         now = self._job_store.now()
-        if what in self._last and now - self._last[what] < every:
+        if step in self._last and now - self._last[step] < every:
             return False
-        self._last[what] = now
+        self._last[step] = now
         return True
 
 

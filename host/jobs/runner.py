@@ -1,4 +1,4 @@
-"""Take due jobs when workers are woken, run them if they may run, and write down how they ended."""
+"""Claim due jobs when woken, run them if they may run, and record how they ended."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Runner:
         concurrency: int = 10,
         failed: Failed | None = None,
     ) -> None:
-        """concurrency: jobs at once. failed: told of a job that failed for good, with the reason."""
+        """concurrency: jobs at once. failed: called with each job that failed for good, and the reason."""
         self.name = f"{socket.gethostname()[:24]}-{os.getpid()}-{uuid7().hex[-8:]}"
         self._job_store = job_store
         self._executor = executor
@@ -71,13 +71,13 @@ class Runner:
         self._stopping = False
 
     async def start(self) -> None:
-        """Begin to answer the wake-up queue. Call it with the services bound and no tenant: jobs inherit the context.
+        """Listen to the wake-up queue. Call it with the services bound and no tenant: jobs inherit the context.
 
         Raises:
             RuntimeError: a tenant is bound.
         """
         if current_or_none() is not None:
-            raise RuntimeError("a runner is started outside every tenant")
+            raise RuntimeError("a runner must be started with no tenant bound")
         self._stopping = False
         self._worker = self._wakeups.worker(self.answer, concurrency=self._concurrency, name=self.name)
         self._loops = [asyncio.create_task(self._worker.start()), asyncio.create_task(self._keep_alive())]
@@ -86,7 +86,7 @@ class Runner:
         """Take no more jobs, give running ones `grace` seconds, then give the rest back to the job store."""
         self._stopping = True
         await self._channels.stop()
-        if under_way := self._busy | self._channels.runs:  # until the outcome is written down, not only the task's end
+        if under_way := self._busy | self._channels.runs:  # until the outcome is stored, not only the task's end
             await asyncio.wait(under_way, timeout=grace)
         await self._channels.interrupt()
         if self._worker is not None:
@@ -98,7 +98,7 @@ class Runner:
         self._loops = []
 
     async def answer(self) -> None:
-        """Answer the wake-up queue: run jobs until none is due; after a while, ring for another and let go."""
+        """Handle a wake-up: run jobs until none is due; after 30 seconds, wake another worker and return."""
         until = asyncio.get_running_loop().time() + _LONGEST_ANSWER
         if not self._stopping:
             await self._channels.look()
@@ -111,19 +111,19 @@ class Runner:
         current = asyncio.current_task()
         if self._stopping or current is None:
             return 0
-        last = self._last_priority(self._concurrency - len(self._busy))
+        last_priority = self._last_priority(self._concurrency - len(self._busy))
         self._busy.add(current)
         try:
-            job = await self._job_store.claim(self.name, last=last)
+            job = await self._job_store.claim(self.name, last=last_priority)
             if job is None:
                 return 0
             with about_job(job):
                 return await self._take(job)
-        except Unavailable as away:  # a claimed job runs again after its lease
-            _log.warning("background work has to wait: %s", away)
+        except Unavailable as error:  # a claimed job runs again after its lease
+            _log.warning("no job could be claimed; tried again at the next wake-up: %s", error)
             return 0
         except Exception:
-            _log.exception("a job could not be taken or closed")
+            _log.exception("a job could not be claimed, or its outcome not stored")
             return 0
         finally:
             self._busy.discard(current)
@@ -138,17 +138,17 @@ class Runner:
         return count
 
     async def fail(self, job: Job, error: str) -> None:
-        """Write down that a job failed for good, and tell of it."""
+        """Record that a job failed for good, and call the `failed` callback."""
         if await self._job_store.fail(job, error) and self._failed is not None:
             try:
                 await self._failed(job, error)
-            except Exception:  # that it failed is written down already
-                _log.exception("nobody could be told that job %s failed", job.id)
+            except Exception:  # the failure is stored already
+                _log.exception("the callback for failed jobs raised for job %s", job.id)
 
     def _last_priority(self, free: int) -> int:
-        """The last priority that one of so many free places may go to.
+        """The last priority that may use one of `free` places.
 
-        One place is kept for what cannot wait; of many, one more for what is urgent.
+        The last free place is kept for prompt jobs; of 8 places or more, one further for urgent ones.
         """
         urgent = self._concurrency >= _MANY
         if free <= urgent:
@@ -167,7 +167,7 @@ class Runner:
         return len(jobs)
 
     async def runnable(self, job: Job) -> Task | None:
-        """A claimed job's task; None when it may not run now: it is parked then."""
+        """A claimed job's task; None if it may not run now, in which case the job is parked."""
         task = self._tasks.get(job.task)
         if task is None:
             await self._job_store.park(job, f"no plugin loaded here has a task {job.task!r}")
@@ -181,7 +181,7 @@ class Runner:
     # -- a run ---------------------------------------------------------------------------------------------
 
     async def run(self, jobs: Sequence[Job], task: Task) -> None:
-        """Run claimed jobs that run together, and write down what came of each."""
+        """Run a batch of claimed jobs and record the outcome of each."""
         run = asyncio.create_task(self._executor.execute(jobs, task), name=f"job {jobs[0].id} {jobs[0].task}")
         self._running.update((job.id, run) for job in jobs)
         try:
@@ -213,7 +213,7 @@ class Runner:
                 await self.not_done(job, task, outcome)
 
     async def not_done(self, job: Job, task: Task, outcome: BaseException) -> None:
-        """Write down a run that did not end well."""
+        """Record a run that ended with an exception: failed, postponed or to be tried again."""
         match outcome:
             case GiveUp():
                 await self.fail(job, str(outcome))
@@ -224,7 +224,7 @@ class Runner:
                 await self._tried(job, task, str(outcome), outcome.backoff)
             case _:
                 _log.error("job %s (%s) failed at try %s", job.id, job.task, job.attempts, exc_info=outcome)
-                await self._tried(job, task, _said(outcome))
+                await self._tried(job, task, _error_text(outcome))
 
     async def _tried(self, job: Job, task: Task, error: str, backoff: Backoff | None = None) -> None:
         backoff = backoff or Backoff(task.backoff)
@@ -251,12 +251,12 @@ class Runner:
             try:
                 lost = await self._job_store.beat(self.name, list(self._running))
             except Exception as error:
-                _log.warning("no sign of life could be given: %s", error)
+                _log.warning("the lease of running jobs could not be extended: %s", error)
                 continue
             self._lost |= lost & self._running.keys()
             for job_id in lost & self._running.keys():
                 run = self._running[job_id]
-                if all(other in self._lost for other, its in self._running.items() if its is run):
+                if all(other in self._lost for other, other_run in self._running.items() if other_run is run):
                     run.cancel()
 
 
@@ -268,13 +268,13 @@ def _outcomes(run: _Run, count: int) -> Sequence[BaseException | None]:
 
 
 async def _interrupt(run: _Run) -> None:
-    """Cancel a run; one that will not end is left behind, with a line in the log."""
+    """Cancel a run; if it does not end in time, log that and leave it running."""
     run.cancel()
     await asyncio.wait({run}, timeout=_HEED_CANCELLING)
     if not run.done():
-        _log.error("%s does not heed being cancelled; it is left to itself", run.get_name())
+        _log.error("%s does not end after it was cancelled; it is left running", run.get_name())
 
 
-def _said(error: BaseException) -> str:
-    """What a job's row keeps of an error: its message where that is for people, else also what kind it is."""
+def _error_text(error: BaseException) -> str:
+    """The text of an error for the job's row: the message of an `ApiError`, else type and message."""
     return error.message if isinstance(error, ApiError) else f"{type(error).__name__}: {error}".removesuffix(": ")

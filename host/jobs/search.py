@@ -1,4 +1,4 @@
-"""Search: jobs on record, the newest first, page by page, for people who look after them."""
+"""Search stored jobs by tenant, state, task, plugin, time or text, newest first, page by page."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from tenants.text_columns import TextFold
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which jobs. None and "" leave a condition out; `tenant_id` None means every tenant's and nobody's.
+    """Conditions of a search. None and "" leave one out; `tenant_id` None means jobs of every tenant and of none.
 
     task: "<plugin>.<name>". since, before: when it was accepted, the first included. text: part of the task's name or
-    of the error, in either case; or a job's id. Arguments are not searched: what is not shown must not be found.
+    of the error, upper or lower case; or a job's id. Arguments are not searched, as they are not shown.
     """
 
     tenant_id: UUID | None = None
@@ -33,16 +33,16 @@ class Wanted:
 
     @property
     def scope(self) -> tuple[str, ...]:
-        """What a cursor of this search is good for."""
+        """Identifies the search, so that a cursor is accepted only by the search that made it."""
         return ("jobs", *(str(getattr(self, name) or "") for name in self.__slots__))
 
 
 async def page(wanted: Wanted, limit: int, after: UUID | None = None) -> Sequence[Job]:
-    """At most `limit` jobs, the newest first, that come behind the job `after`."""
-    found = _matching(wanted)
+    """At most `limit` jobs, the newest first, that follow the job `after`."""
+    jobs = _matching(wanted)
     if after is not None:
-        found = found.filter(id__lt=after)
-    return await found.order_by("-id").limit(limit)
+        jobs = jobs.filter(id__lt=after)
+    return await jobs.order_by("-id").limit(limit)
 
 
 def _matching(wanted: Wanted) -> QuerySet[Job]:
@@ -54,11 +54,11 @@ def _matching(wanted: Wanted) -> QuerySet[Job]:
         "created_at__gte": wanted.since,
         "created_at__lt": wanted.before,
     }
-    found = Job.filter(**{name: value for name, value in exact.items() if value is not None})
+    jobs = Job.filter(**{name: value for name, value in exact.items() if value is not None})
     if not wanted.text:
-        return found
+        return jobs
     try:
-        return found.filter(id=UUID(wanted.text))
+        return jobs.filter(id=UUID(wanted.text))
     except ValueError:
-        found = found.annotate(folded_task=TextFold("task"), folded_error=TextFold("error"))
-        return found.filter(Q(folded_task__contains=fold(wanted.text)) | Q(folded_error__contains=fold(wanted.text)))
+        jobs = jobs.annotate(folded_task=TextFold("task"), folded_error=TextFold("error"))
+        return jobs.filter(Q(folded_task__contains=fold(wanted.text)) | Q(folded_error__contains=fold(wanted.text)))

@@ -201,7 +201,7 @@ async def test_together_when_one_is_cancelled_meanwhile_then_the_others_still_co
 def test_catalog_when_together_makes_no_sense_then_refused() -> None:
     async def run() -> None: ...
 
-    with pytest.raises(ValueError, match="together"):
+    with pytest.raises(ValueError, match="batch_size"):
         TaskCatalog({"mail.send": Task("send", run, "", batch_size=0)})
 
 
