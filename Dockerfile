@@ -26,7 +26,7 @@ ENV PATH=/venv/bin:$PATH \
 USER tenantry
 VOLUME /data
 EXPOSE 8000
-# The container's own view: the process answers. Whether its two_tenants do is said by /api/v1/ready.
+# Only that this process answers. Whether the services behind it do is said by /api/v1/ready.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f'http://127.0.0.1:{os.environ.get(\"PORT\", \"8000\")}/api/v1/health', timeout=2)"]
 # Exec form: SIGTERM reaches the server, which finishes what it is doing.

@@ -1,1 +1,1 @@
-"""How fast the host is, against a handler written by hand; `make bench`."""
+"""Benchmarks: the host against a bare Quart handler, mail against SAQ alone, the audit log; `make bench`."""

@@ -1,4 +1,4 @@
-"""Measures the audit log and prints its figures: `python -m benchmarks.audit [part …]`, all parts where none is named.
+"""Benchmark the audit log and print its figures: `python -m benchmarks.audit [part …]`, by default all parts.
 
 Needs PostgreSQL and Redis as `benchmarks.bench` does. Parts: `create` (a task through the chain, with the plugins audit
 and metrics and without them), `chain` (writing, sealing, verifying), `search` (1,000,000 entries of one tenant among

@@ -1,4 +1,4 @@
-"""The yardstick: the same SQL by hand on plain Quart and asyncpg, with no tenants, sign-in, limits or plugins.
+"""The baseline: the same SQL on plain Quart and asyncpg, without tenants, sign-in, limits or plugins.
 
 `BENCH_DATABASE` names the database. Same Hypercorn settings as the host. Whoever changes the SQL of the host's
 side changes it here too.

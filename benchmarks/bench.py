@@ -1,4 +1,4 @@
-"""Measures the host against `bare.py` and prints one table of ratios: `python -m benchmarks.bench`.
+"""Benchmark the host against `bare.py` and print one table of ratios: `python -m benchmarks.bench`.
 
 Both web processes share one core, the load generator has the other; they take turns in short rounds, so that a
 busy moment of the machine hits both. Needs PostgreSQL and Redis (`BENCH_DATABASE_URL`, `BENCH_REDIS_URL`: servers

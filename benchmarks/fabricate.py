@@ -1,4 +1,4 @@
-"""A crowded deployment: plugins made up by the dozen, and rows by the thousand."""
+"""Create a crowded deployment for benchmarks: dozens of generated plugins and thousands of rows."""
 
 from __future__ import annotations
 

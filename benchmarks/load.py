@@ -1,4 +1,4 @@
-"""The load generator: N keep-alive connections that send prepared requests as fast as they are answered.
+"""HTTP load generator: N keep-alive connections that send prepared requests as fast as they are answered.
 
 Run as its own process: reads one JSON object from standard input, `{"port", "connections", "seconds", "requests"}`
 with whole HTTP requests as text, and prints `{"answers", "wrong", "seconds", "p50", "p99"}`, times in milliseconds.

@@ -1,4 +1,4 @@
-"""Measures the plugin `mail` against SAQ and nothing else, into one mail server: `python -m benchmarks.mail`.
+"""Benchmark the mail plugin against SAQ alone, sending to one mail server: `python -m benchmarks.mail`.
 
 The same 10,000 messages are accepted first and then delivered by 1 and by 4 worker processes, in turns; a delivery is
 counted when the mail server has taken it. Then a password reset of another tenant is sent again and again while a

@@ -1,4 +1,4 @@
-"""Mail with SAQ and nothing else, as one would write it by hand: what the mail plugin is measured against.
+"""The baseline for mail: SAQ alone, as one would write it by hand.
 
 `python -m benchmarks.raw_saq work REDIS_URL SMTP_PORT` runs a worker; `accept` is called by `benchmarks.mail`.
 """

@@ -1,4 +1,4 @@
-"""Processes under measurement: started, pinned to a core, asked whether they answer, weighed, stopped."""
+"""Start server processes for benchmarks: pin them to a core, wait for an answer, read their memory, stop them."""
 
 from __future__ import annotations
 

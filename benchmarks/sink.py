@@ -1,4 +1,4 @@
-"""A mail server that takes everything and notes when: `python -m benchmarks.sink PORT FILE [SECONDS]`.
+"""SMTP server that accepts every message and notes the time: `python -m benchmarks.sink PORT FILE [SECONDS]`.
 
 SECONDS: how long it takes for each message; 0 without. One line per message: seconds since 1970, its Message-ID, the
 first recipient.

@@ -1,4 +1,4 @@
-"""Measures who waits how long at a slow mail server: `python -m benchmarks.slow_mail`.
+"""Benchmark how long tenants wait behind a slow mail server: `python -m benchmarks.slow_mail`.
 
 Two workers, a server that takes a second for each message (SLOW_SECONDS), one tenant's batch of thousands
 (BENCH_MESSAGES). Meanwhile another tenant sends one message and somebody forgets a password, every two seconds for 90

@@ -1,1 +1,1 @@
-"""The host: serves, signs people in, runs jobs, loads plugins; knows tenants, and no plugin by name."""
+"""The application around the plugins: HTTP server, sign-in, permissions, database, jobs, plugin loading."""

@@ -1,4 +1,4 @@
-"""Switching a plugin for a tenant: written down, told to the plugin, then it counts; repaired after a crash."""
+"""Switch a plugin on or off for a tenant, tell the plugin, and finish interrupted switches after a crash."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tenants.models import Activation, ActivationState
 from tenants.snapshots import TenantSnapshot
 
 REPAIR_AFTER = timedelta(seconds=30)
-"""How long after a switch began the durable job looks whether it was finished."""
+"""Time after a switch began at which a durable job checks that it was finished."""
 
 
 async def tell(registry: Registry, hook: str, facts: TenantSnapshot, plugins: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""The composition root: settings and plugins become an application; read it from top to bottom like a list."""
+"""Build the application from settings and plugins: every service is created and connected here."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ _log = logger("host")
 
 @dataclass(frozen=True)
 class Application:
-    """One application: everything put together. Any number may live in one process."""
+    """One application with all its parts. Any number may live in one process."""
 
     settings: Settings
     registry: Registry
@@ -84,7 +84,7 @@ class Application:
 
     @classmethod
     def build(cls, given: Settings) -> Application:
-        """Put an application together; nothing is opened or started yet.
+        """Build an application; nothing is opened or started yet.
 
         Raises:
             ConfigurationError: settings, plugins, plans or roles are not as they should be.
@@ -195,7 +195,7 @@ class Application:
             yield application
 
     def _telling(self, stack: AsyncExitStack) -> None:
-        """Traces and incidents, from before the first part starts until after the last has stopped."""
+        """Keep tracing and error reporting open from before the first part starts until after the last has stopped."""
         if self.tracing is not None:
             stack.push_async_callback(self.tracing.close)
         if self.error_reporting is not None:
@@ -219,7 +219,7 @@ class Application:
             raise ConfigurationError("; ".join(wrong))
 
     def asgi(self) -> Pipeline:
-        """The ASGI application of this deployment; start and stop are whoever opened it's."""
+        """The ASGI application of this deployment; whoever opened the application starts and stops it."""
         settings, routes = self.settings, self.registry.catalog.routes
         secret = settings.identity.secret.get_secret_value()
         with self.bound():
@@ -238,7 +238,7 @@ class Application:
         return Pipeline(cast(AsgiApp, app), rules, self.bound, settings.server.trusted_proxies, self.tracing)
 
 
-def _services(  # noqa: PLR0917 - the parts of one list, each named at the one place that gives them
+def _services(  # noqa: PLR0917 - one argument for each part, passed at one place only
     settings: Settings,
     plans: Plans,
     registry: Registry,
@@ -352,10 +352,10 @@ def _database(settings: Settings, registry: Registry) -> Database:
 
 
 def freeze() -> None:
-    """Take what was made at the start out of the garbage collector's rounds, and let it come round less often.
+    """Exclude what was made at the start from garbage collection, and collect less often.
 
-    What lives as long as the process (plugins, models, routes) would be looked through again and again, in time taken
-    from requests and jobs. For doors, whose process serves one application.
+    What lives as long as the process (plugins, models, routes) would be scanned again and again, in time taken from
+    requests and jobs. For entry points, whose process serves one application.
     """
     gc.collect()
     gc.freeze()

@@ -1,4 +1,4 @@
-"""Entry point for web servers: `host.asgi:app`, made from settings and plugins when the server starts."""
+"""ASGI entry point `host.asgi:app`, built from settings and plugins when the web server starts."""
 
 from __future__ import annotations
 

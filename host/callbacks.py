@@ -1,4 +1,4 @@
-"""What services are given of the registry, as plain callables, so that they never see a plugin."""
+"""Callbacks that let services ask about plugins without importing the registry."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tenants.snapshots import Snapshots, TenantSnapshot
 
 
 class PluginCallbacks:
-    """The questions that transactions, jobs and events ask."""
+    """Answers for transactions, jobs and events, from the registry and the tenants' snapshots."""
 
     def __init__(self, registry: Registry, facts: Snapshots, versions: Versions, paused_tasks: PausedTasks) -> None:
         self._registry, self.snapshots, self._versions, self.paused_tasks = registry, facts, versions, paused_tasks
 
     async def snapshot_of(self, tenant_id: UUID) -> TenantSnapshot | None:
-        """What is known of a tenant, as fresh as a request would have it."""
+        """A tenant's snapshot, as fresh as a request would have it; None where there is no such tenant."""
         return await self.snapshots.tenant(tenant_id, await self._versions.of_tenant(tenant_id))
 
     async def may_run(self, tenant_id: UUID | None, task: str) -> Decision:
@@ -51,7 +51,7 @@ class PluginCallbacks:
         return self._registry.feature_gate.decide(facts, plugin)
 
     async def enter(self, tenant_id: UUID, plugin: str, any_state: bool) -> TenantSnapshot | None:
-        """What is known of a tenant that a plugin may act in now; None where it may not.
+        """The snapshot of a tenant that a plugin may act in now; None where it may not.
 
         any_state: only that the tenant exists counts.
 
@@ -71,7 +71,7 @@ class PluginCallbacks:
         return self._registry.feature_gate.decide(facts, plugin).allowed
 
     def missing(self, path: str) -> ApiError:
-        """What a path without a route is answered with: a plugin that could not be loaded took its routes along."""
+        """The error for a path without a route; it says so if the path's plugin could not be loaded."""
         area = path.removeprefix(f"{API_BASE}/").partition("/")[0]
         reason = self._registry.quarantine.reason(area)
         if reason is None:

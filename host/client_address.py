@@ -1,4 +1,4 @@
-"""A client's network address: read from what servers and proxies write; and the network it is counted by."""
+"""Read a client's IP address from the connection and X-Forwarded-For, and the network that rates count."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 HOME = 64
-"""Bits of an IPv6 address that one subscriber has to itself (RFC 6177): the rest costs nothing to change."""
+"""Bits of an IPv6 address that identify a subscriber's network (RFC 6177); the other bits cost nothing to change."""
 
 
 def parse_address(text: str) -> IPv4Address | IPv6Address | None:
@@ -28,7 +28,7 @@ def parse_address(text: str) -> IPv4Address | IPv6Address | None:
 
 
 def client_address(peer: str, forwarded: Iterable[bytes], proxies: int) -> str:
-    """Whose request it is, as text of at most 64 characters; "" where the connection has no address.
+    """The client's address, as text of at most 64 characters; "" where the connection has no address.
 
     peer: the other end of the connection. forwarded: the values of all X-Forwarded-For lines, in order; Forwarded (RFC
     7239) is not believed. proxies: how many steps back through them are believed; where one is no address, the proxy
@@ -45,7 +45,7 @@ def client_address(peer: str, forwarded: Iterable[bytes], proxies: int) -> str:
 
 
 def counted_as(address: str) -> str:
-    """What attempts and requests from an address are counted by: itself, or its network where IPv6 gives one each."""
+    """The key by which attempts and requests are counted: the address, or for IPv6 its /64 network."""
     found = parse_address(address)
     return str(ip_network((found, HOME), strict=False)) if isinstance(found, IPv6Address) else address
 

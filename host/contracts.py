@@ -1,4 +1,4 @@
-"""The plain frozen data that host and plugins exchange."""
+"""The frozen dataclasses that host and plugins exchange: routes, tasks, permissions, limits, events, answers."""
 
 from __future__ import annotations
 
@@ -139,12 +139,12 @@ class Permission:
 class Limit:
     """Something a plan limits, named `<plugin>.<what>`.
 
-    kind: `rate` ("5/minute"; Redis), `quota` ("500/month" renewing, "20" standing; database) or `value`
+    kind: `rate` ("5/minute"; Redis), `quota` ("500/month" renews, "20" is a total; database) or `value`
     ("50 MB", "365"; only read). `unit` is what is counted, for people: "projects", "bytes".
 
-    count: how many there are now in the bound tenant, for a standing quota of things that are rows: `spend` counts them
-    itself, one spender of a tenant at a time, so that the number cannot drift; call it before the row is written, in
-    the same unit of work. There is nothing to give back.
+    count: how many there are now in the bound tenant, for a quota without a period whose things are rows: `spend`
+    counts them itself, one spender of a tenant at a time, so that the number cannot drift; call it before the row is
+    written, in the same unit of work. There is nothing to give back.
     """
 
     name: str
@@ -157,10 +157,10 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """What jobs of a plugin go through that takes only so much at a time, such as a provider.
+    """A bottleneck that jobs of a plugin go through, such as a provider that takes only so many at a time.
 
-    name: "" for the one that all tenants share, else whose own it is. concurrency: jobs it takes at once, per process.
-    interval: seconds between two jobs, per process; 0 without a rate. rest: how long it takes nothing from now on.
+    name: "" for the channel that all tenants share, else the owner's name. concurrency: jobs at once, per process.
+    interval: seconds between two jobs, per process; 0 without a rate. rest: how long it takes no jobs from now on.
     """
 
     name: str = ""
@@ -176,13 +176,13 @@ class Task:
     timeout: seconds one try may take. tries: how often it is tried in all. backoff: seconds before the second
     try, doubled each time, with jitter. every: run it in each tenant where the plugin is on, this often.
 
-    together: so many due jobs of one tenant may run as one call, where each alone would cost too much: `run` then takes
-    one positional argument, a sequence with each job's arguments as stored (a dict of JSON values), and returns one
-    outcome per job in that order: None for done, else the exception that job alone would have raised, `GiveUp` and
+    batch_size: so many due jobs of one tenant may run as one call, where single calls would cost too much: `run` then
+    takes one positional argument, a sequence with each job's arguments as stored (a dict of JSON values), and returns
+    one outcome per job in that order: None for done, else the exception that job alone would have raised, `GiveUp` and
     `Postpone` included. What it raises itself counts for every one of them.
 
-    channel: asked in the job's tenant before a run; jobs then wait in the store, in turns between tenants, until their
-    channel has room, and have no place of the worker's own: a slow one holds up nothing else.
+    channel: asked in the job's tenant before a run; jobs then wait in the job store, tenants taking turns, until their
+    channel has capacity, and do not count against the worker's concurrency: a slow channel delays nothing else.
 
     on_retry, on_cancel: what running a job again, or calling it off, means to the thing that it is about; given the
     job's arguments as stored, in the job's tenant and in the same transaction. What they raise refuses it: a `Conflict`
@@ -234,9 +234,8 @@ class Metric:
 
     kind: `counter` only rises and its name ends in `_total`; `histogram` sorts what is observed into `buckets` (upper
     bounds, rising); `gauge` goes up and down and is what `read` says. labels: every one there may be; never one that
-    holds ids or what anonymous callers write. The label `tenant` is not given but filled in with the bound tenant's
-    slug, and
-    is `other` for all but the most active tenants.
+    holds ids or what anonymous callers write. The label `tenant` is filled in with the bound tenant's slug, and is
+    `other` for all but the most active tenants.
     read: asked when metrics are shown, with no tenant bound; 2 seconds at most, and its answer is kept for `keep`
     seconds. each_process: asked in every process instead, and the sum is shown.
     most: how many series there may be; what would be one more is counted as `other`.
@@ -292,7 +291,7 @@ class DayOfUse:
 
 @dataclass(frozen=True, slots=True)
 class TakenUse:
-    """Use by day, as one batch: who gets the same `batch` again has been interrupted, and must not count it twice."""
+    """Use by day, as one batch; the same `batch` comes again after an interruption and must not be counted twice."""
 
     batch: str
     days: tuple[DayOfUse, ...]
@@ -302,7 +301,7 @@ class TakenUse:
 class Person:
     """Somebody whose data is asked for: with an account, or known by an e-mail address only.
 
-    addresses: in the form that addresses are kept in. ids: of the account and of what belongs to it alone (sessions,
+    addresses: in the form in which addresses are stored. ids: of the account and of what belongs to it alone (sessions,
     API keys, jobs), by which records name the person without an address.
     """
 
@@ -317,10 +316,9 @@ class PersonalData:
 
     find: how many rows there are of a person; must change nothing. erase: erases them, however often it is called;
     how many rows it changed. Both are asked with each tenant bound in turn, and with `SYSTEM_TENANT`, for what
-    belongs to no
-    tenant; `of_account` instead: once, with none bound, and only when the account itself is erased. What mentions the
-    person's address elsewhere in the plugin's tables is found and replaced by the host, except in `tables`, which
-    `erase` alone changes. kept: what stays of it and why, for whoever asks.
+    belongs to no tenant; `of_account` instead: once, with none bound, and only when the account itself is erased. What
+    mentions the person's address elsewhere in the plugin's tables is found and replaced by the host, except in
+    `tables`, which `erase` alone changes. kept: what stays of it and why, for whoever asks.
     """
 
     name: str

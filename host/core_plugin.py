@@ -1,4 +1,4 @@
-"""What the host declares, through the same hooks as every plugin."""
+"""Register the host's own routes, models, permissions, limits, tasks and metrics through the plugin hooks."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ async def purge() -> None:
 
 
 async def sweep() -> None:
-    """Forget what has expired, of the bound tenant and of nobody's in particular, and add up old use of quotas."""
+    """Delete what has expired, in the bound tenant and outside any tenant, and add up old use of quotas."""
     await idempotency.forget_expired()
     async with unit_of_work():
         await services().quotas.compact()
@@ -144,5 +144,5 @@ def register_personal_data() -> Sequence[PersonalData]:
 
 @hookimpl
 def register_metrics() -> Sequence[Metric]:
-    """How the host is doing."""
+    """The metrics of the host itself."""
     return METRICS

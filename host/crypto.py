@@ -1,4 +1,4 @@
-"""Keys: what the host signs and seals with, one key for each purpose, all derived from its one secret."""
+"""Derive keys from the deployment's secret: signed tokens, keyed signatures and AES-GCM encryption."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ def derived(secret: str, purpose: str) -> bytes:
 
 
 class SignedTokens:
-    """Makes and reads passes: signed notes, made by a plugin in a tenant, with which that plugin finds in again.
+    """Signed, unencrypted tokens scoped to tenant, plugin and purpose; they never expire.
 
-    They hold no secret: who has one can read it. They do not end by themselves.
+    Whoever holds a token can read its claims, so it must hold no secret.
     """
 
     def __init__(self, secret: str) -> None:
         self._key = derived(secret, "passes")
 
     def sign(self, tenant_id: UUID, plugin: str, purpose: str, claims: Mapping[str, str]) -> str:
-        """A pass as text that fits into a URL."""
+        """A token as text that fits into a URL."""
         said = tenant_id.bytes + orjson.dumps(claims)
         return urlsafe_b64encode(self._mac(said, plugin, purpose) + said).rstrip(b"=").decode()
 
     def verify(self, token: str, plugin: str, purpose: str) -> tuple[UUID, dict[str, str]] | None:
-        """The tenant and the claims of a pass; None when it was not made here, by this plugin, for this purpose."""
+        """The tenant and claims of a token; None if it was not signed here, by this plugin, for this purpose."""
         try:
             raw = urlsafe_b64decode(token.encode("ascii") + b"=" * (-len(token) % 4))
         except ValueError:
@@ -46,7 +46,7 @@ class SignedTokens:
         said = raw[_MAC:]
         if len(said) < 16 or not hmac.compare_digest(raw[:_MAC], self._mac(said, plugin, purpose)):
             return None
-        if urlsafe_b64encode(raw).rstrip(b"=").decode() != token:  # base64 has several spellings; one of them is ours
+        if urlsafe_b64encode(raw).rstrip(b"=").decode() != token:  # base64 has several spellings; only one is accepted
             return None
         return UUID(bytes=said[:16]), orjson.loads(said[16:])
 
@@ -55,7 +55,7 @@ class SignedTokens:
 
 
 class Signatures:
-    """Signs with keyed BLAKE2b (RFC 7693): what a plugin signs in a tenant, it alone can have signed, there."""
+    """Signatures by keyed BLAKE2b (RFC 7693), with a key of its own for each plugin in each tenant."""
 
     def __init__(self, secret: str) -> None:
         self._secret = secret
@@ -73,7 +73,7 @@ class Signatures:
 
 
 class Encryption:
-    """Encrypts what a plugin keeps for a tenant and nobody else may read, such as a password (AES-256-GCM)."""
+    """Encrypts what a plugin stores for a tenant and nobody else may read, such as a password (AES-256-GCM)."""
 
     def __init__(self, secret: str) -> None:
         self._cipher = AESGCM(derived(secret, "seals"))
@@ -83,18 +83,18 @@ class Encryption:
         nonce = secrets.token_bytes(_NONCE)
         return urlsafe_b64encode(nonce + self._cipher.encrypt(nonce, text.encode(), _owner(tenant_id, plugin))).decode()
 
-    def decrypt(self, sealed: str, tenant_id: UUID, plugin: str) -> str:
-        """The text again.
+    def decrypt(self, encrypted: str, tenant_id: UUID, plugin: str) -> str:
+        """The text that was encrypted.
 
         Raises:
-            ValueError: it was not sealed by this plugin in this tenant, or the deployment has another secret now.
+            ValueError: it was not encrypted by this plugin in this tenant, or the deployment has another secret now.
         """
         try:
-            raw = urlsafe_b64decode(sealed.encode("ascii"))
+            raw = urlsafe_b64decode(encrypted.encode("ascii"))
             return self._cipher.decrypt(raw[:_NONCE], raw[_NONCE:], _owner(tenant_id, plugin)).decode()
         except (InvalidTag, ValueError) as error:
             raise ValueError(
-                f"this was not sealed by {plugin} in this organisation, or identity.secret is another one now"
+                f"this was not encrypted by {plugin} in this organisation, or identity.secret has changed since"
             ) from error
 
 

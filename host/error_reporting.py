@@ -1,9 +1,9 @@
-"""Incidents: what is logged as an error with its traceback also goes to Sentry, where settings switch that on.
+"""Send unexpected errors to Sentry, with ids only and nothing about people; off unless a DSN is set.
 
 So unexpected errors of requests, of jobs, of hooks and of what runs after a commit all arrive, each with tenant,
 plugin, request and trace, as tags. Nothing of a person leaves the host: no body, no header, no local variable, no
 user, and of an exception's text only the first line without quoted values, addresses, links and tokens. Expected
-errors (`ApiError`, and how a task says it gives up) are no incidents. Sentry's package is an optional extra
+errors (`ApiError`, and how a task says it gives up) are not reported. Sentry's package is an optional extra
 (`sentry`) and imported only when there is a DSN.
 """
 
@@ -82,7 +82,7 @@ class ErrorReporting(logging.Handler):
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Hear of what is logged, for as long as the application runs."""
+        """Receive every log record for the block, which lasts as long as the application runs."""
         root = logging.getLogger()
         root.addHandler(self)
         try:
@@ -91,7 +91,7 @@ class ErrorReporting(logging.Handler):
             root.removeHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Report a line that holds an exception nobody expected."""
+        """Report a log record that holds an unexpected exception."""
         error = _exception(record)
         if error is None or isinstance(error, ApiError) or _error_reporting.get() is not self:
             return
@@ -101,7 +101,7 @@ class ErrorReporting(logging.Handler):
             self.handleError(record)
 
     async def close_client(self) -> None:
-        """Hand over what is waiting, for 2 seconds at most."""
+        """Send what is waiting, for 2 seconds at most, and close the client."""
         await asyncio.to_thread(self.client.close, 2.0)
 
     def _send(self, error: BaseException, logger: str) -> None:
@@ -112,16 +112,16 @@ class ErrorReporting(logging.Handler):
         self.client.capture_event(event, hint)
 
 
-_error_reporting: ContextVar[ErrorReporting | None] = ContextVar("incidents", default=None)
+_error_reporting: ContextVar[ErrorReporting | None] = ContextVar("error_reporting", default=None)
 
 
 def use_error_reporting(known: ErrorReporting | None) -> AbstractContextManager[None]:
-    """Bind an application's incidents for the block; None where it has none."""
+    """Bind an application's error reporting for the block; None where it has none."""
     return nullcontext() if known is None else known.bound()
 
 
 def tags() -> dict[str, str]:
-    """Where the calling code stands, in ids only."""
+    """The tags of a report: request, tenant, plugin, trace, task and job of the calling code, as ids only."""
     here, said = execution_context(), structlog.contextvars.get_contextvars()
     found = {
         "request": here.origin.request_id,
@@ -143,7 +143,7 @@ def _exception(record: logging.LogRecord) -> BaseException | None:
 
 
 def _without_people(event: Event, _hint: Hint) -> Event:
-    """Of each exception where it happened and a first line without anything of a person; of the rest nothing."""
+    """The event with each exception's place and an anonymous first line of its message, and nothing else."""
     for one in event.get("exception", {}).get("values", ()):
         for name in set(one) - set(_KEPT_OF_AN_EXCEPTION):
             del one[name]

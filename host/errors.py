@@ -1,4 +1,4 @@
-"""Every error of the host: status, code, message."""
+"""The exceptions that become HTTP error answers, each with its status, code and message."""
 
 from __future__ import annotations
 

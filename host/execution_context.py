@@ -1,4 +1,4 @@
-"""Who is acting, from where, in which tenant and inside which plugin: bound for a request, a job or a command."""
+"""The current execution context: actor, tenant snapshot, permissions, plugin."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tenants.snapshots import TenantSnapshot
 
 @dataclass(frozen=True, slots=True)
 class ExecutionContext:
-    """Where code stands: who is behind it, the tenant with what is known of it, what is held there, whose code."""
+    """Origin (with the actor), tenant snapshot (None outside tenants), the actor's permissions there, plugin id."""
 
     origin: Origin
     tenant: TenantSnapshot | None
@@ -27,11 +27,11 @@ NOBODY = Grants(frozenset())
 NOWHERE = ExecutionContext(Origin("", Actor("system", label="system")), None, NOBODY, "host")
 """The host itself, in no tenant."""
 
-_current: ContextVar[ExecutionContext] = ContextVar("standing", default=NOWHERE)
+_current: ContextVar[ExecutionContext] = ContextVar("execution_context", default=NOWHERE)
 
 
 def execution_context() -> ExecutionContext:
-    """Where the calling code stands."""
+    """The execution context of the calling code."""
     return _current.get()
 
 
@@ -72,7 +72,7 @@ class _Bound:
 
 @contextmanager
 def use_context(new: ExecutionContext) -> Iterator[None]:
-    """Bind all of it, the tenant too, for the block."""
+    """Bind a whole context, its tenant included, for the block."""
     token = _current.set(new)
     try:
         with context.bind(new.tenant.id if new.tenant else None):
@@ -82,7 +82,7 @@ def use_context(new: ExecutionContext) -> Iterator[None]:
 
 
 def enter_context(new: ExecutionContext) -> None:
-    """Bind all of it from here to the end of the `use_context` block that surrounds the caller."""
+    """Bind a whole context from here to the end of the `use_context` block that surrounds the caller."""
     _current.set(new)
     context.enter(new.tenant.id if new.tenant else None)
 
@@ -99,5 +99,5 @@ def as_plugin(plugin_id: str) -> AbstractContextManager[None]:
 
 
 def in_tenant(facts: TenantSnapshot | None) -> AbstractContextManager[None]:
-    """Bind a tenant, with what is known of it, for the block; None binds no tenant."""
+    """Bind a tenant's snapshot for the block; None binds no tenant."""
     return use_context(replace(_current.get(), tenant=facts))

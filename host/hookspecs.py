@@ -1,4 +1,4 @@
-"""Every place to plug in, typed and explained.
+"""The pluggy hook specifications: every hook that a plugin may implement, typed and documented.
 
 The first word tells the kind. `register_*`: collected once at start, synchronous, returns plain frozen data;
 a duplicate or a clash stops the start and names both plugins. ask (`authenticate`, `authorize`): asynchronous,
@@ -42,7 +42,7 @@ class HookSpecs:
 
     @hookspec
     def register_routes(self) -> Sequence[Route]:
-        """The endpoints, served below `/api/v1`. A route that says nobody may call it stops the start."""
+        """The endpoints, served below `/api/v1`. A route that does not say who may call it stops the start."""
         raise NotImplementedError
 
     @hookspec
@@ -96,12 +96,12 @@ class HookSpecs:
 
     @hookspec
     def register_health_checks(self) -> Sequence[HealthCheck]:
-        """Parts that `/api/v1/ready` lists and `tenantry doctor` looks at; a failing one turns nobody away."""
+        """Parts that `/api/v1/ready` lists and `tenantry doctor` looks at; a failing one stops no request."""
         raise NotImplementedError
 
     @hookspec
     def register_metrics(self) -> Sequence[Metric]:
-        """What is measured: counters and histograms fed with `count` and `observe`, and gauges, which are read."""
+        """Metrics: counters and histograms fed with `count` and `observe`, and gauges, which are read."""
         raise NotImplementedError
 
     @hookspec
@@ -116,7 +116,7 @@ class HookSpecs:
 
     @hookspec
     async def authenticate(self, headers: Mapping[str, str]) -> Actor | None:
-        """Who is this, when it is neither an access token nor an API key of ours? None: I do not know.
+        """Identify the caller of a request that has neither an access token nor an API key of the host; None: unknown.
 
         The first plugin that answers wins. An exception is a "no": the request goes on as anonymous.
         """
@@ -124,7 +124,7 @@ class HookSpecs:
 
     @hookspec
     async def authorize(self, actor: Actor, permission: str, resource: Mapping[str, str]) -> Decision | None:
-        """A veto on top of roles: may `actor` use `permission` on `resource` (the path's parameters)?
+        """Allow or refuse, on top of roles, that `actor` uses `permission` on `resource` (the path's parameters).
 
         None: no opinion. One "no" is final; an exception or a time-out is a "no".
         """

@@ -1,4 +1,4 @@
-"""What is wrong with input, in words: pydantic's complaints as field paths and sentences, without its names or ours."""
+"""Turn pydantic validation errors into field paths and plain messages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import core_schema
 
 MAX_DETAILS = 50
-"""Complaints told of one input."""
+"""How many errors are reported of one input at most."""
 
 NOT_USABLE = "is not a value that can be used here"
 
@@ -118,7 +118,7 @@ def sentence(problem: Mapping[str, Any]) -> str:
 
 
 def fault_of(error: BaseException, otherwise: str = NOT_USABLE) -> str:
-    """What an error says, where that is for people; else `otherwise`: insides stay inside."""
+    """An error's message if people can read it; else `otherwise`, so that no internal names are shown."""
     said = str(error).strip()
     return otherwise if not said or _INSIDES.search(said) or "\n" in said else said
 
@@ -130,7 +130,7 @@ def nearest(name: str, known: tuple[str, ...]) -> str:
 
 
 def _path(location: tuple[int | str, ...], given: Any, *, whole: bool) -> list[str]:
-    """The steps that lead into what was given: a union's branch, a validator or a key's check is none of them."""
+    """The keys and indexes into the input; pydantic's names of union branches and validators are left out."""
     steps: list[str] = []
     here = given
     for number, part in enumerate(location):

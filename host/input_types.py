@@ -1,4 +1,4 @@
-"""Types that the models of requests, settings and commands share: names of one line, times, time zones."""
+"""Pydantic types shared by requests, settings and commands: one-line names, times, time zones."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Time = Annotated[datetime, BeforeValidator(_time), AfterValidator(in_utc)]
 """A time of a query, in UTC; a date stands for its beginning, and without an offset UTC is meant."""
 
 Instant = Annotated[datetime, BeforeValidator(_with_offset), AfterValidator(in_utc)]
-"""A time with its offset, in UTC: one that something shall happen at."""
+"""A time in UTC that must be written with its offset: for times at which something is to happen."""
 
 
 def _one_line_or_none(text: str) -> str:
@@ -37,7 +37,7 @@ OneLine = AfterValidator(_one_line_or_none)
 """Marks text of one line, composed (NFC), perhaps empty: `Annotated[str, Field(max_length=500), OneLine]`."""
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), OneLine]
-"""What a person, an organisation or a thing is called: one line of 1 to 200 characters, blanks around it left out."""
+"""The name of a person, organisation or thing: one line of 1 to 200 characters, surrounding blanks removed."""
 
 Title = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200), OneLine]
 """A `Name` that may be left empty."""

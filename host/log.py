@@ -1,4 +1,4 @@
-"""Structured log lines that say by themselves which request, tenant, user and plugin they belong to."""
+"""Structured logging: every line carries request, tenant, user, plugin and trace."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ def configure(
     )
     for name in (REQUESTS, RUNS):
         lean = logging.getLogger(name)
-        lean.propagate = console  # a line for people goes the common way
+        lean.propagate = console  # on a console it is written like any other line
         lean.handlers[:] = [] if console else [_lean(out)]
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     for name in (*_NOISY, *_NOISY_TOO):
         logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
-    # It warns at every stop of the loops that wait for messages, which is how they always end.
+    # SAQ warns whenever its waiting loops are stopped, which is how they always end.
     logging.getLogger("saq").setLevel(logging.DEBUG if level == "debug" else logging.ERROR)
     structlog.configure(
         processors=[

@@ -13,7 +13,7 @@ from time import monotonic
 from types import FrameType
 
 LONGEST_BLOCK = 1.0
-"""Seconds the loop may go without turning: every request of the process waits as long."""
+"""Seconds for which the event loop may be blocked before a warning; every request of the process waits as long."""
 
 _EVERY = 0.1  # seconds between two looks
 _log = logging.getLogger("host.loop_watch")
@@ -23,7 +23,7 @@ _log = logging.getLogger("host.loop_watch")
 async def watch_loop(packages: Mapping[str, str], longest: float = LONGEST_BLOCK) -> AsyncIterator[None]:
     """Watch the running event loop from a thread of its own for the block.
 
-    Code that blocks cannot be interrupted: the warning, one for each time the loop stands still, says where it is.
+    Code that blocks cannot be interrupted: the warning, one for each time the loop is blocked, says where the code is.
 
     Args:
         packages: import package -> plugin id, to name whose code it is.

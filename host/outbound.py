@@ -1,4 +1,4 @@
-"""Tell addresses on the public internet from all others, for connections that callers ask for."""
+"""Tell public IP addresses from internal ones, to guard connections to hosts that callers name (SSRF)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _RELAYS = IPv4Network("192.88.99.0/24")  # 6to4's, given up by RFC 7526
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address leads out to the internet; an IPv4 one in an IPv6 one (mapped, NAT64) is judged as itself.
+    """Whether an IP address is on the public internet; an IPv4 address inside IPv6 (mapped, NAT64) counts as itself.
 
     Raises:
         ValueError: it is no IP address.
@@ -39,8 +39,8 @@ def _is_public_ipv4(ip: IPv4Address) -> bool:
 async def public_addresses(host: str, port: int) -> Sequence[str]:
     """The public addresses of a host; connect to one of these, never to the name, which may resolve otherwise then.
 
-    Say the same to whoever named the host when there are none and when the name is unknown: the difference tells them
-    which names there are on the inside.
+    Answer the same whether there are none or the name is unknown: the difference would tell callers which names exist
+    in the internal network.
 
     Raises:
         OSError: the name leads nowhere, or nobody answers for it.

@@ -1,4 +1,4 @@
-"""A tenant is created and purged, switches a plugin; plugins are told, again after a crash."""
+"""Create, suspend, delete and purge tenants, change their plan and limits, and tell the plugins."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PER_PERSON = "tenant.per_person"
 
 @dataclass(frozen=True)
 class Provisioning:
-    """The operations on whole tenants, each one unit of work plus the telling of plugins."""
+    """Operations on whole tenants: each is one unit of work, after which plugins are told."""
 
     registry: Registry
     roles: Sequence[RoleSeed]
@@ -48,10 +48,10 @@ class Provisioning:
         """Turns plugins on and off for the bound tenant."""
         return Activations(self.registry)
 
-    # -- moving in and out -------------------------------------------------------------------------------
+    # -- creating, suspending and deleting ---------------------------------------------------------------
 
     async def create_own(self, name: str, person: User, *, slug: str | None = None) -> Tenant:
-        """Make a tenant that a person owns and asked for, as many as the plan lets one person have.
+        """Make a tenant that a person owns and asked for, if the plan lets one person own one more.
 
         Raises:
             QuotaExceeded: they own as many already, those within their grace period among them.
@@ -267,7 +267,7 @@ def provided_by(offered: Provisioning) -> Iterator[None]:
 
 @asynccontextmanager
 async def _changing(tenant_id: UUID, name: str) -> AsyncIterator[tuple[Tenant, dict[str, Any]]]:
-    """One recorded change of a tenant's own row: locks it, records what was noted, replaces the facts."""
+    """Change a tenant's own row: locks it, records what was noted as an action, invalidates the snapshot."""
     note: dict[str, Any] = {}
     with bind(tenant_id):
         async with unit_of_work() as work:

@@ -1,14 +1,14 @@
-"""Redaction: what is never shown of stored values: secrets by their name, tokens and links by their looks.
+"""Hide passwords, tokens, keys and links in values that are shown or logged.
 
 What a field is, its owner declares: `Secret` and `Public` in events, `SecretStr` anywhere, `public` of a task and of
 `record`, `secret` of `record`. Only what is undeclared is guessed at, in arguments of jobs, values of actions, messages
-of errors and what leaves the host in incident reports:
+of errors and what leaves the host in error reports:
 
 1. A value under a name with a word for a secret (password, token, api_key, signature, ...) is hidden whole, unless
    other words say that it is only about one (`tokens_used`, `token_type`, `password_changed_at`).
 2. In any text, what looks like a token, a key, a credential in an Authorization header or a PEM block is hidden where
-   it stands. Of a link on the web the path is hidden where a part of it looks like a token or speaks of what opens a
-   door, such as `reset`, and of its query what looks so; of other addresses (databases, caches) all behind the host.
+   it stands. Of a web link the path is hidden where a part of it looks like a token or names what grants access, such
+   as `reset`, and those values of its query that do; of other addresses (databases, caches) all after the host.
 3. What is long is cut: text after 500 characters, lists and objects after 50 items, nesting after 6 levels.
 
 Ids (UUIDs), numbers, times and e-mail addresses stay: without them nobody finds anything. `anonymous` also takes out
@@ -49,7 +49,7 @@ _OPENS = frozenset({
     *("activate", "activation", "magic", "login", "signin", "unsubscribe", "token", "tokens", "oauth", "webhook"),
     *("webhooks", "hook", "hooks", "callback", "share", "password"),
 })  # fmt: skip
-"""Words in the path of a link behind which there is what opens a door."""
+"""Words in the path of a link that grants access to whoever has it."""
 _CARRIERS = frozenset({"t", "k", "s", "sig", "key", "code", "state", "auth", "hash", "hmac", "ticket", "nonce"})
 ENCRYPTED = "$encrypted"
 """The only key of a JSON object that stands for an encrypted text."""
@@ -143,12 +143,12 @@ def _words(name: str) -> tuple[str, ...]:
 def _hides(name: str, value: object) -> bool:
     words = _words(name)
     if words in {("link",), ("url",)} and isinstance(value, str) and value.startswith(("https://", "http://")):
-        return False  # its looks decide
+        return False  # the value decides, not the name
     return is_secret(name, value) or "".join(words) in _WHOLE_NAMES
 
 
 def _shown_link(link: re.Match[str]) -> str:
-    """An address on the web without who signs in there, and without what in its path or query opens a door."""
+    """A link without its user name and password, and without the parts of path and query that grant access."""
     scheme, host, rest = link[1], link[2], link[3]
     path, mark, query = rest.partition("?")
     opens = any(word in _OPENS for word in _words(path)) or any(map(_opens, re.split(r"[/#]", path)))

@@ -1,4 +1,4 @@
-"""Entry point for plugins: every name a plugin may use, and nothing else."""
+"""The public API for plugins: every name that a plugin may import from the host."""
 
 from host.api.plan import usage
 from host.contracts import (

@@ -1,4 +1,4 @@
-"""Encrypt the secrets in an organisation's settings of a plugin for storage, and decrypt them for its code."""
+"""Encrypt and decrypt the secrets among an organisation's settings of a plugin."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Text = Callable[[str], str]
 
 
 def encrypted(settings: BaseModel, encrypt: Text) -> dict[str, Any]:
-    """The settings that were set, as JSON to be stored; each secret, wherever it stands, goes through `encrypt`.
+    """The settings that were set, as JSON to be stored; each secret, at any depth, goes through `encrypt`.
 
     Raises:
         ValidationFailed: a secret is the mask that stands for it, or a name is the one that marks secrets.

@@ -1,4 +1,4 @@
-"""What the host offers to whoever handles a request, a job or a command: bound per application, asked by name."""
+"""The services of the running application, and the functions by which requests, jobs and commands use them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from tenants.snapshots import Snapshots, TenantSnapshot
 from tenants.text import address_key
 
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
-Kept = TypeVar("Kept")
+Singleton = TypeVar("Singleton")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,18 +101,18 @@ def use_services(offered: Services) -> Iterator[None]:
 
 
 async def tenant_snapshot() -> TenantSnapshot:
-    """What is known of the bound tenant.
+    """The snapshot of the bound tenant.
 
     Raises:
         TenantMissing: no tenant is bound.
     """
-    tenant_id, known = context.current(), execution_context().tenant
-    if known is not None and known.id == tenant_id:
-        return known
-    found = await services().snapshots.tenant(tenant_id, None)
-    if found is None:
+    tenant_id, bound = context.current(), execution_context().tenant
+    if bound is not None and bound.id == tenant_id:
+        return bound
+    snapshot = await services().snapshots.tenant(tenant_id, None)
+    if snapshot is None:
         raise context.TenantMissing(f"tenant {tenant_id} does not exist")
-    return found
+    return snapshot
 
 
 async def tenant() -> TenantInfo:
@@ -122,7 +122,7 @@ async def tenant() -> TenantInfo:
 
 
 def refuse_closed(tenant: Tenant | TenantSnapshot) -> None:
-    """Let nobody into a tenant that is not open: asked by every way into one.
+    """Refuse access to a tenant that is not open; every way into a tenant calls this.
 
     Raises:
         TenantSuspended: it is suspended or being deleted.
@@ -199,7 +199,7 @@ async def spend(limit: str, amount: int = 1) -> None:
 async def give_back(limit: str, amount: int = 1, spent_at: datetime | None = None) -> None:
     """Give back what was spent and not used, such as when the thing counted is deleted; not where rows are counted.
 
-    spent_at: when it was spent (now, without it), so that it goes back to the window it came from.
+    spent_at: when it was spent (now, without it), so that it goes back to the period it came from.
     """
     if services().limits[limit].count is None:
         value, _ = await limit_value(limit)
@@ -236,33 +236,34 @@ async def allow(limit: str, key: str = "") -> None:
 
 
 def cache() -> CacheNamespace:
-    """Redis, seen through a namespace that already holds tenant and plugin in the key."""
+    """Redis, limited to the keys of the bound tenant and the running plugin."""
     return CacheNamespace(services().redis_client, context.current(), plugin())
 
 
 def storage() -> StorageNamespace:
-    """Object storage, seen through a namespace that already holds tenant and plugin in the key."""
+    """Object storage, limited to the files of the bound tenant and the running plugin."""
     return StorageNamespace(services().storage, context.current(), plugin())
 
 
 def sign_token(purpose: str, **claims: str) -> str:
-    """A signed note of this plugin in the bound tenant, for links that work without a sign-in; see `open_token`.
+    """A signed, unencrypted token of this plugin in the bound tenant, for links that work without a sign-in.
 
-    It hides nothing and does not end by itself: put in it what its holder may know, and what makes it end.
+    `open_token` opens it. Whoever holds it can read the claims, and it never expires: a claim must say until when or
+    for what it is good, if it is to end.
     """
     return services().signed_tokens.sign(context.current(), plugin(), purpose, claims)
 
 
 @asynccontextmanager
 async def open_token(token: str, purpose: str, *, any_tenant_state: bool = False) -> AsyncIterator[Mapping[str, str]]:
-    """Stand in the tenant that a pass was made in, in nobody's name, for the block; yields the pass's claims.
+    """Bind the tenant that a token was signed in for the block, with no permissions; yields the token's claims.
 
     any_tenant_state: also where the tenant is suspended, leaving or has the plugin switched off, for routes that are
     declared so.
 
     Raises:
-        NotFound: the pass was not made by this plugin for this purpose, or the tenant is not active, or has the
-            plugin switched off; nobody can tell which.
+        NotFound: the token was not signed by this plugin for this purpose, or the tenant is not active, or has the
+            plugin switched off; the caller cannot tell which.
         PluginQuarantined: with any_tenant_state, the plugin is in quarantine; whoever asks may come again.
     """
     read = services().signed_tokens.verify(token, plugin(), purpose)
@@ -274,17 +275,17 @@ async def open_token(token: str, purpose: str, *, any_tenant_state: bool = False
 
 
 def encrypt(text: str) -> str:
-    """A secret of the bound tenant, encrypted for this plugin to keep; `decrypt` opens it."""
+    """Encrypt a secret of the bound tenant for this plugin to store; `decrypt` reads it. It does not expire."""
     return services().encryption.encrypt(text, context.current(), plugin())
 
 
-def decrypt(sealed: str) -> str:
-    """What `encrypt` encrypted.
+def decrypt(encrypted: str) -> str:
+    """The text that `encrypt` encrypted.
 
     Raises:
-        ValueError: it was sealed elsewhere, or the deployment's secret has changed.
+        ValueError: another plugin or tenant encrypted it, or the deployment's secret has changed.
     """
-    return services().encryption.decrypt(sealed, context.current(), plugin())
+    return services().encryption.decrypt(encrypted, context.current(), plugin())
 
 
 def absolute_url(path: str) -> str:
@@ -299,7 +300,7 @@ def settings(model: type[AnyModel]) -> AnyModel:
         LookupError: no loaded plugin registered it.
     """
     for value in services().plugin_settings.values():
-        if type(value) is model or isinstance(value, model):  # the second costs pydantic's own look
+        if type(value) is model or isinstance(value, model):  # isinstance alone is slow on pydantic models
             return value
     raise LookupError(f"no loaded plugin returned {model.__name__} from register_settings()")
 
@@ -319,16 +320,16 @@ async def tenant_settings(model: type[AnyModel]) -> AnyModel:
     raise LookupError(f"no loaded plugin returned {model.__name__} from register_tenant_settings()")
 
 
-def app_singleton(make: Callable[[], Kept]) -> Kept:
-    """What `make` returned when this application asked for it first: connections and caches that live as long as it.
+def app_singleton(make: Callable[[], Singleton]) -> Singleton:
+    """The object that `make` builds, made once per application: for connections and caches that live as long as it.
 
     Close what must be closed in `on_stop`.
     """
-    known = services().singletons
-    if make not in known:
-        known[make] = make()
-    made: Kept = known[make]
-    return made
+    singletons = services().singletons
+    if make not in singletons:
+        singletons[make] = make()
+    singleton: Singleton = singletons[make]
+    return singleton
 
 
 def data_folder() -> Path:
@@ -348,7 +349,7 @@ async def measured() -> Sequence[Measured]:
 
 
 def taken_use() -> AbstractAsyncContextManager[TakenUse]:
-    """What the bound tenant's requests came to since it was last taken, to be kept; forgotten when the block ends well.
+    """The bound tenant's use since it was last taken, to be stored; removed from Redis when the block ends well.
 
     At least once: after a crash in the block the same batch comes again, with the same name. Raises `Unavailable` when
     Redis is away.
@@ -384,13 +385,13 @@ def signature(data: bytes, *, secret: str = "") -> bytes:
 
 @asynccontextmanager
 async def operator_access(slug: str, reason: str) -> AsyncIterator[TenantInfo]:
-    """Let the operator who asks look into a tenant for the block; that they did, and why, is on record there first.
+    """Bind a tenant for the block so that the acting operator may read it; the access is recorded there first.
 
     Raises:
-        PermissionDenied: whoever asks is no operator. NotFound: there is no such tenant.
+        PermissionDenied: the actor is no operator. NotFound: there is no such tenant.
     """
     if not actor().is_operator:
-        raise PermissionDenied("Only operators of this deployment look into other organisations.")
+        raise PermissionDenied("Only operators of this deployment may look into other organisations.")
     found = await Tenant.get_or_none(slug=slug)
     facts = await services().snapshots.tenant(found.id, None) if found is not None else None
     if facts is None:
@@ -405,10 +406,10 @@ async def for_each_tenant(work: Callable[[TenantInfo], Awaitable[None]], slug: s
     """For commands: await `work` in each tenant in turn, by slug, with the tenant bound; slug: in that one only.
 
     Raises:
-        PermissionDenied: it is a request or a job that asks. NotFound: there is no tenant of that name.
+        PermissionDenied: a request or a job calls it. NotFound: there is no tenant of that name.
     """
     if actor().kind != "system" or context.current_or_none() is not None:
-        raise PermissionDenied("Only whoever sits at the deployment's command line goes through all organisations.")
+        raise PermissionDenied("Only a command of this deployment's command line may go through all organisations.")
     found = await (Tenant.filter(slug=slug) if slug else Tenant.all()).order_by("slug")
     if slug and not found:
         raise NotFound(f"There is no tenant {slug!r}.")

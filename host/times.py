@@ -1,4 +1,4 @@
-"""Times as people and programs write them, read in one way: by queries, bodies and cursors."""
+"""Parse the times and time zones that people and programs write (RFC 3339, IANA)."""
 
 from __future__ import annotations
 

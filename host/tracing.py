@@ -1,4 +1,4 @@
-"""Tracing: one trace from a request through hooks, SQL and jobs; where it is switched off, a look at a None.
+"""OpenTelemetry spans for requests, hooks, SQL and jobs; one None check when disabled.
 
 OpenTelemetry is an optional extra (`tracing`) and imported only when settings switch it on. Spans hold names, ids and
 SQL without values; never a header, a body, an address or the text of an exception. W3C Trace Context
@@ -131,7 +131,7 @@ class Tracing:
         return carrier
 
     async def close(self) -> None:
-        """Hand over what is waiting, for 5 seconds at most."""
+        """Export the spans that are waiting, for 5 seconds at most."""
         try:
             async with asyncio.timeout(5):
                 await asyncio.to_thread(self.provider.shutdown)
@@ -173,13 +173,13 @@ def traced(known: Tracing | None) -> AbstractContextManager[None]:
 
 
 def hooked(plugin: str, hook: str, work: Awaitable[T], failure: Callable[[T], str]) -> Awaitable[T]:
-    """The call of a plugin's hook, in a span where something records."""
+    """Run a plugin's hook in a trace span, if tracing is on."""
     here = _tracing.get()
     return work if here is None else here.hook(plugin, hook, work, failure)
 
 
 def statement(sql: str, system: str, work: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
-    """One SQL statement, in a span where something records."""
+    """Run one SQL statement in a trace span, if tracing is on."""
     here = _tracing.get()
     return work if here is None else here.statement(sql, system, work)
 

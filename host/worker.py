@@ -1,4 +1,4 @@
-"""Entry point for the job worker: runs jobs until it is told to stop."""
+"""Run background jobs in a process of its own until SIGTERM or SIGINT."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _log = logger("host.worker")
 
 
 async def run(settings: Settings) -> None:
-    """Run jobs until SIGTERM or SIGINT; what is running is given time to finish, the rest is taken up elsewhere."""
+    """Run jobs until SIGTERM or SIGINT; running jobs get time to finish, another worker takes up the rest."""
     configure(settings.log.level, settings.log.format)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -55,10 +55,10 @@ def test_seal_when_opened_by_its_owner_then_the_text_and_by_others_an_error() ->
         (seals, TENANT, "others"),
         (Encryption("t" * 40), TENANT, "letters"),
     ]:
-        with pytest.raises(ValueError, match="not sealed by"):
+        with pytest.raises(ValueError, match="not encrypted by"):
             opener.decrypt(sealed, tenant, plugin)
     for wrong in ("", "é", "AAAA", sealed[:-8], "B" + sealed[1:] if sealed[0] != "B" else "C" + sealed[1:]):
-        with pytest.raises(ValueError, match="not sealed by"):
+        with pytest.raises(ValueError, match="not encrypted by"):
             seals.decrypt(wrong, TENANT, "letters")
 
 

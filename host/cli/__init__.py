@@ -1,4 +1,4 @@
-"""Entry point for people: the `tenantry` command."""
+"""The command line: the `tenantry` command."""
 
 from __future__ import annotations
 

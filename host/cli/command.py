@@ -1,4 +1,4 @@
-"""How every command is made: --json, --yes and --dry-run, and complaints instead of stack traces."""
+"""Decorators and options that every command shares: --json, --yes, --dry-run, errors as messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`tenantry demo`: two tenants with people, filled through the plugins' own endpoints."""
+"""`tenantry demo`: create two tenants with people and fill them through the plugins' own endpoints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`tenantry routes` and `tenantry openapi`: what this deployment serves, read from its plugins without a database."""
+"""`tenantry routes` and `tenantry openapi`: show the endpoints of a deployment without opening its database."""
 
 from __future__ import annotations
 

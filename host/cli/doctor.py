@@ -1,4 +1,4 @@
-"""`tenantry doctor`: looks at every part, says what is wrong and how to mend it."""
+"""`tenantry doctor`: check every part of the deployment, and say what is wrong and how to fix it."""
 
 from __future__ import annotations
 

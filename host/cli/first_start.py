@@ -1,4 +1,4 @@
-"""The first start: makes the operator, and says where to go and what to paste."""
+"""Create the operator at the first start, and print the address and curl commands to try."""
 
 from __future__ import annotations
 

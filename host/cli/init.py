@@ -1,4 +1,4 @@
-"""`tenantry init`: write the files of a new deployment, with their comments, into a folder."""
+"""`tenantry init`: write the configuration files of a new deployment into a folder."""
 
 from __future__ import annotations
 

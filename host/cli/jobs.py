@@ -1,4 +1,4 @@
-"""`tenantry jobs`: list, show, retry, cancel; tasks, and holding them back."""
+"""`tenantry jobs`: list, show, retry and cancel background jobs; pause and resume tasks."""
 
 from __future__ import annotations
 

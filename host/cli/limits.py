@@ -1,4 +1,4 @@
-"""`tenantry limits`: show, set, unset, reconcile."""
+"""`tenantry limits`: show, set, unset and recount a tenant's limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`tenantry migrate`: brings the database up to date, shows how, or takes one app back."""
+"""`tenantry migrate`: migrate the database, print the SQL, write a migration, or take one app back."""
 
 from __future__ import annotations
 

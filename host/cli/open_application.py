@@ -1,4 +1,4 @@
-"""Opens what a command works on: the settings, the registry, or the whole deployment without its web server."""
+"""Open the settings, the registry or the whole application for a command, without a web server."""
 
 from __future__ import annotations
 

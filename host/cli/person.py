@@ -1,4 +1,4 @@
-"""`tenantry person`: list what is held of somebody, and erase it."""
+"""`tenantry person`: list the personal data held about somebody, and erase it."""
 
 from __future__ import annotations
 

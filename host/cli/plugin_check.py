@@ -1,4 +1,4 @@
-"""What a reviewer looks at in a plugin's sources, by parsing: imports, docstrings, the manifest's permissions."""
+"""Check a plugin's source code by parsing it: imports, docstrings, and the permissions in its manifest."""
 
 from __future__ import annotations
 

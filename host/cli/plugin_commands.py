@@ -1,4 +1,4 @@
-"""The commands that plugins bring: `tenantry <plugin> <command>`, asynchronous ones with the host open."""
+"""Mount the commands that plugins register as `tenantry <plugin> <command>`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`tenantry plugin`: list, new, check, enable, disable."""
+"""`tenantry plugin`: list, write, check, enable and disable plugins."""
 
 from __future__ import annotations
 

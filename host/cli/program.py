@@ -1,4 +1,4 @@
-"""The root of the command line: which module holds which verb, loaded only when it is asked for."""
+"""The root of the command line; imports a command's module only when it is called."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes the smallest working plugin: the files that `tenantry plugin new` makes."""
+"""Write the files of a new plugin for `tenantry plugin new`."""
 
 from __future__ import annotations
 

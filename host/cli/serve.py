@@ -1,4 +1,4 @@
-"""`tenantry serve`: migrates, greets whoever started it for the first time, and serves until SIGTERM."""
+"""`tenantry serve`: migrate the database, print the first sign-in, and serve HTTP until SIGTERM."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The web servers that can serve `host.asgi:app`: Hypercorn, and where installed Uvicorn and Granian."""
+"""Start the web server that the settings name: Hypercorn, Uvicorn or Granian."""
 
 from __future__ import annotations
 

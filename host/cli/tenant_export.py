@@ -1,4 +1,4 @@
-"""A tenant's archive: a zip of one JSON line per row, by table, and of its stored files."""
+"""Export a tenant into a zip archive: one JSON line per row, by table, and its stored files."""
 
 from __future__ import annotations
 

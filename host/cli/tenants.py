@@ -1,4 +1,4 @@
-"""`tenantry tenant`: list, create, owner, suspend, resume, plan, export, delete."""
+"""`tenantry tenant`: list, create, suspend, resume, export and delete tenants; set their owner and plan."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a command says: tables and sentences for people, or with --json one document for machines."""
+"""Print results and errors of commands: tables and sentences, or one JSON document with --json."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prove on the running deployment that tenant isolation, route permissions and stored keys are right."""
+"""`tenantry verify`: prove on the running deployment that isolation, permissions and stored keys are right."""
 
 from __future__ import annotations
 

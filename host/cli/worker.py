@@ -1,4 +1,4 @@
-"""`tenantry worker`: runs background jobs in a process of its own."""
+"""`tenantry worker`: run background jobs in a process of its own."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Finds, checks, orders, loads, calls and quarantines plugins."""
+"""Find, check, order, load, call and quarantine plugins."""

@@ -1,4 +1,4 @@
-"""Everything the host and its plugins declare, in one frozen table."""
+"""The catalogue of everything that the host and its plugins declare: routes, models, tasks, limits and more."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each plugin declares: its `register_*` hooks called once, their answers checked for type."""
+"""Call each plugin's `register_*` hooks once and check the types of what they return."""
 
 from __future__ import annotations
 

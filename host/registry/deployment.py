@@ -1,4 +1,4 @@
-"""Edits of plugins.toml: name a plugin, or take it out; comments and order of the file stay."""
+"""Edit plugins.toml: add or remove a plugin, keeping the file's comments and order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which plugins are wanted (plugins.toml) and where their manifests are; imports nothing of them."""
+"""Read plugins.toml and find each plugin's manifest, without importing the plugins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may not be declared twice: every clash names the thing, both plugins and the remedy."""
+"""Report everything that is declared twice: routes, tables, permissions, tasks and the like."""
 
 from __future__ import annotations
 

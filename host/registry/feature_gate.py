@@ -1,4 +1,4 @@
-"""Whether a plugin is on for a tenant: decided here and nowhere else, with the steps that led to it."""
+"""Decide whether a plugin is on for a tenant, and list the steps of the decision."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One guarded call of synchronous plugin code: what it raises, its exit and its hanging become a reason."""
+"""Call synchronous plugin code with a timeout, turning exceptions, exits and hangs into a reason."""
 
 from __future__ import annotations
 

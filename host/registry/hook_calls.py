@@ -1,4 +1,4 @@
-"""Calls hooks one plugin at a time: what one raises, its exit and its hanging never reach another.
+"""Call plugins' hooks one at a time, so that one that raises, exits or hangs does not affect the others.
 
 pluggy stops at the first exception, lets SystemExit through and returns coroutines un-awaited; so it only registers
 and validates here, and the implementations are called one by one in load order.

@@ -1,4 +1,4 @@
-"""Imports plugins and registers them with pluggy, one at a time; a failing one goes into quarantine."""
+"""Import plugins and register them with pluggy; a plugin that fails goes into quarantine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A plugin's manifest.toml: who it is and what it needs, readable without importing anything of it."""
+"""Read and check a plugin's manifest.toml, without importing the plugin."""
 
 from __future__ import annotations
 

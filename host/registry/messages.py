@@ -1,4 +1,4 @@
-"""Sentences about what is wrong: the nearest right name, and many complaints in one error."""
+"""Write error messages: suggest the nearest known name, and join several complaints into one error."""
 
 from __future__ import annotations
 

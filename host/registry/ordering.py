@@ -1,4 +1,4 @@
-"""The order in which plugins load: what is required comes first, otherwise as plugins.toml has it."""
+"""Sort plugins so that each loads after those it requires; report missing, unfit and circular requirements."""
 
 from __future__ import annotations
 

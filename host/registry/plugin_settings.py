@@ -1,4 +1,4 @@
-"""One plugin's typed settings: [id.settings] of plugins.toml, with TENANTRY_<ID>__<KEY> winning."""
+"""Read one plugin's settings from plugins.toml and the environment, and validate them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plugins taken out of service in this process, each with its reason, until someone re-arms them."""
+"""Plugins taken out of service in this process, each with its reason, until they are re-armed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The loaded plugins of one application: what they are, what they declare, and how to call them."""
+"""The loaded plugins of one application, what they declare, and the calls to their hooks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What does not belong or is not known: names outside a plugin's own id, routes nobody may call, unheard-of events."""
+"""Check declarations: names, routes, models, tasks, metrics and listeners that are wrong or unknown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every host setting: one typed, frozen model per concern, read from a file and the environment."""
+"""The host's settings: one frozen pydantic model per section, read from a file and the environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The secrets that development generates for itself and keeps, readable by their owner only."""
+"""Generate the signing secret in development and store it in the data folder, readable by its owner only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads the settings file and the environment into `Settings`; every complaint names place, key and remedy."""
+"""Read config/settings.toml and the environment into `Settings`; errors name the place, the key and the fix."""
 
 from __future__ import annotations
 

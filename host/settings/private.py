@@ -1,4 +1,4 @@
-"""Folders and files that only the login which runs the deployment may read."""
+"""Create files and folders that only the login running the deployment may read."""
 
 from __future__ import annotations
 

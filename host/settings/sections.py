@@ -1,4 +1,4 @@
-"""The sections of config/settings.toml as frozen models; the comments there say what each key means."""
+"""Pydantic models of the sections of config/settings.toml, with their defaults and checks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A pytest plugin for plugin authors: two tenants that must not see each other, people with roles, a client each."""
+"""Pytest plugin for plugin authors: a running application, two tenants, and a signed-in client per person."""
 
 try:
     from host.testing.fixtures import app_settings, application, deployment, migrated_database, two_tenants

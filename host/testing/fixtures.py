@@ -1,4 +1,4 @@
-"""Pytest fixtures: the deployment under test, a running application with fresh tables, and two tenants in it."""
+"""Pytest fixtures: the deployment under test, a running application with fresh tables, and two tenants."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two tenants that must not see each other, and the people in them."""
+"""Two tenants for isolation tests, with signed-in HTTP clients for their owners, members and viewers."""
 
 from __future__ import annotations
 
