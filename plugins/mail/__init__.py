@@ -1,1 +1,1 @@
-"""Mail that arrives once and within the plan: accepted, queued, rendered, delivered, retried, and what became of it."""
+"""Mail plugin: accept, queue, render, deliver and retry messages, and record what became of them."""

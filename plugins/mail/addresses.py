@@ -1,4 +1,4 @@
-"""E-mail addresses: read from what people write, checked, and written for a header."""
+"""Parse, check, normalise and format e-mail addresses."""
 
 from __future__ import annotations
 

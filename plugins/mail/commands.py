@@ -1,4 +1,4 @@
-"""Commands: send one message, look at the file provider's outbox and at what waits to be sent."""
+"""Commands `tenantry mail`: send a message, show the file outbox, show the queue."""
 
 from __future__ import annotations
 

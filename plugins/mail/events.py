@@ -1,4 +1,4 @@
-"""What this plugin announces: what became of messages and batches, each after it is committed."""
+"""Events of the mail plugin: what became of messages, batches and addresses."""
 
 from __future__ import annotations
 

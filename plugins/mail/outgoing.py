@@ -1,4 +1,4 @@
-"""A message ready to leave, and its form on the network: RFC 5322 and MIME.
+"""The message to deliver, and its form as MIME (RFC 5322).
 
 Written here, not by `email.message.EmailMessage`: that one takes 5 ms for text and HTML of a usual length where 0.5
 are wanted, and folds a long List-Unsubscribe link into encoded words, which no mail program follows (RFC 8058).

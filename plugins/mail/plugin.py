@@ -1,4 +1,4 @@
-"""What the mail plugin brings: its hook implementations and nothing else."""
+"""Hook implementations of the mail plugin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What other plugins may call, if their manifest requires `mail`; each inside the bound tenant."""
+"""Functions of the mail plugin that other plugins may call."""
 
 from __future__ import annotations
 

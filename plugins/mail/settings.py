@@ -1,4 +1,4 @@
-"""What the deployment sets for mail, and what each organisation may set."""
+"""Settings of the mail plugin, for the deployment and for each organisation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Background work: delivers messages, writes batches out into messages, tends what was left behind or is old."""
+"""Background tasks of the mail plugin: deliver messages, expand batches, clean up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables of mail, step 1."""
+"""Create the tables of the mail plugin."""
 
 # ruff: noqa - written by `tenantry migrate --make`
 

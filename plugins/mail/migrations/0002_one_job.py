@@ -1,4 +1,4 @@
-"""Tables of mail, step 2: a message has one job, of the message's own id, instead of turns."""
+"""Migration 2 of mail: drop the `turn` column; each message has one job, with the message's id."""
 
 # ruff: noqa - written by `tenantry migrate --make`
 

@@ -1,1 +1,1 @@
-"""Tables of mail, step by step; append-only."""
+"""Migrations of the mail plugin's tables, append-only."""

@@ -1,4 +1,4 @@
-"""The rows of this plugin: messages and what happened to them, senders, templates, suppressions and the rest."""
+"""Tables of the mail plugin: messages, batches, senders, templates, suppressions, subscriptions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Message, Happening, Batch, BatchSlice, Attachment: what is to be sent, and what became of it."""
+"""Tables of messages, their events, batches and attachments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sender, ProviderAccount: who a tenant may write as, and the provider it may bring."""
+"""Tables of sender addresses and of tenants' own mail providers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Subscription: what the owner of an address has said about getting a category of mail."""
+"""Table of which categories of mail the owner of an address wants."""
 
 from __future__ import annotations
 

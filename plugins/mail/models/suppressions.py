@@ -1,4 +1,4 @@
-"""Suppression: an address that a tenant sends no mail to, and why."""
+"""Table of addresses that a tenant sends no mail to, with the reason."""
 
 from __future__ import annotations
 

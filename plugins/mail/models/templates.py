@@ -1,4 +1,4 @@
-"""Template, TemplateVersion: what a tenant has written in place of our templates, or beside them."""
+"""Tables of mail templates that tenants write, with their versions."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The ways a message leaves the host."""
+"""Hand messages to mail providers: SMTP, SendGrid, Mailgun, Amazon SES or a folder of files."""

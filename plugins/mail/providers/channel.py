@@ -1,4 +1,4 @@
-"""A channel of the dispatcher: one provider with its circuit, its concurrency and its rate."""
+"""Deliver through one mail provider within its circuit breaker, concurrency limit and rate limit."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from .circuit import Busy, Circuit, Pace, Places
 from .contract import Provider, ProviderUnavailable, Receipt, Refused
 
 CLOSING = 10.0
-"""Seconds that messages on their way have to get there when their relay is closed."""
+"""Seconds that deliveries under way get to finish when the provider is closed."""
 
 LONGEST = 240.0
-"""Seconds a hand-over may take once it has begun."""
+"""Seconds one delivery to the provider may take."""
 
 HANDOVER = Metric(
     "tenantry_mail_handover_duration_seconds",
     "histogram",
-    "How long providers take for a message, by what came of it: taken, refused or away",
+    "Seconds that providers take for a message, by outcome: taken, refused or away",
     labels=("provider", "outcome"),
 )
-_log = logging.getLogger("mail.relay")
+_log = logging.getLogger("mail.dispatcher")
 
 
 class ProviderChannel:
-    """One provider of a relay, and how much is asked of it."""
+    """One provider with its circuit breaker, concurrency limit and rate limit."""
 
     def __init__(self, provider: Provider, pacing: Pacing) -> None:
         self.provider = provider
@@ -42,22 +42,22 @@ class ProviderChannel:
         self.places = Places(pacing.concurrency)
 
     async def deliver(self, outgoing: Outgoing) -> Receipt:
-        """Hand a message over, when there is a place and the circuit is closed.
+        """Hand a message to the provider once a slot is free and the circuit is not open.
 
         Raises:
-            Refused, Away: as the provider, and Away when it is not asked.
+            Refused, ProviderUnavailable: as the provider; ProviderUnavailable also when it is not asked.
         """
         async with self.places.one(outgoing.priority):
-            if (left := self.circuit.wait()) is not None:
-                raise ProviderUnavailable(f"left alone for a while: {self.reason}", wait=left, tried=False)
+            if (pause := self.circuit.wait()) is not None:
+                raise ProviderUnavailable(f"paused: {self.reason}", wait=pause, tried=False)
             try:
                 await self._pace.turn()
                 receipt = await self._handed(outgoing)
             except Busy:
                 self.circuit.gave_up()
                 raise
-            except ProviderUnavailable as away:
-                self._failed(away.reason, rest=away.wait)
+            except ProviderUnavailable as unavailable:
+                self._failed(unavailable.reason, rest=unavailable.wait)
                 raise
             except Refused as refused:
                 if refused.kind == "provider" and refused.permanent:
@@ -72,12 +72,12 @@ class ProviderChannel:
             return receipt
 
     async def close(self) -> None:
-        """Close the provider when what is on its way has got there, or after CLOSING seconds."""
+        """Close the provider when the deliveries under way have ended, at the latest after CLOSING seconds."""
         try:
             async with asyncio.timeout(CLOSING):
                 await self.places.all()
         except TimeoutError:
-            _log.warning("%s is closed while it still takes messages", self.name)
+            _log.warning("mail provider %s is closed while deliveries are still under way", self.name)
         await self.provider.close()
 
     async def _handed(self, outgoing: Outgoing) -> Receipt:
@@ -101,7 +101,7 @@ class ProviderChannel:
         if self.circuit.failed(at_once=at_once, rest=rest):
             self.reason = reason
             level = logging.ERROR if at_once else logging.WARNING
-            _log.log(level, "mail provider %s is left alone for a while: %s", self.name, reason)
+            _log.log(level, "mail provider %s is paused: %s", self.name, reason)
 
     def _answered(self) -> None:
         if self.circuit.succeeded():

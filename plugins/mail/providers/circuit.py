@@ -1,4 +1,4 @@
-"""How much is asked of a provider: a circuit that opens when it is away, its places at once, the pace it is kept to."""
+"""Circuit breaker, concurrency limiter and rate limiter of a mail provider."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ THRESHOLD = 5
 """Failures in a row that open the circuit."""
 
 FIRST_REST, LONGEST_REST = 5.0, 300.0
-"""Seconds it stays open: the first time, and at most; doubled each time that the probe fails."""
+"""Seconds that the circuit stays open: the first time, and at most; doubled each time that the probe fails."""
 
 LONGEST_QUEUE = 10.0
-"""Seconds a message waits here for a place or its turn; with more to wait it comes back later."""
+"""Seconds that a message waits here for a slot or its turn; if it would take longer, it is tried again later."""
 
 
 class Busy(ProviderUnavailable):
-    """It has as much to do as it may have. It is well, so nobody else is asked instead."""
+    """The provider works but is at its concurrency or rate limit; there is no failover to another one."""
 
 
 class Circuit:
-    """Closed: all is well. Open: nobody asks. Half-open, when it was open long enough: one message tries."""
+    """A circuit breaker. Closed: messages go through. Open: none does. Half-open, after the pause: one probes."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
@@ -37,16 +37,16 @@ class Circuit:
 
     @property
     def is_open(self) -> bool:
-        """Whether the provider has not been found well since it failed."""
+        """Whether no delivery has succeeded since the provider failed."""
         return self._closed_at is not None
 
     @property
     def left(self) -> timedelta:
-        """How long nobody asks it from now on."""
+        """How much longer the provider is paused."""
         return timedelta(seconds=max(0.0, (self._closed_at or 0.0) - self._clock()))
 
     def wait(self) -> timedelta | None:
-        """How long to leave it alone yet; None when it may be asked, which half-open only the caller now may."""
+        """How much longer the provider is paused; None when it may be asked, half-open by this one caller only."""
         if self._closed_at is None:
             return None
         left = self._closed_at - self._clock()
@@ -58,20 +58,20 @@ class Circuit:
         return None
 
     def succeeded(self) -> bool:
-        """It answered; whether that closed the circuit."""
+        """Record a success; returns whether that closed the circuit."""
         was_open = self.is_open
         self._failures, self._rest, self._closed_at, self._probing = 0, FIRST_REST, None, False
         return was_open
 
     def failed(self, *, at_once: bool = False, rest: timedelta | None = None) -> bool:
-        """It did not answer; whether that opened the circuit.
+        """Record a failure; returns whether that opened the circuit.
 
-        at_once: the next one would fail as well. rest: how long it asks to be left alone itself.
+        at_once: open it at the first failure. rest: how long the provider itself asks not to be called.
         """
         self._failures += 1
         was_open, probed, self._probing = self.is_open, self._probing, False
         if was_open and not probed and rest is None:
-            return False  # a straggler from before
+            return False  # a delivery that began before the circuit opened
         if not (was_open or at_once or rest is not None or self._failures >= THRESHOLD):
             return False
         if was_open and probed:
@@ -81,12 +81,12 @@ class Circuit:
         return not was_open
 
     def gave_up(self) -> None:
-        """Whoever asked was interrupted before there was an answer: another may probe."""
+        """The delivery was interrupted before there was an answer: another one may probe."""
         self._probing = False
 
 
 class Places:
-    """So many at once; of those that wait the lowest priority goes first, and one place is kept from those above 0."""
+    """A concurrency limiter: the lowest priority goes first, and one slot is reserved for priorities of 0 and below."""
 
     def __init__(self, count: int) -> None:
         self.count = self._free = count
@@ -96,10 +96,10 @@ class Places:
 
     @asynccontextmanager
     async def one(self, priority: int) -> AsyncIterator[None]:
-        """A place for the block.
+        """Hold one slot for the block.
 
         Raises:
-            Busy: none became free for it within LONGEST_QUEUE.
+            Busy: none became free within LONGEST_QUEUE seconds.
         """
         await self._take(priority)
         try:
@@ -109,7 +109,7 @@ class Places:
             self._admit()
 
     async def all(self) -> None:
-        """Wait until nobody has a place, and give none any more."""
+        """Wait until no slot is in use, and hand out no more of them."""
         for _ in range(self.count):
             await self._take(-(2**31), None)
 
@@ -127,7 +127,7 @@ class Places:
             admitted.cancel()
             self._admit()
             if isinstance(error, TimeoutError):
-                raise Busy("the provider has its hands full", wait=timedelta(seconds=1), tried=False) from None
+                raise Busy("the provider is at its concurrency limit", wait=timedelta(seconds=1), tried=False) from None
             raise
 
     def _admit(self) -> None:
@@ -139,7 +139,7 @@ class Places:
 
 
 class Pace:
-    """Turns that are `interval` seconds apart; 0: no pace is kept."""
+    """A rate limiter: turns that are `interval` seconds apart; 0 means no limit."""
 
     def __init__(self, interval: float, clock: Callable[[], float] = monotonic) -> None:
         self._interval, self._clock = interval, clock
@@ -149,7 +149,7 @@ class Pace:
         """Wait for a turn.
 
         Raises:
-            Busy: there are more before it than can be waited for here.
+            Busy: the wait would be longer than LONGEST_QUEUE seconds.
         """
         if not self._interval:
             return

@@ -1,4 +1,4 @@
-"""What every provider promises: a message handed over, refused, or not reached; one contract test holds them to it."""
+"""The interface that every mail provider implements, with its receipt and its errors."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Kind = Literal["address", "content", "provider"]
 
 
 class Refused(Exception):
-    """The provider answered no.
+    """The provider refused the message.
 
-    permanent: the same again would be refused again. kind: what is wrong, a recipient's `address`, the `content` (the
-    message: what it says, its size, its sender), or the `provider` (its key, its account, its settings, its mood).
+    permanent: trying the same again would be refused again. kind: what is wrong, a recipient's `address`, the
+    `content` (the message: its text, its size, its sender), or the `provider` (its key, account, settings, policy).
     code: the provider's own, such as "550 5.1.1" or "401". reason: a sentence for people, without secrets.
-    recipients: where each recipient (`Address.email`) was refused for a reason of its own, that one.
+    recipients: the refusal of each recipient (`Address.email`) that was refused for a reason of its own.
     """
 
     def __init__(
@@ -42,8 +42,8 @@ class Refused(Exception):
 class ProviderUnavailable(Exception):
     """The provider could not be reached, or cannot take anything now; nothing is known to have been handed over.
 
-    wait: how long it asks to be left alone, if it said. tried: False when it was not even asked, since its circuit
-    is open or its rate is used up: no try of the message's own. uncertain: it had the whole message, so it may have
+    wait: how long it asks not to be called, if it said. tried: False when it was not even asked, since its circuit
+    is open or its rate is used up: it does not count as an attempt. uncertain: it had the whole message, so it may have
     taken it: trying again may have it sent twice.
     """
 
@@ -56,7 +56,7 @@ class ProviderUnavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """A message handed over: `provider_id` is the provider's own id of it, which its webhooks name.
+    """Proof that a provider took a message; `provider_id` is its own id of the message, which its webhooks name.
 
     refused: recipients (`Address.email`) that were refused while others were taken; never all of them.
     """
@@ -67,7 +67,7 @@ class Receipt:
 
 
 class Provider(Protocol):
-    """One way out. Safe to use from many tasks of one event loop at once."""
+    """A mail provider. Safe to use from many tasks of one event loop at once."""
 
     @property
     def name(self) -> str: ...
@@ -80,7 +80,7 @@ class Provider(Protocol):
 
         Raises:
             Refused: nothing was taken.
-            Away: it was not reached, or cannot now.
+            ProviderUnavailable: it was not reached, or cannot take messages now.
         """
         ...
 
@@ -89,12 +89,12 @@ class Provider(Protocol):
         ...
 
     async def close(self) -> None:
-        """Close what is open; delivering again opens it anew."""
+        """Close the connections; delivering again opens new ones."""
         ...
 
 
 def written(outgoing: Outgoing) -> bytes:
-    """The message as bytes, for providers that take it so.
+    """The message as MIME bytes, for providers that take whole messages.
 
     Raises:
         Refused: something in it cannot be written.
@@ -106,14 +106,14 @@ def written(outgoing: Outgoing) -> bytes:
 
 
 def refuse_smtputf8(outgoing: Outgoing, provider: str) -> None:
-    """For providers that take ASCII addresses only.
+    """Refuse a message with addresses that the provider, which takes ASCII addresses only, cannot deliver to.
 
     Raises:
-        Refused: an address in it leaves ASCII before the @ (RFC 6531).
+        Refused: an address in it has other characters than ASCII before the @ (RFC 6531).
     """
     if not outgoing.needs_smtputf8:
         return
-    theirs = [email for email in outgoing.recipients if not email.isascii()]
-    reason = f"{provider} takes no address that leaves ASCII before the @ (SMTPUTF8)"
-    each = {email: Refused(reason, permanent=True, kind="address") for email in theirs}
-    raise Refused(reason, permanent=True, kind="address" if theirs else "content", recipients=each)
+    refused_emails = [email for email in outgoing.recipients if not email.isascii()]
+    reason = f"{provider} takes no address with other characters than ASCII before the @ (SMTPUTF8)"
+    refusals = {email: Refused(reason, permanent=True, kind="address") for email in refused_emails}
+    raise Refused(reason, permanent=True, kind="address" if refused_emails else "content", recipients=refusals)

@@ -1,4 +1,4 @@
-"""The relay: providers in their order of failover; the deployment's, and those that tenants bring."""
+"""Try mail providers in order of failover: those of the deployment, or the one a tenant has set."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ from .circuit import Busy
 from .contract import Provider, ProviderUnavailable, Receipt, Refused
 
 OPEN_ACCOUNTS = 200
-"""Tenants' own relays that a process keeps open; the one longest unused goes first."""
+"""Dispatchers of tenants' own providers that a process keeps open; the least recently used is closed first."""
 
 
 class Dispatcher:
-    """Hands messages to the first provider that takes them. without: why it has none."""
+    """Hands messages to the first provider that takes them. without: why it has no provider, as a sentence."""
 
     def __init__(self, channels: Sequence[ProviderChannel], *, without: str = "") -> None:
         self.channels = tuple(channels)
         self._without = without
 
     async def deliver(self, outgoing: Outgoing) -> Receipt:
-        """Hand a message over. A provider that is away, or whose own settings are wrong, is passed over; a refusal of
-        an address or of the content is final, for the next provider would only be asked to break the same rule.
+        """Hand a message over. A provider that is unavailable, or whose own settings are wrong, is skipped; a refusal
+        of an address or of the content is final, since the next provider would have to refuse it too.
 
         Raises:
             Refused: of kind `address` or `content`; nothing was taken.
-            Away: no provider could take it; `tried` when one was asked, `wait` the shortest that one asks for.
+            ProviderUnavailable: none could take it; `tried`: one was asked; `wait`: the shortest that one asks for.
         """
         reasons: list[str] = []
         waits: list[timedelta] = []
@@ -53,10 +53,10 @@ class Dispatcher:
                 return await channel.deliver(outgoing)
             except Busy:
                 raise
-            except ProviderUnavailable as away:
-                reasons.append(f"{channel.name}: {away.reason}")
-                tried, uncertain = tried or away.tried, uncertain or away.uncertain
-                waits += [away.wait] if away.wait is not None else []
+            except ProviderUnavailable as unavailable:
+                reasons.append(f"{channel.name}: {unavailable.reason}")
+                tried, uncertain = tried or unavailable.tried, uncertain or unavailable.uncertain
+                waits += [unavailable.wait] if unavailable.wait is not None else []
             except Refused as refused:
                 if refused.kind != "provider":
                     raise
@@ -66,22 +66,22 @@ class Dispatcher:
         raise ProviderUnavailable("; ".join(reasons) or self._without, wait=shortest, tried=tried, uncertain=uncertain)
 
     def channel(self, name: str = "") -> Channel:
-        """What it takes now, for the job store: as much as the first provider that is not left alone."""
-        well = next((channel for channel in self.channels if not channel.circuit.left), None)
-        if well is None:
+        """How much it takes now, for the job store: as much as the first provider that is not paused."""
+        available = next((channel for channel in self.channels if not channel.circuit.left), None)
+        if available is None:
             return Channel(name, rest=min((channel.circuit.left for channel in self.channels), default=timedelta(0)))
-        return Channel(name, 1 if well.circuit.is_open else well.places.count, well.interval)
+        return Channel(name, 1 if available.circuit.is_open else available.places.count, available.interval)
 
     async def check(self) -> str | None:
-        """None while a provider is well, else a sentence. Asks nobody: it tells what deliveries found."""
+        """None while a provider works, else a sentence. Calls no provider: it reports what deliveries found."""
         if not self.channels or any(not channel.circuit.is_open for channel in self.channels):
             return None
-        return "; ".join(f"{channel.name} is left alone for a while: {channel.reason}" for channel in self.channels)
+        return "; ".join(f"{channel.name} is paused: {channel.reason}" for channel in self.channels)
 
     async def ask(self) -> str | None:
-        """None when every provider could take messages now, else what is wrong with each that could not; asks them."""
-        found = [(channel.name, await channel.provider.check()) for channel in self.channels]
-        return "; ".join(f"{name}: {wrong}" for name, wrong in found if wrong) or (self._without or None)
+        """Ask every provider: None when each could take messages now, else what is wrong with those that could not."""
+        problems = [(channel.name, await channel.provider.check()) for channel in self.channels]
+        return "; ".join(f"{name}: {problem}" for name, problem in problems if problem) or (self._without or None)
 
     async def close(self) -> None:
         """Close every provider."""
@@ -90,7 +90,7 @@ class Dispatcher:
 
 
 class Dispatchers:
-    """The relays of one application; `application` is the deployment's."""
+    """The dispatchers of one application; `application` is the deployment's."""
 
     def __init__(self) -> None:
         chosen = settings(Settings)
@@ -98,40 +98,40 @@ class Dispatchers:
         self._tenants: OrderedDict[UUID, tuple[tuple[UUID, int], Dispatcher]] = OrderedDict()
 
     async def own(self, account: ProviderAccount) -> Dispatcher:
-        """The relay of a tenant's own provider, kept until its settings change."""
-        state, known = (account.id, account.version), self._tenants.get(account.tenant_id)
-        if known is not None and known[0] == state:
+        """The dispatcher of a tenant's own provider, kept until its settings change."""
+        state, cached = (account.id, account.version), self._tenants.get(account.tenant_id)
+        if cached is not None and cached[0] == state:
             self._tenants.move_to_end(account.tenant_id)
-            return known[1]
+            return cached[1]
         dispatcher = own_relay(account)
         self._tenants[account.tenant_id] = (state, dispatcher)
         self._tenants.move_to_end(account.tenant_id)
-        replaced = [known] if known else []
+        replaced = [cached] if cached else []
         if len(self._tenants) > OPEN_ACCOUNTS:
             replaced.append(self._tenants.popitem(last=False)[1])
-        for _, old in replaced:
-            await old.close()
+        for _, outdated in replaced:
+            await outdated.close()
         return dispatcher
 
     async def close(self) -> None:
-        """Close them all."""
+        """Close all dispatchers."""
         for dispatcher in (self.application, *(dispatcher for _, dispatcher in self._tenants.values())):
             await dispatcher.close()
 
 
 def house_relay() -> Dispatcher:
-    """The deployment's relay, for what the host itself has to say."""
+    """The deployment's dispatcher, which account mail leaves through."""
     return app_singleton(Dispatchers).application
 
 
 async def tenant_relay() -> Dispatcher:
-    """What the bound tenant's mail leaves through: its own provider, else the deployment's."""
+    """The dispatcher of the bound tenant's mail: that of its own provider, else the deployment's."""
     account = await ProviderAccount.first()
     return house_relay() if account is None else await app_singleton(Dispatchers).own(account)
 
 
 async def tenant_channel() -> Channel:
-    """What `tenant_relay` takes now: a tenant's own provider is a channel of its own."""
+    """How much `tenant_relay` takes now; a tenant's own provider is a channel of its own in the job store."""
     account = await ProviderAccount.first()
     if account is None:
         return house_relay().channel()
@@ -139,20 +139,20 @@ async def tenant_channel() -> Channel:
 
 
 async def close_relays() -> None:
-    """Close all connections of this application; for `on_stop`."""
+    """Close all provider connections of this application; for `on_stop`."""
     await app_singleton(Dispatchers).close()
 
 
 def own_relay(account: ProviderAccount) -> Dispatcher:
-    """A relay of the bound tenant's own provider alone."""
+    """A dispatcher of the bound tenant's own provider alone."""
     section: Pacing = getattr(settings(Settings), account.provider)
     try:
         secrets = json.loads(decrypt(account.secrets))
     except ValueError:
         return Dispatcher([], without="the secrets of your own provider cannot be read any more: set it again")
-    # Where its API is and how patient we are stay the deployment's; all else is the tenant's.
-    ours = section.model_dump(include={"endpoint", "timeout", "concurrency", "rate", "ehlo_name"})
-    own = type(section).model_validate({**ours, **account.settings, **secrets})
+    # The API's address, time-outs and limits stay the deployment's; all else is the tenant's.
+    deployment_values = section.model_dump(include={"endpoint", "timeout", "concurrency", "rate", "ehlo_name"})
+    own = type(section).model_validate({**deployment_values, **account.settings, **secrets})
     return Dispatcher([_channel(own, public_only=not settings(Settings).allow_private_hosts)])
 
 

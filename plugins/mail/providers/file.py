@@ -1,4 +1,4 @@
-"""The provider `file`: every message becomes an .eml file, for development and for who has no mail server yet."""
+"""Mail provider `file`: write each message to an .eml file, for development without a mail server."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ..outgoing import Outgoing
 from .contract import ProviderUnavailable, Receipt, written
 
 HOST = "_host"
-"""The folder of mail that is sent for no organisation; no slug begins so."""
+"""The folder of mail that is sent for no organisation; no slug begins with an underscore."""
 
 ENVELOPE = "X-Envelope-To"
-"""Names everybody who would have got it, Bcc included; as a mail server's spool does."""
+"""Header that names every recipient, Bcc included."""
 
 
 class FileProvider:
-    """Writes `<folder>/<organisation's slug, or _problem_details>/<date>-<id>.eml`, readable by this user only.
+    """Writes `<folder>/<organisation's slug, or _host>/<date>-<id>.eml`, readable by this user only.
 
     `provider_id` is the path below the folder.
     """
@@ -32,7 +32,7 @@ class FileProvider:
         self.folder = folder
 
     async def deliver(self, outgoing: Outgoing) -> Receipt:
-        """Write it down; a file is there as a whole or not at all."""
+        """Write the message to a file, which is there as a whole or not at all."""
         envelope = ",\r\n ".join(outgoing.recipients)
         content = f"{ENVELOPE}: {envelope}\r\n".encode() + written(outgoing)
         path = Path(await _owner(), _filename(outgoing.message_id))
@@ -62,7 +62,7 @@ async def _owner() -> str:
 
 
 def _filename(message_id: str) -> str:
-    """Sorted by time; made of letters that no file system minds."""
+    """A file name that sorts by time, of characters that every file system takes."""
     plain = re.sub(r"[^A-Za-z0-9_-]+", "-", message_id.strip("<>").partition("@")[0])[:80]
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{plain}.eml"
 

@@ -1,4 +1,4 @@
-"""What providers behind an HTTP API share: one client kept open, and what their answers mean."""
+"""HTTP client for mail providers with a web API: pooled connections, errors mapped to ours."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ LONGEST_WAIT = timedelta(hours=1)
 
 
 class Api:
-    """One provider's API over connections that are kept; authorisation and limits are its options."""
+    """One provider's web API over pooled connections."""
 
     def __init__(self, name: str, endpoint: str, *, timeout: float, connections: int, **options: Any) -> None:
-        """options: of `httpx.AsyncClient`, such as `auth` and `headers`."""
+        """timeout: seconds. options: of `httpx.AsyncClient`, such as `auth` and `headers`."""
         self.name, self.endpoint = name, endpoint.rstrip("/")
         self._timeout, self._connections, self._options = timeout, connections, options
         self._client: httpx.AsyncClient | None = None
@@ -27,13 +27,13 @@ class Api:
         """The answer to a POST, when it is a success or a complaint about what was posted (400, 413, 422).
 
         Raises:
-            Away: no answer, 408, 429 or 5xx.
+            ProviderUnavailable: no answer, 408, 429 or 5xx.
             Refused: the key or the address is wrong: any other status.
         """
         return await self._ask("POST", path, **options)
 
     async def get(self, path: str) -> httpx.Response:
-        """The same for a GET."""
+        """The answer to a GET; raises as `post`."""
         return await self._ask("GET", path)
 
     async def close(self) -> None:
@@ -59,13 +59,13 @@ class Api:
         if status in (408, 429) or status >= 500:
             raise ProviderUnavailable(f"{self.name} answers {status}: {said(answer)}", wait=asked_to_wait(answer))
         if not answer.is_success and status not in (400, 413, 422):
-            reason = f"{self.name} refuses the deployment's key or settings: {said(answer)}"
+            reason = f"{self.name} refuses the API key or the settings: {said(answer)}"
             raise Refused(reason, permanent=True, kind="provider", code=str(status))
         return answer
 
 
 def said(answer: httpx.Response) -> str:
-    """What an error says, of the shapes `{"errors": [{"message"}]}` and `{"message"}`, or as text."""
+    """The message of an error answer, of the shapes `{"errors": [{"message"}]}` and `{"message"}`, or as text."""
     document = document_of(answer)
     if isinstance(errors := document.get("errors"), list):
         return "; ".join(str(each.get("message")) for each in errors if isinstance(each, dict))[:500]
@@ -73,7 +73,7 @@ def said(answer: httpx.Response) -> str:
 
 
 def document_of(answer: httpx.Response) -> dict[str, Any]:
-    """The JSON object of an answer; empty when it is none."""
+    """The JSON object of an answer; empty when the answer is no JSON object."""
     try:
         document = answer.json()
     except ValueError:
@@ -82,7 +82,7 @@ def document_of(answer: httpx.Response) -> dict[str, Any]:
 
 
 def asked_to_wait(answer: httpx.Response) -> timedelta | None:
-    """How long it asks to be left alone: Retry-After (RFC 9110), or X-RateLimit-Reset as seconds since 1970."""
+    """How long the provider asks not to be called: Retry-After (RFC 9110), or X-RateLimit-Reset in Unix time."""
     now = datetime.now(UTC)
     try:
         if text := answer.headers.get("Retry-After"):

@@ -1,4 +1,4 @@
-"""The provider `mailgun`: Mailgun's API for whole messages.
+"""Mail provider `mailgun`: send whole MIME messages through Mailgun's API.
 
 https://documentation.mailgun.com/docs/mailgun/api-reference/send/mailgun/messages/post-v3--domain-name--messages-mime
 """
@@ -18,8 +18,8 @@ TAG_LENGTH = 128
 
 
 class MailgunProvider:
-    """Mailgun. It carries our message as it is, so with our Message-ID, which its `id`, our `provider_id`, repeats.
-    Our reference comes back in events as the user variable `reference`. It tracks nothing by itself."""
+    """Mailgun. It sends our message unchanged, with our Message-ID, which its `id` (our `provider_id`) repeats.
+    Our reference comes back in events as the user variable `reference`. Its own tracking is switched off."""
 
     name = "mailgun"
 
@@ -53,9 +53,9 @@ class MailgunProvider:
         return Receipt(self.name, str(document_of(answer).get("id", "")).strip("<>"))
 
     async def check(self) -> str | None:
-        """POST without anything: a right key and domain are told what is missing (400), wrong ones 401 or 404.
+        """POST an empty message: with a right key and domain the answer is 400, with wrong ones 401 or 404.
 
-        Unlike the domain's own resource it answers to keys that may only send, too.
+        Unlike reading the domain, this works with keys that may only send, too.
         """
         try:
             await self._api.post(f"/v3/{self._domain}/messages")
@@ -72,6 +72,6 @@ class MailgunProvider:
         about_address = "not a valid address" in reason and reason.startswith("to")
         kind: Kind = "address" if about_address else "content"
         # With one recipient it is clear who is meant.
-        each = outgoing.recipients if about_address and len(outgoing.recipients) == 1 else ()
-        recipients = {email: Refused(reason, permanent=True, kind="address", code=code) for email in each}
+        refused_emails = outgoing.recipients if about_address and len(outgoing.recipients) == 1 else ()
+        recipients = {email: Refused(reason, permanent=True, kind="address", code=code) for email in refused_emails}
         return Refused(reason, permanent=True, kind=kind, code=code, recipients=recipients)

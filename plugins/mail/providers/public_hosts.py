@@ -1,4 +1,4 @@
-"""Refuse mail servers of tenants that are not on the public internet."""
+"""Refuse SMTP servers of tenants whose addresses are not on the public internet."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ from host.sdk import public_addresses as host_addresses
 from .contract import ProviderUnavailable, Refused
 
 SMTP_PORTS = (25, 465, 587, 2465, 2525, 2587)
-"""What a tenant may connect to: 25, 465 and 587 by RFC 5321, 8314, 6409, the others as large providers offer them."""
+"""Ports that a tenant may connect to: 25, 465, 587 (RFC 5321, 8314, 6409) and those that large providers offer."""
 
 
 async def public_addresses(host: str, port: int) -> Sequence[str]:
-    """The public addresses of a host, as `host.sdk.public_addresses` has them, with mail's own errors.
+    """The public IP addresses of a host, as `host.sdk.public_addresses` finds them, with the errors of providers.
 
     Raises:
         Refused: it has addresses, and none of them is public.
-        Away: it has none, or the resolver does not answer; in the same words, which tell nothing of inner names.
+        ProviderUnavailable: it has none, or the resolver does not answer; the message is the same, so that it reveals
+            no internal names.
     """
-    said = f"{host} does not lead to a server on the public internet"
+    reason = f"{host} does not lead to a server on the public internet"
     try:
-        found = await host_addresses(host, port)
+        addresses = await host_addresses(host, port)
     except OSError:
-        raise ProviderUnavailable(said) from None
-    if not found:
-        raise Refused(said, permanent=True, kind="provider")
-    return found
+        raise ProviderUnavailable(reason) from None
+    if not addresses:
+        raise Refused(reason, permanent=True, kind="provider")
+    return addresses
 
 
 async def connected(host: str, port: int, seconds: float) -> socket.socket:
@@ -36,21 +37,21 @@ async def connected(host: str, port: int, seconds: float) -> socket.socket:
 
     Raises:
         Refused: it has no public address.
-        Away: none of them answers.
+        ProviderUnavailable: none of them answers.
     """
     loop, reason = asyncio.get_running_loop(), ""
     for address in await public_addresses(host, port):
-        made = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
-        made.setblocking(False)
+        connection = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+        connection.setblocking(False)
         try:
             async with asyncio.timeout(seconds):
-                await loop.sock_connect(made, (address, port))
+                await loop.sock_connect(connection, (address, port))
         except (OSError, TimeoutError) as error:
-            made.close()
+            connection.close()
             reason = str(error) or "no answer"
         except BaseException:
-            made.close()
+            connection.close()
             raise
         else:
-            return made
+            return connection
     raise ProviderUnavailable(f"{host}:{port} cannot be reached ({reason})")

@@ -1,4 +1,4 @@
-"""The provider `sendgrid`: Twilio SendGrid's Mail Send API.
+"""Mail provider `sendgrid`: send messages through Twilio SendGrid's Mail Send API.
 
 https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send
 """
@@ -27,9 +27,9 @@ _RECIPIENT = re.compile(r"personalizations\.(\d+)\.(to|cc|bcc)\.(\d+)")
 
 
 class SendGridProvider:
-    """SendGrid. It makes the message from its parts, with our Message-ID; `provider_id` is its X-Message-Id, with
+    """SendGrid. It builds the message from its parts, with our Message-ID; `provider_id` is its X-Message-Id, with
     which the `sg_message_id` of its events begins. Our reference comes back in events as the custom argument
-    `reference`. It tracks nothing by itself: that is the tenant's choice, not the account's."""
+    `reference`. Its own tracking is switched off: the tenant decides about tracking, not the account."""
 
     name = "sendgrid"
 
@@ -58,7 +58,7 @@ class SendGridProvider:
         return Receipt(self.name, answer.headers.get("X-Message-Id", ""))
 
     async def check(self) -> str | None:
-        """GET /v3/scopes: what the key may do, which must be to send."""
+        """GET /v3/scopes: whether the key may send mail."""
         try:
             answer = await self._api.get("/v3/scopes")
         except Exception as error:
@@ -81,7 +81,7 @@ def _content(outgoing: Outgoing) -> dict[str, Any]:
             for subtype, text in (("plain", outgoing.text), ("html", outgoing.html))
             if text
         ],
-        # Message-ID is none of the reserved headers: https://github.com/anymail/django-anymail/issues/108
+        # Message-ID is not one of the reserved headers: https://github.com/anymail/django-anymail/issues/108
         "headers": {
             "Message-ID": outgoing.message_id,
             **{name: header_value(value) for name, value in outgoing.headers},
@@ -111,7 +111,7 @@ def _content(outgoing: Outgoing) -> dict[str, Any]:
 
 
 def _personalizations(outgoing: Outgoing) -> Iterator[dict[str, Any]]:
-    """One envelope; without anybody in To, one for each of the others, since SendGrid wants somebody there.
+    """One envelope; without a recipient in To, one for each of the others, since SendGrid requires a To.
 
     An address may be in an envelope only once.
     """
@@ -144,10 +144,10 @@ def _refused(answer: httpx.Response, content: dict[str, Any]) -> Refused:
     code, errors = str(answer.status_code), document_of(answer).get("errors")
     recipients: dict[str, Refused] = {}
     for error in errors if isinstance(errors, list) else ():
-        found = _RECIPIENT.match(str(error.get("field"))) if isinstance(error, dict) else None
-        if found:
+        match = _RECIPIENT.match(str(error.get("field"))) if isinstance(error, dict) else None
+        if match:
             try:
-                email = content["personalizations"][int(found[1])][found[2]][int(found[3])]["email"]
+                email = content["personalizations"][int(match[1])][match[2]][int(match[3])]["email"]
             except (KeyError, IndexError):
                 continue
             recipients[email] = Refused(str(error.get("message"))[:500], permanent=True, kind="address", code=code)

@@ -1,4 +1,4 @@
-"""The provider `ses`: Amazon Simple Email Service, API v2.
+"""Mail provider `ses`: send messages through Amazon Simple Email Service, API v2.
 
 https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html
 """
@@ -19,10 +19,10 @@ from .contract import ProviderUnavailable, Receipt, Refused, refuse_smtputf8, wr
 MOST_RECIPIENTS = 50
 LONGEST_TAG = 256
 KEPT_MESSAGE_ID = "Original-Message-ID"
-"""SES overrides Message-ID (https://docs.aws.amazon.com/ses/latest/dg/header-fields.html); ours goes on in this."""
+"""SES overrides Message-ID (https://docs.aws.amazon.com/ses/latest/dg/header-fields.html); this header keeps ours."""
 
 CONTENT = frozenset({"MessageRejected", "BadRequestException"})
-"""Errors about the message; those below about time, all others about the account, its key or its settings."""
+"""Errors about the message; LATER: try again later; all others: about the account, its key or its settings."""
 
 LATER = frozenset({"TooManyRequestsException", "Throttling", "ThrottlingException", "LimitExceededException"})
 
@@ -74,7 +74,7 @@ class SesProvider:
         await self._open.aclose()
 
     async def _ask(self, operation: str, **request: Any) -> dict[str, Any]:
-        # Here, not above: 100 ms and 30 MB that only a deployment with SES pays for.
+        # Imported here: it takes 100 ms and 30 MB, which only deployments with SES should pay for.
         from botocore.exceptions import (  # type: ignore[import-untyped]
             BotoCoreError,
             ClientError,
@@ -115,7 +115,7 @@ class SesProvider:
                     connect_timeout=settings.timeout,
                     read_timeout=settings.timeout,
                     max_pool_connections=settings.concurrency,
-                    # A second try could send twice without anybody knowing: that is the relay's to decide.
+                    # A retry inside the library could send twice unnoticed: the dispatcher decides about retries.
                     retries={"total_max_attempts": 1},
                 )
                 opening = session.client("sesv2", endpoint_url=settings.endpoint or None, config=config)

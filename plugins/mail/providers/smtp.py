@@ -1,4 +1,4 @@
-"""The provider `smtp`: hands messages over to a mail server (RFC 5321), which carries them on."""
+"""Mail provider `smtp`: hand messages to a mail server over SMTP (RFC 5321)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _QUEUED_AS = re.compile(r"\b(?:queued as|id=)\s*([\w.@<>-]{1,200})", re.IGNORECA
 
 
 class SmtpProvider:
-    """A mail server, over connections that are kept.
+    """A mail server, over pooled connections.
 
     ehlo_name: how we introduce ourselves; strict servers want a name that exists (RFC 5321 section 4.1.1.1).
     public_only: for a server that a tenant names; its address must then be public (see public_hosts.py).
@@ -49,23 +49,23 @@ class SmtpProvider:
         self._connections = Connections(self._connect)
 
     async def deliver(self, outgoing: Outgoing) -> Receipt:
-        """Hand it over. A 5xx answer is permanent and a 4xx one temporary, for each recipient by itself; 421 and a
-        lost connection are Away. Between the end of the message and its answer a lost connection leaves it open whether
-        it was taken: it is sent again then, with the same Message-ID."""
-        content, whole = written(outgoing), False
+        """Hand the message over. A 5xx answer is permanent and a 4xx one temporary, for each recipient by itself; 421
+        and a lost connection raise ProviderUnavailable. When the connection is lost before the answer to the message,
+        it is uncertain whether it was taken: it is sent again, with the same Message-ID."""
+        content, complete = written(outgoing), False
         try:
             async with self._connections.lent(lambda client: _begin(client, outgoing, len(content))) as client:
                 refused = await _recipients(client, outgoing)
-                whole = True
+                complete = True
                 answer = await client.data(content)
         except (SMTPException, OSError) as error:
             verdict = self._verdict(error)
             if isinstance(verdict, ProviderUnavailable):
-                verdict.uncertain = whole and not isinstance(error, SMTPResponseException)
+                verdict.uncertain = complete and not isinstance(error, SMTPResponseException)
             raise verdict from error
         queued = _QUEUED_AS.search(answer.message)
-        each = {one.recipient: _refused(one.code, one.message, "address") for one in refused}
-        return Receipt(self.name, queued[1] if queued else "", each)
+        refusals = {refusal.recipient: _refused(refusal.code, refusal.message, "address") for refusal in refused}
+        return Receipt(self.name, queued[1] if queued else "", refusals)
 
     async def check(self) -> str | None:
         """Whether the server answers, with TLS and signed in as set."""
@@ -79,18 +79,18 @@ class SmtpProvider:
         return None
 
     async def close(self) -> None:
-        """Say goodbye."""
+        """Close the connections."""
         await self._connections.close()
 
     async def _connect(self) -> SMTP:
         settings = self._settings
         if settings.tls != "none" and self._tls is None:
             self._tls = await asyncio.to_thread(ssl.create_default_context, cafile=settings.ca_file or None)
-        reached = await connected(settings.host, self._port, settings.timeout) if self._public_only else None
+        connection = await connected(settings.host, self._port, settings.timeout) if self._public_only else None
         client = SMTP(
             hostname=settings.host,
-            port=None if reached else self._port,
-            sock=reached,
+            port=None if connection else self._port,
+            sock=connection,
             username=settings.username or None,
             password=settings.password.get_secret_value() if settings.username else None,
             local_hostname=self._ehlo_name,
@@ -105,13 +105,13 @@ class SmtpProvider:
                 await client.ehlo()
         except BaseException:
             drop(client, client.transport)
-            if reached:
-                reached.close()
+            if connection:
+                connection.close()
             raise
         return client
 
     def _verdict(self, error: Exception) -> Refused | ProviderUnavailable:
-        """What an error of the library means."""
+        """Map an error of aiosmtplib to one of ours."""
         where = f"{self._settings.host}:{self._port}"
         if isinstance(error, SMTPRecipientsRefused):
             return _all_refused(error.recipients)
@@ -119,16 +119,16 @@ class SmtpProvider:
             return _answered(error, where)
         cause = error if isinstance(error, ssl.SSLError) else error.__cause__
         if isinstance(cause, ssl.SSLError):
-            return Refused(f"{where} has no TLS that can be trusted: {cause.reason}", permanent=True, kind="provider")
+            return Refused(f"{where} has no trusted TLS certificate: {cause.reason}", permanent=True, kind="provider")
         if isinstance(error, OSError):  # SMTPServerDisconnected, SMTPConnectError and SMTPTimeoutError are among these
-            return ProviderUnavailable(f"{where} cannot be reached, or was lost: {error}")
+            return ProviderUnavailable(f"{where} cannot be reached, or the connection was lost: {error}")
         if isinstance(error, SMTPNotSupported):
             return Refused(str(error), permanent=True, kind="provider")
         return Refused(f"{where}: {error}", permanent=True, kind="provider")
 
 
 async def _begin(client: SMTP, outgoing: Outgoing, size: int) -> None:
-    """MAIL, with the size where the server wants to know it (RFC 1870)."""
+    """Send MAIL, with the size where the server supports it (RFC 1870)."""
     options = [f"SIZE={size}"] if client.supports_extension("size") else []
     if outgoing.needs_smtputf8:
         if not client.supports_extension("smtputf8"):
@@ -138,7 +138,11 @@ async def _begin(client: SMTP, outgoing: Outgoing, size: int) -> None:
 
 
 async def _recipients(client: SMTP, outgoing: Outgoing) -> list[SMTPRecipientRefused]:
-    """RCPT for each; those that were refused, which are not all."""
+    """Send RCPT for each recipient; returns those that were refused, never all.
+
+    Raises:
+        SMTPRecipientsRefused: all were refused.
+    """
     refused = []
     for email in outgoing.recipients:
         try:
@@ -166,23 +170,25 @@ def _answered(error: SMTPResponseException, where: str) -> Refused | ProviderUna
 
 
 def _all_refused(recipients: list[SMTPRecipientRefused]) -> Refused:
-    each = {one.recipient: _refused(one.code, one.message, "address") for one in recipients}
-    verdicts = list(each.values())
-    # One that may be taken later keeps the message alive; else what is said of the first stands for all.
-    verdict = next((one for one in verdicts if not one.permanent), verdicts[0])
-    return Refused(verdict.reason, permanent=verdict.permanent, kind=verdict.kind, code=verdict.code, recipients=each)
+    refusals = {refusal.recipient: _refused(refusal.code, refusal.message, "address") for refusal in recipients}
+    verdicts = list(refusals.values())
+    # While one of them may be taken later, the message is tried again; else the first refusal counts for all.
+    verdict = next((refusal for refusal in verdicts if not refusal.permanent), verdicts[0])
+    return Refused(
+        verdict.reason, permanent=verdict.permanent, kind=verdict.kind, code=verdict.code, recipients=refusals
+    )
 
 
 def _refused(code: int, text: str, kind: Kind, about: str = "") -> Refused:
-    """A refusal with its code, the enhanced one too (RFC 3463) where the server gives it."""
+    """A refusal with its code, and with the enhanced code (RFC 3463) where the server gives one."""
     enhanced = _ENHANCED.match(text)
     permanent = code >= 500
     if kind == "address" and permanent:
         if code == 552:  # too many recipients, or a full mailbox: RFC 5321 section 4.5.3.1.10 has it tried again
             permanent = False
         elif code in _NOT_THE_ADDRESS or (enhanced and enhanced[1].startswith(("5.3", "5.4", "5.5", "5.7"))):
-            # The server, the way to it, the protocol (our EHLO name) or a policy (no relaying, blocked): it says
-            # nothing about the address; another provider may be allowed, and this one once its settings are mended.
+            # About the server, the route, the protocol (our EHLO name) or a policy (no relaying, blocked), not about
+            # the address: another provider may be allowed to send, and this one once its settings are corrected.
             kind, permanent = "provider", False
     plain = text[enhanced.end() :] if enhanced else text
     shown = f"{code} {enhanced[1]}" if enhanced else str(code)

@@ -1,4 +1,4 @@
-"""SMTP connections, kept open between messages: signing in again for each would take longer than the message."""
+"""Pool of open SMTP connections, so that not every message has to connect and sign in again."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from time import monotonic
 from aiosmtplib import SMTP, SMTPException, SMTPRecipientsRefused, SMTPResponseException, SMTPServerDisconnected
 
 LIFE = 300.0
-"""Seconds after which a connection is not used again: servers, and what stands between, end old ones."""
+"""Seconds after which a connection is not used again: servers and firewalls end old ones."""
 
 IDLE = 60.0
-"""Seconds unused after which it is not used again; RFC 5321 section 4.5.3.2.7 lets servers wait 5 minutes."""
+"""Seconds without use after which a connection is closed; RFC 5321 section 4.5.3.2.7 lets servers wait 5 minutes."""
 
 MESSAGES = 100
-"""How many go over one connection: a common limit of servers."""
+"""Messages sent over one connection: a common limit of servers."""
 
 CLOSING = 421
 """The server ends the connection (RFC 5321 section 3.8)."""
@@ -42,7 +42,7 @@ class _Connection:
 
 
 class Connections:
-    """As many connections as there are messages at a time; those that are free now wait here."""
+    """A pool: it opens as many connections as there are messages at a time, and keeps those that are free."""
 
     def __init__(self, connect: Callable[[], Awaitable[SMTP]]) -> None:
         self._connect = connect
@@ -51,8 +51,8 @@ class Connections:
 
     @asynccontextmanager
     async def lent(self, begin: Begin) -> AsyncIterator[SMTP]:
-        """A connection for one message, on which `begin` was answered; it goes on unless it was lost or left in the
-        middle. One that the server had ended meanwhile shows it at `begin`, where another costs nothing yet."""
+        """A connection for one message, on which `begin` was answered; it returns to the pool unless it was lost or the
+        message was interrupted. A connection that the server had ended fails at `begin`; another one is used then."""
         era = self._closed
         connection = await self._begun(begin, era)
         async with self._held(connection, era):
@@ -60,7 +60,7 @@ class Connections:
         self._take_back(connection, era)
 
     async def close(self) -> None:
-        """Say goodbye on all that are free; those in use are closed when they come back."""
+        """Close all that are free; those in use are closed when they come back."""
         self._closed += 1
         while self._free:
             await _quit(self._free.pop())
@@ -115,7 +115,7 @@ def _made(client: SMTP) -> _Connection:
 
 
 def drop(client: SMTP, transport: asyncio.BaseTransport | None) -> None:
-    """Close a connection at once, without a farewell to wait for."""
+    """Close a connection at once, without QUIT."""
     if isinstance(transport, asyncio.WriteTransport):
         transport.abort()
     client.close()

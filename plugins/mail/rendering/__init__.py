@@ -1,1 +1,1 @@
-"""Rendering: a template's source is checked, compiled once, and filled in for each message inside a sandbox."""
+"""Check, compile and render mail templates (MJML, HTML, text) in a sandbox."""

@@ -1,7 +1,7 @@
-"""Budget: how much work and text one rendering may take, so that no template can hold up or fill a worker.
+"""Limit the work, the text and the CPU time of rendering one template.
 
 Work is counted, not timed: the same template with the same variables ends the same way on every machine. The clock
-(of this thread's CPU) is only the second line.
+(of this thread's CPU) is only a second limit.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ STEPS = 250_000
 """Parts of expressions evaluated in loops and macros, and elements that filters look at."""
 
 CHARACTERS = 4_000_000
-"""Characters written, joined, copied or searched on the way; what comes out is bounded by `OUTPUT`."""
+"""Characters written, joined, copied or searched while rendering; the result is limited by `OUTPUT`."""
 
 SECONDS = 0.6
-"""CPU time of one rendering."""
+"""Seconds of CPU time of one rendering."""
 
 OUTPUT = 1_000_000
 """Characters of one rendered part."""
 
 
 class Budget:
-    """What is left for the rendering under way."""
+    """Steps, characters and time that the current rendering has left."""
 
     __slots__ = ("_characters", "_ends", "_steps")
 
@@ -61,7 +61,7 @@ class Budget:
 _current: ContextVar[Budget] = ContextVar("budget")
 
 budget = _current.get
-"""The budget of the rendering under way; LookupError outside of one."""
+"""The budget of the current rendering; raises LookupError outside of one."""
 
 
 @contextmanager

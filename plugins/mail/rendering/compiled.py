@@ -1,4 +1,4 @@
-"""Compiled: a template ready to be filled in for each message, and how it is made from its source."""
+"""Compile a mail template (layout, MJML, inlined CSS) and render it for each recipient."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from .sandbox import Sandbox
 from .syntax import Needs
 
 GIVEN = frozenset({"layout", "locale", "subject"})
-"""What the engine itself gives to the HTML and the text: the layout's texts, the template's locale, its subject."""
+"""Variables that the engine sets for the HTML and the text: the layout's texts, the template's locale, its subject."""
 
 SUBJECT = 500
-"""Characters of a subject, filled in."""
+"""Characters of a rendered subject, at most."""
 
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _HEAD = re.compile(r"\s*<mj-head>(.*?)</mj-head>", re.DOTALL)
@@ -37,7 +37,7 @@ HEAD_PLACE, CONTENT_PLACE = "<!-- head -->", "<!-- content -->"
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """What a recipient gets to read."""
+    """A rendered template: what a recipient reads."""
 
     subject: str
     text: str
@@ -46,9 +46,9 @@ class Rendered:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A template as written. Either mjml, the content of the layout or a whole document, or html.
+    """A template as written. Either mjml (the content of the layout, or a whole document) or html.
 
-    text: "" has it made from the HTML.
+    text: when "", it is made from the HTML.
     """
 
     subject: str
@@ -59,7 +59,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What content is put into: MJML with two places in it, and its own texts."""
+    """The frame around a template's content: MJML with a place for head and content, and its own texts."""
 
     mjml: str
     texts: Mapping[str, str]
@@ -67,7 +67,7 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A template ready to be filled in."""
+    """A compiled template, ready to be rendered."""
 
     subject: Part
     html: Part
@@ -76,11 +76,11 @@ class Compiled:
     given: Mapping[str, Any]
 
     def render(self, variables: Mapping[str, Any]) -> Rendered:
-        """What one recipient gets to read.
+        """Render the template for one recipient.
 
         Raises:
-            MissingVariables: the template uses what is not among the variables; all of it is named.
-            RenderFailed: it loops too much, reaches for what is not there for it, or its subject is no line.
+            MissingVariables: the template uses variables that were not given; all of them are named.
+            RenderFailed: it loops too much, uses something forbidden, or its subject is not one line.
         """
         missing = self.missing(variables)
         with spending(), noting() as gaps:
@@ -99,7 +99,7 @@ class Compiled:
         return rendered
 
     def missing(self, names: Mapping[str, Any] | frozenset[str]) -> frozenset[str]:
-        """What has to be given and is not among `names`; what is missing inside of them shows when it is rendered."""
+        """Required variables that are not among `names`; gaps inside their values only show when it is rendered."""
         return self.needs.required.difference(names)
 
     def _filled(self, variables: dict[str, Any]) -> Rendered:
@@ -111,8 +111,8 @@ class Compiled:
 
 
 def _line(subject: str) -> str:
-    if found := _UNPRINTABLE.search(subject):
-        raise RenderFailed(f"there is a line break or control character in it ({found[0]!r})", part="subject")
+    if control := _UNPRINTABLE.search(subject):
+        raise RenderFailed(f"there is a line break or control character in it ({control[0]!r})", part="subject")
     if not subject.strip():
         raise RenderFailed("there is nothing in it", part="subject")
     if len(subject) > SUBJECT:
@@ -127,13 +127,13 @@ def _bounded(text: str, part: str) -> str:
 
 
 class Compiler:
-    """Makes templates; keeps Jinja's environments, which are costly to make."""
+    """Compiles templates; keeps Jinja's environments, which are expensive to create."""
 
     def __init__(self) -> None:
         self._markup, self._plain = Sandbox(markup=True), Sandbox(markup=False)
 
     def compile(self, written: Source, layout: Layout, locale: str) -> Compiled:
-        """A template from its source.
+        """Compile a template from its source.
 
         Raises:
             TemplateRefused: part, line and reason.
@@ -170,9 +170,9 @@ class Compiler:
             raise error.of(name) from None
 
     def _laid_out(self, content: str, layout: Layout) -> tuple[source.Cut, Callable[[int], int | None], Needs]:
-        """Content in its layout, and which of its lines are the content's."""
+        """Put content into its layout; also returns a function from lines of the result to lines of the content."""
         head = _HEAD.match(content)
-        # Lines stay what they are: what went to the head leaves its line breaks behind.
+        # Line numbers stay right: what moves to the head leaves its line breaks behind.
         body = content[head.end() :] if head else content
         before = content[: head.end()].count("\n") if head else 0
         whole = layout.mjml.replace(HEAD_PLACE, head[1].replace("\n", " ") if head else "", 1)
@@ -194,8 +194,8 @@ class Compiler:
         parts.ensure_kept(html, taken, line_of)
         _bounded_source(html)
         text = text_of(html, keep=taken.statements)
-        made = parts.compile(kind, parts.guarded(html, taken), taken, self._markup, line_of)
-        return made, parts.compile(kind, text, taken, self._plain, line_of)
+        html_part = parts.compile(kind, parts.guarded(html, taken), taken, self._markup, line_of)
+        return html_part, parts.compile(kind, text, taken, self._plain, line_of)
 
 
 def _bounded_source(html: str) -> None:
@@ -214,11 +214,11 @@ def _from_mjml(document: str) -> str:
             document, fonts={}, social_icon_origin="https://www.mailjet.com/images/theme/v1/icons/ico-social/"
         )
     except ValueError as error:
-        raise TemplateRefused(f"this is no MJML: {error}") from None
+        raise TemplateRefused(f"this is not valid MJML: {error}") from None
 
 
 def _inlined(html: str) -> str:
-    """Styles moved to the elements they are for; media queries and MJML's own resets stay in the head."""
+    """Move styles to the elements they apply to; media queries and MJML's own resets stay in the head."""
     from css_inline import CSSInliner, InlineError
 
     if sum(end - begin for begin, end in styles_in(html)) * html.count("<") > _WORK:

@@ -1,4 +1,4 @@
-"""What can be wrong with a template: with its source, with what it is given, or while it is filled in."""
+"""Exceptions of mail templates: source refused, variables missing, rendering failed."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class TemplateRefused(ValueError):
         return f"line {self.line}: {self.reason}" if self.line else self.reason
 
     def of(self, part: str) -> TemplateRefused:
-        """The same of a part."""
+        """The same error, naming the part it is in."""
         return TemplateRefused(self.reason, line=self.line, part=self.part or part)
 
 
 class MissingVariables(ValueError):
-    """The template uses what it was not given.
+    """The template uses variables that it was not given.
 
     Attributes:
         names: all of them, such as "name" or "order.total", in order.
@@ -41,7 +41,7 @@ class MissingVariables(ValueError):
 
 
 class RenderFailed(ValueError):
-    """Filling the template in was refused or went wrong.
+    """Rendering the template was refused or failed.
 
     Attributes:
         reason: a sentence.
@@ -56,4 +56,4 @@ class RenderFailed(ValueError):
 
 
 class TooMuch(RenderFailed):
-    """The template takes more work, text or time than it may."""
+    """The template takes more work, text or time than allowed."""

@@ -1,4 +1,4 @@
-"""Filters, tests and functions of templates: the whole list, each bounded in what it reads and makes."""
+"""The filters, tests and functions that mail templates may use, each limited in work and output."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from .plaintext import text_of
 Filter = Callable[..., Any]
 
 SCALARS = (str, int, float, Decimal, date, datetime, time, UUID, type(None))
-"""What may be written into a text; None writes nothing."""
+"""Types that may be written into a text; None writes nothing."""
 
 LONGEST = 10_000
-"""Elements of a range, and of a list made on the way."""
+"""Elements of a range, and of a list that a filter makes, at most."""
 
 
-# -- what is counted -------------------------------------------------------------------------------------
+# -- counting against the budget -------------------------------------------------------------------------
 
 
 def scalar(value: Any) -> Any:
@@ -48,11 +48,11 @@ def scalar(value: Any) -> Any:
         raise RenderFailed(
             "a list or mapping cannot be written as it is: loop over it, join it or name one of its parts"
         )
-    raise RenderFailed(f"a {type(value).__name__} is nothing to be written into a text")
+    raise RenderFailed(f"a {type(value).__name__} cannot be written into a text")
 
 
 def written(value: Any) -> str:
-    """A scalar as text, counted."""
+    """A scalar as text; its characters are counted against the budget."""
     value = scalar(value)
     text = value if isinstance(value, str) else "" if value is None else str(value)
     budget().write(len(text))
@@ -60,7 +60,7 @@ def written(value: Any) -> str:
 
 
 def _elements(value: Any) -> Any:
-    """A list to go through, counted."""
+    """A list to go through; its elements are counted against the budget."""
     if isinstance(value, Undefined):
         return list(value)
     if not isinstance(value, Sized):
@@ -80,7 +80,7 @@ def _of_text(function: Callable[..., str]) -> Filter:
 
 
 def _of_list(function: Filter, position: int = 0) -> Filter:
-    """One of Jinja's own; `position` 1 where it wants the environment or the context before the list."""
+    """One of Jinja's own filters, counted; `position` 1 where it takes the environment or context before the list."""
 
     @wraps(function)
     def bounded(*args: Any, **named: Any) -> Any:
@@ -167,7 +167,7 @@ def _string(value: Any) -> str:
 
 
 def cleaned(value: Any) -> Markup:
-    """HTML from elsewhere, such as an editor's, with only what is harmless in a mail left of it."""
+    """HTML from elsewhere, such as an editor, with everything removed that is not harmless in a mail."""
     text = _fragment(value)
     if "<" not in text and "&" not in text:
         return escape(text)
@@ -182,7 +182,7 @@ def _fragment(value: Any) -> str:
 
 
 def as_plain(value: Any) -> str:
-    """The text of such HTML."""
+    """The plain text of HTML from elsewhere."""
     text = _fragment(value)
     return text if "<" not in text and "&" not in text else _plain_often(text) if len(text) < _OFTEN else _plain(text)
 
@@ -197,7 +197,7 @@ def _plain(text: str) -> str:
     return text_of(text).strip()
 
 
-# Thousands of recipients in a row are given the same article.
+# Cached, because thousands of recipients in a row get the same article.
 _OFTEN = 20_000
 _TAGS = 2_000
 _cleaned_often = lru_cache(maxsize=64)(_clean)
@@ -212,7 +212,7 @@ def counted_range(*bounds: int) -> range:
     return numbers
 
 
-# -- what there is ---------------------------------------------------------------------------------------
+# -- the lists -------------------------------------------------------------------------------------------
 
 FILTERS: Mapping[str, Filter] = {
     "abs": abs,

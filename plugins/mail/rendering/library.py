@@ -1,10 +1,9 @@
-"""Library: the templates of the host, in folders: the plugin's own, and a deployment's that go before them.
+"""Load the built-in and the deployment's mail templates from folders and cache compiled ones.
 
 A folder holds `layout.mjml` with `layout.toml` (a table of texts per locale) and, for each template, a folder of its
-name: `template.toml` (summary, a subject per locale, the variables with an example each, and the category of what can
-be unsubscribed from) and `<locale>.mjml` or
-`<locale>.html`, if wanted with the text beside it as `<locale>.txt`. A deployment's folder need only hold what is to be
-different.
+name: `template.toml` (summary, a subject per locale, the variables with an example each, and the category of mail that
+can be unsubscribed from) and `<locale>.mjml` or `<locale>.html`, optionally with the plain text as `<locale>.txt`. A
+deployment's folder needs to hold only what differs; it takes precedence over the plugin's.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ BUILT_IN = Path(__file__).parents[1] / "templates"
 LAST_RESORT = "en"
 
 KEPT = 1_000
-"""Templates of tenants that a process keeps compiled; the one longest unused goes first."""
+"""Templates of tenants that a process keeps compiled; the least recently used is dropped first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """Something a template is given; optional: it does without."""
+    """A variable of a template; optional: the template can be rendered without it."""
 
     name: str
     summary: str = ""
@@ -38,7 +37,7 @@ class Variable:
 
 @dataclass(frozen=True, slots=True)
 class BuiltinTemplate:
-    """A template of the host in one locale."""
+    """A template of the plugin or the deployment in one locale."""
 
     name: str
     locale: str
@@ -55,14 +54,14 @@ class BuiltinTemplate:
 
 
 def language_tag(locale: str) -> str:
-    """A language tag as RFC 5646 recommends to write it: de_at -> de-AT."""
+    """A language tag in the spelling that RFC 5646 recommends: de_at -> de-AT."""
     language, *subtags = locale.replace("_", "-").split("-")
     shaped = (each.upper() if len(each) == 2 else each.title() if len(each) == 4 else each.lower() for each in subtags)
     return "-".join((language.lower(), *shaped))
 
 
 def fallbacks(locale: str, default: str) -> Iterator[str]:
-    """Where to look for a locale, the nearest first: de-AT, de, the deployment's default, en; each once."""
+    """Locales to look for, the nearest first: de-AT, de, the deployment's default, en; each once."""
     locale = language_tag(locale)
     chain = [locale] if locale else []
     while "-" in locale:
@@ -72,12 +71,12 @@ def fallbacks(locale: str, default: str) -> Iterator[str]:
 
 
 class Library:
-    """The templates of the host, and whatever was compiled, for one application.
+    """The built-in and the deployment's templates of one application, with a cache of compiled ones.
 
-    folder: the deployment's. Files are read once: a changed one counts from the next start.
+    folder: the deployment's. Files are read once: changes take effect at the next start.
 
     Raises:
-        TemplateRefused: a folder is not as it should be; the message names the file.
+        TemplateRefused: a file or folder is wrong; the message names it.
     """
 
     def __init__(self, folder: Path | None, default_locale: str) -> None:
@@ -86,30 +85,30 @@ class Library:
         self._compiled: OrderedDict[Hashable, Compiled] = OrderedDict()
         self._layouts = _layouts(folder)
         self._templates: dict[str, dict[str, BuiltinTemplate]] = {}
-        for origin, each in (("plugin", BUILT_IN), ("deployment", folder)):
-            for directory in sorted(each.iterdir()) if each is not None else ():
+        for origin, templates_folder in (("plugin", BUILT_IN), ("deployment", folder)):
+            for directory in sorted(templates_folder.iterdir()) if templates_folder is not None else ():
                 if directory.is_dir():
                     self._read(directory, "plugin" if origin == "plugin" else "deployment")
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the host has templates for."""
+        """The names of all built-in and deployment templates."""
         return tuple(sorted(self._templates))
 
     def locales(self, name: str) -> Mapping[str, BuiltinTemplate]:
-        """The host's templates of that name; empty when there are none."""
+        """Locale -> template, of that name; empty when there is none."""
         return self._templates.get(name, {})
 
     def category(self, name: str) -> str:
-        """The category that messages of a template are of when nobody says; "" where it names none."""
+        """The default category of a template's messages; "" where it names none."""
         return next((each.category for each in self.locales(name).values()), "")
 
     def texts(self, locale: str) -> Mapping[str, str]:
-        """What the layout itself says, for a reader of that locale."""
+        """The texts of the layout itself, for a reader of that locale."""
         return self._layout(locale).texts
 
     def compiled(self, template: BuiltinTemplate) -> Compiled:
-        """One of the host's own, ready to be filled in.
+        """Compile a built-in or deployment template, or take it from the cache.
 
         Raises:
             TemplateRefused: it is a deployment's and wrong.
@@ -117,7 +116,7 @@ class Library:
         return self.cached((template.name, template.locale), lambda: self.compile(template.source, template.locale))
 
     def compile(self, source: Source, locale: str) -> Compiled:
-        """A template from its source, in the layout of its locale.
+        """Compile a template from its source, in the layout of its locale.
 
         Raises:
             TemplateRefused: part, line and reason.
@@ -125,33 +124,33 @@ class Library:
         return self._compiler.compile(source, self._layout(locale), locale)
 
     def cached(self, key: Hashable, make: Callable[[], Compiled]) -> Compiled:
-        """What was compiled under that key, or is now."""
-        if (known := self.find(key)) is not None:
-            return known
-        made = self._compiled[key] = make()
+        """The compiled template cached under that key; `make` makes it when there is none."""
+        if (existing := self.find(key)) is not None:
+            return existing
+        new = self._compiled[key] = make()
         while len(self._compiled) > KEPT:
             self._compiled.popitem(last=False)
-        return made
+        return new
 
     def find(self, key: Hashable) -> Compiled | None:
-        """What was compiled under that key and is still kept."""
-        known = self._compiled.get(key)
-        if known is not None:
+        """The compiled template cached under that key, if any."""
+        existing = self._compiled.get(key)
+        if existing is not None:
             self._compiled.move_to_end(key)
-        return known
+        return existing
 
     def _layout(self, locale: str) -> Layout:
         return next(self._layouts[each] for each in fallbacks(locale, self.default_locale) if each in self._layouts)
 
     def _read(self, directory: Path, origin: Literal["plugin", "deployment"]) -> None:
-        described = _toml(directory / "template.toml")
-        known = self._templates.get(directory.name, {})
-        nearest = known.get(LAST_RESORT)
-        variables = tuple(_variable(name, each) for name, each in described.get("variables", {}).items())
+        description = _toml(directory / "template.toml")
+        translations = self._templates.get(directory.name, {})
+        nearest = translations.get(LAST_RESORT)
+        variables = tuple(_variable(name, each) for name, each in description.get("variables", {}).items())
         for file in sorted((*directory.glob("*.mjml"), *directory.glob("*.html"))):
             locale = file.stem
-            subject = described.get("subject", {}).get(locale) or (
-                known[locale].source.subject if locale in known else ""
+            subject = description.get("subject", {}).get(locale) or (
+                translations[locale].source.subject if locale in translations else ""
             )
             if not subject:
                 raise TemplateRefused(
@@ -167,8 +166,8 @@ class Library:
                 name=directory.name,
                 locale=locale,
                 origin=origin,
-                summary=described.get("summary") or (nearest.summary if nearest else ""),
-                category=described.get("category") or (nearest.category if nearest else ""),
+                summary=description.get("summary") or (nearest.summary if nearest else ""),
+                category=description.get("category") or (nearest.category if nearest else ""),
                 source=source,
                 variables=variables or (nearest.variables if nearest else ()),
             )
@@ -179,7 +178,7 @@ def _layouts(folder: Path | None) -> dict[str, Layout]:
     mjml = (BUILT_IN / "layout.mjml").read_text("utf-8")
     if folder is not None:
         if not folder.is_dir():
-            raise TemplateRefused(f"{folder} is no folder; it is what `templates` of the mail plugin's settings names")
+            raise TemplateRefused(f"{folder} is not a folder; set `templates` in the mail plugin's settings to one")
         texts |= _toml(folder / "layout.toml")
         if (own := folder / "layout.mjml").exists():
             mjml = own.read_text("utf-8")

@@ -1,6 +1,7 @@
-"""Markup: the tags of a template's MJML or HTML read strictly, so that nothing behind this one is surprised by them.
+"""Check the tags of a template's MJML or HTML strictly, with the line of each mistake.
 
-The parsers behind are written in other languages, answer nesting with a crash, and name no lines.
+The libraries that parse it afterwards (MJML, CSS inliner, HTML cleaner) are written in other languages, crash on deep
+nesting, and do not name lines.
 """
 
 from __future__ import annotations
@@ -104,15 +105,15 @@ _NO_WORDS = frozenset(
 """Elements that hold elements only."""
 
 _TEXT_ONLY = frozenset({"mj-preview", "mj-title", "mj-style", "title", "style", "textarea"})
-"""Elements in which a comment is text, or lost."""
+"""Elements in which a comment is text, or gets lost."""
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
     """A stretch of the source.
 
-    tag, comment, text. text_only: text in which a comment is none. between: where only elements can be; in_wrapper:
-    such a place where MJML puts what is no element into a conditional comment of its own.
+    kind: tag, comment or text; text_only: text in which comments are not recognised; between: where only elements may
+    be; in_wrapper: the same in <mj-wrapper>, where MJML puts anything else into a conditional comment.
     """
 
     kind: SpanKind
@@ -121,25 +122,25 @@ class Span:
 
 
 def spans(source: str, kind: Kind, line_of: Callable[[int], int]) -> Iterator[Span]:
-    """The source from end to end, checked on the way; `line_of` says on which line of the author's a position is.
+    """Check the source and split it into spans; `line_of`: from a position to the author's line.
 
     Raises:
-        TemplateRefused: a tag is not closed, not known, or has no place in a mail; line and reason.
+        TemplateRefused: a tag is not closed, not known, or not allowed in a mail; line and reason.
     """
     reader = _Reader(kind, line_of)
     position = 0
-    for found in _TOKEN.finditer(source):
-        if found.start() > position:
-            yield Span(reader.text, position, found.start())
-        position = found.end()
-        yield Span(reader.read(found), found.start(), found.end())
+    for token in _TOKEN.finditer(source):
+        if token.start() > position:
+            yield Span(reader.text, position, token.start())
+        position = token.end()
+        yield Span(reader.read(token), token.start(), token.end())
     if position < len(source):
         yield Span(reader.text, position, len(source))
     reader.end()
 
 
 class _Reader:
-    """Keeps which elements are open."""
+    """Keeps track of which elements are open."""
 
     def __init__(self, kind: Kind, line_of: Callable[[int], int]) -> None:
         self._is_mjml, self._line_of = kind == "mjml", line_of
@@ -153,22 +154,22 @@ class _Reader:
             return "in_wrapper"
         return "text_only" if inside in _TEXT_ONLY else "between" if inside in _NO_WORDS else "text"
 
-    def read(self, found: re.Match[str]) -> Literal["tag", "comment", "text"]:
-        match found.lastgroup:
+    def read(self, token: re.Match[str]) -> Literal["tag", "comment", "text"]:
+        match token.lastgroup:
             case "comment":
                 return "comment"
             case "empty":
-                self._opened(found)
+                self._opened(token)
             case "close":
-                self._closed(found)
+                self._closed(token)
             case "less" if self._is_mjml:
-                raise self._refused(found, "write &lt; for a < that begins no tag")
+                raise self._refused(token, "write &lt; for a < that begins no tag")
             case "less":
                 return "text"
             case "doctype" if not self._is_mjml:
                 pass
             case _:
-                raise self._refused(found, f"this cannot be read: {found.string[found.start() : found.start() + 40]!r}")
+                raise self._refused(token, f"this cannot be read: {token.string[token.start() : token.start() + 40]!r}")
         return "tag"
 
     def end(self) -> None:
@@ -176,69 +177,69 @@ class _Reader:
             name, position = self._open[-1]
             raise TemplateRefused(f"<{name}> is never closed", line=self._line_of(position))
 
-    def _opened(self, found: re.Match[str]) -> None:
-        name = found["open"]
+    def _opened(self, token: re.Match[str]) -> None:
+        name = token["open"]
         plain = name.lower()
         self._elements += 1
         if self._elements > ELEMENTS:
-            raise self._refused(found, f"there are more than {ELEMENTS} elements")
+            raise self._refused(token, f"there are more than {ELEMENTS} elements")
         if plain in _FORBIDDEN:
-            raise self._refused(found, f"<{name}> has no place in a mail")
+            raise self._refused(token, f"<{name}> is not allowed in a mail")
         if plain.startswith("mj") and not (self._is_mjml and name in _MJML):
             near = get_close_matches(plain, _MJML, 1) if self._is_mjml else []
-            raise self._refused(found, f"there is no <{name}> here" + "".join(f"; is it <{each}>?" for each in near))
-        self._check_attributes(found, name)
-        if found["empty"] or plain in _VOID or (plain in _CLOSED_BY_OTHERS and not self._is_mjml):
+            raise self._refused(token, f"there is no <{name}> here" + "".join(f"; is it <{each}>?" for each in near))
+        self._check_attributes(token, name)
+        if token["empty"] or plain in _VOID or (plain in _CLOSED_BY_OTHERS and not self._is_mjml):
             return
-        self._open.append((name if self._is_mjml else plain, found.start()))
+        self._open.append((name if self._is_mjml else plain, token.start()))
         if len(self._open) > DEPTH:
-            raise self._refused(found, f"elements are nested more than {DEPTH} deep")
+            raise self._refused(token, f"elements are nested more than {DEPTH} deep")
 
-    def _check_attributes(self, found: re.Match[str], tag: str) -> None:
-        for name, value in ATTRIBUTE.findall(found["attributes"]):
+    def _check_attributes(self, token: re.Match[str], tag: str) -> None:
+        for name, value in ATTRIBUTE.findall(token["attributes"]):
             if name.lower().startswith("on"):
-                raise self._refused(found, f"{name} of <{tag}> has no place in a mail: nothing runs in one")
+                raise self._refused(token, f"{name} of <{tag}> is not allowed in a mail: scripts do not run there")
             if self._is_mjml and value[:1] not in {'"', "'"}:
-                raise self._refused(found, f'{name} of <{tag}> needs a value in quotes: {name}="…"')
+                raise self._refused(token, f'{name} of <{tag}> needs a value in quotes: {name}="…"')
             if tag.lower() == "meta" and "refresh" in value.lower():
-                raise self._refused(found, "a mail cannot lead elsewhere by itself")
+                raise self._refused(token, "a mail cannot redirect by itself")
 
-    def _closed(self, found: re.Match[str]) -> None:
-        name = found["close"]
+    def _closed(self, token: re.Match[str]) -> None:
+        name = token["close"]
         if self._is_mjml:
             opened, position = self._open.pop() if self._open else ("", 0)
             if not opened:
-                raise self._refused(found, f"</{name}> closes nothing")
+                raise self._refused(token, f"</{name}> closes nothing")
             if opened != name:
                 line = self._line_of(position)
-                raise self._refused(found, f"</{name}> stands where <{opened}> of line {line} is to be closed")
+                raise self._refused(token, f"</{name}> comes where <{opened}> of line {line} is to be closed")
             return
         for index in range(len(self._open) - 1, -1, -1):
             if self._open[index][0] == name.lower():
                 del self._open[index:]
                 return
 
-    def _refused(self, found: re.Match[str], reason: str) -> TemplateRefused:
-        return TemplateRefused(reason, line=self._line_of(found.start()))
+    def _refused(self, token: re.Match[str], reason: str) -> TemplateRefused:
+        return TemplateRefused(reason, line=self._line_of(token.start()))
 
 
 def attributes(source: str, start: int = 0) -> Iterator[tuple[str, int, int]]:
-    """Every attribute's name and where its value begins and ends, quotes left out; also in conditional comments."""
-    for found in _TOKEN.finditer(source, start):
-        if found["comment"] is not None:
-            inner = found.start("comment")
-            for name, begin, end in attributes(found["comment"]) if found["comment"].startswith("[if") else ():
+    """The name of every attribute with start and end of its value, without quotes; also in conditional comments."""
+    for token in _TOKEN.finditer(source, start):
+        if token["comment"] is not None:
+            inner = token.start("comment")
+            for name, begin, end in attributes(token["comment"]) if token["comment"].startswith("[if") else ():
                 yield name, inner + begin, inner + end
-        elif found["open"] is not None:
-            for each in ATTRIBUTE.finditer(found["attributes"]):
-                if value := each[2]:
+        elif token["open"] is not None:
+            for attribute in ATTRIBUTE.finditer(token["attributes"]):
+                if value := attribute[2]:
                     quote = int(value[0] in "\"'")
-                    begin = found.start("attributes") + each.start(2)
-                    yield each[1].lower(), begin + quote, begin + len(value) - quote
+                    begin = token.start("attributes") + attribute.start(2)
+                    yield attribute[1].lower(), begin + quote, begin + len(value) - quote
 
 
 def styles_in(source: str) -> Iterator[tuple[int, int]]:
-    """Where each style sheet begins and ends, the tags around it left out."""
+    """Start and end of the content of each <style> element."""
     lower, position = source.lower(), 0
     while (opening := lower.find("<style", position)) >= 0 and (begin := lower.find(">", opening) + 1):
         position = lower.find("</style", begin)

@@ -1,4 +1,4 @@
-"""Gaps: what a template uses and was not given, noted while it is filled in, so that all are named at once."""
+"""Collect all variables that a template uses and was not given, instead of failing at the first."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _noted: ContextVar[list[str]] = ContextVar("noted")
 
 @contextmanager
 def noting() -> Iterator[list[str]]:
-    """What was missing in the block: "name", or ".total" for something missing inside of something else."""
+    """Collect what is missing in the block: "name", or ".total" for something missing inside another value."""
     token = _noted.set([])
     try:
         yield _noted.get()
@@ -24,14 +24,14 @@ def noting() -> Iterator[list[str]]:
 
 
 class MissingVariable(StrictUndefined):
-    """Something that is not there. Writing it, looping over it and looking into it is noted and goes on, so that more
-    gaps show; doing anything else with it is the end.
+    """A variable that was not given. Writing it, looping over it and reading its parts is recorded and rendering goes
+    on, so that all missing variables are found; any other use raises UndefinedError.
     """
 
     __slots__ = ()
 
     def note(self) -> None:
-        """Have it named when the rendering is over."""
+        """Record it, to be named when the rendering is over."""
         inside = "" if self._undefined_obj is missing else "."
         _noted.get().append(f"{inside}{self._undefined_name}")
 

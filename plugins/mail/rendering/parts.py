@@ -1,4 +1,4 @@
-"""Parts: subject, text and HTML of a template as code that only has to be filled in."""
+"""Compile the subject, the text and the HTML of a template into Jinja code."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CLOSING = {"value": "}}", "statement": "%}"}
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Code of one part. positions, lines: where in the code a tag begins, and on which line its author has it."""
+    """Compiled code of one part. positions, lines: each tag's line in the code, and its line in the author's source."""
 
     name: str
     template: Template
@@ -35,11 +35,11 @@ class Part:
     lines: tuple[int, ...]
 
     def fill(self, variables: Mapping[str, Any]) -> str:
-        """The part with the variables in it; within a budget and while gaps are noted.
+        """Render the part; to be called inside `spending` and `noting`.
 
         Raises:
             RenderFailed: line and reason.
-            jinja2.exceptions.UndefinedError: something was missing and could not be passed over.
+            jinja2.exceptions.UndefinedError: a variable was missing and rendering could not go on without it.
         """
         template = self.template
         try:
@@ -64,12 +64,12 @@ class Part:
 
 
 def compile(name: str, marked: str, taken: Cut, sandbox: Sandbox, line_of: Callable[[int], int | None]) -> Part:
-    """Put the tags back into what became of the marked source, and make code of it.
+    """Put the tags back into the processed source, and compile it.
 
     line_of: the author's line of a tag's line; None where the tag is not theirs.
 
     Raises:
-        TemplateRefused: what became of it cannot be code.
+        TemplateRefused: loops and conditions are nested too deeply.
     """
     code, positions, lines = _restored(marked, taken)
     try:
@@ -88,22 +88,22 @@ def _restored(marked: str, taken: Cut) -> tuple[str, list[int], list[int]]:
     pieces: list[str] = []
     positions: list[int] = []
     lines: list[int] = []
-    end, here = 0, 1
-    for found in taken.mark.finditer(marked):
-        begin, until = found.span()
+    end, code_line = 0, 1
+    for mark in taken.mark.finditer(marked):
+        begin, until = mark.span()
         if marked[begin - 4 : begin] == "<!--" and marked[until : until + 3] == "-->":
             begin, until = begin - 4, until + 3
-        use, number = found["use"], int(found["number"])
+        use, number = mark["use"], int(mark["number"])
         text = _BRACE.sub("{{ '{'\n}}", marked[end:begin])
-        here += text.count("\n")
+        code_line += text.count("\n")
         if use in "vs":
             tag = taken.tags[number]
-            positions.append(here)
+            positions.append(code_line)
             lines.append(tag.line)
             written = _written(tag, in_style=use == "s")
         else:
             written = "{% filter _link\n%}" if use == "o" else "{% endfilter\n%}"
-        here += written.count("\n")
+        code_line += written.count("\n")
         pieces += text, written
         end = until
     pieces.append(_BRACE.sub("{{ '{'\n}}", marked[end:]))
@@ -123,7 +123,7 @@ def fit_for_markup(taken: Cut, kind: Kind) -> str:
     """The marked source with its statements as comments, which every parser leaves where they are.
 
     Raises:
-        TemplateRefused: the markup is wrong, or there are braces where none can be; line and reason.
+        TemplateRefused: the markup is wrong, or there are braces where none are allowed; line and reason.
     """
     pieces: list[str] = []
     line: int | None = None
@@ -159,7 +159,7 @@ def _fitted_text(text: str, taken: Cut) -> str:
 
 
 def _fitted_between(text: str, taken: Cut) -> str:
-    """Statements only; space is left out, which MJML's parser takes for words unless it begins with a line break."""
+    """Keep statements only; MJML's parser takes space for text unless it begins with a line break."""
     return "".join(f"<!--{mark}-->" for mark in _statements(text, taken))
 
 
@@ -168,11 +168,11 @@ def _fitted_in_wrapper(text: str, taken: Cut) -> str:
 
 
 def _statements(text: str, taken: Cut) -> list[str]:
-    """The marks of statements, where nothing else can stand."""
+    """The marks of statements, where nothing else is allowed."""
     fitted = _fitted_text(text, taken)
     if words := re.sub(r"<!--.*?-->", "", fitted).strip():
         shown = taken.mark.sub("{{ … }}", words)[:40]
-        raise TemplateRefused(f"{shown!r} stands between elements: put it into an element such as <mj-text>")
+        raise TemplateRefused(f"{shown!r} is between elements: put it into an element such as <mj-text>")
     return [found[0] for found in taken.mark.finditer(fitted)]
 
 
@@ -187,10 +187,10 @@ _FITTED: Mapping[str, Callable[[str, Cut], str]] = {
 
 
 def guarded(html: str, taken: Cut) -> str:
-    """Finished HTML, its marks changed to say what their place asks for: an address, a piece of style, or text.
+    """The HTML with its marks changed to say where each value goes: into a link, into CSS, or into text.
 
     Raises:
-        TemplateRefused: an address that is written out leads where a mail must not lead.
+        TemplateRefused: a fixed link is not allowed in a mail.
     """
     changes: list[tuple[int, int, str]] = []
     for name, begin, end in attributes(html):
@@ -199,7 +199,9 @@ def guarded(html: str, taken: Cut) -> str:
             if taken.key in value:
                 changes.append((begin, end, f"{taken.key}o0z{value}{taken.key}c0z"))
             elif not link_is_safe(value.replace("&amp;", "&")) and value:
-                raise TemplateRefused(f'{name}="{value[:80]}" is no address for a mail: give a full one')
+                raise TemplateRefused(
+                    f'{name}="{value[:80]}" is no address for a mail: give a full one, http, https or mailto'
+                )
         elif name == "style" and taken.key in value:
             changes.append((begin, end, value.replace(f"{taken.key}v", f"{taken.key}s")))
     for begin, end in styles_in(html):
@@ -211,7 +213,7 @@ def guarded(html: str, taken: Cut) -> str:
 
 
 def ensure_kept(html: str, taken: Cut, line_of: Callable[[int], int | None]) -> None:
-    """See that no tag got lost on the way.
+    """Check that no tag got lost in MJML.
 
     Raises:
         TemplateRefused: one did.
@@ -220,4 +222,6 @@ def ensure_kept(html: str, taken: Cut, line_of: Callable[[int], int | None]) -> 
     for number, tag in enumerate(taken.tags):
         if number not in kept:
             shown = f"{_OPENING[tag.kind]} {tag.code[:60]} {_CLOSING[tag.kind]}"
-            raise TemplateRefused(f"{shown} stands where MJML leaves things out", line=line_of(tag.line))
+            raise TemplateRefused(
+                f"{shown} is where MJML drops it: put it into an element such as <mj-text>", line=line_of(tag.line)
+            )

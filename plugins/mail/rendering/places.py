@@ -1,4 +1,4 @@
-"""Places: what a value may be where it is not just words but an address or a piece of style."""
+"""Check values that a template puts into links and CSS."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 from .errors import RenderFailed
 
 SCHEMES = frozenset({"http", "https", "mailto", "tel", "cid"})
-"""Where a mail may lead."""
+"""URL schemes that links in a mail may have."""
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*+):", re.IGNORECASE)
 _PASSED_OVER = re.compile(r"[\x00-\x20\x7f-\xa0\u200b-\u200f\u2028-\u202e\ufeff]+")
@@ -19,9 +19,9 @@ _IN_STYLE = re.compile(r"[\w#%.,\- /]*+|https?://[\w\-.~:/?#@!$&*+,=%]++")
 
 
 def link_is_safe(address: str) -> bool:
-    """Whether an address may be in a mail: http, https, mailto, tel and cid, or a place in the mail itself.
+    """Whether a link may be in a mail: its scheme is in SCHEMES, or it is a fragment of the mail itself.
 
-    What browsers pass over when they read an address is passed over first (WHATWG URL, section 4.4).
+    Characters that browsers ignore in an address are removed first (WHATWG URL, section 4.4).
     """
     plain = _PASSED_OVER.sub("", address)
     scheme = _SCHEME.match(plain)
@@ -29,10 +29,10 @@ def link_is_safe(address: str) -> bool:
 
 
 def safe_link(value: str) -> str:
-    """The filled-in value of an attribute that holds an address.
+    """The rendered value of an attribute that holds a link.
 
     Raises:
-        RenderFailed: it does not lead anywhere a mail may lead, such as javascript:.
+        RenderFailed: the link is not allowed in a mail, such as javascript:.
     """
     address = html.unescape(str(value))
     if not link_is_safe(address):

@@ -1,4 +1,4 @@
-"""Plain text: the text alternative of an HTML mail, for people and programs that do not show HTML."""
+"""Make the plain-text alternative of an HTML mail."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from html import unescape
 from html.parser import HTMLParser
 
 TAGS = 5_000
-"""Tags of HTML that is read with care; of more only the words are taken: nesting costs the square of its depth."""
+"""Tags up to which HTML is parsed; beyond, tags are only stripped: nesting costs the square of its depth."""
 
 _PARAGRAPHS = ("h1", "h2", "h3", "h4", "h5", "h6", "p", "table", "ul", "ol", "dl", "blockquote", "pre", "section")
 _LINES = ("address", "article", "div", "dd", "dt", "footer", "header", "main", "nav")
@@ -26,13 +26,13 @@ _BLANK_LINES = re.compile(r"\n{3,}")
 def text_of(html: str, *, keep: Callable[[str], Iterable[str]] | None = None) -> str:
     """The text of an HTML document or fragment: paragraphs, lists, and each link's address after its words.
 
-    keep: what is to stay of a comment; without it, comments go.
+    keep: returns the parts of a comment to keep; without it, comments are dropped.
     """
     import nh3
 
     if html.count("<") > TAGS:
         return tidied(unescape(_SPACES.sub(" ", _TAG.sub(" ", html))))
-    # Read by a parser made for what anonymous callers write; Python's own then only meets what that one wrote.
+    # Cleaned first by a parser made for untrusted HTML; Python's own parser then reads only its output.
     simple = nh3.clean(
         html,
         tags=_KEPT,
@@ -48,13 +48,13 @@ def text_of(html: str, *, keep: Callable[[str], Iterable[str]] | None = None) ->
 
 
 def tidied(text: str) -> str:
-    """No spaces at the ends of lines, no more than one blank line at a time, one line break at the end."""
+    """The text without spaces at line ends, with at most one blank line in a row, and one line break at the end."""
     lines = "\n".join(line.strip() for line in text.split("\n"))
     return _BLANK_LINES.sub("\n\n", lines).strip() + "\n"
 
 
 class _Writer(HTMLParser):
-    """Writes the text while the HTML goes by."""
+    """Writes the text while the HTML is parsed."""
 
     def __init__(self, keep: Callable[[str], Iterable[str]] | None) -> None:
         super().__init__(convert_charrefs=True)
@@ -62,15 +62,15 @@ class _Writer(HTMLParser):
         self._parts: list[str] = []
         self._breaks = 0  # line breaks due before the next word
         self._links: list[tuple[str, int]] = []
-        self._hidden = 0  # elements open inside and including one that is not shown
+        self._hidden = 0  # open elements, from one that is not shown inwards
 
     @property
     def text(self) -> str:
         return "".join(self._parts)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = {name: value or "" for name, value in attrs}
-        if self._hidden or _HIDDEN.search(given.get("style", "")):
+        attributes = {name: value or "" for name, value in attrs}
+        if self._hidden or _HIDDEN.search(attributes.get("style", "")):
             self._hidden += tag not in _VOID
             return
         self._breaks = max(self._breaks, _BEFORE.get(tag, 0))
@@ -79,10 +79,10 @@ class _Writer(HTMLParser):
         elif tag == "hr":
             self._write("---")
             self._breaks = 2
-        elif tag == "img" and given.get("alt"):
-            self._write(f"[{given['alt']}]")
+        elif tag == "img" and attributes.get("alt"):
+            self._write(f"[{attributes['alt']}]")
         elif tag == "a":
-            self._links.append((given.get("href", ""), len(self._parts)))
+            self._links.append((attributes.get("href", ""), len(self._parts)))
 
     def handle_endtag(self, tag: str) -> None:
         if self._hidden:

@@ -1,4 +1,4 @@
-"""Sandbox: Jinja2 without a way to Python: templates reach what they are given and the listed filters."""
+"""Jinja2 sandbox in which templates reach only their variables and the listed filters."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from .missing_variables import MissingVariable
 from .places import safe_link, safe_style
 
 LARGEST_FACTOR = 128
-"""Bits that the two factors of a product may have together."""
+"""Bits that the two factors of a product may have together, at most."""
 
 _LOOP = frozenset(
     {"index", "index0", "revindex", "revindex0", "first", "last", "length", "previtem", "nextitem", "cycle", "changed"}
 )
 METHODS = frozenset({"items", "keys", "values", "get"})
-"""What a mapping can be asked with a call; a key of the same name goes first where it is not called."""
+"""Methods of a mapping that may be called; where not called, a key of the same name takes precedence."""
 
 
-@pass_context  # so that nothing is worked out while it is compiled, uncounted
+@pass_context  # so that Jinja computes nothing at compile time, uncounted
 def _finalize(context: Context, value: Any) -> Any:
-    """What an expression gives is written: counted, and text or a number."""
+    """The result of an expression as it is written: text or a number, counted against the budget."""
     if type(value) is str or type(value) is Markup:
         budget().write(len(value))
         return value
@@ -43,7 +43,7 @@ def _finalize(context: Context, value: Any) -> Any:
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
-    """Where templates run; `markup`: what is written is escaped as HTML."""
+    """The Jinja environment of templates; `markup`: values are escaped as HTML."""
 
     intercepted_binops = frozenset({"+", "*", "%", "**"})
 
@@ -63,7 +63,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.globals = {**FUNCTIONS, "_work": _work}
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        """A key of a mapping, what is known of the loop, a value kept in a namespace; nothing of Python's."""
+        """A key of a mapping, a property of the loop, or a value in a namespace; nothing else of Python objects."""
         if type(obj) is dict or isinstance(obj, Mapping):
             if attribute in obj:
                 return obj[attribute]
@@ -86,20 +86,20 @@ class Sandbox(ImmutableSandboxedEnvironment):
             return obj
         if isinstance(obj, Mapping | list | tuple | str | range):
             try:
-                found = obj[argument]
+                item = obj[argument]
             except (TypeError, LookupError):
                 return self.undefined(obj=obj, name=argument)
             if isinstance(argument, slice):
-                budget().write(len(found))
-            return found
+                budget().write(len(item))
+            return item
         return self.undefined(obj=obj, name=argument)
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        """Nothing: attributes are not reached through Python at all."""
+        """Always False: templates never read attributes of Python objects."""
         return False
 
     def is_safe_callable(self, obj: Any) -> bool:
-        """A macro, one of our functions, a mapping's or a loop's own method."""
+        """Whether it is a macro, one of our functions, or a listed method of a mapping or a loop."""
         if isinstance(obj, Macro) or any(obj is function for function in self.globals.values()):
             return True
         owner = getattr(obj, "__self__", None)
@@ -107,7 +107,11 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return (isinstance(owner, Mapping) and name in METHODS) or (isinstance(owner, LoopContext) and name in _LOOP)
 
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805 - as Jinja has it
-        """Call what is safe to call."""
+        """Call it if that is safe.
+
+        Raises:
+            SecurityError: it is not.
+        """
         if isinstance(__obj, Undefined):
             __obj._fail_with_undefined_error()
         if not __self.is_safe_callable(__obj):
@@ -115,14 +119,14 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return __context.call(__obj, *args, **kwargs)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        """Sums are counted; products and remainders are of numbers; powers are not there."""
+        """Count sums; allow products and remainders of numbers only; refuse powers."""
         if isinstance(left, Undefined):
             left._fail_with_undefined_error()
         if operator == "+":
             if isinstance(left, str | list | tuple):
                 budget().write(len(left) + (len(right) if isinstance(right, str | list | tuple) else 0))
         elif not _is_number(left) or not _is_number(right) or operator == "**":
-            raise RenderFailed(f"{operator} works on numbers only" if operator != "**" else "there are no powers here")
+            raise RenderFailed(f"{operator} works on numbers only" if operator != "**" else "powers are not available")
         elif operator == "*" and _bits(left) + _bits(right) > LARGEST_FACTOR:
             raise RenderFailed("that product is too large")
         return super().call_binop(context, operator, left, right)
@@ -137,24 +141,24 @@ def _bits(value: object) -> int:
 
 
 def _work(steps: int, characters: int) -> None:
-    """What the body of a loop or macro costs each time; put there by `syntax.instrumented`."""
+    """Spend what one run of a loop's or macro's body costs; the calls are inserted by `syntax.instrumented`."""
     spent = budget()
     spent.work(steps)
     spent.write(characters)
 
 
 def _counted(value: Any) -> Any:
-    """What a loop goes through, counted also where the body is passed over by the loop's condition."""
+    """The elements of a loop, counted even where the loop's condition skips the body."""
     if not isinstance(value, str | list | tuple | Mapping | range) and not hasattr(value, "__next__"):
         try:
             iter(value)
         except TypeError:
-            raise RenderFailed(f"a {type(value).__name__} is nothing to loop over") from None
+            raise RenderFailed(f"a {type(value).__name__} cannot be looped over") from None
     return _counting(value)
 
 
 def _counting(value: Any) -> Any:
     spent = budget()
-    for each in value:
+    for element in value:
         spent.work(1)
-        yield each
+        yield element

@@ -1,4 +1,4 @@
-"""Source: a part of a template as its author wrote it, checked, and taken apart into text and what stands in braces."""
+"""Check the source of a template and split it into text and Jinja tags."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from .errors import TemplateRefused
 from .sandbox import Sandbox
 
 LENGTH = 256 * 1024
-"""Characters of a part."""
+"""Characters of a part, at most."""
 
 TAGS, CODE = 1_000, 16 * 1024
-"""How often there may be braces in a part, and how many characters inside of them."""
+"""Tags of a part, and characters inside of them, at most."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """What stands between braces, on which line of the source, and whether it swallows the space around it."""
+    """The code between braces, its line in the source, and whether it removes the space before and after it."""
 
     kind: Literal["value", "statement"]
     code: str
@@ -37,7 +37,7 @@ class Tag:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A source taken apart: `marked` has a mark in place of each tag, which no author could have written.
+    """A source split into text and tags: `marked` has a mark in place of each tag, which no author could have written.
 
     key: what every mark begins with; letters and digits, so that parsers of HTML and CSS leave it as it is.
     """
@@ -64,15 +64,15 @@ class Cut:
 
 
 def checked(source: str, sandbox: Sandbox) -> tuple[Cut, syntax.Needs]:
-    """Take a part apart that somebody wrote; also what it needs to be given.
+    """Check and split a part; also returns the variables it needs.
 
     Raises:
         TemplateRefused: line and reason.
     """
     if len(source) > LENGTH:
         raise TemplateRefused(f"this is longer than {LENGTH // 1024} KB")
-    if found := _CONTROL.search(source):
-        raise TemplateRefused("there is a control character", line=source.count("\n", 0, found.start()) + 1)
+    if control := _CONTROL.search(source):
+        raise TemplateRefused("there is a control character", line=source.count("\n", 0, control.start()) + 1)
     taken = cut(source, sandbox)
     parsed = parse(source, sandbox)
     syntax.check(parsed)
@@ -80,7 +80,7 @@ def checked(source: str, sandbox: Sandbox) -> tuple[Cut, syntax.Needs]:
 
 
 def parse(source: str, sandbox: Sandbox) -> nodes.Template:
-    """Jinja's own reading of it.
+    """Parse the source with Jinja.
 
     Raises:
         TemplateRefused: line and reason.
@@ -88,7 +88,7 @@ def parse(source: str, sandbox: Sandbox) -> nodes.Template:
     try:
         return sandbox._parse(source, None, None)
     except TemplateSyntaxError as error:
-        raise TemplateRefused(error.message or "this is no Jinja", line=error.lineno) from None
+        raise TemplateRefused(error.message or "this is not valid Jinja", line=error.lineno) from None
     except RecursionError:
         raise TemplateRefused("this is nested too deeply") from None
     except ValueError:
@@ -96,7 +96,7 @@ def parse(source: str, sandbox: Sandbox) -> nodes.Template:
 
 
 def cut(source: str, sandbox: Sandbox) -> Cut:
-    """Take a source apart with Jinja's own lexer.
+    """Split a source with Jinja's own lexer.
 
     Raises:
         TemplateRefused: braces do not match, or there are too many.
@@ -106,12 +106,12 @@ def cut(source: str, sandbox: Sandbox) -> Cut:
         for line, kind, value in sandbox.lexer.tokeniter(source, None):
             cutter.take(line, kind, value)
     except TemplateSyntaxError as error:
-        raise TemplateRefused(error.message or "this is no Jinja", line=error.lineno) from None
+        raise TemplateRefused(error.message or "this is not valid Jinja", line=error.lineno) from None
     return cutter.done()
 
 
 class _Cutter:
-    """Puts the lexer's tokens together to text and tags."""
+    """Groups the lexer's tokens into text and tags."""
 
     def __init__(self) -> None:
         self._key = f"q{secrets.token_hex(6)}"

@@ -1,4 +1,4 @@
-"""Syntax: which parts of Jinja a template may use, what it needs to be given, and what each loop of it costs."""
+"""Check which Jinja syntax a template uses, find its variables, and count the work of its loops."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DEPTH = 60
 """How deeply expressions and blocks may be nested; below what Python's own parser and compiler take."""
 
 NODES = 20_000
-"""Parts of a template, all its expressions together."""
+"""Nodes of a template's syntax tree, at most."""
 
 _STRUCTURE = (nodes.Template, nodes.Output, nodes.TemplateData, nodes.For, nodes.If, nodes.Assign, nodes.AssignBlock)
 _BLOCKS = (nodes.Macro, nodes.CallBlock, nodes.FilterBlock, nodes.With)
@@ -43,10 +43,10 @@ _OPTIONAL_TESTS = frozenset({"defined", "undefined"})
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a template has to be given.
+    """The variables of a template.
 
-    required: names it cannot do without. optional: names it asks for before it uses them. paths: the last part of
-    everything it reads inside of them -> the whole of it, such as "total" -> "order.total".
+    required: names it always uses. optional: names it uses only if they are defined. paths: the last part of each value
+    it reads inside a variable -> the whole path, such as "total" -> "order.total".
     """
 
     required: frozenset[str] = frozenset()
@@ -54,7 +54,7 @@ class Needs:
     paths: dict[str, str] = field(default_factory=dict)
 
     def path_of(self, gap: str) -> str:
-        """A gap's whole path, as far as the template shows it."""
+        """The whole path of a missing variable, as far as the template shows it."""
         name = gap.removeprefix(".")
         return self.paths.get(name, name) if gap.startswith(".") else name
 
@@ -73,7 +73,7 @@ def walk(template: nodes.Node) -> Iterator[tuple[nodes.Node, int]]:
 
 
 def check(template: nodes.Template) -> None:
-    """Refuse what a template may not use.
+    """Refuse syntax that a template may not use.
 
     Raises:
         TemplateRefused: line and reason.
@@ -95,9 +95,9 @@ def _objection(node: nodes.Node, macros: set[str]) -> str:
     if isinstance(node, nodes.Name | nodes.Macro) and (node.name.startswith("_") or node.name in _RESERVED):
         return f"the name {node.name} is not for templates"
     if isinstance(node, nodes.Getattr) and node.attr.startswith("_"):
-        return f"{node.attr} is no part of what a template is given"
+        return f"{node.attr} cannot be read in a template"
     if isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const) and str(node.arg.value).startswith("__"):
-        return f"{node.arg.value} is no part of what a template is given"
+        return f"{node.arg.value} cannot be read in a template"
     if isinstance(node, nodes.Filter) and node.name not in FILTERS:
         return f"there is no filter {node.name}; there are {', '.join(sorted(FILTERS))}"
     if isinstance(node, nodes.Test) and node.name not in TESTS:
@@ -127,7 +127,7 @@ def _is_loop(node: nodes.Node) -> bool:
     return isinstance(node, nodes.Name) and node.name == "loop"
 
 
-# -- what it needs ---------------------------------------------------------------------------------------
+# -- variables -------------------------------------------------------------------------------------------
 
 
 def needs(template: nodes.Template) -> Needs:
@@ -147,7 +147,7 @@ def needs(template: nodes.Template) -> Needs:
 
 
 def _path(node: nodes.Node) -> str:
-    """`order.total` of what reads that; "" of anything else."""
+    """The path that a node reads, such as `order.total`; "" for any other node."""
     if isinstance(node, nodes.Name):
         return str(node.name)
     if isinstance(node, nodes.Getattr):
@@ -160,11 +160,11 @@ def _path(node: nodes.Node) -> str:
     return f"{inner}.{part}" if inner else ""
 
 
-# -- what it costs ---------------------------------------------------------------------------------------
+# -- cost ------------------------------------------------------------------------------------------------
 
 
 def instrumented(template: nodes.Template) -> nodes.Template:
-    """The same template, counting what its loops, macros and concatenations do while they run."""
+    """The same template with calls inserted that count the work of its loops, macros and concatenations."""
     changed = _Instruments().visit(template)
     changed.set_environment(template.environment)
     return changed  # type: ignore[no-any-return]  # Jinja's visitors are untyped
@@ -199,8 +199,8 @@ class _Instruments(NodeTransformer):
         [first, *others] = node.ops
         if others or first.op not in {"in", "notin"}:
             return node
-        found = nodes.Test(node.expr, "in", [first.expr], [], None, None, lineno=node.lineno)
-        return found if first.op == "in" else nodes.Not(found, lineno=node.lineno)
+        test = nodes.Test(node.expr, "in", [first.expr], [], None, None, lineno=node.lineno)
+        return test if first.op == "in" else nodes.Not(test, lineno=node.lineno)
 
     def visit_List(self, node: nodes.List) -> nodes.List:  # noqa: N802 - found by this name
         self.generic_visit(node)
@@ -230,7 +230,7 @@ def _filtered(node: Any, name: str) -> nodes.Filter:
 
 
 def _cost(body: list[nodes.Node], line: int) -> nodes.Node:
-    """A statement that spends what one pass through `body` evaluates and writes, whatever it branches to."""
+    """A statement that spends what one run of `body` evaluates and writes, whichever branches it takes."""
     inside = [node for each in body for node, _ in walk(each)]
     written = sum(len(node.data) for node in inside if isinstance(node, nodes.TemplateData))
     spend: Any = nodes.Call(

@@ -1,4 +1,4 @@
-"""The HTTP resources of this plugin, one module each; every module brings its `routes` and its `PERMISSIONS`."""
+"""HTTP endpoints and permissions of the mail plugin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`/mail/attachments`: files uploaded once for messages to name."""
+"""HTTP endpoints `/mail/attachments`: upload, list, read and delete files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`/mail/batches`: one content for many recipients, its progress, and calling it off."""
+"""HTTP endpoints `/mail/batches`: send one content to many recipients, show progress, cancel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`/mail/messages`: send one, see what became of it, call it off, try it again."""
+"""HTTP endpoints `/mail/messages`: send, list, read, cancel and retry messages."""
 
 from __future__ import annotations
 

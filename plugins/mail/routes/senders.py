@@ -1,4 +1,4 @@
-"""Senders and a tenant's own provider over HTTP."""
+"""HTTP endpoints `/mail/senders` and `/mail/provider`: sender addresses and a tenant's own provider."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stats over HTTP: what became of the tenant's mail, and how long its queue is."""
+"""HTTP endpoint `/mail/stats`: numbers of messages by outcome, and the length of the queue."""
 
 from __future__ import annotations
 

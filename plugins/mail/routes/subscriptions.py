@@ -1,4 +1,4 @@
-"""Subscriptions over HTTP: the page and the one click behind every unsubscribe link, and preferences for the tenant."""
+"""HTTP endpoints to unsubscribe by page or one click, and to read and set mail preferences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Suppressions over HTTP: who gets no mail from this tenant, and why."""
+"""HTTP endpoints `/mail/suppressions`: list, add and remove addresses that get no mail."""
 
 from __future__ import annotations
 

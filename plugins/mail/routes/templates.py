@@ -1,4 +1,4 @@
-"""Templates over HTTP: see, write, preview and try what mail says."""
+"""HTTP endpoints `/mail/templates`: read, write, preview, test and restore templates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tracking over HTTP: the links and the picture that messages carry."""
+"""HTTP endpoints behind the tracking links and the open-tracking picture in messages."""
 
 from __future__ import annotations
 

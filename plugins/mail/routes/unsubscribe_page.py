@@ -1,4 +1,4 @@
-"""The page on which the owner of an address says which mail they want: no script, one style, German or English."""
+"""Render the unsubscribe page as HTML without scripts, in German or English."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Webhooks: where providers tell what became of messages; signed as each documents, answered once all is stored."""
+"""HTTP endpoints that receive the webhooks of SendGrid, Mailgun and Amazon SES."""
 
 from __future__ import annotations
 

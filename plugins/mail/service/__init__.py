@@ -1,1 +1,1 @@
-"""The rules of this plugin: what is accepted, what it costs, how it is delivered, and what is learnt afterwards."""
+"""Business rules of the mail plugin, from accepting a message to provider feedback."""

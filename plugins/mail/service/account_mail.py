@@ -1,4 +1,4 @@
-"""The host's own mail: welcome, proof of an address, a new password, an invitation; sent inside the event's own job.
+"""Send account mail: welcome, verification, password reset, invitation and security notices.
 
 There is no message row and no charge: the links are secrets, and no plan should keep people from signing in. What a
 killed worker sends twice has the job's own Message-ID both times.
@@ -74,7 +74,7 @@ class Invitation(Protocol):
     def token(self) -> str: ...
 
 
-# -- what the host announces ----------------------------------------------------------------------------
+# -- what the host announces -----------------------------------------------------------------------------
 
 
 async def welcome(event: Person) -> None:

@@ -1,4 +1,4 @@
-"""Attachments: files that messages carry, uploaded before or sent along, and how long they are kept."""
+"""Store, limit, read and clean up the files that messages carry."""
 
 from __future__ import annotations
 

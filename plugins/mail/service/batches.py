@@ -1,4 +1,4 @@
-"""The rules of batches: one content for up to 10,000 recipients, written down at once and sent in slices."""
+"""Accept, cancel, finish and read batches: one content for up to 10,000 recipients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Builds a message exactly as it will be sent, both when it is accepted and when it is handed over."""
+"""Build the message to send from its row and template, and find what would keep it from being sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Delivery: messages taken in hand, made ready and handed to a provider, many at a time."""
+"""Deliver queued messages: apply the rate limit, render, hand to a provider, record the outcome."""
 
 from __future__ import annotations
 

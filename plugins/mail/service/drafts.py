@@ -1,4 +1,4 @@
-"""Drafts: what a message or a batch shall say, checked and turned into what is stored of it."""
+"""Check the content of a new message or batch and turn it into table columns."""
 
 from __future__ import annotations
 

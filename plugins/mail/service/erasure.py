@@ -1,4 +1,4 @@
-"""Erasure: what mail holds of a person, with an account or only an address, and how it is made to go."""
+"""Find and erase personal data in messages, batches, suppressions, subscriptions and senders."""
 
 from __future__ import annotations
 

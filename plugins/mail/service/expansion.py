@@ -1,4 +1,4 @@
-"""Expansion: a batch becomes messages with their jobs, a slice at a time, however often it is interrupted."""
+"""Turn a batch into messages with their jobs, one slice of recipients at a time."""
 
 from __future__ import annotations
 

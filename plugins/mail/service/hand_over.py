@@ -1,4 +1,4 @@
-"""Hand one message of the deployment's own to its providers inside a job, and tell the job what to do when it fails."""
+"""Hand account mail to the deployment's providers inside a job, and map failures to job retries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tending: messages and batches that were left behind are taken up again; what is kept no longer goes."""
+"""Requeue lost messages and batches, and remove content and files after their retention time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules of messages: accepted within the plan, called off, tried again by hand, read with their time line."""
+"""Accept, cancel, retry and read single messages within the limits of the plan."""
 
 from __future__ import annotations
 

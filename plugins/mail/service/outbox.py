@@ -1,4 +1,4 @@
-"""The outbox: what the provider `file` has written, for people to look at."""
+"""List and read the messages that the provider `file` has written."""
 
 from __future__ import annotations
 

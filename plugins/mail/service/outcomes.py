@@ -1,4 +1,4 @@
-"""Outcomes: what came of attempts to deliver, written down with few statements, and what follows from it."""
+"""Record the outcomes of delivery attempts: statuses, refunds, suppressions, events, job answers."""
 
 from __future__ import annotations
 

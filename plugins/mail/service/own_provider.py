@@ -1,4 +1,4 @@
-"""The rules of a tenant's own provider: one at most, its secrets sealed, its server on the public internet."""
+"""Set, read, delete and test a tenant's own mail provider; its secrets are stored encrypted."""
 
 from __future__ import annotations
 

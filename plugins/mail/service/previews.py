@@ -1,4 +1,4 @@
-"""Previews: what a reader would get, from examples; and the proof that a draft can be filled in at all."""
+"""Preview templates and drafts with example values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules of senders: addresses that a tenant may write from, each confirmed with a code mailed to it."""
+"""Manage sender addresses, each confirmed with a code mailed to it."""
 
 from __future__ import annotations
 

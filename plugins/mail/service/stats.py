@@ -1,4 +1,4 @@
-"""Stats: how many messages were accepted, and what became of them, by day, category or template; and the queue."""
+"""Count messages by outcome per day, category or template, and measure the queue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Subscriptions: which categories of mail the owner of an address wants, and the links with which they say so."""
+"""Read and change which mail categories an address gets, and make unsubscribe links."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The suppression list: addresses that a tenant sends nothing to, whoever put them there."""
+"""Manage the suppression list: addresses that a tenant sends no mail to."""
 
 from __future__ import annotations
 

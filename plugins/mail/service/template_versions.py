@@ -1,4 +1,4 @@
-"""Template versions: what a tenant writes in place of the host's templates, each change a version that is kept."""
+"""Write, list, restore and delete a tenant's own templates; every change is kept as a version."""
 
 from __future__ import annotations
 

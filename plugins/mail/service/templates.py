@@ -1,4 +1,4 @@
-"""Templates in use: which one counts for whom and in which language, and filling it in.
+"""Choose the template for a tenant and language, compile it and render it.
 
 The reader's language goes first, then whose template it is: a German reader gets a German text, the tenant's if it has
 one, else the deployment's, else the plugin's; only where nobody has any German does the default locale count, then

@@ -1,4 +1,4 @@
-"""A trial: one message of a template to somebody of the tenant, to see it as it arrives."""
+"""Send a test message of a template to a member of the tenant."""
 
 from __future__ import annotations
 

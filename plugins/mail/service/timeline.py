@@ -1,4 +1,4 @@
-"""The time line: what happened to messages, written down once, and the status that follows from it."""
+"""Record the events of messages and update their statuses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tracking: links and a picture in HTML that tell us about clicks and opens; only where the tenant switched it on."""
+"""Add open and click tracking to HTML mail, and count opens and clicks, where the tenant enabled it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The relay: who is asked, in which order, how much, and who is left alone."""
+"""The relay: who is asked, in which order, how much, and who is paused."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ async def test_key_when_wrong_then_the_circuit_opens_at_once_with_a_clear_line_a
         assert (await dispatcher.deliver(MESSAGE)).provider == "smtp"
     assert first.asked == 1
     [line] = [record for record in caplog.records if record.levelno == logging.ERROR]
-    assert line.getMessage() == "mail provider sendgrid is left alone for a while: 401: no such key"
+    assert line.getMessage() == "mail provider sendgrid is paused: 401: no such key"
 
 
 async def test_provider_when_it_refuses_for_now_then_the_next_is_asked_and_its_circuit_stays_closed() -> None:
@@ -132,7 +132,7 @@ async def test_circuit_when_five_in_a_row_fail_then_open_and_later_messages_are_
     dispatcher = relay_of(provider)
     away = await failing(dispatcher, 5)
     assert away.tried
-    assert await dispatcher.check() == "smtp is left alone for a while: gone"
+    assert await dispatcher.check() == "smtp is paused: gone"
     away = await failing(dispatcher, 10)
     assert (provider.asked, away.tried, away.wait) == (5, False, timedelta(seconds=circuit.FIRST_REST))
 

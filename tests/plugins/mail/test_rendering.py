@@ -193,10 +193,10 @@ def test_braces_when_raw_or_in_styles_then_written_as_they_are(library: Library)
     [
         (mjml("\n<mj-text {{ a }}>x</mj-text>"), 2, "between the quotes"),
         (mjml("\n<mj-text><!-- {{ a }} -->x</mj-text>"), 2, "comment"),
-        (mjml("\n\n{{ a }}"), 1, "stands between elements"),
+        (mjml("\n\n{{ a }}"), 1, "is between elements"),
         (mjml("\n\n<mj-text>{{ a }</mj-text>"), 3, ""),
         (mjml("\n{% if a %}\n<mj-text>x</mj-text>"), None, ""),
-        (mjml("<mj-text>\n<p>x</mj-text>"), 2, "</mj-text> stands where <p> of line 2"),
+        (mjml("<mj-text>\n<p>x</mj-text>"), 2, "</mj-text> comes where <p> of line 2"),
         (Source("s", mjml="<mj-head>\n<mj-preview>{{ a|nothing }}</mj-preview></mj-head>"), 2, "no filter nothing"),
     ],
 )

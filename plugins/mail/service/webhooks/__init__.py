@@ -1,1 +1,1 @@
-"""What providers tell us about mail they took: each one's signature and events, read into one form and written down."""
+"""Verify and parse the webhooks of mail providers, and record their feedback."""

@@ -1,4 +1,4 @@
-"""Feedback: one thing a provider says about one message, in one form for all of them, and how its parts are read."""
+"""One provider event in the form all providers share, and helpers to parse it."""
 
 from __future__ import annotations
 

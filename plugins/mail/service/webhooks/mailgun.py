@@ -1,4 +1,4 @@
-"""Mailgun's webhooks: an HMAC over time and a token that is used once, and one event.
+"""Verify Mailgun webhooks (HMAC) and parse their event.
 
 Sources: https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks
 and https://documentation.mailgun.com/docs/mailgun/user-manual/events/event-types

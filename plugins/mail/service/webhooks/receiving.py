@@ -1,4 +1,4 @@
-"""Receiving: a provider's call is verified, and what it tells is written down in the tenants it is about."""
+"""Receive a provider's webhook call and record its events in the tenants they belong to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SendGrid's Event Webhook: an ECDSA signature over time and body, and a list of events.
+"""Verify SendGrid Event Webhooks (ECDSA) and parse their events.
 
 Sources: https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/getting-started-event-webhook-security-features
 and https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event

@@ -1,4 +1,4 @@
-"""Amazon SES's events, which arrive as notifications of SNS.
+"""Parse Amazon SES events that arrive as SNS notifications.
 
 Sources: https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html
 and https://docs.aws.amazon.com/ses/latest/dg/notification-contents.html

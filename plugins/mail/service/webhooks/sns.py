@@ -1,4 +1,4 @@
-"""Amazon SNS's messages over HTTP: their signatures, Amazon's certificates, and the confirmation of a subscription.
+"""Verify Amazon SNS messages, fetch their certificates and confirm subscriptions.
 
 Sources: https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html
 and https://docs.aws.amazon.com/sns/latest/dg/sns-message-and-json-formats.html
