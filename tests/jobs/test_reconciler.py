@@ -106,9 +106,9 @@ from datetime import timedelta
 from pathlib import Path
 from host.contracts import Decision, Task
 from host.data.database import Database
-from host.jobs.wakeups import Bell
-from host.jobs.executor import Courier
-from host.jobs.job_store import Ledger
+from host.jobs.wakeups import Wakeups
+from host.jobs.executor import Executor
+from host.jobs.job_store import JobStore
 from host.jobs.runner import Runner
 
 url, path, redis, mark = sys.argv[1:]
@@ -126,9 +126,9 @@ async def main():
     database = Database(url, path=Path(path), apps=apps, cursor_key=b"test")
     await database.open()
     with database.bind():
-        ledger = Ledger(lease=timedelta(seconds=0.6))
+        job_store = JobStore(lease=timedelta(seconds=0.6))
         tasks = {"mail.send": Task("send", send, "")}
-        runner = Runner(ledger, Courier(ledger, None), Bell(redis), tasks, yes, concurrency=5)
+        runner = Runner(job_store, Executor(job_store, None), Wakeups(redis), tasks, yes, concurrency=5)
         await runner.start()
         await asyncio.sleep(120)
 
@@ -181,7 +181,7 @@ async def test_abandoned_when_it_keeps_killing_its_worker_then_fails_in_the_end(
         assert await reconciler.take_up_abandoned() == 1
     job = await yard.job(job_id)
     assert job.state == JobState.FAILED
-    assert "doomed fell silent at try 5" in job.error
+    assert "doomed gave no sign of life any more at try 5" in job.error
     assert told == [job.error]
 
 

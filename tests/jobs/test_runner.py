@@ -287,5 +287,5 @@ async def test_stop_when_job_ends_within_the_grace_then_it_is_done(yard: Yard) -
 
 
 async def test_start_when_a_tenant_is_bound_then_refused(yard: Yard) -> None:
-    with bind(yard.tenants[0]), pytest.raises(RuntimeError, match="outside every tenant"):
+    with bind(yard.tenants[0]), pytest.raises(RuntimeError, match="no tenant bound"):
         await yard.runner().start()
