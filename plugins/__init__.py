@@ -1,1 +1,1 @@
-"""The features: one feature each, one folder each, each knowing exactly one module of ours: host.sdk."""
+"""The bundled plugins: one folder per feature, each importing only host.sdk from the application."""

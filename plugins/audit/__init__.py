@@ -1,1 +1,1 @@
-"""The audit log: who did what, when and from where."""
+"""Audit log: record who did what, when and from where, in a tamper-evident chain per tenant."""

@@ -1,4 +1,4 @@
-"""Checkpoints: the head of a tenant's chain, signed and kept outside the database, in the plugin's stored files."""
+"""Store the signed head of a tenant's audit chain outside the database, in the plugin's file storage."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """How far a chain goes, and from where on it is kept; `signature` is over all the rest."""
+    """A chain's last sealed and last pruned position, with their hashes; `signature` covers all other fields."""
 
     position: int
     hash: str
@@ -29,11 +29,11 @@ class Head:
     signature: str = ""
 
     def signed(self, key: bytes) -> Self:
-        """The same with its signature."""
+        """A copy of this head with its signature."""
         return type(self)(**{**asdict(self), "signature": head_signature(key, asdict(self))})
 
     def is_genuine(self, key: bytes) -> bool:
-        """Whether the host signed it."""
+        """Whether the signature was made with this key."""
         return same(self.signature, head_signature(key, asdict(self)))
 
 
@@ -41,7 +41,7 @@ _HEAD: TypeAdapter[Head] = TypeAdapter(Head)
 
 
 async def look() -> tuple[Head | None, str]:
-    """The bound tenant's checkpoint, genuine or not, and what is wrong with the file: "", "is gone", "cannot be read".
+    """The bound tenant's checkpoint, its signature unchecked, and its fault: "", "is gone" or "cannot be read".
 
     Raises:
         Unavailable: the storage is away.
@@ -56,7 +56,7 @@ async def look() -> tuple[Head | None, str]:
 
 
 async def stored() -> Head | None:
-    """The bound tenant's checkpoint, genuine or not; None when there is none, or it cannot be read.
+    """The bound tenant's checkpoint, its signature unchecked; None if it is missing or cannot be read.
 
     Raises:
         Unavailable: the storage is away.
@@ -65,22 +65,22 @@ async def stored() -> Head | None:
 
 
 async def store(head: Head) -> None:
-    """Keep a head as the bound tenant's checkpoint, in place of an older one."""
+    """Store a head as the bound tenant's checkpoint, replacing an older one."""
     await storage().put(KEY, _HEAD.dump_json(head))
 
 
 def read(content: bytes | Mapping[str, Any]) -> Head:
-    """A checkpoint as it was written.
+    """Parse a stored checkpoint.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the content is not a checkpoint.
     """
     try:
         return _HEAD.validate_json(content) if isinstance(content, bytes) else _HEAD.validate_python(content)
     except ValidationError as error:
-        raise ValueError("this is no checkpoint of an audit log") from error
+        raise ValueError("this is not a checkpoint of an audit log") from error
 
 
 def shown(head: Head) -> dict[str, Any]:
-    """A head as the API shows it and `read` understands it."""
+    """A head as the API returns it and `read` accepts it."""
     return asdict(head)

@@ -1,4 +1,4 @@
-"""Commands: `tenantry audit verify` (also `tenantry verify audit`), seal, checkpoint."""
+"""Commands `tenantry audit verify` (also `tenantry verify audit`), `seal` and `checkpoint`."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ async def verify(tenant: str, files: tuple[Path, ...], as_json: bool) -> None:
     outside = tuple(_read(file) for file in files)
     results: list[dict[str, Any]] = []
 
-    async def one(slug: str) -> None:
-        given = outside if slug == (tenant or SYSTEM_LOG) else ()
-        verdict = await verify_chain(outside=given, told=_progress(slug))
+    async def in_log(slug: str) -> None:
+        kept_elsewhere = outside if slug == (tenant or SYSTEM_LOG) else ()
+        verdict = await verify_chain(outside=kept_elsewhere, told=_progress(slug))
         results.append({"tenant": slug, "ok": verdict.ok, **asdict(verdict)})
 
-    await _in_each(one, tenant)
+    await _in_each_log(in_log, tenant)
     _show(results, as_json)
     if not all(result["ok"] for result in results):
         raise SystemExit(1)
@@ -52,15 +52,15 @@ async def verify(tenant: str, files: tuple[Path, ...], as_json: bool) -> None:
 @_tenant
 @_json
 async def seal(tenant: str, as_json: bool) -> None:
-    """Seal what waits, now instead of when its job comes."""
+    """Seal the unsealed entries now instead of waiting for the job."""
     sealed: dict[str, int] = {}
 
-    async def one(slug: str) -> None:
+    async def in_log(slug: str) -> None:
         sealed[slug] = await sealing.seal()
 
-    await _in_each(one, tenant)
-    said = orjson.dumps({"success": True, "data": sealed}, option=orjson.OPT_INDENT_2).decode()
-    click.echo(said if as_json else f"Sealed {sum(sealed.values())} entries in {len(sealed)} logs.")
+    await _in_each_log(in_log, tenant)
+    document = orjson.dumps({"success": True, "data": sealed}, option=orjson.OPT_INDENT_2).decode()
+    click.echo(document if as_json else f"Sealed {sum(sealed.values())} entries in {len(sealed)} logs.")
 
 
 @click.command()
@@ -68,26 +68,26 @@ async def seal(tenant: str, as_json: bool) -> None:
 async def checkpoint(tenant: str) -> None:
     """Print the signed head of one log's chain as JSON, to be kept elsewhere."""
 
-    async def one(slug: str) -> None:
+    async def in_log(slug: str) -> None:
         head = await checkpoints.stored()
         if slug == (tenant or SYSTEM_LOG):
             click.echo(orjson.dumps(checkpoints.shown(head) if head else None).decode())
 
-    await _in_each(one, tenant)
+    await _in_each_log(in_log, tenant)
 
 
 COMMANDS: Sequence[click.Command] = (verify, seal, checkpoint)
 
 
-async def _in_each(one: Callable[[str], Awaitable[None]], slug: str) -> None:
-    """Once in each log: the host's own, unless one organisation is asked for, and each organisation's."""
+async def _in_each_log(run: Callable[[str], Awaitable[None]], slug: str) -> None:
+    """Run it in each organisation's log and in the host's own, or in one organisation's log if a slug is given."""
 
     async def in_tenant(tenant: TenantInfo) -> None:
-        await one(tenant.slug)
+        await run(tenant.slug)
 
     if not slug:
         with in_system_tenant():
-            await one(SYSTEM_LOG)
+            await run(SYSTEM_LOG)
     await for_each_tenant(in_tenant, slug)
 
 
@@ -102,10 +102,10 @@ def _progress(slug: str) -> Callable[[int], Awaitable[None]] | None:
     if not sys.stderr.isatty():
         return None
 
-    async def told(checked: int) -> None:
+    async def show(checked: int) -> None:
         click.echo(f"\r{slug}: {checked:,} entries", nl=False, err=True)
 
-    return told
+    return show
 
 
 def _show(results: list[dict[str, Any]], as_json: bool) -> None:
@@ -119,4 +119,6 @@ def _show(results: list[dict[str, Any]], as_json: bool) -> None:
         click.echo("  fix: keep the database as it is, and compare this position with a backup", err=True)
     if not wrong:
         checked, waiting = (sum(result[name] for result in results) for name in ("checked", "unsealed"))
-        click.echo(f"✓ {checked:,} entries in {len(results)} logs are as sealed; {waiting:,} wait to be, as written.")
+        click.echo(
+            f"✓ {checked:,} entries in {len(results)} logs are as sealed; {waiting:,} are as written, not sealed yet."
+        )

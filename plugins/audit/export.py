@@ -1,4 +1,4 @@
-"""Export: entries as CSV or JSON lines, a chunk at a time, safe to open in a spreadsheet."""
+"""Stream audit entries as CSV or JSON lines in chunks, with spreadsheet formulas neutralised."""
 
 from __future__ import annotations
 
@@ -24,30 +24,31 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 async def export(query: Query, wanted: Format, name: str, bom: bool = False) -> Stream:
-    """Every entry that fits the filters, the newest first, up to now; that it was exported is on record before.
+    """Stream every entry up to now that matches the filters, the newest first; the export is recorded beforehand.
 
-    name: what the file is called, without its ending. bom: a CSV begins with a byte-order mark, so that Excel reads it
-    as UTF-8.
+    name: the file name without its extension. bom: begin a CSV with a byte-order mark, so that Excel reads it as UTF-8.
 
     Raises:
         ValidationFailed: a filter has a value that no entry can have.
     """
     now = datetime.now(UTC)
-    asked = narrowed(query)
-    until = asked.filters.get("to") or now
-    complete = replace(asked, filters={**asked.filters, "to": until})
+    narrow = narrowed(query)
+    until = narrow.filters.get("to") or now
+    complete = replace(narrow, filters={**narrow.filters, "to": until})
     chunks = ENTRIES.chunks(complete, CHUNK)
-    first: list[Row] = await anext(chunks, [])  # what is wrong with the filters comes to light before anything is sent
+    first: list[Row] = await anext(chunks, [])  # wrong filters are refused before anything is sent
     async with unit_of_work() as work:
-        said = {"format": wanted, "filters": {key: str(value) for key, value in query.filters.items()}}
-        work.record("audit.entries.export", "audit_log", "", after=said)
+        details = {"format": wanted, "filters": {key: str(value) for key, value in query.filters.items()}}
+        work.record("audit.entries.export", "audit_log", "", after=details)
     headers = {"Content-Disposition": f'attachment; filename="{name}-{now:%Y%m%d-%H%M%S}.{wanted}"'}
     return Stream(_body(first, chunks, wanted, bom), _TYPES[wanted], headers=headers)
 
 
-async def _body(first: list[Row], chunks: AsyncIterator[list[Row]], wanted: Format, bom: bool) -> AsyncIterator[bytes]:
-    as_lines = _csv if wanted == "csv" else _jsonl
-    if wanted == "csv":
+async def _body(
+    first: list[Row], chunks: AsyncIterator[list[Row]], file_format: Format, bom: bool
+) -> AsyncIterator[bytes]:
+    as_lines = _csv if file_format == "csv" else _jsonl
+    if file_format == "csv":
         yield (codecs.BOM_UTF8 if bom else b"") + ",".join(SHOWN).encode() + b"\r\n"
     if first:
         yield as_lines(first)
@@ -73,5 +74,5 @@ def _cell(value: object) -> str:
         return value.astimezone(UTC).isoformat()
     if isinstance(value, dict):
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
-    said = str(value)
-    return f"'{said}" if said.lstrip(" ").startswith(_FORMULA) else said
+    text = str(value)
+    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text

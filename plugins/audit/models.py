@@ -1,4 +1,4 @@
-"""Entry: one action, as it was recorded. Chain: how far a tenant's entries are sealed, and from where on kept."""
+"""Tables of the audit log: `Entry`, one recorded action, and `Chain`, the head of a tenant's hash chain."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from host.sdk import TenantModel, WordsField
 
 
 class Entry(TenantModel):
-    """One thing done, denied or failed. After it is written only sealing, erasure and the end of its time touch it."""
+    """One action that succeeded, was denied or failed; only sealing, erasure and retention change it afterwards."""
 
     at = fields.DatetimeField()
     actor_kind = fields.CharField(max_length=20)
     actor_id = fields.UUIDField(null=True)
     actor_label = fields.CharField(max_length=254)
     user_id = fields.UUIDField(null=True)  # the person: the actor, who made the key, in whose name the job runs
-    is_operator = fields.BooleanField(default=False, db_default=False)  # an operator of the deployment was behind it
+    is_operator = fields.BooleanField(default=False, db_default=False)  # an operator of the deployment caused it
     action = fields.CharField(max_length=200)
     resource_type = fields.CharField(max_length=63)
     resource_id = fields.CharField(max_length=200)
@@ -32,9 +32,9 @@ class Entry(TenantModel):
     salt = fields.CharField(max_length=32, null=True)  # opens the commitment to the personal fields
     erased = fields.CharField(max_length=128, null=True)  # commitment and proof, once the personal fields are erased
     mac = fields.CharField(max_length=64, null=True)  # signs the entry from the moment it is written
-    position = fields.BigIntField(null=True)  # its place in the chain, from 1; null until it is sealed
-    hash = fields.CharField(max_length=64, null=True)  # binds it to that place and to every entry before it
-    words = WordsField(null=True)  # written with the place, off the way of whoever acts
+    position = fields.BigIntField(null=True)  # in the chain, from 1; null until it is sealed
+    hash = fields.CharField(max_length=64, null=True)  # binds it to that position and to every entry before it
+    words = WordsField(null=True)  # for full-text search; written when sealing, so that recording stays fast
 
     class Meta:
         table = "audit_entries"
@@ -48,7 +48,7 @@ class Entry(TenantModel):
 
 
 class Chain(TenantModel):
-    """The head of a tenant's chain; whoever seals or prunes holds this row, so that a chain has one end.
+    """The head of a tenant's chain; sealing and pruning lock this row, so that a chain has one end.
 
     pruned: the last position whose entry was removed at the end of its time, with its hash; 0 for none.
     """
@@ -59,7 +59,7 @@ class Chain(TenantModel):
     pruned_hash = fields.CharField(max_length=64)
     sealed_at = fields.DatetimeField()
     signature = fields.CharField(max_length=64)  # of all of the above
-    stored_position = fields.BigIntField(default=0, db_default=0)  # of the checkpoint that was last stored outside
+    stored_position = fields.BigIntField(default=0, db_default=0)  # of the checkpoint last stored outside the database
 
     class Meta:
         table = "audit_chains"

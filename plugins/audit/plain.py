@@ -1,9 +1,9 @@
-"""What of an action's values enters the log: plain, small, without secrets, and the same when it is read again.
+"""Convert an action's values to small JSON without secrets that reads back from any database unchanged.
 
-The rule. A secret never enters: a value marked as one (pydantic's `SecretStr`, `SecretBytes`, `secret=` of the
-record), and, unless it is declared `public=`, whatever goes by a name that speaks of one (password, token, api_key),
-raw bytes, and text that looks like a token, a key or a link with one. Neither does what would not fit: text after
-1,000 characters, more than 100 items, deeper than 6 levels.
+Secrets are never stored: values marked as such (pydantic's `SecretStr`, `SecretBytes`, `secret=` of the record), and,
+unless declared `public=`, values with a telling name (password, token, api_key), raw bytes, and text that looks like a
+token, a key or a link containing one. Cut off are text after 1,000 characters, collections after 100 items, and
+nesting below 6 levels.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ _EXACT = 2.0**63
 
 
 def plain(values: Mapping[str, Any], public: Set[str] = frozenset(), secret: Set[str] = frozenset()) -> dict[str, Any]:
-    """The values as JSON says them; what secrets stood there is hidden.
+    """The values as JSON types, with secrets replaced by a placeholder.
 
-    public, secret: names that whoever recorded the values has declared to be the one or the other, at any depth.
+    public, secret: names that the caller of `record` declared to be public or secret, at any depth.
     """
     reading = _Reading(public, secret)
-    return {_name(str(name)): _plain(each, str(name), 1, reading) for name, each in _some(values)}
+    return {_name(str(name)): _plain(value, str(name), 1, reading) for name, value in _some(values)}
 
 
 @dataclass(slots=True)
 class _Reading:
-    """What is declared of the values, and how many characters of text may still be taken from them."""
+    """The names declared public or secret, and how many more characters of text may be stored."""
 
     public: Set[str]
     secret: Set[str]
@@ -50,7 +50,7 @@ class _Reading:
 
 
 def text(value: str, longest: int) -> str:
-    """Text that any database can hold: no control characters, no half surrogates, not too long."""
+    """Text that any database can hold: no control characters, no lone surrogates, at most `longest` characters."""
     cut = value[:longest]
     return cut if cut.isprintable() else _CONTROL.sub(" ", cut)
 
@@ -77,7 +77,7 @@ def _plain(value: Any, name: str, depth: int, reading: _Reading) -> Any:
         return str(value)
     if isinstance(value, (SecretStr, SecretBytes, bytes, bytearray, memoryview)):
         return HIDDEN
-    if isinstance(value, date):  # a datetime is one, too
+    if isinstance(value, date):  # includes datetime
         return value.isoformat().replace("+00:00", "Z")
     if isinstance(value, int):
         return int(value) if -_EXACT <= value < _EXACT else str(value)
@@ -86,9 +86,9 @@ def _plain(value: Any, name: str, depth: int, reading: _Reading) -> Any:
     if depth > DEEPEST:
         return HIDDEN
     if isinstance(value, Mapping):
-        return {_name(str(key)): _plain(each, str(key), depth + 1, reading) for key, each in _some(value)}
+        return {_name(str(key)): _plain(item, str(key), depth + 1, reading) for key, item in _some(value)}
     if isinstance(value, (list, tuple, set, frozenset)):
-        items = [_plain(each, name, depth + 1, reading) for each in islice(value, MOST_ITEMS)]
+        items = [_plain(item, name, depth + 1, reading) for item in islice(value, MOST_ITEMS)]
         return [*items, f"… {len(value) - MOST_ITEMS} more"] if len(value) > MOST_ITEMS else items
     return _plain(to_jsonable_python(value, fallback=str), name, depth + 1, reading)
 
@@ -107,7 +107,7 @@ def _text(value: str, reading: _Reading, *, as_it_is: bool = False) -> str:
 
 
 def _number(value: float) -> float | int | None:
-    """As databases give it back: they know no -0.0, no NaN, and write 1e16 with all its digits."""
+    """The number as databases return it: without -0.0 and NaN, and 1e16 as an integer."""
     if not math.isfinite(value):
         return None
     return int(value) if value.is_integer() and 1e15 <= abs(value) < _EXACT else value + 0.0

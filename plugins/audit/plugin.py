@@ -1,4 +1,4 @@
-"""What the audit plugin brings: its hook implementations and nothing else."""
+"""Hook implementations of the audit plugin."""
 
 from __future__ import annotations
 

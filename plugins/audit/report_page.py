@@ -1,4 +1,4 @@
-"""The report as a page to print: plain HTML, with no script and nothing from elsewhere."""
+"""Render the audit report as a printable HTML page without scripts or external resources."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ _LISTS = {
 
 
 def page(report: Mapping[str, Any], tenant_name: str) -> Stream:
-    """The report as `text/html`, with a policy that lets only its own style in."""
+    """The report as `text/html`, with a content security policy that allows only its own style."""
     title = f"Audit report of {escape(tenant_name)}"
-    place = zone(report["timezone"])
-    between = f"{_moment(report['from'], place)} – {_moment(report['to'], place)}, {report['entries']} entries"
+    timezone = zone(report["timezone"])
+    between = f"{_moment(report['from'], timezone)} – {_moment(report['to'], timezone)}, {report['entries']} entries"
     outcomes = [{"outcome": name, "entries": count} for name, count in report["by_outcome"].items()]
     parts = [_table(heading, outcomes if name == "by_outcome" else report[name]) for name, heading in _COUNTS.items()]
-    parts += [_list(heading, report[name], place) for name, heading in _LISTS.items()]
+    parts += [_list(heading, report[name], timezone) for name, heading in _LISTS.items()]
     html = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
         f"</head><body><h1>{title}</h1><p>{between}</p>{''.join(parts)}</body></html>"
@@ -58,13 +58,13 @@ def _table(heading: str, rows: Sequence[Row]) -> str:
 
 def _line(names: Sequence[str], cells: Sequence[object], tag: str) -> str:
     kinds = ("number" if name == "entries" else "text" for name in names)
-    made = (f'<{tag} class="{kind}">{escape(str(cell))}</{tag}>' for kind, cell in zip(kinds, cells, strict=True))
-    return f"<tr>{''.join(made)}</tr>"
+    tagged = (f'<{tag} class="{kind}">{escape(str(cell))}</{tag}>' for kind, cell in zip(kinds, cells, strict=True))
+    return f"<tr>{''.join(tagged)}</tr>"
 
 
-def _list(heading: str, rows: Sequence[Row], place: tzinfo) -> str:
+def _list(heading: str, rows: Sequence[Row], timezone: tzinfo) -> str:
     lines = "".join(
-        f"<tr><td>{_moment(row['at'], place)}</td><td>{escape(_who(row))}</td>"
+        f"<tr><td>{_moment(row['at'], timezone)}</td><td>{escape(_who(row))}</td>"
         f"<td>{escape(row['action'])} <em>{escape(row['outcome'])}</em></td>"
         f"<td>{escape(row['resource_type'])} {escape(row['resource_id'])}</td>"
         f'<td class="values">{escape(_values(row))}</td></tr>'
@@ -84,5 +84,5 @@ def _values(row: Row) -> str:
     return f"{before} → {after}" if before and after else before or after
 
 
-def _moment(moment: datetime, place: tzinfo) -> str:
-    return f"{moment.astimezone(place):%Y-%m-%d %H:%M:%S %Z}"
+def _moment(moment: datetime, timezone: tzinfo) -> str:
+    return f"{moment.astimezone(timezone):%Y-%m-%d %H:%M:%S %Z}"

@@ -1,4 +1,4 @@
-"""Retention: entries older than the plan keeps them go, from the old end of the chain, which stays verifiable."""
+"""Delete audit entries older than the plan's retention from the start of the chain, which stays verifiable."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BATCH = 5000  # entries per transaction
 
 
 async def kept_days() -> int | None:
-    """How many days the bound tenant's plan keeps entries; None: for ever."""
+    """How many days the bound tenant's plan keeps entries; None means for ever."""
     try:
         value, _ = await limit_value(RETENTION.name)
     except TenantMissing:  # the host's own log
@@ -26,10 +26,10 @@ async def kept_days() -> int | None:
 
 
 async def prune(now: datetime | None = None) -> int:
-    """Remove the entries of the bound tenant that are too old; how many.
+    """Remove the bound tenant's entries that are past their retention; returns how many.
 
-    Only from the beginning of the chain on, up to the first entry that stays: the hash of the last one removed is kept,
-    signed, and what follows is still bound to it. What is not sealed yet stays until it is.
+    Removes from the start of the chain up to the first entry that stays. The hash of the last removed entry is kept and
+    signed, because the next entry is bound to it. Unsealed entries stay until they are sealed.
     """
     days = await kept_days()
     if days is None:
@@ -47,11 +47,11 @@ async def _prune_batch(key: bytes, until: datetime) -> int:
     async with unit_of_work() as work:
         row, head = await sealing.hold(key, None)
         start, end = head.pruned_position, min(head.pruned_position + BATCH, head.position)
-        inside = Entry.filter(position__gt=start, position__lte=end)
-        staying = await inside.filter(at__gte=until).order_by("position").first()
+        batch = Entry.filter(position__gt=start, position__lte=end)
+        staying = await batch.filter(at__gte=until).order_by("position").first()
         last = end if staying is None else (staying.position or 0) - 1
         kept = await Entry.get_or_none(position=last) if last > start else None
-        if kept is None or kept.hash is None:  # nothing is old enough, or a row is missing: that is for `verify` to say
+        if kept is None or kept.hash is None:  # nothing is old enough, or a row is missing, which `verify` reports
             return 0
         await Entry.filter(position__gt=start, position__lte=last).delete()
         await sealing.move(row, replace(head, pruned_position=last, pruned_hash=kept.hash), key)

@@ -1,4 +1,4 @@
-"""The HTTP resources of the audit log: reading, proving, exporting; erasing is the only thing that changes an entry."""
+"""HTTP endpoints of the audit log: list, report, export, verify and erase."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ PERMISSIONS = (
     Permission(EXPORT, "Take the audit log away as a file", ("admin",)),
     Permission(ERASE, "Erase a person's data from the audit log", ()),
 )
-VERIFY_SECONDS = 40.0  # of a request; a longer chain is verified in several
+VERIFY_SECONDS = 40.0  # per request; a longer chain is verified over several requests
 Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 
 
 class ReportQuery(BaseModel):
-    """Which stretch of time, and how it is shown; without a format, Accept decides."""
+    """The period and the format; without a format, the Accept header decides."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=False)
     since: Time | None = Field(None, alias="from")
@@ -57,7 +57,7 @@ class ReportQuery(BaseModel):
 
 
 class ExportQuery(BaseModel):
-    """The kind of file; the other parameters are those of the list."""
+    """The file format; the other parameters are those of the list."""
 
     model_config = ConfigDict(extra="forbid")
     format: Format = "csv"
@@ -65,14 +65,14 @@ class ExportQuery(BaseModel):
 
 
 class VerifyQuery(BaseModel):
-    """Where to go on (`go_on_after` of the answer before), and a position whose hash is known from elsewhere."""
+    """The position to continue after: `go_on_after` of the previous answer."""
 
     model_config = ConfigDict(extra="forbid")
     after: Annotated[int, Field(ge=0, lt=2**63)] = 0
 
 
 class CheckpointGiven(BaseModel):
-    """A checkpoint as `GET /audit/checkpoint` gave it."""
+    """A checkpoint as `GET /audit/checkpoint` returned it."""
 
     model_config = ConfigDict(extra="forbid")
     position: Annotated[int, Field(ge=0, lt=2**63)]
@@ -92,7 +92,7 @@ class Erasure(BaseModel):
 
 
 class OperatorQuery(BaseModel):
-    """Which organisation's log an operator reads, and why; without one, the log of what belongs to none."""
+    """The organisation whose log an operator reads, and the reason; without one, the host's own log."""
 
     model_config = ConfigDict(extra="forbid")
     tenant: str | None = None
@@ -145,9 +145,9 @@ async def list_resource_entries(resource_type: str, resource_id: str, query: Que
     returns=Stream,
 )
 async def read_report(query: ReportQuery, request: RequestFacts) -> dict[str, Any] | Stream:
-    found = await report(query.since, query.until)
+    content = await report(query.since, query.until)
     wanted = query.format or ("html" if "text/html" in request.headers.get("accept", "") else "json")
-    return found if wanted == "json" else report_page.page(found, (await tenant()).name)
+    return content if wanted == "json" else report_page.page(content, (await tenant()).name)
 
 
 @routes.get(
@@ -165,7 +165,7 @@ async def export_entries(query: ExportQuery, filters: Query) -> Stream:
     return await export(filters, query.format, f"audit-{(await tenant()).slug}", query.bom)
 
 
-# -- proving ---------------------------------------------------------------------------------------------
+# -- verifying -------------------------------------------------------------------------------------------
 
 
 @routes.get(

@@ -1,4 +1,4 @@
-"""Sealing: entries get their place in the tenant's chain, in batches, by one sealer at a time."""
+"""Append audit entries to the tenant's hash chain in batches, one process at a time."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ WHOLE = Records(
     default_sort="at",
     full_text=True,
 )
-"""Entries with everything that is stored of them, but for the words that are made of it."""
+"""Entries with all stored columns except the search words, which are derived from them."""
 
 FAULTS = Metric(
     "tenantry_audit_checkpoint_faults_total",
@@ -40,13 +40,13 @@ FAULTS = Metric(
 )
 
 _ASKED_FOR: OrderedDict[UUID | None, int] = OrderedDict()
-"""The last slot of time for which this process has asked for a tenant to be sealed: a memory that only saves work."""
+"""Per tenant, the last time slot for which this process enqueued sealing; only saves repeated work."""
 _MOST_REMEMBERED = 100_000
-_IN_FLIGHT = timedelta(seconds=1)  # between the writing of an entry and its commit
+_IN_FLIGHT = timedelta(seconds=1)  # between the insert of an entry and its commit
 
 
 async def seal_soon(tenant_id: UUID | None, at: datetime) -> None:
-    """Have the tenant's entries sealed when the present slot of time is over; only the first one in a slot pays."""
+    """Enqueue sealing of the tenant's entries for the end of the current time slot, once per slot and process."""
     every = settings(Settings).seal_seconds
     slot = int(at.timestamp() // every)
     if _ASKED_FOR.get(tenant_id) == slot:
@@ -55,7 +55,7 @@ async def seal_soon(tenant_id: UUID | None, at: datetime) -> None:
     async with unit_of_work() as work:
         await work.enqueue(SEAL, run_at=end, key=str(slot))
 
-        async def remember() -> None:  # not before: what is rolled back has asked for nothing
+        async def remember() -> None:  # not before the commit: a rollback discards the job too
             _ASKED_FOR[tenant_id] = slot
             _ASKED_FOR.move_to_end(tenant_id)
             if len(_ASKED_FOR) > _MOST_REMEMBERED:
@@ -65,18 +65,18 @@ async def seal_soon(tenant_id: UUID | None, at: datetime) -> None:
 
 
 async def seal() -> int:
-    """Seal what the bound tenant has that is not sealed yet, then keep the chain's head outside; how many entries.
+    """Seal the bound tenant's unsealed entries, then store the chain's head as checkpoint; returns how many.
 
     Raises:
-        GiveUp: the deployment's secret is not the one the chain was begun with.
+        GiveUp: the deployment's secret is not the one the chain was signed with.
         Unavailable: database or storage are away.
     """
     key = chain_key()
-    outside, wrong = await checkpoints.look()
+    outside, fault = await checkpoints.look()
     if outside is not None and not outside.is_genuine(key):
-        outside, wrong = None, "is not genuine: it was altered, or the secret was changed"
-    if wrong and await was_stored():
-        await _tell_of_fault(f"the checkpoint of the audit log {wrong}")
+        outside, fault = None, "is not genuine: it was altered, or the secret was changed"
+    if fault and await was_stored():
+        await _report_fault(f"the checkpoint of the audit log {fault}")
     while await _adopt_batch(key, outside):
         pass
     entries = 0
@@ -89,25 +89,25 @@ async def seal() -> int:
 
 
 async def was_stored() -> bool:
-    """Whether the bound tenant's chain had a checkpoint outside: one that is not there now was taken away."""
+    """Whether a checkpoint of the bound tenant's chain was ever stored, so that a missing one was removed."""
     return await Chain.filter(stored_position__gt=0).exists()
 
 
-async def _tell_of_fault(what: str) -> None:
-    """Say it where it lasts, before a new checkpoint takes the place: in the log itself, a metric and the log lines."""
-    _log.error("%s; look with `tenantry audit verify`, against a copy kept elsewhere", what)
+async def _report_fault(message: str) -> None:
+    """Report it in the audit log, a metric and the log lines before a new checkpoint replaces the faulty one."""
+    _log.error("%s; look with `tenantry audit verify`, against a copy kept elsewhere", message)
     count(FAULTS.name)
-    await record_failure("audit.checkpoint.check", what, resource_type="audit_log")
+    await record_failure("audit.checkpoint.check", message, resource_type="audit_log")
 
 
 async def keep_outside(key: bytes, outside: Head | None) -> None:
-    """Store the chain's head as checkpoint, again where another process has moved it meanwhile."""
+    """Store the chain's head as checkpoint; repeats if another process has moved the head meanwhile."""
     while (head := await head_of_chain()) is not None and head != outside:
         if not head.is_genuine(key):
             _log.error("the head of the audit log's chain was altered: the checkpoint outside stays as it is")
             return
         if outside is not None and head.position < outside.position:
-            return  # the table is behind: what is outside is the evidence
+            return  # the table lost entries: the stored checkpoint is the evidence
         await checkpoints.store(head)
         await Chain.all().update(stored_position=head.position)
         outside = head
@@ -120,13 +120,13 @@ async def head_of_chain() -> Head | None:
 
 
 async def hold(key: bytes, outside: Head | None) -> tuple[Chain, Head]:
-    """The chain's row, locked for the unit of work, and the head to go on from.
+    """Lock the chain's row for the unit of work; returns it with the head to continue from.
 
-    Where the checkpoint outside is ahead of the table, entries were cut off: the chain goes on behind them, so that the
-    gap stays to be seen.
+    If the stored checkpoint is ahead of the table, entries were cut off: the chain continues after the checkpoint's
+    position, so that the gap stays visible.
 
     Raises:
-        GiveUp: the head is not genuine.
+        GiveUp: the head's signature is not valid.
     """
     row = await Chain.select_for_update().get_or_none()
     if row is None:
@@ -136,17 +136,17 @@ async def hold(key: bytes, outside: Head | None) -> tuple[Chain, Head]:
     head = _head(row)
     if not head.is_genuine(key):
         raise GiveUp(
-            "the head of the audit log's chain is not signed with this deployment's secret: give the former one as "
-            "TENANTRY_AUDIT__CHAIN_SECRET, or look with `tenantry audit verify` who has altered it"
+            "the head of the audit log's chain is not signed with this deployment's secret: set "
+            "TENANTRY_AUDIT__CHAIN_SECRET to the former secret, or check for alterations with `tenantry audit verify`"
         )
     if outside is not None and outside.position > head.position:
-        _log.error("entries of the audit log behind position %s are gone", head.position)
+        _log.error("entries of the audit log after position %s are gone", head.position)
         head = outside
     return row, head
 
 
 async def move(row: Chain, head: Head, key: bytes) -> None:
-    """Write the chain's new head into the row that is held."""
+    """Write the chain's new head into the locked row."""
     row.update_from_dict(asdict(head.signed(key)))
     await row.save()
 
@@ -176,17 +176,17 @@ async def _seal_batch(key: bytes, outside: Head | None) -> int:
 
 
 async def _adopt_batch(key: bytes, outside: Head | None) -> int:
-    """Sign entries that were written before entries were signed; only as long as the tenant has no chain."""
-    known = await head_of_chain()
-    if (known is not None and known.position) or not await Entry.filter(mac__isnull=True).exists():
+    """Sign entries from before signatures were introduced; only while the tenant has no chain."""
+    current = await head_of_chain()
+    if (current is not None and current.position) or not await Entry.filter(mac__isnull=True).exists():
         return 0
     async with unit_of_work():
         _, head = await hold(key, outside)
         if head.position:
             return 0
-        found = await WHOLE.some(BATCH, mac=None)
-        for row in found:
+        unsigned = await WHOLE.some(BATCH, mac=None)
+        for row in unsigned:
             row["salt"] = secrets.token_hex(16)
-        signed = [(row["id"], row["salt"], mac(key, row, commitment(row))) for row in found]
+        signed = [(row["id"], row["salt"], mac(key, row, commitment(row))) for row in unsigned]
         await WHOLE.change_each(("salt", "mac"), signed)
     return len(signed)

@@ -1,4 +1,4 @@
-"""The rules of the audit log: what an entry holds, how it is written, how entries are found."""
+"""Write audit entries from recorded actions and search them."""
 
 from __future__ import annotations
 
@@ -45,20 +45,20 @@ ENTRIES = Records(
     full_text=True,
 )
 
-_WRITTEN = Records(Entry, fields=("id",), sorts=("id",), default_sort="id")  # nobody reads what was just written
+_WRITTEN = Records(Entry, fields=("id",), sorts=("id",), default_sort="id")  # no columns are read back after the insert
 _KNOWN = {
     "outcome": ("succeeded", "denied", "failed"),
     "actor_kind": ("user", "api_key", "job", "system", "anonymous"),
 }
-_LONG_QUESTION = 20  # characters; a longer one narrows enough by itself
+_LONG_SEARCH = 20  # characters; a longer search text is selective enough by itself
 _BETWEEN_WORDS = re.compile(r"[\x00-/:-@\[-`{-\x7f]+")
 _LENGTHS = {name: field.max_length for name, field in Entry._meta.fields_map.items() if hasattr(field, "max_length")}
 
 
 async def write(action: Action) -> None:
-    """Write the signed entry of an action, with one insert, in the transaction the action is part of.
+    """Insert the signed entry of an action, in the action's own transaction.
 
-    What happens outside every tenant (a sign-in, say) is written into the host's own log.
+    An action outside every tenant, such as a sign-in, is written to the host's own log.
     """
     with in_system_tenant() if action.tenant_id is None else nullcontext():
         values = _values(action)
@@ -74,28 +74,28 @@ async def find(query: Query, **where: object) -> Page:
 
 
 def narrowed(query: Query) -> Query:
-    """The same question, checked, with what else must be true of its answers, so that the index of words finds them.
+    """The query, checked, with search words added that its filters imply, so that the full-text index is used.
 
     Raises:
         ValidationFailed: a filter has a value that no entry can have.
     """
     filters = dict(query.filters)
-    for name, known in _KNOWN.items():
-        if wrong := set(str(filters.get(name) or known[0]).split(",")) - set(known):
-            raise ValidationFailed(details={name: f"{sorted(wrong)[0]!r} is none of {', '.join(known)}"})
+    for name, allowed in _KNOWN.items():
+        if wrong := set(str(filters.get(name) or allowed[0]).split(",")) - set(allowed):
+            raise ValidationFailed(details={name: f"{sorted(wrong)[0]!r} is none of {', '.join(allowed)}"})
     since, until = (filters.get(name) for name in ("from", "to"))
     if since is not None and until is not None and since >= until:
         raise ValidationFailed(details={"from": "must be before `to`: nothing lies between them"})
     action = str(filters.get("action", ""))
     implied = [str(filters.get("actor", ""))]
-    if "*" in action:  # each part of the name that is whole is a word of the answers
+    if "*" in action:  # each part without a wildcard is a word of every match
         implied += [part for part in action.split(".") if "*" not in part]
     implied += [outcome] if (outcome := str(filters.get("outcome", ""))) in _KNOWN["outcome"] else []
-    words = [word for each in implied for word in _BETWEEN_WORDS.split(each) if word.isascii() and word.isalnum()]
-    asked = str(filters.get("q", ""))
-    if not words or words == ["succeeded"] or len(asked) > _LONG_QUESTION:
+    words = [word for value in implied for word in _BETWEEN_WORDS.split(value) if word.isascii() and word.isalnum()]
+    search = str(filters.get("q", ""))
+    if not words or words == ["succeeded"] or len(search) > _LONG_SEARCH:
         return query
-    return replace(query, filters={**filters, "q": " ".join([asked, *words[:8]])})
+    return replace(query, filters={**filters, "q": " ".join([search, *words[:8]])})
 
 
 def _values(action: Action) -> dict[str, Any]:
@@ -111,8 +111,8 @@ def _values(action: Action) -> dict[str, Any]:
         "before": plain(action.before, action.public, action.secret),
         "after": plain(action.after, action.public, action.secret),
         **{
-            name: text(said, _LENGTHS[name])  # whatever a client sends must not undo what it did
-            for name, said in {
+            name: text(value, _LENGTHS[name])  # what a client sends must not make the insert fail
+            for name, value in {
                 "actor_label": actor.label,
                 "action": action.name,
                 "resource_type": action.resource_type,

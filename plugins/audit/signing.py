@@ -1,15 +1,15 @@
-"""Signing: what an entry is signed with when it is written, and what binds it to its place in the chain.
+"""Keyed hashes of the audit log: sign each entry and link it to its position in the chain.
 
     commitment = SHA-256(salt, personal fields)
     mac        = MAC(key, all other fields, commitment)             made when the entry is written
     hash(i)    = MAC(key, hash(i-1), position i, mac(i))            made when it is sealed
     hash(0)    = MAC(key, "genesis")
 
-MAC is keyed BLAKE2b with 256 bits (RFC 7693). The key is the plugin's own in the tenant, derived from the deployment's
-secret, so whoever can write the database but does not have the secret can neither alter nor add an entry. The personal
-fields enter only as a salted commitment: they can be erased, their salt with them, and commitment and proof (that the
-host erased them) take their place. The proof is over all that is left, so that an address can also be taken out of a
-field that lasts, such as the id of the thing that was changed.
+MAC is keyed BLAKE2b with 256 bits (RFC 7693). The key belongs to this plugin and tenant and is derived from the
+deployment's secret, so whoever can write the database but lacks the secret can neither alter nor add an entry. The
+personal fields enter only as a salted commitment: when they and the salt are erased, the commitment and a proof that
+the host erased them are stored instead. The proof covers all remaining fields, so that an address can also be removed
+from a lasting field, such as the id of the changed resource.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from host.sdk import settings, signature
 from .settings import Settings
 
 PERSONAL = ("actor_label", "address", "user_agent", "reason", "before", "after")
-"""What can be erased."""
+"""Fields that erasure empties."""
 
 LASTING = (
     *("id", "at", "actor_kind", "actor_id", "user_id", "is_operator", "action", "resource_type", "resource_id"),
     *("outcome", "request_id"),
 )
-"""What stays as long as the entry."""
+"""Fields that stay as long as the entry."""
 
 _HEAD = ("position", "hash", "pruned_position", "pruned_hash", "sealed_at")
 _personal, _lasting, _head = itemgetter("salt", *PERSONAL), itemgetter(*LASTING), itemgetter(*_HEAD)
@@ -45,46 +45,46 @@ def chain_key() -> bytes:
 
 
 def commitment(entry: Mapping[str, Any]) -> str:
-    """To the personal fields of an entry, whose `salt` is hexadecimal; hexadecimal itself."""
+    """Commitment to an entry's personal fields and its hexadecimal `salt`; 64 hexadecimal digits."""
     return sha256(orjson.dumps(_personal(entry), option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def mac(key: bytes, entry: Mapping[str, Any], committed: str) -> str:
-    """Of an entry, with the commitment to its personal fields."""
-    said = orjson.dumps((committed, _lasting(entry)), default=str, option=orjson.OPT_UTC_Z)
-    return _mac(key, said)
+    """Signature of an entry's lasting fields and the commitment to its personal ones."""
+    signed = orjson.dumps((committed, _lasting(entry)), default=str, option=orjson.OPT_UTC_Z)
+    return _mac(key, signed)
 
 
 def proof(key: bytes, left: Mapping[str, Any], committed: str) -> str:
-    """That it was the host that erased an entry: of what is left of it, with the signature it was written with."""
-    said = orjson.dumps((committed, left["mac"], _lasting(left)), default=str, option=orjson.OPT_UTC_Z)
-    return _mac(key, b"erased " + said)
+    """Proof that the host erased an entry: a signature of the remaining fields and the entry's original signature."""
+    signed = orjson.dumps((committed, left["mac"], _lasting(left)), default=str, option=orjson.OPT_UTC_Z)
+    return _mac(key, b"erased " + signed)
 
 
 def earlier_proof(key: bytes, entry_id: object, committed: str) -> str:
-    """The same as it was made while nothing but the personal fields was ever erased."""
+    """The former kind of proof, from when only the personal fields could be erased."""
     return _mac(key, f"erased {entry_id} {committed}".encode())
 
 
 def genesis(key: bytes) -> str:
-    """What the first entry of a chain is bound to."""
+    """The hash that the first entry of a chain is linked to."""
     return _mac(key, b"genesis")
 
 
 def link(key: bytes, before: str, position: int, entry_mac: str) -> str:
-    """The hash of an entry in its place."""
+    """The hash of an entry at its position, from the hash of the entry before it."""
     return _mac(key, f"{before} {position} {entry_mac}".encode())
 
 
 def head_signature(key: bytes, head: Mapping[str, Any]) -> str:
-    """Of how far a chain goes and from where on it is kept."""
+    """Signature of a chain's head."""
     return _mac(key, b"head " + orjson.dumps(_head(head), option=orjson.OPT_UTC_Z))
 
 
-def same(one: str, other: str) -> bool:
-    """Whether two signatures are the same, in a time that does not tell where they differ."""
-    return hmac.compare_digest(one.encode(), other.encode())
+def same(left: str, right: str) -> bool:
+    """Compare two signatures in constant time."""
+    return hmac.compare_digest(left.encode(), right.encode())
 
 
-def _mac(key: bytes, said: bytes) -> str:
-    return blake2b(said, key=key, digest_size=32).hexdigest()
+def _mac(key: bytes, message: bytes) -> str:
+    return blake2b(message, key=key, digest_size=32).hexdigest()

@@ -1,4 +1,4 @@
-"""Background work: sealing entries, removing those whose time is over, erasing a person's data."""
+"""Background tasks: seal entries, delete those past their retention, erase a person's data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from . import erasure, retention, sealing
 
 
 async def seal() -> None:
-    """Seal the bound tenant's entries, or the host's own; those are looked through for old ones as well."""
+    """Seal the bound tenant's entries, or the host's own, whose old entries are pruned as well."""
     if not await _in_a_log(sealing.seal):
         with in_system_tenant():
             await retention.prune()
@@ -38,7 +38,7 @@ async def erase(user_id: UUID) -> None:
 
 
 async def _in_a_log(run: Callable[[], Awaitable[object]]) -> bool:
-    """Run it in the bound tenant, or where none is bound in the host; whether a tenant was."""
+    """Run it in the bound tenant's log, else in the host's own; returns whether a tenant was bound."""
     try:
         await tenant()
     except TenantMissing:

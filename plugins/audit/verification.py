@@ -1,4 +1,4 @@
-"""Verification: reads the whole chain again and names the first entry that is not as it was sealed."""
+"""Verify a tenant's audit chain and report the first altered, removed, inserted or reordered entry."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from .sealing import WHOLE, head_of_chain, was_stored
 from .signing import PERSONAL, chain_key, commitment, earlier_proof, link, mac, proof, same
 
 CHUNK = 1000  # entries in memory at a time
-_OR_ELSE = "the deployment's secret is another one by now (TENANTRY_AUDIT__CHAIN_OR_ELSE takes the former)"
-_STORED_SOON = timedelta(minutes=5)  # how long after sealing the checkpoint may take to be stored
+_OR_ELSE = "the deployment's secret was changed (set TENANTRY_AUDIT__CHAIN_SECRET to the former one)"
+_STORED_SOON = timedelta(minutes=5)  # after sealing, until a missing checkpoint is a finding
 
 Kind = Literal["altered", "removed", "inserted", "reordered", "cut off", "head altered", "checkpoint"]
 Progress = Callable[[int], Awaitable[None]]
@@ -30,7 +30,7 @@ Progress = Callable[[int], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The first thing that is wrong: where, and what it means. `entry_id` is None where no entry is left to name."""
+    """The first fault: its position and what it means; `entry_id` is None where the entry no longer exists."""
 
     kind: Kind
     position: int | None
@@ -40,10 +40,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of a verification.
+    """The result of a verification.
 
-    checked: entries read. first, last: the positions between which the chain was looked at. unsealed: entries that are
-    signed and wait for their place. go_on_after: where it stopped for lack of time; None when it came to the end.
+    checked: number of entries read. first, last: the range of positions checked. unsealed: signed entries that are not
+    sealed yet. go_on_after: the position at which time ran out; None if the end of the chain was reached.
     """
 
     checked: int = 0
@@ -55,40 +55,41 @@ class Verdict:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing was found."""
+        """Whether no fault was found."""
         return self.finding is None
 
 
 @dataclass(slots=True)
 class _Walk:
-    """Goes along the chain: the position it has come to, and the hash there."""
+    """Progress along the chain: the last verified position and its hash."""
 
     key: bytes
     position: int
     hash: str
     checked: int = 0
-    known: dict[int, str] = field(default_factory=dict)  # position -> the hash that it must have
+    expected: dict[int, str] = field(default_factory=dict)  # position -> its hash according to a checkpoint
 
     def step(self, row: Row) -> Finding | None:
-        """The next entry: what is wrong with it, or None and the walk is behind it."""
-        position, wanted = row["position"], self.position + 1
-        if position != wanted:
-            return _removed(wanted)
-        own = row["mac"] or ""
+        """Check the next entry; returns its fault, or None and advances the position."""
+        position, expected = row["position"], self.position + 1
+        if position != expected:
+            return _removed(expected)
         signed = _is_signed(self.key, row)
-        here = link(self.key, self.hash, position, own)
-        if not signed or here != row["hash"]:
-            return _wrong(row, signed, here == row["hash"])
-        if self.known.get(position, here) != here:
-            text = f"the entries before position {position} were cut off and others sealed: a checkpoint knows better"
+        entry_hash = link(self.key, self.hash, position, row["mac"] or "")
+        if not signed or entry_hash != row["hash"]:
+            return _wrong(row, signed, entry_hash == row["hash"])
+        if self.expected.get(position, entry_hash) != entry_hash:
+            text = (
+                f"the entries before position {position} were cut off and others sealed: a checkpoint has another hash"
+            )
             return Finding("cut off", position, row["id"], text)
-        self.position, self.hash = position, here
+        self.position, self.hash = position, entry_hash
         self.checked += 1
         return None
 
 
 def _is_signed(key: bytes, row: Row) -> bool:
-    """Whether an entry is what was signed when it was written; of an erased one, that it was the host that did it."""
+    """Whether an entry still matches its signature; for an erased one, whether the host erased it."""
     if row["mac"] is None:
         return False
     erased = row["erased"]
@@ -103,43 +104,45 @@ def _is_signed(key: bytes, row: Row) -> bool:
 
 
 def _wrong(row: Row, signed: bool, linked: bool) -> Finding:
-    where = f"the entry {row['id']} at position {row['position']}"
+    label = f"the entry {row['id']} at position {row['position']}"
     if linked:
-        return Finding("altered", row["position"], row["id"], f"{where} was altered after it was written")
+        return Finding("altered", row["position"], row["id"], f"{label} was altered after it was written")
     if signed:
-        return Finding("reordered", row["position"], row["id"], f"{where} was sealed at another position")
-    return Finding("inserted", row["position"], row["id"], f"{where} was not written by this deployment")
+        return Finding("reordered", row["position"], row["id"], f"{label} was sealed at another position")
+    return Finding("inserted", row["position"], row["id"], f"{label} was not written by this deployment")
 
 
 async def verify(
     *, outside: Sequence[Head] = (), after: int = 0, seconds: float = math.inf, told: Progress | None = None
 ) -> Verdict:
-    """Verify the bound tenant's chain, from where it is kept on, and the entries that wait to be sealed.
+    """Verify the bound tenant's chain from its first kept entry on, and the unsealed entries.
 
-    outside: further checkpoints, such as copies that are kept elsewhere. after: begin behind this position, taking its
-    hash for granted. seconds: stop after so many, and say where. told: hears now and then how many were checked.
+    outside: further checkpoints, such as copies kept elsewhere. after: begin after this position and trust its hash.
+    seconds: stop after this time and return the position. told: called with the number of entries checked so far.
 
     Raises:
         Unavailable: database or storage are away.
     """
     key = chain_key()
-    (checkpoint, wrong), head = await checkpoints.look(), await head_of_chain()
+    (checkpoint, fault), head = await checkpoints.look(), await head_of_chain()
     doubt = _doubt(key, head, checkpoint, outside)
-    if wrong and head is not None and doubt is None:
-        doubt = await _missing(head, wrong)
+    if fault and head is not None and doubt is None:
+        doubt = await _missing(head, fault)
     heads = [each for each in (head, checkpoint, *outside) if each is not None and each.is_genuine(key)]
     begin = heads[0] if heads else None
     verdict = Verdict()
     if begin is not None:
         walk = _Walk(key, begin.pruned_position, begin.pruned_hash)
-        walk.known = {each.position: each.hash for each in heads}
+        walk.expected = {head.position: head.hash for head in heads}
         if after > walk.position:
-            from_here = await WHOLE.find(position=after)
-            if from_here is None:
+            start = await WHOLE.find(position=after)
+            if start is None:
                 return Verdict(first=after, finding=_removed(after))
-            walk.position, walk.hash = after, from_here["hash"]
+            walk.position, walk.hash = after, start["hash"]
         verdict = await _along(walk, max(each.position for each in heads), time.monotonic() + seconds, told)
-        if not verdict.ok and await _pruned_since(begin):  # by the host itself: begin anew, where entries are kept now
+        if not verdict.ok and await _pruned_since(
+            begin
+        ):  # pruned by the host meanwhile: begin again at the first kept entry
             return await verify(outside=outside, seconds=seconds, told=told)
     if verdict.ok and verdict.go_on_after is None:
         verdict = replace(verdict, finding=doubt)
@@ -153,13 +156,13 @@ async def _along(walk: _Walk, end: int, deadline: float, told: Progress | None) 
     def verdict(finding: Finding | None = None, go_on_after: int | None = None) -> Verdict:
         return Verdict(walk.checked, first, walk.position, finding=finding, go_on_after=go_on_after)
 
-    coming = asyncio.ensure_future(_sealed(walk.position, end))
+    next_rows = asyncio.ensure_future(_sealed(walk.position, end))
     try:
         while walk.position < end:
             if time.monotonic() > deadline:
                 return verdict(go_on_after=walk.position)
-            rows = await coming
-            coming = asyncio.ensure_future(_sealed(walk.position + CHUNK, end))  # while these are looked at
+            rows = await next_rows
+            next_rows = asyncio.ensure_future(_sealed(walk.position + CHUNK, end))  # while these are checked
             await asyncio.sleep(0)
             for row in rows:
                 if finding := walk.step(row):
@@ -170,12 +173,12 @@ async def _along(walk: _Walk, end: int, deadline: float, told: Progress | None) 
             if told is not None:
                 await told(walk.checked)
     finally:
-        coming.cancel()
-        await asyncio.gather(coming, return_exceptions=True)
+        next_rows.cancel()
+        await asyncio.gather(next_rows, return_exceptions=True)
     beyond = await Entry.filter(position__gt=end).order_by("position").first().values_list("id", "position")
-    now = await head_of_chain()  # after the question before it: what was sealed meanwhile is behind this head
+    now = await head_of_chain()  # read after `beyond`, so that entries sealed meanwhile are within it
     if beyond is not None and (now is None or beyond[1] > now.position):
-        text = f"the entry {beyond[0]} at position {beyond[1]} stands behind the end of the chain"
+        text = f"the entry {beyond[0]} at position {beyond[1]} is after the end of the chain"
         return verdict(Finding("inserted", beyond[1], beyond[0], text))
     return verdict()
 
@@ -188,7 +191,7 @@ async def _sealed(after: int, end: int) -> list[Row]:
 
 
 async def _waiting(key: bytes, verdict: Verdict) -> Verdict:
-    """The entries that wait to be sealed: each must be signed, but for those older than the chain."""
+    """Check the unsealed entries: each must be signed, except those from before the chain was begun."""
     count, chained = 0, verdict.last > 0
     async for rows in WHOLE.chunks(Query(), CHUNK, position=None):
         for row in rows:
@@ -205,7 +208,7 @@ async def _pruned_since(begin: Head) -> bool:
 
 
 def _doubt(key: bytes, head: Head | None, checkpoint: Head | None, outside: Sequence[Head]) -> Finding | None:
-    """What is wrong with the heads themselves; told when no entry can be named."""
+    """A fault of the heads themselves; reported if no entry is at fault."""
     if any(not each.is_genuine(key) for each in outside):
         return Finding("checkpoint", None, None, "the checkpoint given was not signed for this log")
     if checkpoint is not None and not checkpoint.is_genuine(key):
@@ -218,11 +221,11 @@ def _doubt(key: bytes, head: Head | None, checkpoint: Head | None, outside: Sequ
     return None
 
 
-async def _missing(head: Head, wrong: str) -> Finding | None:
-    """What it means that there is no checkpoint: nothing while the first one is on its way."""
+async def _missing(head: Head, fault: str) -> Finding | None:
+    """The finding for a missing checkpoint; None while the first one may still be about to be stored."""
     if not await was_stored() and datetime.now(UTC) - head.sealed_at < _STORED_SOON:
         return None
-    return Finding("checkpoint", None, None, f"the checkpoint outside the database {wrong}")
+    return Finding("checkpoint", None, None, f"the checkpoint outside the database {fault}")
 
 
 def _removed(position: int) -> Finding:

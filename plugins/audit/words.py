@@ -1,4 +1,4 @@
-"""Words: what an entry is found by."""
+"""Collect the full-text search words of an audit entry."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ _FIELDS = ("action", "resource_type", "resource_id", "outcome", "actor_label", "
 
 
 def words_of(entry: Mapping[str, Any], tenant_id: UUID) -> str:
-    """The words of an entry, as its column holds them."""
-    said = [*(entry[name] for name in _FIELDS), *(orjson.dumps(entry[name]).decode() for name in ("before", "after"))]
-    return indexed_words(tenant_id, said)
+    """The words of an entry in the format of its `words` column."""
+    texts = [*(entry[name] for name in _FIELDS), *(orjson.dumps(entry[name]).decode() for name in ("before", "after"))]
+    return indexed_words(tenant_id, texts)

@@ -1,1 +1,1 @@
-"""How the host is doing: what is measured, for Prometheus, and a tenant's own use, for its administrators."""
+"""Metrics: a Prometheus endpoint for the deployment and a daily use summary for each tenant."""

@@ -1,4 +1,4 @@
-"""The exposition: what was measured, as Prometheus and OpenMetrics read it."""
+"""Encode the measured metrics as Prometheus text or OpenMetrics."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from host.sdk import Measured, Stream
 
 
 class HostCollector(Collector):
-    """What the whole deployment measured, as prometheus-client takes it; read once, so there is nothing to register."""
+    """The deployment's metrics as a prometheus-client collector; made per scrape, so it is never registered."""
 
-    def __init__(self, found: Sequence[Measured]) -> None:
-        self._found = found
+    def __init__(self, metrics: Sequence[Measured]) -> None:
+        self._metrics = metrics
 
     def collect(self) -> Iterator[Family]:
         """Each metric with its series."""
-        return map(_family, self._found)
+        return map(_family, self._metrics)
 
 
-def exposition(found: Sequence[Measured], accept: str, accept_encoding: str) -> Stream:
-    """What was measured, in the newest format that `accept` names, else Prometheus' text 0.0.4; packed if it may be."""
+def exposition(metrics: Sequence[Measured], accept: str, accept_encoding: str) -> Stream:
+    """The metrics in the newest format that `accept` names, else Prometheus text 0.0.4; with gzip if accepted."""
     encode, content_type = choose_encoder(accept)
-    body = encode(HostCollector(found))
+    body = encode(HostCollector(metrics))
     if not gzip_accepted(accept_encoding):
         return Stream(body, content_type)
     return Stream(gzip.compress(body, 5), content_type, headers={"Content-Encoding": "gzip"})
@@ -38,16 +38,16 @@ def _family(measured: Measured) -> Family:
     metric = measured.metric
     if metric.kind == "counter":
         counter = CounterMetricFamily(metric.name, metric.summary, labels=metric.labels)
-        for each in measured.series:
-            counter.add_metric(each.labels, each.value)
+        for series in measured.series:
+            counter.add_metric(series.labels, series.value)
         return counter
     if metric.kind == "gauge":
         gauge = GaugeMetricFamily(metric.name, metric.summary, labels=metric.labels)
-        for each in measured.series:
-            gauge.add_metric(each.labels, each.value)
+        for series in measured.series:
+            gauge.add_metric(series.labels, series.value)
         return gauge
     histogram = HistogramMetricFamily(metric.name, metric.summary, labels=metric.labels)
     bounds = [*map(str, metric.buckets), "+Inf"]
-    for each in measured.series:
-        histogram.add_metric(each.labels, list(zip(bounds, accumulate(each.counts), strict=True)), each.value)
+    for series in measured.series:
+        histogram.add_metric(series.labels, list(zip(bounds, accumulate(series.counts), strict=True)), series.value)
     return histogram

@@ -1,4 +1,4 @@
-"""What the metrics plugin brings: its hook implementations and nothing else."""
+"""Hook implementations of the metrics plugin."""
 
 from __future__ import annotations
 

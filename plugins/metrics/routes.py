@@ -1,4 +1,4 @@
-"""The HTTP resources of this plugin: one for scrapers, one for an organisation's administrators."""
+"""HTTP endpoints for Prometheus scrapes and for a tenant's daily use summary."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Days(BaseModel, extra="forbid"):
 
 @routes.get(
     "/metrics",
-    public=True,  # who may is decided below: a scraper is no person, and has no session
+    public=True,  # access is checked in the handler: a scraper has no session
     needs_tenant=False,
     name="scrape.read",
     summary="What the whole deployment measures, for Prometheus",
@@ -35,22 +35,21 @@ async def scrape(request: RequestFacts) -> Stream:
     """Prometheus' text format, or OpenMetrics where Accept asks for it.
 
     For an operator's access token, the scrape token, or the addresses that this deployment binds; 401 for anonymous
-    callers,
-    403 for other people. Every process answers with the sums of the whole deployment: scrape one address, not each
-    process.
+    callers, 403 for other people. Every process answers with the sums of the whole deployment: scrape one address, not
+    each process.
     """
-    from .exposition import exposition  # 100 ms that only a process that is scraped has to spend
+    from .exposition import exposition  # takes 100 ms, so only a process that is scraped imports it
 
     headers = request.headers
     service.check_scraper(settings(Settings), actor(), headers.get("authorization", ""), request.address)
-    found, accepted = await measured(), (headers.get("accept", ""), headers.get("accept-encoding", ""))
-    return await asyncio.to_thread(exposition, found, *accepted)  # a tenth of a second where there are many operations
+    metrics, accepted = await measured(), (headers.get("accept", ""), headers.get("accept-encoding", ""))
+    return await asyncio.to_thread(exposition, metrics, *accepted)  # takes 100 ms with many operations
 
 
 @routes.get("/metrics/summary", permission=READ, name="summary.read", summary="Requests, errors and use by day")
 async def read_summary(query: Days) -> Row:
-    """Each of the last days (UTC), today first, all of them together, and the plan's limits with what is used now.
+    """Each of the last days (UTC), today first, their total, and the plan's limits with their current use.
 
-    Times are estimated from buckets, as Prometheus does; they are null for a day without requests.
+    Response times are estimated from histogram buckets, as Prometheus does; they are null for a day without requests.
     """
     return await service.summary(query.days)

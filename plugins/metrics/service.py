@@ -1,4 +1,4 @@
-"""The rules: who may scrape, how use is kept by day, and what a summary says of it."""
+"""Check scrape access, store each tenant's use by day and summarise it."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from .models import DailyUse
 from .settings import Settings
 
 KEPT_DAYS = 400
-"""How long days are kept: a year and the month to compare it with."""
+"""Days of use to keep: a year, and a month to compare with the year before."""
 
 
 # -- scraping --------------------------------------------------------------------------------------------
 
 
 def check_scraper(allowed: Settings, actor: Actor, authorization: str, address: str) -> None:
-    """Let an operator, the scrape token and bound addresses pass.
+    """Allow operators, holders of the scrape token and configured addresses.
 
     Raises:
-        PermissionDenied: somebody who is known and is no operator.
-        Unauthenticated: anybody else.
+        PermissionDenied: the caller is signed in and not an operator.
+        Unauthenticated: the caller is anonymous.
     """
-    if actor.is_operator or _is_bound(allowed, address) or _is_token(allowed, authorization):
+    if actor.is_operator or _is_listed(allowed, address) or _is_token(allowed, authorization):
         return
     if actor.kind != "anonymous":
         raise PermissionDenied("Only operators of this deployment may scrape it.", details={"permission": "operator"})
@@ -46,47 +46,47 @@ def check_scraper(allowed: Settings, actor: Actor, authorization: str, address: 
 
 
 def _is_token(allowed: Settings, authorization: str) -> bool:
-    """Compared by digest, so that the time it takes tells neither the token nor its length."""
+    """Compare digests, so that the time taken reveals neither the token nor its length."""
     token = allowed.token.get_secret_value()
-    scheme, _, shown = authorization.partition(" ")
-    same = hmac.compare_digest(sha256(shown.strip().encode()).digest(), sha256(token.encode()).digest())
-    return bool(token) and scheme.lower() == "bearer" and same
+    scheme, _, sent = authorization.partition(" ")
+    equal = hmac.compare_digest(sha256(sent.strip().encode()).digest(), sha256(token.encode()).digest())
+    return bool(token) and scheme.lower() == "bearer" and equal
 
 
-def _is_bound(allowed: Settings, address: str) -> bool:
+def _is_listed(allowed: Settings, address: str) -> bool:
     try:
-        here = ip_address(address)  # in one form already; a socket has none
+        caller = ip_address(address)  # normalised already; empty for a Unix socket
     except ValueError:
         return False
-    return any(here in network for network in allowed.addresses)
+    return any(caller in network for network in allowed.addresses)
 
 
 # -- use by day ------------------------------------------------------------------------------------------
 
 
 async def roll_up() -> None:
-    """Keep the bound tenant's use since the last time; exactly once, however often it is interrupted or repeated."""
+    """Store the bound tenant's use since the last call, exactly once even if interrupted or repeated."""
     used = {row["name"]: row["used"] for row in await usage() if row["used"] is not None}
     async with taken_use() as taken, unit_of_work():
         await _keep(taken, used)
 
 
 async def summary(days: int) -> Row:
-    """The bound tenant's last `days` days (UTC), today first, and all of them together."""
+    """The bound tenant's last `days` days (UTC), today first, and their total."""
     await roll_up()
     today = _today()
-    found = {row.day: row for row in await DailyUse.filter(day__gt=today - timedelta(days=days))}
-    listed = [_shape([found[day]] if day in found else [], day) for day in _days_back(today, days)]
-    total = _shape(found.values(), None)
+    rows = {row.day: row for row in await DailyUse.filter(day__gt=today - timedelta(days=days))}
+    listed = [_shape([rows[day]] if day in rows else [], day) for day in _days_back(today, days)]
+    total = _shape(rows.values(), None)
     return {"days": listed, "total": total, "usage": await usage()}
 
 
 async def _keep(taken: TakenUse, used: Mapping[str, int]) -> None:
     today = _today()
-    by_day = {each.day: each for each in taken.days}
-    wanted = sorted({*by_day, today})
-    await DailyUse.bulk_create([DailyUse(day=day) for day in wanted], ignore_conflicts=True)
-    for row in await DailyUse.filter(day__in=wanted).order_by("day").select_for_update():
+    by_day = {use.day: use for use in taken.days}
+    days = sorted({*by_day, today})
+    await DailyUse.bulk_create([DailyUse(day=day) for day in days], ignore_conflicts=True)
+    for row in await DailyUse.filter(day__in=days).order_by("day").select_for_update():
         if row.day == today:
             row.used = dict(used)
         if row.day in by_day and row.batch != taken.batch:
@@ -101,14 +101,14 @@ def _add(row: DailyUse, use: DayOfUse) -> None:
     row.refused += use.refused
     row.failed += use.failed
     row.seconds += use.seconds
-    row.counts = _together([row.counts, use.counts])
+    row.counts = _sum_buckets([row.counts, use.counts])
 
 
 def _shape(rows: Iterable[DailyUse], day: date | None) -> Row:
     rows = list(rows)
     succeeded, refused = sum(row.succeeded for row in rows), sum(row.refused for row in rows)
     failed = sum(row.failed for row in rows)
-    requests, counts = succeeded + refused + failed, _together(row.counts for row in rows)
+    requests, counts = succeeded + refused + failed, _sum_buckets(row.counts for row in rows)
     shape: Row = {
         "requests": requests,
         "succeeded": succeeded,
@@ -123,22 +123,23 @@ def _shape(rows: Iterable[DailyUse], day: date | None) -> Row:
 
 
 def quantile(counts: Sequence[int], share: float) -> float | None:
-    """The time in seconds that this share of the answers did not exceed, estimated as Prometheus' histogram_quantile.
+    """The time in seconds that this share of the answers did not exceed, estimated like Prometheus' histogram_quantile.
 
-    Within a bucket times are taken to be spread evenly; in the last one, which has no end, it is that one's beginning.
+    Times are assumed to be spread evenly within a bucket; for the last bucket, which has no upper bound, the result is
+    its lower bound. None without answers.
     """
-    wanted, below = sum(counts) * share, 0
+    rank, below = sum(counts) * share, 0
     for bucket, number in enumerate(counts):
-        if number and below + number >= wanted:
+        if number and below + number >= rank:
             if bucket == len(DURATIONS):
                 break
             start = DURATIONS[bucket - 1] if bucket else 0.0
-            return start + (DURATIONS[bucket] - start) * (wanted - below) / number
+            return start + (DURATIONS[bucket] - start) * (rank - below) / number
         below += number
     return DURATIONS[-1] if any(counts) else None
 
 
-def _together(lists: Iterable[Sequence[int]]) -> list[int]:
+def _sum_buckets(lists: Iterable[Sequence[int]]) -> list[int]:
     total = [0] * (len(DURATIONS) + 1)
     for counts in lists:
         for bucket, number in enumerate(counts[: len(total)]):

@@ -1,4 +1,4 @@
-"""Who may scrape this deployment, besides its operators."""
+"""Deployment settings of the metrics plugin: who may scrape it besides operators."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ def _networks(value: object) -> object:
 
 class Settings(BaseModel, frozen=True, extra="forbid"):
     token: SecretStr = Field(
-        default=SecretStr(""), description="What a scraper sends as its bearer token; empty: no token opens anything."
+        default=SecretStr(""),
+        description="Bearer token that scrapers send, at least 16 characters; empty (default) accepts no token.",
     )
     addresses: Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_networks)] = Field(
         default=(),
-        description="Addresses and networks that may scrape without a token; see server.trusted_proxies.",
+        description="Addresses and networks that may scrape without a token (default none); see server.trusted_proxies.",
     )
 
     @field_validator("token")

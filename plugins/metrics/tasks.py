@@ -1,4 +1,4 @@
-"""Background work: keeps each organisation's use, which until then only Redis has."""
+"""Background task that moves each tenant's use from Redis to the database."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from . import service
 
 
 async def roll_up() -> None:
-    """Keep the bound tenant's use since the last time."""
+    """Store the bound tenant's use since the last run."""
     await service.roll_up()
 
 

@@ -1,1 +1,1 @@
-"""Projects with their people and tasks; the full-layout example of a plugin."""
+"""Projects with members and tasks; the example of a plugin with every kind of file."""

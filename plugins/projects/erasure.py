@@ -1,4 +1,4 @@
-"""Erasure: a person's places in projects and tasks; what they wrote stays, and names them by an id only."""
+"""Remove a person from projects and task assignments; what they wrote stays, with their id only."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ async def find(person: Person) -> int:
     """How many projects the person is in, and how many tasks are assigned to them."""
     if person.user_id is None:
         return 0
-    places = await ProjectMember.filter(user_id=person.user_id).count()
-    return places + await Task.filter(assignee_id=person.user_id).count()
+    memberships = await ProjectMember.filter(user_id=person.user_id).count()
+    return memberships + await Task.filter(assignee_id=person.user_id).count()
 
 
 async def erase(person: Person) -> int:
-    """Take the person out of all of them."""
+    """Remove the person from all of them; returns how many."""
     if person.user_id is None or not (held := await find(person)):
         return 0
     await release_person(person.user_id)
-    await Task.filter(assignee_id=person.user_id).update(assignee_id=None)  # what they have done, too
+    await Task.filter(assignee_id=person.user_id).update(assignee_id=None)  # closed tasks, too
     return held
 
 

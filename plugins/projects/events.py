@@ -1,4 +1,4 @@
-"""What this plugin announces: projects, their people and tasks, each after the change is committed."""
+"""Events of projects, their members and tasks, announced after the change is committed."""
 
 from __future__ import annotations
 

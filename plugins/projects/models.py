@@ -1,4 +1,4 @@
-"""Project, ProjectMember, Task: the rows of this plugin."""
+"""Tables `Project`, `ProjectMember` and `Task`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ProjectStatus(StrEnum):
 
 
 class ProjectRole(StrEnum):
-    """What a person does in a project, for people to read; what they may do is said by their tenant role."""
+    """A person's function in a project, for display; permissions come from the tenant role."""
 
     LEAD = "lead"
     MEMBER = "member"
@@ -59,7 +59,7 @@ class PriorityField(Field[Priority]):
     enum_type = Priority
 
     def to_db_value(self, value: Any, instance: type[Model] | Model) -> int | None:
-        """The rank; ValueError says when there is no such priority."""
+        """The rank of a priority; raises ValueError if there is no such priority."""
         return None if value is None else _RANKS[Priority(value)]
 
     def to_python_value(self, value: Any) -> Priority | None:
@@ -94,7 +94,7 @@ class Project(TenantModel):
 
 
 class ProjectMember(TenantModel):
-    """A person's place in a project."""
+    """A person's membership in a project."""
 
     project: fields.ForeignKeyRelation[Project] = fields.ForeignKeyField("projects.Project", related_name=False)
     project_id: UUID
@@ -114,7 +114,7 @@ class ProjectMember(TenantModel):
 
 
 class Task(TenantModel):
-    """A thing to be done in a project, perhaps by someone, perhaps by a day."""
+    """A piece of work in a project, with an optional assignee and due date."""
 
     project: fields.ForeignKeyRelation[Project] = fields.ForeignKeyField("projects.Project", related_name=False)
     project_id: UUID

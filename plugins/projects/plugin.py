@@ -1,4 +1,4 @@
-"""What the projects plugin brings: its hook implementations and nothing else."""
+"""Hook implementations of the projects plugin."""
 
 from __future__ import annotations
 

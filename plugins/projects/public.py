@@ -1,4 +1,4 @@
-"""What other plugins may call, if their manifest requires `projects`; each inside the bound tenant."""
+"""Functions for other plugins whose manifest requires `projects`; they act in the bound tenant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The HTTP resources of this plugin: parse, call the service, shape the answer."""
+"""HTTP endpoints of projects, their members and tasks."""
 
 from __future__ import annotations
 

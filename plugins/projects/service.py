@@ -1,4 +1,4 @@
-"""The rules of projects, their people and their tasks; each function that changes something is one unit of work."""
+"""Business rules of projects, members and tasks; each change is one unit of work."""
 
 from __future__ import annotations
 
@@ -196,18 +196,18 @@ async def set_member(
     async with unit_of_work() as work:
         await PROJECTS.get(project_id)
         await _ensure_member("user_id", user_id)
-        known = await MEMBERS.find(project_id=project_id, user_id=user_id)
-        if known is None:
+        membership = await MEMBERS.find(project_id=project_id, user_id=user_id)
+        if membership is None:
             row = await MEMBERS.insert(project_id=project_id, user_id=user_id, role=role)
             before, after = None, row
         else:
-            change = await MEMBERS.change(known["id"], {"role": role}, version=version)
+            change = await MEMBERS.change(membership["id"], {"role": role}, version=version)
             row, before, after = change.after, change.changed_before, change.changed_after
         if after:
             resource_id = f"{project_id}/{user_id}"
             work.record("projects.members.update", "project_member", resource_id, before=before, after=after)
             work.announce(ProjectMemberSet(project_id=project_id, user_id=user_id, role=role))
-    return row, known is None
+    return row, membership is None
 
 
 async def remove_member(project_id: UUID, user_id: UUID, *, version: int | None = None) -> None:
@@ -225,34 +225,34 @@ async def remove_member(project_id: UUID, user_id: UUID, *, version: int | None 
 
 
 async def member(project_id: UUID, user_id: UUID) -> Row:
-    """A person's place in a project.
+    """A person's membership in a project.
 
     Raises:
         NotFound: this tenant has no such project, or the person is not in it.
     """
-    found = await MEMBERS.find(project_id=project_id, user_id=user_id)
-    if found is None:
+    membership = await MEMBERS.find(project_id=project_id, user_id=user_id)
+    if membership is None:
         raise NotFound()
-    return found
+    return membership
 
 
 async def release_person(user_id: UUID) -> None:
-    """Take a person who left the organisation out of every project and off every open task; who did a task stays.
+    """Remove a person who left the organisation from every project and open task; closed tasks keep their assignee.
 
-    A project that has no lead any more is led by the owner who has belonged to the organisation longest.
+    A project left without a lead is led by the owner who has been in the organisation longest.
     """
     async with unit_of_work():
         await lock_tenant()  # two leads who leave at once must not each rely on the other
-        for place in await ProjectMember.filter(user_id=user_id):
-            await remove_member(place.project_id, user_id)
-            if place.role == ProjectRole.LEAD:
-                await _hand_over(place.project_id)
+        for membership in await ProjectMember.filter(user_id=user_id):
+            await remove_member(membership.project_id, user_id)
+            if membership.role == ProjectRole.LEAD:
+                await _hand_over(membership.project_id)
     while await _release_tasks(user_id):
         pass
 
 
 async def release_people_who_left() -> None:
-    """The same for everybody who left while this plugin was off and heard nothing of it."""
+    """Release everybody who left while this plugin was disabled and so received no event."""
     people = await ProjectMember.all().distinct().values("user_id")
     assignees = await Task.filter(_OPEN, assignee_id__isnull=False).distinct().values("assignee_id")
     for user_id in {*(row["user_id"] for row in people), *(row["assignee_id"] for row in assignees)}:
@@ -341,11 +341,11 @@ async def change_task(task_id: UUID, changes: Mapping[str, Any], *, version: int
 
 
 def _each_once(tags: Sequence[str]) -> list[str]:
-    """Tags in the order given, each in the first of its spellings: letter case and composition aside."""
-    known: dict[str, str] = {}
+    """Tags in the order given without repetitions; spellings that differ in case or composition count as one."""
+    by_folded: dict[str, str] = {}
     for tag in tags:
-        known.setdefault(fold(tag), tag)
-    return list(known.values())
+        by_folded.setdefault(fold(tag), tag)
+    return list(by_folded.values())
 
 
 async def set_statuses(task_ids: Sequence[UUID], status: TaskStatus) -> list[Row]:
@@ -384,7 +384,7 @@ async def _change(work: UnitOfWork, task_id: UUID, changes: Mapping[str, Any], v
 
 
 def _announce_milestones(work: UnitOfWork, task: Row, changed: Mapping[str, Any]) -> None:
-    """Tell that the task was given to someone, or is done, when that is among what changed."""
+    """Announce that the task was assigned or completed, if the changes include that."""
     facts = {"task_id": task["id"], "project_id": task["project_id"], "title": task["title"]}
     if changed.get("assignee_id") is not None:
         work.announce(TaskAssigned(**facts, assignee_id=task["assignee_id"], assigned_by=actor().user_id))

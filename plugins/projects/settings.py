@@ -1,4 +1,4 @@
-"""What each organisation may set for its projects."""
+"""Tenant settings of the projects plugin."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from pydantic import BaseModel, Field
 
 class TenantSettings(BaseModel, extra="forbid"):
     announce_overdue: bool = Field(
-        default=True, description="Whether others are told, once per due date, that an open task is overdue."
+        default=True, description="Announce overdue open tasks, once per due date (default: true)."
     )

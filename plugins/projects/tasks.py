@@ -1,4 +1,4 @@
-"""Background work: announces overdue tasks, each once per due date, and lets go of people who left."""
+"""Announce overdue tasks once per due date, and release people who left the organisation."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def announce_overdue() -> int:
 
 
 async def when_member_left(event: MemberLeft) -> None:
-    """Whoever left the organisation leads and does nothing in it any more, also if invited again."""
+    """Remove a person who left the organisation from its projects and open tasks, also in case of a new invitation."""
     await service.release_person(event.user_id)
 
 

@@ -1,1 +1,1 @@
-"""Greets the people of an organisation."""
+"""Example plugin: greet the members of an organisation."""

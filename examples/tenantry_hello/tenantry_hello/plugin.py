@@ -1,4 +1,4 @@
-"""What hello brings: one permission, one limit, one setting, one route."""
+"""Hook implementations of the hello plugin: a permission, a limit, a setting and a route."""
 
 from collections.abc import Sequence
 

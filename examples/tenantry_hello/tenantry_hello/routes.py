@@ -1,4 +1,4 @@
-"""The endpoint of hello."""
+"""HTTP endpoint of the hello plugin."""
 
 from pydantic import BaseModel
 

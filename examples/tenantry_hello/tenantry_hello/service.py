@@ -1,4 +1,4 @@
-"""The rules of greeting."""
+"""Make a greeting, counted against the tenant's plan."""
 
 from host.sdk import allow, settings, tenant
 

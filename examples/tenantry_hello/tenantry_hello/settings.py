@@ -1,7 +1,7 @@
-"""The deployment's settings of hello."""
+"""Deployment settings of the hello plugin."""
 
 from pydantic import BaseModel, Field
 
 
 class HelloSettings(BaseModel, extra="forbid"):
-    word: str = Field(default="Hello", min_length=1, max_length=50)  # what a greeting begins with
+    word: str = Field(default="Hello", min_length=1, max_length=50)  # first word of a greeting, 1 to 50 characters

@@ -1,10 +1,9 @@
 """Full-text search of entries: words with their index in PostgreSQL, an FTS5 table with triggers in SQLite.
 
-In PostgreSQL an entry's words are written when it is sealed, off the way of whoever acts. Row-level security lets no
-index serve an operator that might tell of rows it hides, and `@@` counts as one: so the search reads a view,
-`audit_entries_search`, that has tenant isolation as a condition of its own; the host's walls check that it has, and
-give the
-serving role leave to read it. Whoever adds a column to the table makes the view anew.
+In PostgreSQL an entry's words are written when it is sealed, so that recording an action stays fast. Row-level security
+keeps PostgreSQL from using an index for an operator that is not leakproof, such as `@@`; so the search reads a view,
+`audit_entries_search`, with the tenant condition in its own WHERE clause. The host checks that the condition is there
+and grants the serving role SELECT. After adding a column to the table, create the view again.
 """
 
 # ruff: noqa - every name in this SQL is our own

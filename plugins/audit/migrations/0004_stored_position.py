@@ -1,4 +1,4 @@
-"""Tables of audit, step 4: whether a checkpoint was stored outside, so that one that is gone is missed at once."""
+"""Tables of audit, step 4: the position of the last stored checkpoint, so that a missing one is noticed."""
 
 # ruff: noqa - written by `tenantry migrate --make`
 

@@ -1,4 +1,4 @@
-"""Full-text search with the words of `host.data.words`: scripts without blanks, marks, addresses; old entries anew."""
+"""Index audit entries with the word rules of `host.data.words`, and index old entries again."""
 
 # ruff: noqa: S608, RUF012 - every name in this SQL is our own
 
@@ -37,7 +37,7 @@ CREATE TRIGGER audit_entries_search_delete AFTER DELETE ON audit_entries BEGIN
 
 
 async def _index_anew(apps: Any, editor: Any) -> None:
-    """PostgreSQL: the words of every entry that has some, a thousand at a time, by id."""
+    """On PostgreSQL, compute the words of every indexed entry again, a thousand at a time in order of id."""
     client = editor.client
     if client.capabilities.dialect != "postgres":
         return

@@ -1,4 +1,4 @@
-"""Tables of projects, step 2: what names are ordered by, whatever the database's collation."""
+"""Tables of projects, step 2: sort keys of names, independent of the database's collation."""
 
 # ruff: noqa: RUF012
 

@@ -52,7 +52,7 @@ async def test_verify_audit_when_typed_then_each_log_is_verified_and_the_wrong_e
         assert said["success"]
         assert [each["tenant"] for each in said["data"]["logs"]] == ["(no organisation)", "acme", "globex"]
         await log.write(2)
-        assert "are as sealed; 2 wait to be" in tenantry(application, "verify", "audit", "--tenant", "acme")
+        assert "are as sealed; 2 are as written" in tenantry(application, "verify", "audit", "--tenant", "acme")
         kept = tmp_path / "checkpoint.json"
         kept.write_text(json.dumps(tenantry(application, "audit", "checkpoint", "--tenant", "acme")))
         assert "as sealed" in tenantry(application, "audit", "verify", "--tenant", "acme", "--checkpoint", str(kept))
