@@ -24,7 +24,7 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
     )
     addresses: Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_networks)] = Field(
         default=(),
-        description="Addresses and networks that may scrape without a token (default none); see server.trusted_proxies.",
+        description="Addresses and networks that need no token to scrape (default: none); see server.trusted_proxies.",
     )
 
     @field_validator("token")
