@@ -66,31 +66,33 @@ LATERAL (SELECT gen_random_uuid() AS id, md5('u' || n % 200)::uuid AS person,
 
 
 def create(bench: Bench) -> None:
-    """POST a task to an application with audit and metrics and to one without, in turn; three pairs of them, for no two
-    processes are equally fast."""
+    """POST tasks to an application with audit and metrics and to one without, in alternation.
+
+    Three pairs of them, since no two processes are equally fast.
+    """
     without = bench.folder / "without"
     without.mkdir()
     (without / "config").mkdir()
     for file in (ROOT / "config").iterdir():
         text = file.read_text() if file.suffix == ".toml" else None
         if text is not None:
-            kept = "\n".join(line for line in text.splitlines() if '"audit.' not in line)
-            (without / "config" / file.name).write_text(kept + "\n")
+            lines = "\n".join(line for line in text.splitlines() if '"audit.' not in line)
+            (without / "config" / file.name).write_text(lines + "\n")
     plugins = (ROOT / "plugins.toml").read_text().split("\n[")
     (without / "plugins.toml").write_text(
         "\n[".join(part for part in plugins if not part.startswith(("audit]", "metrics]")))
     )
-    found: dict[str, list[_Round]] = {}
+    rounds_by_request: dict[str, list[_Round]] = {}
     with bench.application("first") as application:
         token, _, place = settle(application)
     place = asyncio.run(fill(bench.database, place, 1000))
     for _ in range(PAIRS):
         with bench.application("without", without) as off, bench.application("with") as on:
-            for what, _, requests in scenarios([place], token):
-                found.setdefault(what, []).extend(_in_turn(off, on, requests))
-    for what, rounds in found.items():
+            for request, _, requests in scenarios([place], token):
+                rounds_by_request.setdefault(request, []).extend(_in_turn(off, on, requests))
+    for request, rounds in rounds_by_request.items():
         ratio, cpu, rate = (statistics.median(each) for each in zip(*rounds, strict=True))
-        print(f"{what:<40} with / without: {ratio:5.2f} (cpu {cpu:5.2f}); {rate:.0f}/s with")
+        print(f"{request:<40} with / without: {ratio:5.2f} (cpu {cpu:5.2f}); {rate:.0f}/s with")
 
 
 _Round = tuple[float, float, float]  # answers with / without, the same per second of processor time, answers/s with
@@ -199,7 +201,7 @@ async def _timed(filters: dict[str, str]) -> float:
 
 
 def export(server: Server, token: str, slug: str) -> None:
-    """The whole log as CSV and as JSON lines, with what the process weighs while it sends."""
+    """The whole log as CSV and as JSON lines, with the memory of the process while it sends."""
     for kind in ("csv", "jsonl"):
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=600)
         headers = {"Authorization": f"Bearer {token}", "X-Tenant": slug}

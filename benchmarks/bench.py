@@ -70,12 +70,12 @@ class Measured:
 
 
 def _ratio(bare: list[float], application: list[float]) -> float:
-    """The median over rounds, each of which had both in the same weather."""
+    """The median of host / bare over the rounds, each of which measured both under the same load."""
     return statistics.median(mine / theirs for theirs, mine in zip(bare, application, strict=True))
 
 
 class Bench:
-    """The database, the Redis database and the folder of one run; all gone afterwards."""
+    """The database, the Redis database and the folder of one run; all removed afterwards."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -165,12 +165,12 @@ def _http(method: str, path: str, content: str = "", **headers: str) -> str:
 
 def compare(prefix: str, bare: Server, application: Server, places: list[Place], token: str) -> Iterator[Measured]:
     """Measure each scenario in alternating rounds, after one unmeasured round of each."""
-    for what, to_bare, to_house in scenarios(places, token):
-        measured = Measured(prefix + what)
+    for scenario, to_bare, to_host in scenarios(places, token):
+        measured = Measured(prefix + scenario)
         load(bare, to_bare)
-        load(application, to_house, seconds=max(SECONDS, len(places) / 400))
+        load(application, to_host, seconds=max(SECONDS, len(places) / 400))
         for _ in range(ROUNDS):
-            for side, (server, requests) in enumerate(((bare, to_bare), (application, to_house))):
+            for side, (server, requests) in enumerate(((bare, to_bare), (application, to_host))):
                 used = server.cpu_seconds()
                 answer = load(server, requests)
                 (measured.bare, measured.application)[side].append(answer["answers"] / answer["seconds"])
@@ -223,9 +223,9 @@ async def fill(database: str, place: Place, tasks: int) -> Place:
     connection = await asyncpg.connect(database)
     await connection.execute(fabricate.TASKS, tasks, [place.tenant])
     await connection.execute("ANALYZE")
-    [found] = await _places(connection, [place.tenant])
+    [filled] = await _places(connection, [place.tenant])
     await connection.close()
-    return found
+    return filled
 
 
 async def crowd(database: str, like: Place, user: str, tenants: int) -> list[Place]:
@@ -236,9 +236,9 @@ async def crowd(database: str, like: Place, user: str, tenants: int) -> list[Pla
     await connection.execute(fabricate.PROJECTS, ids)
     await connection.execute(fabricate.TASKS, 20, ids)
     await connection.execute("ANALYZE")
-    found = await _places(connection, ids)
+    places = await _places(connection, ids)
     await connection.close()
-    return found
+    return places
 
 
 async def _places(connection: Any, tenants: list[Any]) -> list[Place]:

@@ -170,7 +170,7 @@ def saq_round(bench: Bench, sink: Sink, count: int, log: Path) -> tuple[float, f
         return accepted, rate_of(sink.wait_for(MESSAGES))
 
 
-def house_round(bench: Bench, sink: Sink, post: Post, count: int, log: Path) -> tuple[float, float, list[float]]:
+def host_round(bench: Bench, sink: Sink, post: Post, count: int, log: Path) -> tuple[float, float, list[float]]:
     """The same by the host, and what each worker holds in memory at the start and the end, in MB."""
     sink.empty()
     accepted = MESSAGES / post.batch()
@@ -230,7 +230,7 @@ def main() -> None:
                 raw, ours = [], []
                 for _ in range(ROUNDS):
                     raw.append(saq_round(bench, sink, count, log))
-                    ours.append(house_round(bench, sink, busy, count, log))
+                    ours.append(host_round(bench, sink, busy, count, log))
                 _line(f"delivered, {count} worker(s)", [each[1] for each in raw], [each[1] for each in ours])
                 if count == 1:
                     _line("accepted in one batch", [each[0] for each in raw], [each[0] for each in ours])

@@ -34,7 +34,7 @@ async def accept(url: str, count: int) -> None:
 
 
 async def send(context: dict[str, Any], *, to: str, name: str, number: int) -> None:
-    """Build the message and hand it over, on a connection that is kept."""
+    """Build the message and send it over a connection that stays open."""
     message = EmailMessage()
     message["From"], message["To"], message["Subject"] = "Acme <no-reply@acme.example>", to, f"Newsletter {number}"
     message["Message-ID"] = make_msgid(domain="acme.example")

@@ -2,7 +2,7 @@
 
 Two workers, a server that takes a second for each message (SLOW_SECONDS), one tenant's batch of thousands
 (BENCH_MESSAGES). Meanwhile another tenant sends one message and somebody forgets a password, every two seconds for 90
-(SLOW_FOR); then the batch is called off. Needs PostgreSQL and Redis as `benchmarks.bench` does.
+(SLOW_FOR); then the batch is cancelled. Needs PostgreSQL and Redis as `benchmarks.bench` does.
 """
 
 from __future__ import annotations

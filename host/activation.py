@@ -54,9 +54,9 @@ class Activations:
         if enabled and not services().plans.allows(facts.plan, plugin):
             raise PlanRequired(f"The plan {facts.plan} does not include {plugin}.", details={"plugin": plugin})
         order = self._to_switch(facts, plugin, enabled, cascade)
-        for each in order:
-            await self._begin(each, enabled)
-            await self.finish(each)
+        for plugin_id in order:
+            await self._begin(plugin_id, enabled)
+            await self.finish(plugin_id)
         return order
 
     async def finish(self, plugin: str) -> None:

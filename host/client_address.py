@@ -21,10 +21,10 @@ def parse_address(text: str) -> IPv4Address | IPv6Address | None:
         if not _is_port(f":{port}"):
             return None
     try:
-        found = ip_address(plain.partition("%")[0])
+        address = ip_address(plain.partition("%")[0])
     except ValueError:
         return None
-    return (found.ipv4_mapped or found) if isinstance(found, IPv6Address) else found
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
 
 
 def client_address(peer: str, forwarded: Iterable[bytes], proxies: int) -> str:
@@ -36,8 +36,8 @@ def client_address(peer: str, forwarded: Iterable[bytes], proxies: int) -> str:
     """
     nearest = parse_address(peer)
     chain = [part for line in forwarded for part in line.decode("latin-1").split(",") if part.strip()]
-    for said in reversed(chain[-proxies:] if proxies else ()):
-        further = parse_address(said)
+    for entry in reversed(chain[-proxies:] if proxies else ()):
+        further = parse_address(entry)
         if further is None:
             break
         nearest = further

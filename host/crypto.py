@@ -34,8 +34,8 @@ class SignedTokens:
 
     def sign(self, tenant_id: UUID, plugin: str, purpose: str, claims: Mapping[str, str]) -> str:
         """A token as text that fits into a URL."""
-        said = tenant_id.bytes + orjson.dumps(claims)
-        return urlsafe_b64encode(self._mac(said, plugin, purpose) + said).rstrip(b"=").decode()
+        payload = tenant_id.bytes + orjson.dumps(claims)
+        return urlsafe_b64encode(self._mac(payload, plugin, purpose) + payload).rstrip(b"=").decode()
 
     def verify(self, token: str, plugin: str, purpose: str) -> tuple[UUID, dict[str, str]] | None:
         """The tenant and claims of a token; None if it was not signed here, by this plugin, for this purpose."""
@@ -43,15 +43,15 @@ class SignedTokens:
             raw = urlsafe_b64decode(token.encode("ascii") + b"=" * (-len(token) % 4))
         except ValueError:
             return None
-        said = raw[_MAC:]
-        if len(said) < 16 or not hmac.compare_digest(raw[:_MAC], self._mac(said, plugin, purpose)):
+        payload = raw[_MAC:]
+        if len(payload) < 16 or not hmac.compare_digest(raw[:_MAC], self._mac(payload, plugin, purpose)):
             return None
         if urlsafe_b64encode(raw).rstrip(b"=").decode() != token:  # base64 has several spellings; only one is accepted
             return None
-        return UUID(bytes=said[:16]), orjson.loads(said[16:])
+        return UUID(bytes=payload[:16]), orjson.loads(payload[16:])
 
-    def _mac(self, said: bytes, plugin: str, purpose: str) -> bytes:
-        return hmac.digest(self._key, f"{plugin}\0{purpose}\0".encode() + said, "sha256")[:_MAC]
+    def _mac(self, payload: bytes, plugin: str, purpose: str) -> bytes:
+        return hmac.digest(self._key, f"{plugin}\0{purpose}\0".encode() + payload, "sha256")[:_MAC]
 
 
 class Signatures:
@@ -63,10 +63,10 @@ class Signatures:
 
     def make(self, data: bytes, tenant_id: UUID, plugin: str, secret: str = "") -> bytes:
         """The signature, 32 bytes; secret: another one than the deployment's own."""
-        known = (tenant_id, plugin, secret)
-        key = self._keys.get(known)
+        key_id = (tenant_id, plugin, secret)
+        key = self._keys.get(key_id)
         if key is None:
-            key = self._keys[known] = derived(secret or self._secret, f"signature {plugin} {tenant_id}")
+            key = self._keys[key_id] = derived(secret or self._secret, f"signature {plugin} {tenant_id}")
             if len(self._keys) > _KEYS_KEPT:
                 self._keys.popitem(last=False)
         return blake2b(data, key=key, digest_size=32).digest()

@@ -122,32 +122,32 @@ def use_error_reporting(known: ErrorReporting | None) -> AbstractContextManager[
 
 def tags() -> dict[str, str]:
     """The tags of a report: request, tenant, plugin, trace, task and job of the calling code, as ids only."""
-    here, said = execution_context(), structlog.contextvars.get_contextvars()
-    found = {
+    here, bound = execution_context(), structlog.contextvars.get_contextvars()
+    values = {
         "request": here.origin.request_id,
         "tenant": str(here.tenant.id) if here.tenant else "",
         "plugin": here.plugin,
         "trace": trace_id(),
-        **{name: str(said[name]) for name in ("request", "tenant", "plugin", "trace", "task", "job") if name in said},
+        **{name: str(bound[name]) for name in ("request", "tenant", "plugin", "trace", "task", "job") if name in bound},
     }
-    return {name: value for name, value in found.items() if value}
+    return {name: value for name, value in values.items() if value}
 
 
 def _exception(record: logging.LogRecord) -> BaseException | None:
-    given: Any = record.exc_info
-    if not given and isinstance(record.msg, dict):  # structlog's own lines carry it in the event
-        given = record.msg.get("exc_info")
-    if given is True:
-        given = sys.exc_info()
-    return given[1] if isinstance(given, tuple) else given if isinstance(given, BaseException) else None
+    exc_info: Any = record.exc_info
+    if not exc_info and isinstance(record.msg, dict):  # structlog's own lines carry it in the event
+        exc_info = record.msg.get("exc_info")
+    if exc_info is True:
+        exc_info = sys.exc_info()
+    return exc_info[1] if isinstance(exc_info, tuple) else exc_info if isinstance(exc_info, BaseException) else None
 
 
 def _without_people(event: Event, _hint: Hint) -> Event:
     """The event with each exception's place and an anonymous first line of its message, and nothing else."""
-    for one in event.get("exception", {}).get("values", ()):
-        for name in set(one) - set(_KEPT_OF_AN_EXCEPTION):
-            del one[name]
-        one["value"] = anonymous(str(one.get("value") or ""))
+    for exception in event.get("exception", {}).get("values", ()):
+        for name in set(exception) - set(_KEPT_OF_AN_EXCEPTION):
+            del exception[name]
+        exception["value"] = anonymous(str(exception.get("value") or ""))
     for name in ("request", "user", "breadcrumbs", "extra", "modules", "server_name", "threads"):
         event.pop(name, None)  # type: ignore[misc]
     return event

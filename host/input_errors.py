@@ -91,11 +91,11 @@ def validation_messages(error: ValidationError, given: Any, root: str, known: tu
     there are, from which the nearest name is offered for one that is unknown.
     """
     details: dict[str, str] = {}
-    for each in error.errors(include_url=False):
-        where = _path(each["loc"], given, whole=each["type"] in ("missing", "extra_forbidden"))
-        path = ".".join(where) or root
-        message = sentence(each)
-        if each["type"] == "extra_forbidden" and len(where) == 1:
+    for problem in error.errors(include_url=False):
+        steps = _path(problem["loc"], given, whole=problem["type"] in ("missing", "extra_forbidden"))
+        path = ".".join(steps) or root
+        message = sentence(problem)
+        if problem["type"] == "extra_forbidden" and len(steps) == 1:
             message += nearest(path, known)
         details.setdefault(path, message)
         if len(details) >= MAX_DETAILS:
@@ -109,18 +109,18 @@ def sentence(problem: Mapping[str, Any]) -> str:
     kind = problem["type"]
     if isinstance(problem.get("input"), str):  # of text, behind a validator
         kind = {"too_short": "string_too_short", "too_long": "string_too_long"}.get(kind, kind)
-    known = _WORDS.get(kind)
-    if known is not None:
-        return known.format_map({name: str(value) for name, value in context.items()})
-    said = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    said = said.replace("Input should be", "must be")
-    return NOT_USABLE if _INSIDES.search(said) else said
+    template = _WORDS.get(kind)
+    if template is not None:
+        return template.format_map({name: str(value) for name, value in context.items()})
+    message = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    message = message.replace("Input should be", "must be")
+    return NOT_USABLE if _INSIDES.search(message) else message
 
 
 def fault_of(error: BaseException, otherwise: str = NOT_USABLE) -> str:
     """An error's message if people can read it; else `otherwise`, so that no internal names are shown."""
-    said = str(error).strip()
-    return otherwise if not said or _INSIDES.search(said) or "\n" in said else said
+    message = str(error).strip()
+    return otherwise if not message or _INSIDES.search(message) or "\n" in message else message
 
 
 def nearest(name: str, known: tuple[str, ...]) -> str:

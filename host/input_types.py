@@ -16,10 +16,10 @@ def _time(value: Any) -> Any:
 
 
 def _with_offset(value: Any) -> Any:
-    found = _time(value)
+    moment = _time(value)
     if isinstance(value, str) and not value.endswith(("Z", "z")) and datetime.fromisoformat(value).tzinfo is None:
         raise ValueError("must say its offset from UTC, such as Z or +02:00 at the end")
-    return found
+    return moment
 
 
 Time = Annotated[datetime, BeforeValidator(_time), AfterValidator(in_utc)]

@@ -134,27 +134,27 @@ def _shared() -> list[Processor]:
 
 def who(actor: Actor) -> dict[str, str]:
     """Who acts: `user` (the person asking, or who made the key or started the job), `key` or `job`; ids only."""
-    found: dict[str, str] = {}
+    ids: dict[str, str] = {}
     if actor.id is not None:
-        found["key" if actor.kind == "api_key" else actor.kind] = str(actor.id)  # api_key would be taken for a secret
+        ids["key" if actor.kind == "api_key" else actor.kind] = str(actor.id)  # api_key would be taken for a secret
     if actor.user_id is not None:
-        found["user"] = str(actor.user_id)
-    return found
+        ids["user"] = str(actor.user_id)
+    return ids
 
 
 def who_and_where() -> dict[str, str]:
     """Request, trace, tenant, plugin and people, where they are bound; ids only: no log keeps a person's address."""
     here = execution_context()
     if here is NOWHERE:
-        found = {}
+        ids = {}
     else:
-        found = {"request": here.origin.request_id, "plugin": here.plugin, **who(here.origin.actor)}
+        ids = {"request": here.origin.request_id, "plugin": here.plugin, **who(here.origin.actor)}
     tenant = current_or_none()
     if tenant is not None:
-        found["tenant"] = str(tenant)
+        ids["tenant"] = str(tenant)
     if trace := trace_id():
-        found["trace"] = trace
-    return {name: value for name, value in found.items() if value}
+        ids["trace"] = trace
+    return {name: value for name, value in ids.items() if value}
 
 
 def _who_and_where(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:

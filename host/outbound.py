@@ -46,8 +46,8 @@ async def public_addresses(host: str, port: int) -> Sequence[str]:
         OSError: the name leads nowhere, or nobody answers for it.
     """
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        resolved = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except UnicodeError:
         raise OSError(f"{host!r} is no name of a host") from None
-    addresses = [str(address[0]) for *_, address in found]
+    addresses = [str(address[0]) for *_, address in resolved]
     return [address for address in addresses if is_public(address)]

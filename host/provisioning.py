@@ -212,9 +212,9 @@ class Provisioning:
         services().quotas.refuse_beyond(PER_PERSON, value, owned, 1)
 
     def _check_plan(self, plan: str) -> None:
-        known = services().plans.ids
-        if plan not in known:
-            raise ValidationFailed(details={"plan": f"unknown plan {plan!r}; there are {', '.join(known)}"})
+        plan_ids = services().plans.ids
+        if plan not in plan_ids:
+            raise ValidationFailed(details={"plan": f"unknown plan {plan!r}; there are {', '.join(plan_ids)}"})
 
 
 def read_roles(path: Path) -> tuple[RoleSeed, ...]:
@@ -236,12 +236,12 @@ def read_roles(path: Path) -> tuple[RoleSeed, ...]:
             raise ConfigurationError(
                 f"{path}: [{name}] {unknown[0]!r} is not known; write title, all_permission, permissions"
             )
-        given = tuple(table.get("permissions", ()))
+        permissions = tuple(table.get("permissions", ()))
         try:
             title = one_line(str(table.get("title", name)))
         except ValueError as error:
             raise ConfigurationError(f"{path}: [{name}] title {error}") from error
-        roles.append(RoleSeed(name, title, given, table.get("all_permission") is True))
+        roles.append(RoleSeed(name, title, permissions, table.get("all_permission") is True))
     if not any(role.all_permission for role in roles):
         raise ConfigurationError(f"{path}: no role has all_permission = true, so nobody could own a tenant; add one")
     return tuple(roles)

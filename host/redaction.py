@@ -75,8 +75,8 @@ def is_secret(name: str, value: object = None) -> bool:
 
     value: what stands there; a number under `tokens` is how many there were.
     """
-    said = _said_by(name)
-    return said == "secret" or (said == "tokens" and not isinstance(value, int | float))
+    meaning = _said_by(name)
+    return meaning == "secret" or (meaning == "tokens" and not isinstance(value, int | float))
 
 
 @lru_cache(4096)
@@ -84,10 +84,10 @@ def _said_by(name: str) -> Literal["secret", "tokens", ""]:
     words = _words(name)
     if not words or words[-1] in _ABOUT or (words[0] in _ASKED and len(words) > 1):
         return ""
-    found = [word for word in words if word in _SECRETS or word.endswith(_RUN_TOGETHER)]
-    if found == ["tokens"]:
+    secret_words = [word for word in words if word in _SECRETS or word.endswith(_RUN_TOGETHER)]
+    if secret_words == ["tokens"]:
         return "tokens" if words[-1] == "tokens" else ""
-    return "secret" if found or any(pair in _PAIRS for pair in pairwise(words)) else ""
+    return "secret" if secret_words or any(pair in _PAIRS for pair in pairwise(words)) else ""
 
 
 def redacted(value: object, name: str = "", depth: int = 0, *, public: Collection[str] = ()) -> object:

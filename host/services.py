@@ -173,12 +173,12 @@ async def tenant_now() -> datetime:
 
 async def limit_value(name: str, facts: TenantSnapshot | None = None) -> tuple[LimitValue, str]:
     """What a plan limit is for the bound tenant, and where it comes from: "default", "plan" or "tenant"."""
-    known = facts or await tenant_snapshot()
+    snapshot = facts or await tenant_snapshot()
     declared = services().limits.get(name)
     if declared is None:
         near = nearest(name, tuple(services().limits))
         raise ConfigurationError(f"no loaded plugin declares a limit {name!r}: correct the name in the code.{near}")
-    return effective_limit(services().plans, known.plan, name, declared.default, known.limits.get(name))
+    return effective_limit(services().plans, snapshot.plan, name, declared.default, snapshot.limits.get(name))
 
 
 async def spend(limit: str, amount: int = 1) -> None:
@@ -266,12 +266,12 @@ async def open_token(token: str, purpose: str, *, any_tenant_state: bool = False
             plugin switched off; the caller cannot tell which.
         PluginQuarantined: with any_tenant_state, the plugin is in quarantine; whoever asks may come again.
     """
-    read = services().signed_tokens.verify(token, plugin(), purpose)
-    facts = await services().enter(read[0], plugin(), any_tenant_state) if read else None
-    if read is None or facts is None:
+    verified = services().signed_tokens.verify(token, plugin(), purpose)
+    facts = await services().enter(verified[0], plugin(), any_tenant_state) if verified else None
+    if verified is None or facts is None:
         raise NotFound
     with use_context(replace(execution_context(), tenant=facts, grants=NOBODY)):
-        yield read[1]
+        yield verified[1]
 
 
 def encrypt(text: str) -> str:
@@ -365,11 +365,11 @@ async def is_member(user_id: UUID) -> bool:
 async def member_by_email(email: str) -> UUID | None:
     """The person of the bound tenant who has this address; None when nobody there does."""
     try:
-        wanted = address_key(email)
+        address = address_key(email)
     except ValueError:
         return None
-    found = await Membership.filter(user__email=wanted).limit(1).values_list("user_id", flat=True)
-    return cast(UUID, found[0]) if found else None
+    user_ids = await Membership.filter(user__email=address).limit(1).values_list("user_id", flat=True)
+    return cast(UUID, user_ids[0]) if user_ids else None
 
 
 def signature(data: bytes, *, secret: str = "") -> bytes:
@@ -392,8 +392,8 @@ async def operator_access(slug: str, reason: str) -> AsyncIterator[TenantInfo]:
     """
     if not actor().is_operator:
         raise PermissionDenied("Only operators of this deployment may look into other organisations.")
-    found = await Tenant.get_or_none(slug=slug)
-    facts = await services().snapshots.tenant(found.id, None) if found is not None else None
+    row = await Tenant.get_or_none(slug=slug)
+    facts = await services().snapshots.tenant(row.id, None) if row is not None else None
     if facts is None:
         raise NotFound("There is no such tenant.")
     with in_tenant(facts):
@@ -410,11 +410,11 @@ async def for_each_tenant(work: Callable[[TenantInfo], Awaitable[None]], slug: s
     """
     if actor().kind != "system" or context.current_or_none() is not None:
         raise PermissionDenied("Only a command of this deployment's command line may go through all organisations.")
-    found = await (Tenant.filter(slug=slug) if slug else Tenant.all()).order_by("slug")
-    if slug and not found:
+    rows = await (Tenant.filter(slug=slug) if slug else Tenant.all()).order_by("slug")
+    if slug and not rows:
         raise NotFound(f"There is no tenant {slug!r}.")
-    for each in found:
-        facts = await services().snapshots.tenant(each.id, None)
+    for row in rows:
+        facts = await services().snapshots.tenant(row.id, None)
         if facts is not None:
             with in_tenant(facts):
                 await work(_info(facts))

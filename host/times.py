@@ -20,10 +20,10 @@ def read_time(text: str) -> datetime:
     if _BLANK_FOR_PLUS.search(text):
         raise ValueError(f"must be a time such as {_EXAMPLE}; in a query string + is written %2B, or it means a blank")
     try:
-        found = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text)
     except ValueError:
         raise ValueError(f"must be a time such as {_EXAMPLE} or 2026-01-31T09:00:00+02:00 (RFC 3339)") from None
-    return in_utc(found)
+    return in_utc(moment)
 
 
 def in_utc(moment: datetime) -> datetime:
@@ -55,10 +55,10 @@ def zone_name(text: str) -> str:
     Raises:
         ValueError: there is none of that name; the message is for people.
     """
-    found = _zones().get(text.strip().lower())
-    if found is None:
+    name = _zones().get(text.strip().lower())
+    if name is None:
         raise ValueError("must be the name of a time zone such as Europe/Berlin or UTC (IANA)")
-    return found
+    return name
 
 
 @cache

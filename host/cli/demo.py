@@ -46,30 +46,33 @@ async def demo(terminal: Terminal, yes: bool, dry_run: bool) -> None:
             terminal.confirm("There are tenants already. Add demo data beside them?", yes)
         password = secrets.token_urlsafe(12)
         person, old = await _person(password)
-        made: dict[str, dict[str, int]] = {}
+        created: dict[str, dict[str, int]] = {}
         with terminal.progress("filling", len(TENANTS)) as advance:
             for number, (slug, name) in enumerate(TENANTS.items(), 1):
-                made[slug] = await _furnish(application, slug, name, person, routes)
+                created[slug] = await _furnish(application, slug, name, person, routes)
                 advance(number)
     shown = None if old else password
-    told = [f"{slug}: {', '.join(f'{count} {what}' for what, count in made[slug].items()) or 'empty'}" for slug in made]
+    lines = [
+        f"{slug}: {', '.join(f'{count} {what}' for what, count in created[slug].items()) or 'empty'}"
+        for slug in created
+    ]
     sign_in = f"Sign in as {PERSON}, with the password {shown or 'of the first time'}."
-    terminal.done({"tenants": made, "email": PERSON, "password": shown}, *told, sign_in)
+    terminal.done({"tenants": created, "email": PERSON, "password": shown}, *lines, sign_in)
 
 
 def fillable(application: Application) -> list[tuple[str, Route]]:
     """The plugins' endpoints that create something, those first that need nothing made before."""
-    found = [
+    creating = [
         (owner, route)
         for owner, route in application.registry.catalog.routes
         if owner != "host" and route.method == "POST" and route.permission and route.name.endswith(".create")
     ]
-    return sorted(found, key=lambda each: each[1].path.count("<"))
+    return sorted(creating, key=lambda each: each[1].path.count("<"))
 
 
 async def _person(password: str) -> tuple[User, bool]:
-    known = await User.get_or_none(email=PERSON)
-    return known or await ensure_operator(PERSON, password), known is not None
+    existing = await User.get_or_none(email=PERSON)
+    return existing or await ensure_operator(PERSON, password), existing is not None
 
 
 async def _furnish(
@@ -120,18 +123,22 @@ class _Samples:
 
     def paths(self, path: str) -> list[str]:
         """The path with each of the known ids put in; none where a parameter is unknown."""
-        found = re.search(r"<(?:\w+:)?(\w+)>", path)
-        if found is None:
+        parameter = re.search(r"<(?:\w+:)?(\w+)>", path)
+        if parameter is None:
             return [path]
-        return [filled for one in self.ids.get(found[1], []) for filled in self.paths(path.replace(found[0], one, 1))]
+        return [
+            filled
+            for value in self.ids.get(parameter[1], [])
+            for filled in self.paths(path.replace(parameter[0], value, 1))
+        ]
 
 
 def _body_of(route: Route) -> type[BaseModel] | None:
     """The model of a route's body: declared, or by the handler's annotation."""
     if route.body is not None:
         return route.body
-    found = get_type_hints(route.handler).get("body")
-    return found if isinstance(found, type) and issubclass(found, BaseModel) else None
+    annotation = get_type_hints(route.handler).get("body")
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
 def filled(model: type[BaseModel] | None, copy: int) -> dict[str, Any]:

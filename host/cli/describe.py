@@ -59,8 +59,8 @@ def openapi(terminal: Terminal, postman: bool, plugins: tuple[str, ...], target:
     unknown = [plugin for plugin in plugins if plugin not in loaded.ids]
     if unknown:
         raise Complaint(f"no plugin {unknown[0]!r} is loaded", f"there are {', '.join(loaded.ids)}", code="NOT_FOUND")
-    made = Documents(loaded).openapi(plugins or None)
-    text = orjson.dumps(collection(made) if postman else made, option=orjson.OPT_INDENT_2).decode()
+    document = Documents(loaded).openapi(plugins or None)
+    text = orjson.dumps(collection(document) if postman else document, option=orjson.OPT_INDENT_2).decode()
     if target is None:
         return click.echo(text)
     target.write_text(text + "\n", "utf-8")

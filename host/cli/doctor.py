@@ -50,7 +50,7 @@ async def doctor(terminal: Terminal) -> None:
             except Exception as error:
                 findings += _of_error(part, error)
             advance(number)
-    await _leave(application)
+    await _close(application)
     terminal.verdict(findings, {"looked_at": looked}, f"All is well: {', '.join(looked)}.")
 
 
@@ -62,7 +62,7 @@ async def _data_folder(application: Application) -> list[Finding]:
         return [_finding("data folder", f"{folder} cannot be written", fix)]
     free = shutil.disk_usage(folder).free
     if free < SPACE:
-        return [_finding("data folder", f"{folder} has {free // 1024**2} MB left", "make room, or move it")]
+        return [_finding("data folder", f"{folder} has {free // 1024**2} MB left", "free some space, or move it")]
     return []
 
 
@@ -101,19 +101,19 @@ async def _plugins(application: Application) -> list[Finding]:
 
 
 async def _checks(application: Application) -> list[Finding]:
-    """What plugins check by themselves, as /ready lists it, more thoroughly where they can."""
+    """The plugins' own health checks, as /ready lists them; the thorough check where there is one."""
     findings = []
-    for plugin, each in application.registry.catalog.health_checks:
+    for plugin, check in application.registry.catalog.health_checks:
         with application.bound(), as_plugin(plugin):
             try:
-                wrong = await asyncio.wait_for((each.thorough or each.check)(), CHECK_SECONDS)
+                wrong = await asyncio.wait_for((check.thorough or check.check)(), CHECK_SECONDS)
             except TimeoutError:
                 wrong = f"no answer within {CHECK_SECONDS:g} seconds"
             except Exception as error:
                 wrong = f"{type(error).__name__}: {error}".rstrip(": ")
         if wrong:
             findings.append(
-                _finding(f"{plugin}.{each.name}", wrong, f"correct the settings of {plugin}, or what they name")
+                _finding(f"{plugin}.{check.name}", wrong, f"correct the settings of {plugin}, or what they name")
             )
     return findings
 
@@ -154,12 +154,12 @@ async def _production(application: Application) -> list[Finding]:
     if not settings.app.public_url.startswith("https://"):
         wrong.append(("links and cookies are not for https", "set TENANTRY_APP__PUBLIC_URL to https://…"))
     wrong += [(what, "production does not start with it") for what in application.registry.unfit_for_production()]
-    found = [_finding("production", what, fix) for what, fix in wrong]
+    findings = [_finding("production", what, fix) for what, fix in wrong]
     if settings.database.url and application.services.database.one_login:
-        what = "one login owns the tables and serves: whoever gets hold of it can pass row-level security"
+        what = "one login owns the tables and serves: whoever gets hold of it can bypass row-level security"
         fix = "give two logins: DATABASE_URL for serving, TENANTRY_DATABASE__OWNER_URL for migrating"
-        found.append({**_finding("production", what, fix), "level": "warning"})
-    return found
+        findings.append({**_finding("production", what, fix), "level": "warning"})
+    return findings
 
 
 LOOKS: dict[str, Look] = {
@@ -178,7 +178,7 @@ LOOKS: dict[str, Look] = {
 BEHIND_DATABASE = ("operator", "jobs")
 
 
-async def _leave(application: Application) -> None:
+async def _close(application: Application) -> None:
     await application.services.redis_client.close()
     await application.wakeups.close()
     await application.services.database.close()
@@ -198,8 +198,8 @@ def _of_error(part: str, error: Exception) -> list[Finding]:
     complaint = as_complaint(error)
     message = complaint.message if complaint else f"{type(error).__name__}: {error}"
     lines = sentences(message) if part == "configuration" else [message]
-    said = complaint.fix if complaint else ""  # a configuration error's own words hold the remedy
-    fix = said if isinstance(error, ConfigurationError) else REMEDIES.get(part, said)
+    own_fix = complaint.fix if complaint else ""  # a configuration error's own words hold the remedy
+    fix = own_fix if isinstance(error, ConfigurationError) else REMEDIES.get(part, own_fix)
     return [_finding(part, line, fix) for line in lines]
 
 

@@ -40,15 +40,17 @@ async def greeting(application: Application) -> Greeting:
             return Greeting((where, hint), {})
         password = secrets.token_urlsafe(12)
         await ensure_operator(FIRST_OPERATOR, password)
-        known = f"  password   {password}   (shown this once; POST {url}/api/v1/auth/password/change makes it yours)"
+        password_line = (
+            f"  password   {password}   (shown this once; POST {url}/api/v1/auth/password/change makes it yours)"
+        )
         curls = curl_lines(application, url, shlex.quote(json.dumps({"email": FIRST_OPERATOR, "password": password})))
         facts = {"operator": {"email": FIRST_OPERATOR, "password": password}, "curl": list(curls)}
-        return Greeting(_first_lines(where, FIRST_OPERATOR, known, curls), facts)
+        return Greeting(_first_lines(where, FIRST_OPERATOR, password_line, curls), facts)
     if settings.app.production or not operator.email or await Tenant.exists():
         return Greeting((where,), {})
     curls = curl_lines(application, url, f'"$({_CREDENTIALS.replace("EMAIL", operator.email)})"')
-    known = f"  password   the one in {_PASSWORD}; the first line below reads it from there"
-    return Greeting(_first_lines(where, operator.email, known, curls), {"curl": list(curls)})
+    password_line = f"  password   the one in {_PASSWORD}; the first line below reads it from there"
+    return Greeting(_first_lines(where, operator.email, password_line, curls), {"curl": list(curls)})
 
 
 def curl_lines(application: Application, url: str, credentials: str) -> tuple[str, str, str]:

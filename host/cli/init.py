@@ -22,17 +22,17 @@ IGNORED = "# Data, generated secrets and stored files of a laptop's deployment.\
 @command
 def init(terminal: Terminal, folder: Path, dry_run: bool) -> None:
     """Write what a deployment is made of into FOLDER, this one by default; files that are there stay as they are."""
-    wanted = {**starter_files(), ".gitignore": IGNORED}
-    kept = [name for name in wanted if (folder / name).exists()]
-    written = [name for name in wanted if name not in kept]
+    contents = {**starter_files(), ".gitignore": IGNORED}
+    present = [name for name in contents if (folder / name).exists()]
+    written = [name for name in contents if name not in present]
     for name in () if dry_run else written:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(wanted[name], "utf-8")
+        (folder / name).write_text(contents[name], "utf-8")
     place = "" if folder == Path() else f"cd {folder}, then "
     terminal.done(
-        {"folder": str(folder), "written": [] if dry_run else written, "kept": kept},
+        {"folder": str(folder), "written": [] if dry_run else written, "kept": present},
         *(f"{'Would write' if dry_run else 'Wrote'} {folder / name}" for name in written),
-        *(f"Left {folder / name} as it is" for name in kept),
+        *(f"Left {folder / name} as it is" for name in present),
         f"Next: {place}`tenantry serve`. plugins.toml says which plugins it loads, config/plans.toml what plans allow.",
     )
 
@@ -47,12 +47,12 @@ def starter_files() -> Mapping[str, str]:
     if all((source / name).is_file() for name in FILES):
         return {name: (source / name).read_text("utf-8") for name in FILES}
     try:
-        installed = {str(each): Path(str(each.locate())) for each in files("tenantry") or ()}
+        installed = {str(file): Path(str(file.locate())) for file in files("tenantry") or ()}
     except PackageNotFoundError:
         installed = {}
-    found = {
+    paths = {
         name: path for name in FILES for entry, path in installed.items() if entry.endswith(f"share/tenantry/{name}")
     }
-    if missing := [name for name in FILES if name not in found]:
+    if missing := [name for name in FILES if name not in paths]:
         raise Complaint(f"this installation of tenantry lacks {', '.join(missing)}", "install it again from its wheel")
-    return {name: path.read_text("utf-8") for name, path in found.items()}
+    return {name: path.read_text("utf-8") for name, path in paths.items()}

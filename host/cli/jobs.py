@@ -35,11 +35,11 @@ def facts(job: Job) -> dict[str, Any]:
     """What is shown of a job; its arguments and its error as `host.redaction` says."""
     shown = ("id", "task", "tenant_id", "arguments", "origin", "priority", "key", "run_at", "attempts", "progress")
     times = ("worker", "lease_until", "created_at", "started_at", "finished_at", "error")
-    known = {name: getattr(job, name) for name in (*shown, *times)}
+    columns = {name: getattr(job, name) for name in (*shown, *times)}
     task = services().tasks.get(job.task)
     arguments = redacted(job.arguments, public=task.public if task else ())
-    told = {"arguments": arguments, "about": about(arguments), "error": redacted_text(job.error, 4000)}
-    return {"state": job.state.value, **known, **told}
+    readable = {"arguments": arguments, "about": about(arguments), "error": redacted_text(job.error, 4000)}
+    return {"state": job.state.value, **columns, **readable}
 
 
 @jobs.command("list")
@@ -52,16 +52,14 @@ async def list_(terminal: Terminal, state: str | None, slug: str | None, plugin:
     """The newest jobs."""
     async with opened() as application:
         owner = (await tenant(slug)).id if slug else None
-        wanted = JobState(state) if state else None
-        found = await application.services.job_store.find(state=wanted, tenant_id=owner, plugin=plugin, limit=limit)
+        job_state = JobState(state) if state else None
+        newest = await application.services.job_store.find(state=job_state, tenant_id=owner, plugin=plugin, limit=limit)
         counts = await application.services.job_store.counts()
-        owners = Tenant.filter(id__in={job.tenant_id for job in found if job.tenant_id})
+        owners = Tenant.filter(id__in={job.tenant_id for job in newest if job.tenant_id})
         slugs = dict(await owners.values_list("id", "slug"))
-        rows = [{"tenant": slugs.get(job.tenant_id), **facts(job)} for job in found]
+        rows = [{"tenant": slugs.get(job.tenant_id), **facts(job)} for job in newest]
     terminal.rows(rows, COLUMNS, empty="No such jobs.")
-    terminal.say(
-        ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "The record is empty.", "dim"
-    )
+    terminal.say(", ".join(f"{count} {name}" for name, count in counts.items() if count) or "There are no jobs.", "dim")
 
 
 @jobs.command()
@@ -105,7 +103,7 @@ async def retry(terminal: Terminal, job_ids: tuple[UUID, ...], all_failed: bool,
 @dry_run_option
 @asynchronous
 async def cancel(terminal: Terminal, job_ids: tuple[UUID, ...], yes: bool, dry_run: bool) -> None:
-    """Call jobs off; a running one is interrupted at its next sign of life."""
+    """Cancel jobs; a running one is interrupted at its next heartbeat."""
     async with opened():
         await _must_be(job_ids, (*WAITING, JobState.RUNNING, JobState.PARKED), "cancelled")
         if dry_run:
@@ -127,9 +125,9 @@ async def drain(terminal: Terminal) -> None:
 @jobs.command()
 @asynchronous
 async def tasks(terminal: Terminal) -> None:
-    """Every task with its jobs by state, and whether it is held back."""
+    """Every task with its jobs by state, and why it is paused."""
     async with opened() as application:
-        counts, paused, known = (
+        counts, paused, declared = (
             await counts_by_task(),
             await application.services.paused_tasks.all(),
             application.services.tasks,
@@ -140,7 +138,7 @@ async def tasks(terminal: Terminal) -> None:
             "jobs": ", ".join(f"{count} {state}" for state, count in sorted(counts.get(name, {}).items())),
             "paused": paused[name].reason if name in paused else "",
         }
-        for name in sorted({*known, *counts, *paused})
+        for name in sorted({*declared, *counts, *paused})
     ]
     terminal.rows(rows, ("task", "jobs", "paused"), empty="No tasks.")
 
@@ -150,7 +148,7 @@ async def tasks(terminal: Terminal) -> None:
 @click.option("--reason", required=True, help="Why; it is shown with every job that waits.")
 @asynchronous
 async def pause(terminal: Terminal, task: str, reason: str) -> None:
-    """Hold a task back everywhere, within seconds, until it is resumed; running jobs may finish."""
+    """Pause a task in every process, within seconds, until it is resumed; running jobs may finish."""
     async with opened() as application:
         if task not in application.services.tasks:
             raise Complaint(f"there is no task {task!r}", "`tenantry jobs tasks` lists them", code="NOT_FOUND")

@@ -62,7 +62,7 @@ async def unset(terminal: Terminal, slug: str, limit: str, dry_run: bool) -> Non
 @dry_run_option
 @asynchronous
 async def reconcile(terminal: Terminal, slug: str, limit: str, count: int, yes: bool, dry_run: bool) -> None:
-    """Put a quota's counter right: COUNT is how much is truly in use."""
+    """Correct a quota's counter: COUNT is how much is really in use."""
     async with opened() as application:
         _declared(application, limit, "quota")
         if application.services.limits[limit].count is not None:
@@ -72,7 +72,7 @@ async def reconcile(terminal: Terminal, slug: str, limit: str, count: int, yes: 
             sentence = f"{limit} of {slug}: {before['used']} counted, {count} true"
             if dry_run:
                 return terminal.done({**before, "would_be": count}, f"{sentence}.")
-            terminal.confirm(f"{sentence}. Put the counter right?", yes)
+            terminal.confirm(f"{sentence}. Correct the counter?", yes)
             value, _ = await limit_value(limit)
             async with unit_of_work() as work:
                 await application.services.quotas.reconcile(limit, value, count)
@@ -97,17 +97,17 @@ async def _change(terminal: Terminal, slug: str, limit: str, value: str | None, 
 
 
 async def _facts(application: Application, slug: str) -> TenantSnapshot:
-    application.services.snapshots.forget_all()  # what is kept for half a minute would hide the change just made
-    found = await application.services.snapshots.tenant((await tenant(slug)).id, None)
-    if found is None:
+    application.services.snapshots.forget_all()  # a cached snapshot would hide the change just made
+    snapshot = await application.services.snapshots.tenant((await tenant(slug)).id, None)
+    if snapshot is None:
         raise Complaint(f"the tenant {slug!r} was purged just now", code="NOT_FOUND")
-    return found
+    return snapshot
 
 
 def _declared(application: Application, limit: str, kind: str | None = None) -> None:
-    known = [name for name, each in application.services.limits.items() if kind in (None, each.kind)]
-    if limit not in known:
-        raise Complaint(f"there is no {kind or 'limit'} {limit!r}", f"there are {', '.join(known)}", code="NOT_FOUND")
+    names = [name for name, each in application.services.limits.items() if kind in (None, each.kind)]
+    if limit not in names:
+        raise Complaint(f"there is no {kind or 'limit'} {limit!r}", f"there are {', '.join(names)}", code="NOT_FOUND")
 
 
 async def _row(application: Application, name: str) -> dict[str, Any]:

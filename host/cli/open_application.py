@@ -59,7 +59,7 @@ def registry(settings: Settings, *, strict: bool = False) -> Registry:
 
 @asynccontextmanager
 async def opened(settings: Settings | None = None, *, migrate: bool = False) -> AsyncIterator[Application]:
-    """The host, started for one command and bound: services at hand, the person at the keyboard acting.
+    """The application, started for one command and bound, with the command line as the actor.
 
     Raises:
         ConfigurationError: it cannot start, such as when the tables are behind the code and `migrate` is not asked.
@@ -71,7 +71,7 @@ async def opened(settings: Settings | None = None, *, migrate: bool = False) -> 
 
 @asynccontextmanager
 async def with_database(settings: Settings | None = None) -> AsyncIterator[Application]:
-    """The host with its database only, whatever the tables look like: no Redis, no plugin started.
+    """The application with its database only, even if migrations are pending: no Redis, no plugin started.
 
     Raises:
         ConfigurationError: settings or plugins are wrong.
@@ -86,7 +86,7 @@ async def with_database(settings: Settings | None = None) -> AsyncIterator[Appli
 
 
 def at_keyboard() -> Origin:
-    """Who is behind a command, for the records of what it does."""
+    """The origin of a command's actions: the command line, with the name of the login."""
     return Origin(f"cli-{uuid4().hex[:12]}", Actor("system", label=f"command line ({_login()})"))
 
 
@@ -96,10 +96,10 @@ async def tenant(slug: str) -> Tenant:
     Raises:
         Complaint: there is none.
     """
-    found = await Tenant.get_or_none(slug=slug)
-    if found is None:
+    row = await Tenant.get_or_none(slug=slug)
+    if row is None:
         raise Complaint(f"there is no tenant {slug!r}", "`tenantry tenant list` shows them all", code="NOT_FOUND")
-    return found
+    return row
 
 
 def _login() -> str:

@@ -34,8 +34,8 @@ async def show(terminal: Terminal, who: str, tenant: str) -> None:
     """What is held of WHO, an e-mail address or an account's id: rows by organisation and kind; changes nothing."""
     async with opened() as application:
         with in_tenant(await _facts(application, tenant)):
-            found = await erasure.find(await _person(who))
-    terminal.rows([asdict(each) for each in found], COLUMNS, empty="Nothing is held of this person.")
+            held = await erasure.find(await _person(who))
+    terminal.rows([asdict(kind) for kind in held], COLUMNS, empty="Nothing is held of this person.")
 
 
 @person.command()
@@ -49,15 +49,15 @@ async def erase(terminal: Terminal, who: str, tenant: str, reason: str, yes: boo
     """Erase WHO, an e-mail address or an account's id, and prove that no table names the address any more."""
     async with opened() as application:
         with in_tenant(await _facts(application, tenant)):
-            asked = await _person(who)
-            found = await erasure.find(asked)
-            if dry_run or not found:
-                return terminal.rows([asdict(each) for each in found], COLUMNS, empty="Nothing is held of this person.")
-            terminal.confirm(f"Erase {sum(each.rows for each in found)} rows of {who} for ever?", yes)
+            subject = await _person(who)
+            held = await erasure.find(subject)
+            if dry_run or not held:
+                return terminal.rows([asdict(each) for each in held], COLUMNS, empty="Nothing is held of this person.")
+            terminal.confirm(f"Erase {sum(each.rows for each in held)} rows of {who} for ever?", yes)
             with terminal.progress("erasing"):
-                await tasks.record_begin(asked, reason)
-                erased = await erasure.erase_and_prove(asked)
-                await tasks.record_finish(asked, erased)
+                await tasks.record_begin(subject, reason)
+                erased = await erasure.erase_and_prove(subject)
+                await tasks.record_finish(subject, erased)
     terminal.done([asdict(each) for each in erased], f"Erased; no table names {who} any more.")
 
 

@@ -15,7 +15,7 @@ SDK = "host.sdk"
 
 
 def look(found: Found, loaded: Registry | None) -> list[Finding]:
-    """Everything there is to complain about one plugin; `loaded` is None when the deployment could not be."""
+    """Every complaint about one plugin; `loaded` is None when the deployment could not be loaded."""
     folder = found.manifest.path.parent
     findings: list[Finding] = []
     for file in sorted(folder.rglob("*.py")):

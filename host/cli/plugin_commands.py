@@ -36,30 +36,32 @@ def group(plugin_id: str) -> click.Group | None:
         settings = read_settings()
         if plugin_id not in {wanted.id for wanted in read(settings.plugins_file)}:
             return None
-        brought = [each for owner, each in registry(settings).catalog.commands if owner == plugin_id]
+        commands = [
+            plugin_command for owner, plugin_command in registry(settings).catalog.commands if owner == plugin_id
+        ]
     except ConfigurationError as error:
         raise click.ClickException(str(error)) from error
-    if not brought:
+    if not commands:
         return None
-    found = click.Group(plugin_id, help=f"What the plugin {plugin_id} brings.")
-    for each in brought:
-        found.add_command(_in_application_context(each, plugin_id))
-    return found
+    plugin_group = click.Group(plugin_id, help=f"What the plugin {plugin_id} brings.")
+    for plugin_command in commands:
+        plugin_group.add_command(_in_application_context(plugin_command, plugin_id))
+    return plugin_group
 
 
 def _in_application_context(brought: Command, plugin_id: str) -> click.Command:
     """The command with complaints instead of stack traces, its asynchronous body run in an open application."""
-    made = copy.copy(brought)
+    wrapped = copy.copy(brought)
     if isinstance(brought, click.Group):
-        made = copy.copy(brought)
-        made.commands = {name: _in_application_context(each, plugin_id) for name, each in brought.commands.items()}
-        return made
+        wrapped = copy.copy(brought)
+        wrapped.commands = {name: _in_application_context(each, plugin_id) for name, each in brought.commands.items()}
+        return wrapped
     body = brought.callback
     if body is not None:
-        made.callback = _run(body, plugin_id)
+        wrapped.callback = _run(body, plugin_id)
     if inspect.iscoroutinefunction(body) and not any("--tenant" in each.opts for each in brought.params):
-        made.params = [*brought.params, click.Option(["--tenant", _SLUG], help="Act in this organisation.")]
-    return made
+        wrapped.params = [*brought.params, click.Option(["--tenant", _SLUG], help="Act in this organisation.")]
+    return wrapped
 
 
 def _run(body: Callable[..., Any], plugin_id: str) -> Callable[..., Any]:

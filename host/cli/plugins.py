@@ -30,19 +30,19 @@ def list_(terminal: Terminal) -> None:
     settings = read_settings()
     loaded = registry(settings)
     rows: list[dict[str, Any]] = []
-    for each in loaded.plugins:
-        reason = loaded.quarantine.reason(each.id)
+    for loaded_plugin in loaded.plugins:
+        reason = loaded.quarantine.reason(loaded_plugin.id)
         rows.append(
             {
-                "id": each.id,
-                "name": each.manifest.name,
-                "version": str(each.manifest.version),
-                "summary": each.manifest.summary,
-                "default": each.default,
-                "source": each.source,
+                "id": loaded_plugin.id,
+                "name": loaded_plugin.manifest.name,
+                "version": str(loaded_plugin.manifest.version),
+                "summary": loaded_plugin.manifest.summary,
+                "default": loaded_plugin.default,
+                "source": loaded_plugin.source,
                 "state": f"quarantined: {reason}" if reason else "loaded",
-                "requires": sorted(each.manifest.requires),
-                "commands": [made.name for owner, made in loaded.catalog.commands if owner == each.id],
+                "requires": sorted(loaded_plugin.manifest.requires),
+                "commands": [made.name for owner, made in loaded.catalog.commands if owner == loaded_plugin.id],
             }
         )
     for plugin_id in available():
@@ -86,7 +86,7 @@ def new(
         shown,
         *(f"Wrote {file}" for file in names),
         *(tables if model else ()),
-        f"`tenantry plugin check {plugin_id}` looks it over, `tenantry serve` runs it.",
+        f"`tenantry plugin check {plugin_id}` checks it, `tenantry serve` runs it.",
     )
 
 
@@ -94,15 +94,15 @@ def new(
 @click.argument("plugin_ids", metavar="[ID]…", nargs=-1)
 @command
 def check(terminal: Terminal, plugin_ids: tuple[str, ...]) -> None:
-    """Look plugins over as a deployment would, and as a reviewer: all of plugins.toml, or those named."""
+    """Check plugins as a deployment does and as a reviewer would: all of plugins.toml, or those named."""
     settings = read_settings()
     named = read(settings.plugins_file)
-    known = [wanted.id for wanted in named]
+    names = [wanted.id for wanted in named]
     for plugin_id in plugin_ids:
-        if plugin_id not in known:
+        if plugin_id not in names:
             raise Complaint(
                 f"plugins.toml does not name {plugin_id!r}",
-                f"`tenantry plugin enable {plugin_id}`" if plugin_id in available() else f"it names {', '.join(known)}",
+                f"`tenantry plugin enable {plugin_id}`" if plugin_id in available() else f"it names {', '.join(names)}",
                 code="NOT_FOUND",
             )
     findings: list[dict[str, str]] = []
@@ -114,7 +114,7 @@ def check(terminal: Terminal, plugin_ids: tuple[str, ...]) -> None:
     for found in find(named, settings.plugins_file):
         if not plugin_ids or found.manifest.id in plugin_ids:
             findings += plugin_check.look(found, loaded)
-    checked = list(plugin_ids or known)
+    checked = list(plugin_ids or names)
     terminal.verdict(findings, {"checked": checked}, f"{', '.join(checked)}: nothing to complain about.")
 
 

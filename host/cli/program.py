@@ -42,8 +42,8 @@ class Program(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of a verb, or the group of a plugin's commands."""
         if cmd_name in VERBS:
-            found = getattr(importlib.import_module(VERBS[cmd_name][0]), cmd_name)
-            return found if isinstance(found, click.Command) else None
+            own = getattr(importlib.import_module(VERBS[cmd_name][0]), cmd_name)
+            return own if isinstance(own, click.Command) else None
         return importlib.import_module("host.cli.plugin_commands").group(cmd_name)  # type: ignore[no-any-return]
 
     def resolve_command(

@@ -21,7 +21,7 @@ permissions = [$permissions]
 [requires]
 """
 
-SMALL_PLUGIN = '''"""What the $id plugin brings: its hook implementations and its one route."""
+SMALL_PLUGIN = '''"""The $id plugin: its hook implementations and its one route."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def register_permissions() -> Sequence[Permission]:
     return (Permission("$id.hello.read", "See the greeting", roles=("admin", "member", "viewer")),)
 '''
 
-MODEL_PLUGIN = '''"""What the $id plugin brings: its hook implementations and nothing else."""
+MODEL_PLUGIN = '''"""The hook implementations of the $id plugin."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def register_permissions() -> Sequence[Permission]:
     return routes.PERMISSIONS
 '''
 
-MODELS = '''"""Note: the rows of this plugin."""
+MODELS = '''"""The table of notes."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ from host.sdk import TenantModel
 
 
 class Note(TenantModel):
-    """A line of text; every query is kept to the current organisation by TenantModel."""
+    """A line of text; TenantModel limits every query to the current organisation."""
 
     text = fields.CharField(max_length=500)
     version = fields.IntField(default=1)
@@ -95,7 +95,7 @@ class Note(TenantModel):
         table = "${id}_notes"
 '''
 
-SERVICE = '''"""The rules of notes; each function that changes something is one unit of work."""
+SERVICE = '''"""Create and read notes; each function that changes something is one unit of work."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ async def create_note(text: str) -> Row:
     return row
 '''
 
-ROUTES = '''"""The endpoints of notes: parse, call the service, shape the answer."""
+ROUTES = '''"""The endpoints of notes: each parses its input, calls the service and shapes the answer."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ async def get_note(note_id: UUID) -> Row:
     return await NOTES.get(note_id)
 '''
 
-TEST = '''"""The $id plugin, from the outside: what its routes answer, and to whom."""
+TEST = '''"""HTTP tests of the $id plugin's routes."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def serve(terminal: Terminal, jobs: bool | None, strict: bool, migrate: bool, **
 
 
 def _hand_down(jobs: bool | None, strict: bool, options: dict[str, str | int | None]) -> None:
-    """Options become the environment: worker processes read their settings anew."""
+    """Put the options into the environment, from which worker processes read their settings."""
     os.environ["TENANTRY_CONFIG"] = str(config_path())
     for name, value in options.items():
         if value is not None:
@@ -68,7 +68,7 @@ def _with_port(settings: Settings) -> Settings:
 
 
 def _free(settings: Settings) -> None:
-    """Complain kindly about an address that cannot be listened on, before anything is started."""
+    """Refuse an address that cannot be listened on, with the remedy, before anything is started."""
     host, port = settings.server.host, settings.server.port
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:

@@ -88,8 +88,8 @@ async def _write_table(archive: zipfile.ZipFile, model: type[TenantModel], advan
     last: Any = None
     with archive.open(f"tables/{_table(model)}.jsonl", "w") as lines:
         while True:
-            found = model.all().order_by("id").limit(BATCH)
-            rows = await (found.filter(id__gt=last) if last is not None else found).values(*columns)
+            query = model.all().order_by("id").limit(BATCH)
+            rows = await (query.filter(id__gt=last) if last is not None else query).values(*columns)
             for row in rows:
                 lines.write(orjson.dumps({name: without_secrets(row[name]) for name in row}, default=str) + b"\n")
             count += len(rows)

@@ -45,10 +45,10 @@ def facts(row: Tenant) -> dict[str, Any]:
 async def list_(terminal: Terminal, status: str | None, plan: str | None) -> None:
     """Every tenant of this deployment, by slug."""
     async with opened():
-        found = Tenant.all().order_by("slug")
-        found = found.filter(status=status) if status else found
-        found = found.filter(plan=plan) if plan else found
-        rows = [facts(row) for row in await found]
+        query = Tenant.all().order_by("slug")
+        query = query.filter(status=status) if status else query
+        query = query.filter(plan=plan) if plan else query
+        rows = [facts(row) for row in await query]
     terminal.rows(rows, COLUMNS, empty="No tenants: `tenantry tenant create NAME` makes one.")
 
 
@@ -98,7 +98,7 @@ async def suspend(terminal: Terminal, slug: str, reason: str, yes: bool, dry_run
         row = await by_slug(slug)
         if dry_run:
             return terminal.done(facts(row), f"Would suspend {slug}: {reason}")
-        terminal.confirm(f"Suspend {slug} ({row.name})? Its members are turned away at once.", yes)
+        terminal.confirm(f"Suspend {slug} ({row.name})? Its members lose access at once.", yes)
         await application.provisioning.suspend(row.id, reason)
         row = await by_slug(slug)
     terminal.done(facts(row), f"Suspended {slug}; `tenantry tenant resume {slug}` opens it again.")

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-Snapshots = Mapping[str, Any]
+Facts = Mapping[str, Any]
 WIDE = 1_000  # columns of a table that goes into a pipe
 UNBROKEN = {"id", "slug", "method", "state", "version"}
 
@@ -24,7 +24,7 @@ UNBROKEN = {"id", "slug", "method", "state", "version"}
 class Complaint(Exception):
     """Something a person can put right: what is wrong, and the fix."""
 
-    def __init__(self, message: str, fix: str = "", *, code: str = "FAILED", details: Snapshots | None = None) -> None:
+    def __init__(self, message: str, fix: str = "", *, code: str = "FAILED", details: Facts | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.fix = fix
@@ -33,7 +33,7 @@ class Complaint(Exception):
 
 
 class Terminal:
-    """Where one command writes. Results go to standard output, complaints and progress to standard error.
+    """The output of one command: results on standard output, errors and progress on standard error.
 
     With `as_json` the whole of standard output is one document, `{"success": …, "data": …}` or
     `{"success": false, "error": {…}}`, so that a script can read it whatever happened.
@@ -52,7 +52,7 @@ class Terminal:
         for sentence in sentences if not self.as_json else ():
             self.out.print(Text(sentence))
 
-    def rows(self, rows: Sequence[Snapshots], columns: Sequence[str], *, empty: str) -> None:
+    def rows(self, rows: Sequence[Facts], columns: Sequence[str], *, empty: str) -> None:
         """A list: the columns named, in this order, or the sentence `empty` when there is nothing to show."""
         if self.as_json:
             return self.done(list(rows))
@@ -65,7 +65,7 @@ class Terminal:
             table.add_row(*(Text(_cell(row.get(column))) for column in columns))
         self.out.print(table)
 
-    def facts(self, facts: Snapshots) -> None:
+    def facts(self, facts: Facts) -> None:
         """One thing, a line for each of its facts."""
         if self.as_json:
             return self.done(dict(facts))
@@ -73,7 +73,7 @@ class Terminal:
         for name, value in facts.items():
             self.out.print(Text.assemble((f"{name.replace('_', ' '):<{width}}", "bold"), _cell(value)))
 
-    def verdict(self, findings: Sequence[Snapshots], data: Snapshots, all_well: str) -> None:
+    def verdict(self, findings: Sequence[Facts], data: Facts, all_well: str) -> None:
         """The end of a command that checks: all is well, or each finding (`what`, `fix`) and exit code 1.
 
         A finding whose `level` is "warning" is shown and changes nothing.
@@ -131,7 +131,7 @@ class Terminal:
         if fix:
             self.err.print(Text.assemble(("  fix: ", "dim"), fix))
 
-    def _document(self, document: Snapshots) -> None:
+    def _document(self, document: Facts) -> None:
         text = orjson.dumps(document, default=_plain, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS)
         sys.stdout.write(text.decode() + "\n")
         sys.stdout.flush()

@@ -52,7 +52,7 @@ def verify() -> None:
 @verify.command()
 @asynchronous
 async def isolation(terminal: Terminal) -> None:
-    """The tenant isolation: the database's catalogue, every table without a tenant, every link between rows."""
+    """Check tenant isolation: the database's catalogue, every table without a tenant, every link between rows."""
     async with with_database() as application:
         database = application.services.database
         findings = [_finding(gap.complaint, MENDED if gap.remedy else BY_HAND) for gap in await rls.findings(database)]
@@ -81,7 +81,7 @@ async def _visible(application: Application, table: str) -> int:
 
 
 async def _crossing(application: Application, model: type[TenantModel]) -> list[Finding]:
-    """Rows that link to another tenant's; looked for as the owner, whom no isolation holds back."""
+    """Rows that link to another tenant's; searched as the tables' owner, to whom row-level security does not apply."""
     findings = []
     for name in sorted(model._meta.fk_fields | model._meta.o2o_fields):
         link = cast("ForeignKeyFieldInstance[Model]", model._meta.fields_map[name])
@@ -105,20 +105,22 @@ async def _crossing(application: Application, model: type[TenantModel]) -> list[
 @verify.command()
 @asynchronous
 async def gates(terminal: Terminal) -> None:
-    """Every endpoint that is not public, called by nobody and by a forger: each must refuse."""
+    """Call every endpoint that is not public without a token and with a forged one: each must answer 401."""
     async with opened() as application:
         routes = [(owner, route) for owner, route in application.registry.catalog.routes if not route.public]
         app = application.asgi()
         findings: list[Finding] = []
-        with terminal.progress("knocking", len(routes)) as advance:
+        with terminal.progress("calling", len(routes)) as advance:
             for number, (owner, route) in enumerate(routes, 1):
                 for headers in ({}, {"Authorization": "Bearer forged.token.here"}):
-                    findings += await _knock(app, number, owner, route, headers)
+                    findings += await _call_without_access(app, number, owner, route, headers)
                 advance(number)
     terminal.verdict(findings, {"routes": len(routes)}, f"{len(routes)} endpoints refuse anonymous callers.")
 
 
-async def _knock(app: AsgiApp, number: int, owner: str, route: Route, headers: dict[str, str]) -> list[Finding]:
+async def _call_without_access(
+    app: AsgiApp, number: int, owner: str, route: Route, headers: dict[str, str]
+) -> list[Finding]:
     # An address of its own for each endpoint: the rate limit must not be what refuses.
     address = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
     transport = httpx.ASGITransport(app=app, client=(address, 1))  # type: ignore[arg-type]
@@ -139,49 +141,54 @@ def _filled(parameter: re.Match[str]) -> str:
 @verify.command()
 @asynchronous
 async def keys(terminal: Terminal) -> None:
-    """Every key in Redis and every stored file: each must say whose it is, and that tenant must live."""
+    """Check every key in Redis and every stored file: each must name its tenant, and that tenant must exist."""
     async with opened() as application:
         alive = {str(tenant_id) for tenant_id in (SYSTEM_TENANT, *await Tenant.all().values_list("id", flat=True))}
-        known = {"host", *application.registry.ids}
+        plugin_ids = {"host", *application.registry.ids}
         findings: list[Finding] = []
         count = 0
         with terminal.progress("reading keys") as advance:
             async for key in _redis_keys(application):
                 count += 1
-                findings += _look_at_key(key, alive, known)
+                findings += _look_at_key(key, alive, plugin_ids)
                 advance(count)
             async for stored in application.services.storage.list(""):
                 count += 1
-                whose = stored.key.split("/")
-                if len(whose) < 4 or whose[0] != "t" or whose[1] not in alive:
+                parts = stored.key.split("/")
+                if len(parts) < 4 or parts[0] != "t" or parts[1] not in alive:
                     findings.append(
                         _finding(f"the file {stored.key} belongs to no tenant", "look at it, then delete it")
                     )
                 advance(count)
-    terminal.verdict(findings, {"keys": count}, f"{count} keys and files say whose they are.")
+    terminal.verdict(findings, {"keys": count}, f"{count} keys and files name an existing tenant.")
 
 
 async def _redis_keys(application: Application) -> AsyncIterator[bytes]:
     cursor: Any = b"0"
     while True:
-        cursor, found = await application.services.redis_client.call("SCAN", cursor, "COUNT", 500)
-        for key in found:
+        cursor, page = await application.services.redis_client.call("SCAN", cursor, "COUNT", 500)
+        for key in page:
             yield key
         if cursor in (b"0", 0):
             return
 
 
-def _look_at_key(key: bytes, alive: set[str], known: set[str]) -> list[Finding]:
+def _look_at_key(key: bytes, alive: set[str], plugin_ids: set[str]) -> list[Finding]:
     if key.startswith(HOST_KEYS):
         return []
     shown = key.decode(errors="replace")
-    whose = TENANT_KEY.match(key)
-    if whose is None:
-        return [_finding(f"the key {shown} says not whose it is", "plugins use host.sdk.cache(); is Redis shared?")]
-    if whose[1].decode() not in alive:
-        return [_finding(f"the key {shown} is of a tenant that is gone", "delete it: the purge was interrupted")]
-    if whose[2].decode() not in known:
-        return [_finding(f"the key {shown} is of a plugin not loaded here", "delete it, or enable the plugin")]
+    owner = TENANT_KEY.match(key)
+    if owner is None:
+        return [
+            _finding(
+                f"the key {shown} does not say which tenant it belongs to",
+                "plugins use host.sdk.cache(); is Redis shared?",
+            )
+        ]
+    if owner[1].decode() not in alive:
+        return [_finding(f"the key {shown} belongs to a tenant that is gone", "delete it: the purge was interrupted")]
+    if owner[2].decode() not in plugin_ids:
+        return [_finding(f"the key {shown} belongs to a plugin that is not loaded", "delete it, or enable the plugin")]
     return []
 
 

@@ -55,7 +55,9 @@ class Catalog:
         """What is given to each built-in role, by the role's name."""
         declared = self.permissions.values()
         names = {role for permission in declared for role in permission.roles}
-        return {name: frozenset(each.name for each in declared if name in each.roles) for name in names}
+        return {
+            name: frozenset(permission.name for permission in declared if name in permission.roles) for name in names
+        }
 
 
 def build_catalog(declared: Sequence[Declarations]) -> Catalog:

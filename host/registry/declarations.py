@@ -21,7 +21,7 @@ _log = logging.getLogger("host.registry.loading")
 
 @dataclass(frozen=True, slots=True)
 class Declarations:
-    """What one plugin brings. `complete` is False when one of its hooks failed: what that one declares is unknown."""
+    """What one plugin declares. `complete` is False when one of its hooks failed: what it declares is unknown."""
 
     plugin: str
     complete: bool = True
@@ -67,25 +67,25 @@ def collect(
     Returns:
         What it declares, and a reason for each hook that raised, exited, hung or gave something else than it should.
     """
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     reasons = []
     for hook in (*_MANY, *_CLASSES):
-        for one in implemented.get(hook, ()):
-            if one.plugin == plugin_id:
-                value, reason = _ask(one, seconds)
+        for implementation in implemented.get(hook, ()):
+            if implementation.plugin == plugin_id:
+                value, reason = _ask(implementation, seconds)
                 if reason:
                     reasons.append(reason)
                 else:
-                    found[hook.removeprefix("register_")] = value
-    return Declarations(plugin=plugin_id, complete=not reasons, **found), tuple(reasons)
+                    values[hook.removeprefix("register_")] = value
+    return Declarations(plugin=plugin_id, complete=not reasons, **values), tuple(reasons)
 
 
-def _ask(one: Implementation, seconds: float) -> tuple[object, str]:
-    with as_plugin(one.plugin):
-        outcome = guarded_call(lambda: _checked(one.hook, one.call(())), seconds)
+def _ask(implementation: Implementation, seconds: float) -> tuple[object, str]:
+    with as_plugin(implementation.plugin):
+        outcome = guarded_call(lambda: _checked(implementation.hook, implementation.call(())), seconds)
     if outcome.reason:
-        _log.error("plugin %s: %s failed", one.plugin, one.hook, exc_info=outcome.error)
-        return None, f"{one.hook}: {outcome.reason}"
+        _log.error("plugin %s: %s failed", implementation.plugin, implementation.hook, exc_info=outcome.error)
+        return None, f"{implementation.hook}: {outcome.reason}"
     return outcome.value, ""
 
 
@@ -93,10 +93,10 @@ def _checked(hook: str, answer: object) -> object:
     """The answer as the hook's type: a tuple, or for settings one model."""
     if hook in _MANY:
         return _all(answer, hook, lambda item: isinstance(item, _MANY[hook]), f"a list of {_MANY[hook].__name__}")
-    wanted = _CLASSES[hook]
+    base = _CLASSES[hook]
 
     def is_class(item: object) -> bool:
-        return isinstance(item, type) and issubclass(item, wanted) and item is not wanted
+        return isinstance(item, type) and issubclass(item, base) and item is not base
 
     if hook == "register_models":
         return _all(answer, hook, is_class, "a list of model classes")
@@ -105,11 +105,11 @@ def _checked(hook: str, answer: object) -> object:
     return answer
 
 
-def _all(answer: object, hook: str, fits: Callable[[object], bool], wanted: str) -> tuple[object, ...]:
+def _all(answer: object, hook: str, fits: Callable[[object], bool], expected: str) -> tuple[object, ...]:
     if isinstance(answer, Iterable) and not isinstance(answer, (str, bytes, Mapping)):
         items = tuple(answer)
-        strange = [item for item in items if not fits(item)]
-        if not strange:
+        unfit = [item for item in items if not fits(item)]
+        if not unfit:
             return items
-        raise TypeError(f"{hook} must return {wanted}; it holds {strange[0]!r}")
-    raise TypeError(f"{hook} must return {wanted}, not {answer!r}")
+        raise TypeError(f"{hook} must return {expected}; it holds {unfit[0]!r}")
+    raise TypeError(f"{hook} must return {expected}, not {answer!r}")

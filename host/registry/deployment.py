@@ -33,11 +33,11 @@ def enable(
         ConfigurationError: the plugin is not installed, or what it requires is not named or does not fit.
     """
     named = {one.id: one for one in read(plugins_toml)} if plugins_toml.exists() else {}
-    kept = named.get(plugin_id)
-    package = package or (kept.package if kept else None)
+    entry = named.get(plugin_id)
+    package = package or (entry.package if entry else None)
     if default is None:
-        default = "always" if kept and kept.default == "always" else "on"
-    named[plugin_id] = Wanted(plugin_id, default, package, kept.settings if kept else {})
+        default = "always" if entry and entry.default == "always" else "on"
+    named[plugin_id] = Wanted(plugin_id, default, package, entry.settings if entry else {})
     order([one.manifest for one in find(named.values(), plugins_toml, bundled)])
     document = tomlkit.parse(_text(plugins_toml))
     if plugin_id not in document:

@@ -76,16 +76,16 @@ def _table_complaints(path: Path, plugin_id: str, table: object) -> list[str]:
         return [f'{path}: {plugin_id}: must be a table; write [{plugin_id}] and below it default = "on"']
     if wrong := id_complaint(plugin_id):
         return [f"{where}: {wrong}"]
-    found = [f'{where}: "{key}" is not a key{nearest(key, _KEYS)}' for key in table if key not in _KEYS]
+    complaints = [f'{where}: "{key}" is not a key{nearest(key, _KEYS)}' for key in table if key not in _KEYS]
     if (default := table.get("default", "off")) not in _DEFAULTS:
         guess = nearest(default, _DEFAULTS) if isinstance(default, str) else ""
-        found.append(f'{where}: default: must be "on", "off" or "always", not {default!r}{guess}')
+        complaints.append(f'{where}: default: must be "on", "off" or "always", not {default!r}{guess}')
     package = table.get("package")
     if package is not None and (not isinstance(package, str) or not package.strip()):
-        found.append(f"{where}: package: must be the name of an installed distribution, not {package!r}")
+        complaints.append(f"{where}: package: must be the name of an installed distribution, not {package!r}")
     if not isinstance(table.get("settings", {}), dict):
-        found.append(f"{where}: settings: must be a table; write [{plugin_id}.settings]")
-    return found
+        complaints.append(f"{where}: settings: must be a table; write [{plugin_id}.settings]")
+    return complaints
 
 
 def find(wanted: Iterable[Wanted], plugins_toml: Path, bundled: str = BUNDLED) -> tuple[Found, ...]:
@@ -97,14 +97,14 @@ def find(wanted: Iterable[Wanted], plugins_toml: Path, bundled: str = BUNDLED) -
     _add_folder(bundled, plugins_toml.absolute().parent / bundled)
     installed = tuple(entry_points(group=ENTRY_POINT_GROUP))
     messages: list[str] = []
-    found = []
-    for one in wanted:
+    discovered = []
+    for plugin in wanted:
         try:
-            found.append(_find_one(one, plugins_toml, bundled, installed))
+            discovered.append(_find_one(plugin, plugins_toml, bundled, installed))
         except ConfigurationError as error:
             messages.append(str(error))
     refuse(messages)
-    return tuple(found)
+    return tuple(discovered)
 
 
 def available(bundled: str = BUNDLED) -> tuple[str, ...]:

@@ -29,15 +29,15 @@ def _twice(
     declared: Sequence[Declarations], what: str, names: Callable[[Declarations], Iterable[str]], remedy: str
 ) -> Iterator[str]:
     owners: dict[str, str] = {}
-    for one in declared:
-        for name in names(one):
+    for declarations in declared:
+        for name in names(declarations):
             first = owners.get(name)
             if first is None:
-                owners[name] = one.plugin
-            elif first == one.plugin:
+                owners[name] = declarations.plugin
+            elif first == declarations.plugin:
                 yield f'plugin "{first}" declares the {what} "{name}" twice; {remedy}'
             else:
-                yield f'plugins "{first}" and "{one.plugin}" both declare the {what} "{name}"; {remedy}'
+                yield f'plugins "{first}" and "{declarations.plugin}" both declare the {what} "{name}"; {remedy}'
 
 
 def _models(one: Declarations) -> Iterator[str]:

@@ -21,7 +21,7 @@ _HOST_DECISION = Decision(True, "it belongs to the host", ("it belongs to the ho
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """The answers given for one facts object; it is held so that its id() cannot be another's."""
+    """The decisions for one snapshot object, which is held so that its id() is not used again."""
 
     facts: TenantSnapshot
     changes: int
@@ -31,8 +31,8 @@ class _Kept:
 class Gate:
     """Decides in this order: loaded, plan allows, switched on, requirements on, not in quarantine.
 
-    A plugin that the deployment has "always" on passes plan and switch. Each answer is made when it is first asked for,
-    kept with the facts object, and made anew when a plugin goes into quarantine or comes back.
+    Plan and switch do not count for a plugin that is "always" on in the deployment. Each decision is made when it is
+    first asked for, cached by snapshot object, and made anew when a plugin goes into quarantine or comes back.
     """
 
     def __init__(self, plugins: Sequence[LoadedPlugin], plans: Plans, quarantine: Quarantine) -> None:
@@ -62,19 +62,19 @@ class Gate:
         return frozenset([plugin_id for plugin_id in ids if self.decide(facts, plugin_id).allowed])
 
     def switched_on(self, facts: TenantSnapshot) -> frozenset[str]:
-        """As `active`, but with the plugins that only quarantine keeps from working: whom `ask_veto` must ask."""
+        """As `active`, but with the plugins that only quarantine stops: those that `ask_veto` must ask."""
         decided = ((plugin_id, self.decide(facts, plugin_id)) for plugin_id in (HOST, *self._plugins))
         return frozenset(
             plugin_id for plugin_id, decision in decided if decision.allowed or decision.code == "PLUGIN_QUARANTINED"
         )
 
     def _decisions(self, facts: TenantSnapshot) -> dict[str, Decision]:
-        kept = self._kept.get(id(facts))
-        if kept is None or kept.changes != self._quarantine.changes:
-            kept = self._kept[id(facts)] = _Kept(facts, self._quarantine.changes, {HOST: _HOST_DECISION})
+        entry = self._kept.get(id(facts))
+        if entry is None or entry.changes != self._quarantine.changes:
+            entry = self._kept[id(facts)] = _Kept(facts, self._quarantine.changes, {HOST: _HOST_DECISION})
             if len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
-        return kept.decisions
+        return entry.decisions
 
     def _decide(self, facts: TenantSnapshot, plugin: LoadedPlugin) -> Decision:
         steps = [f'plugin "{plugin.id}" {plugin.manifest.version} is loaded']

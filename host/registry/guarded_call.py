@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class GuardedCall(Generic[T]):
-    """What came of a call: `value` when `reason` is empty."""
+    """The outcome of a call: `value` when `reason` is empty, else why it failed."""
 
     value: T | None = None
     reason: str = ""
@@ -29,8 +29,8 @@ def describe(error: BaseException) -> str:
 def guarded_call(call: Callable[[], T], seconds: float) -> GuardedCall[T]:
     """Run a call for at most `seconds` and catch all it raises.
 
-    It runs in a daemon thread, the only way to walk away from code that does not return; a call given up stays
-    behind in its thread and cannot hold up the end of the process.
+    It runs in a daemon thread, the only way to stop waiting for code that does not return; an abandoned call stays in
+    its thread and does not delay the end of the process.
     """
     outcome: list[GuardedCall[T]] = []
 

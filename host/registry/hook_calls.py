@@ -54,7 +54,7 @@ class HookFailed(RuntimeError):
 
 @dataclass(slots=True)
 class Heard:
-    """What came of one plugin's hook: its `answer`, or the `reason` why there is none."""
+    """The outcome of one plugin's hook: its `answer`, or the `reason` why there is none."""
 
     plugin: str
     hook: str
@@ -72,7 +72,7 @@ class Heard:
 
 
 class Calling:
-    """The one way to call a hook. `plugins`: ids to call, None for all; the host's own hooks are called always.
+    """Calls hooks. `plugins`: ids to call, None for all; the host's own hooks are always called.
 
     A plugin in quarantine is not told anything, and says no to what it could have refused. It goes there when
     `on_start` fails, when any hook exits the process, when it hangs `HANGS_ALLOWED` times in a row, and when one hook
@@ -96,12 +96,12 @@ class Calling:
 
     def implementers(self, hook: str) -> tuple[str, ...]:
         """The ids of the plugins that implement a hook, in load order, then those not imported that seem to."""
-        known = self._implementers.get(hook)
-        if known is None:
+        plugins = self._implementers.get(hook)
+        if plugins is None:
             closed = (plugin for plugin, hooks in self._closed_hooks.items() if hook in hooks)
-            known = (*(one.plugin for one in self._implementations.get(hook, ())), *closed)
-            self._implementers[hook] = known
-        return known
+            plugins = (*(implementation.plugin for implementation in self._implementations.get(hook, ())), *closed)
+            self._implementers[hook] = plugins
+        return plugins
 
     async def tell(
         self,
@@ -127,12 +127,12 @@ class Calling:
         """
         failures = []
         chosen = self._chosen(hook, plugins)
-        for one in reversed(chosen) if reverse else chosen:
-            heard = await self._hear(one, args, timeout, apart=not raising)
+        for implementation in reversed(chosen) if reverse else chosen:
+            heard = await self._hear(implementation, args, timeout, apart=not raising)
             if not heard.reason:
                 continue
             if hook == "on_start":
-                self._quarantine.put(one.plugin, f"{hook}: {heard.reason}")
+                self._quarantine.put(implementation.plugin, f"{hook}: {heard.reason}")
             if raising:
                 raise _as_raised(heard)
             failures.append(heard.failure())
@@ -146,10 +146,10 @@ class Calling:
         timeout: float | None = None,  # noqa: ASYNC109
     ) -> tuple[str, object] | None:
         """The first plugin that answers, and its answer; None when all are silent. A failing plugin is silent."""
-        for one in self._chosen(hook, plugins):
-            heard = await self._hear(one, args, timeout)
+        for implementation in self._chosen(hook, plugins):
+            heard = await self._hear(implementation, args, timeout)
             if not heard.reason and heard.answer is not None:
-                return one.plugin, heard.answer
+                return implementation.plugin, heard.answer
         return None
 
     async def ask_veto(
@@ -167,30 +167,31 @@ class Calling:
         if out := next(self._closed(hook, plugins), None):
             return Decision(False, out, (out,), "PERMISSION_DENIED")
         steps: list[str] = []
-        for one in self._chosen(hook, plugins):
-            heard = await self._hear(one, args, timeout)
+        for implementation in self._chosen(hook, plugins):
+            heard = await self._hear(implementation, args, timeout)
             answer = heard.answer
             if heard.reason:
-                steps.append(f'plugin "{one.plugin}" could not decide, which counts as a no')
+                steps.append(f'plugin "{implementation.plugin}" could not decide, which counts as a no')
             elif answer is None:
                 continue
             elif not isinstance(answer, Decision):
-                _log.error("plugin %s: %s must return a Decision or None, not %r", one.plugin, hook, answer)
-                steps.append(f'plugin "{one.plugin}" gave no readable answer, which counts as a no')
+                _log.error("plugin %s: %s must return a Decision or None, not %r", implementation.plugin, hook, answer)
+                steps.append(f'plugin "{implementation.plugin}" gave no readable answer, which counts as a no')
             elif answer.allowed:
-                steps.append(f'plugin "{one.plugin}" agrees: {answer.reason}')
+                steps.append(f'plugin "{implementation.plugin}" agrees: {answer.reason}')
                 continue
             else:
-                steps.append(f'plugin "{one.plugin}" says no: {answer.reason}')
+                steps.append(f'plugin "{implementation.plugin}" says no: {answer.reason}')
                 return Decision(False, answer.reason, (*steps, *answer.steps), answer.code or "PERMISSION_DENIED")
             return Decision(False, steps[-1], tuple(steps), "PERMISSION_DENIED")
         return Decision(True, "no plugin objects", tuple(steps))
 
     def _chosen(self, hook: str, plugins: Collection[str] | None) -> Sequence[Implementation]:
         return [
-            one
-            for one in self._implementations.get(hook, ())
-            if (plugins is None or one.plugin in plugins or one.plugin == HOST) and one.plugin not in self._quarantine
+            implementation
+            for implementation in self._implementations.get(hook, ())
+            if (plugins is None or implementation.plugin in plugins or implementation.plugin == HOST)
+            and implementation.plugin not in self._quarantine
         ]
 
     def _closed(self, hook: str, plugins: Collection[str] | None) -> Iterator[str]:
@@ -201,40 +202,44 @@ class Calling:
                 yield f'plugin "{held.plugin}" may refuse this and is in quarantine: {held.reason}'
 
     async def _hear(
-        self, one: Implementation, args: Sequence[object], seconds: float | None, *, apart: bool = True
+        self, implementation: Implementation, args: Sequence[object], seconds: float | None, *, apart: bool = True
     ) -> Heard:
         """Call one implementation, log its failure and count its hangs."""
-        limit = SECONDS.get(one.hook, 30.0) if seconds is None else seconds
-        work = self._apart(one, args, limit) if apart else _here(one, args, limit)
-        told = timed("tenantry_hook_duration_seconds", (one.plugin, one.hook), work)
-        heard = await hooked(one.plugin, one.hook, told, Heard.kind)
+        limit = SECONDS.get(implementation.hook, 30.0) if seconds is None else seconds
+        work = self._apart(implementation, args, limit) if apart else _here(implementation, args, limit)
+        timed_work = timed("tenantry_hook_duration_seconds", (implementation.plugin, implementation.hook), work)
+        heard = await hooked(implementation.plugin, implementation.hook, timed_work, Heard.kind)
         if not heard.reason:
-            self._hangs.pop(one.plugin, None)
-            self._failures.pop((one.plugin, one.hook), None)
+            self._hangs.pop(implementation.plugin, None)
+            self._failures.pop((implementation.plugin, implementation.hook), None)
             return heard
-        tally("tenantry_hook_failures_total", one.plugin, one.hook)
-        _log.error("plugin %s: %s: %s", one.plugin, one.hook, heard.reason, exc_info=heard.error)
+        tally("tenantry_hook_failures_total", implementation.plugin, implementation.hook)
+        _log.error("plugin %s: %s: %s", implementation.plugin, implementation.hook, heard.reason, exc_info=heard.error)
         if isinstance(heard.error, SystemExit):
-            self._quarantine.put(one.plugin, f"{one.hook}: {heard.reason}")
-        elif heard.error is not None and one.plugin != HOST and not isinstance(heard.error, _EXPECTED):
-            self._count_failure(one, heard)
+            self._quarantine.put(implementation.plugin, f"{implementation.hook}: {heard.reason}")
+        elif heard.error is not None and implementation.plugin != HOST and not isinstance(heard.error, _EXPECTED):
+            self._count_failure(implementation, heard)
         if heard.hung:
-            self._hangs[one.plugin] = self._hangs.get(one.plugin, 0) + 1
-            if self._hangs[one.plugin] >= HANGS_ALLOWED:
-                del self._hangs[one.plugin]
-                self._quarantine.put(one.plugin, f"{one.hook}: {heard.reason}, {HANGS_ALLOWED} times in a row")
+            self._hangs[implementation.plugin] = self._hangs.get(implementation.plugin, 0) + 1
+            if self._hangs[implementation.plugin] >= HANGS_ALLOWED:
+                del self._hangs[implementation.plugin]
+                self._quarantine.put(
+                    implementation.plugin, f"{implementation.hook}: {heard.reason}, {HANGS_ALLOWED} times in a row"
+                )
         return heard
 
-    def _count_failure(self, one: Implementation, heard: Heard) -> None:
-        key = one.plugin, one.hook
+    def _count_failure(self, implementation: Implementation, heard: Heard) -> None:
+        key = implementation.plugin, implementation.hook
         self._failures[key] = self._failures.get(key, 0) + 1
         if self._failures[key] >= FAILURES_ALLOWED:
             del self._failures[key]
-            self._quarantine.put(one.plugin, f"{one.hook}: {heard.reason}, {FAILURES_ALLOWED} times in a row")
+            self._quarantine.put(
+                implementation.plugin, f"{implementation.hook}: {heard.reason}, {FAILURES_ALLOWED} times in a row"
+            )
 
-    async def _apart(self, one: Implementation, args: Sequence[object], seconds: float) -> Heard:
-        """In a task of its own, so that an implementation that swallows its cancellation can be left behind."""
-        task = asyncio.create_task(_guarded(one, args))
+    async def _apart(self, implementation: Implementation, args: Sequence[object], seconds: float) -> Heard:
+        """Call in a task of its own, so that an implementation that ignores its cancellation can be abandoned."""
+        task = asyncio.create_task(_guarded(implementation, args))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         try:
@@ -244,9 +249,9 @@ class Calling:
             raise
         if not done:
             task.cancel()
-            return _timed_out(one, seconds)
+            return _timed_out(implementation, seconds)
         if task.cancelled():
-            return Heard(one.plugin, one.hook, reason="it cancelled itself")
+            return Heard(implementation.plugin, implementation.hook, reason="it cancelled itself")
         return task.result()
 
 
@@ -259,33 +264,37 @@ def _as_raised(heard: Heard) -> BaseException:
     return failure
 
 
-async def _guarded(one: Implementation, args: Sequence[object]) -> Heard:
+async def _guarded(implementation: Implementation, args: Sequence[object]) -> Heard:
     """Call and await; a failure becomes a reason here, since asyncio lets SystemExit out of a task into the loop."""
-    with as_plugin(one.plugin):
+    with as_plugin(implementation.plugin):
         try:
-            answer = one.call(args)
+            answer = implementation.call(args)
             if isinstance(answer, Awaitable):
                 answer = await answer
         except SystemExit as error:
-            return Heard(one.plugin, one.hook, reason=f"it called sys.exit({error.code!r})", error=error)
+            return Heard(
+                implementation.plugin, implementation.hook, reason=f"it called sys.exit({error.code!r})", error=error
+            )
         except Exception as error:
-            return Heard(one.plugin, one.hook, reason=f"it raised {describe(error)}", error=error)
-    return Heard(one.plugin, one.hook, answer=answer)
+            return Heard(implementation.plugin, implementation.hook, reason=f"it raised {describe(error)}", error=error)
+    return Heard(implementation.plugin, implementation.hook, answer=answer)
 
 
-async def _here(one: Implementation, args: Sequence[object], seconds: float) -> Heard:
-    """In the caller's task, which owns the open transaction: never left behind while it may use the connection."""
+async def _here(implementation: Implementation, args: Sequence[object], seconds: float) -> Heard:
+    """Call in the caller's task, which owns the open transaction: not abandoned while it may use the connection."""
     try:
         async with asyncio.timeout(seconds):
-            return await _guarded(one, args)
+            return await _guarded(implementation, args)
     except TimeoutError:
-        return _timed_out(one, seconds)
+        return _timed_out(implementation, seconds)
     except asyncio.CancelledError:
         current = asyncio.current_task()
         if current is None or current.cancelling():
             raise
-        return Heard(one.plugin, one.hook, reason="it cancelled itself")
+        return Heard(implementation.plugin, implementation.hook, reason="it cancelled itself")
 
 
-def _timed_out(one: Implementation, seconds: float) -> Heard:
-    return Heard(one.plugin, one.hook, reason=f"it did not answer within {seconds:g} seconds", hung=True)
+def _timed_out(implementation: Implementation, seconds: float) -> Heard:
+    return Heard(
+        implementation.plugin, implementation.hook, reason=f"it did not answer within {seconds:g} seconds", hung=True
+    )

@@ -132,18 +132,18 @@ def is_async(function: object) -> bool:
 
 def implementations(manager: pluggy.PluginManager, order: Iterable[str]) -> Implementations:
     """Every implementation by hook, in the given order of plugins."""
-    found: dict[str, list[Implementation]] = {}
+    by_hook: dict[str, list[Implementation]] = {}
     for plugin_id in order:
         plugin = manager.get_plugin(plugin_id)
         for caller in (manager.get_hookcallers(plugin) or ()) if plugin is not None else ():
             if caller.spec is None:
                 continue
             names = caller.spec.argnames
-            for one in caller.get_hookimpls():
-                if one.plugin is plugin:
-                    wanted = (*one.argnames, *one.kwargnames)
-                    takes = tuple((name, names.index(name)) for name in wanted if name in names)
-                    found.setdefault(caller.name, []).append(
-                        Implementation(plugin_id, caller.name, one.function, takes)
+            for hook_impl in caller.get_hookimpls():
+                if hook_impl.plugin is plugin:
+                    arguments = (*hook_impl.argnames, *hook_impl.kwargnames)
+                    takes = tuple((name, names.index(name)) for name in arguments if name in names)
+                    by_hook.setdefault(caller.name, []).append(
+                        Implementation(plugin_id, caller.name, hook_impl.function, takes)
                     )
-    return MappingProxyType({hook: tuple(ones) for hook, ones in found.items()})
+    return MappingProxyType({hook: tuple(implemented) for hook, implemented in by_hook.items()})

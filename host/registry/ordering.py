@@ -15,17 +15,17 @@ def order(manifests: Sequence[Manifest], *, sdk: str = SDK_VERSION) -> tuple[Man
         ConfigurationError: lists every missing or too old or new requirement, every cycle, and every plugin made for
             another SDK, each naming the plugins and the remedy.
     """
-    known = {manifest.id: manifest for manifest in manifests}
-    messages = [line for manifest in manifests for line in _needs(manifest, known, sdk)]
-    messages += _cycles(known)
+    by_id = {manifest.id: manifest for manifest in manifests}
+    messages = [line for manifest in manifests for line in _needs(manifest, by_id, sdk)]
+    messages += _cycles(by_id)
     refuse(messages)
     ordered: dict[str, Manifest] = {}
     for manifest in manifests:
-        _place(manifest, known, ordered)
+        _place(manifest, by_id, ordered)
     return tuple(ordered.values())
 
 
-def _needs(manifest: Manifest, known: Mapping[str, Manifest], sdk: str) -> list[str]:
+def _needs(manifest: Manifest, by_id: Mapping[str, Manifest], sdk: str) -> list[str]:
     messages = []
     if not manifest.sdk.contains(sdk, prereleases=True):
         messages.append(
@@ -34,11 +34,11 @@ def _needs(manifest: Manifest, known: Mapping[str, Manifest], sdk: str) -> list[
         )
     for plugin_id, versions in manifest.requires.items():
         where = f"{manifest.path}: requires.{plugin_id}"
-        other = known.get(plugin_id)
+        other = by_id.get(plugin_id)
         if other is None:
             messages.append(
                 f'{where}: plugin "{manifest.id}" requires "{plugin_id}", which plugins.toml does not name; '
-                f"add [{plugin_id}] or remove [{manifest.id}]{nearest(plugin_id, set(known) - {manifest.id})}"
+                f"add [{plugin_id}] or remove [{manifest.id}]{nearest(plugin_id, set(by_id) - {manifest.id})}"
             )
         elif not versions.contains(other.version, prereleases=True):
             messages.append(
@@ -48,33 +48,33 @@ def _needs(manifest: Manifest, known: Mapping[str, Manifest], sdk: str) -> list[
     return messages
 
 
-def _cycles(known: Mapping[str, Manifest]) -> list[str]:
+def _cycles(by_id: Mapping[str, Manifest]) -> list[str]:
     """One complaint per cycle, naming every plugin on it."""
     messages = []
     done: set[str] = set()
 
     def walk(plugin_id: str, trail: tuple[str, ...]) -> None:
         if plugin_id in trail:
-            ring = (*trail[trail.index(plugin_id) :], plugin_id)
+            cycle = (*trail[trail.index(plugin_id) :], plugin_id)
             messages.append(
-                f"{known[plugin_id].path}: requires: plugins require each other in a circle: {' -> '.join(ring)}; "
+                f"{by_id[plugin_id].path}: requires: plugins require each other in a circle: {' -> '.join(cycle)}; "
                 "remove one of these requirements and use an event instead"
             )
             return
         if plugin_id in done:
             return
-        for required in known[plugin_id].requires:
-            if required in known:
+        for required in by_id[plugin_id].requires:
+            if required in by_id:
                 walk(required, (*trail, plugin_id))
         done.add(plugin_id)
 
-    for plugin_id in known:
+    for plugin_id in by_id:
         walk(plugin_id, ())
     return messages
 
 
-def _place(manifest: Manifest, known: Mapping[str, Manifest], ordered: dict[str, Manifest]) -> None:
+def _place(manifest: Manifest, by_id: Mapping[str, Manifest], ordered: dict[str, Manifest]) -> None:
     for required in manifest.requires:
         if required not in ordered:
-            _place(known[required], known, ordered)
+            _place(by_id[required], by_id, ordered)
     ordered.setdefault(manifest.id, manifest)

@@ -47,7 +47,7 @@ def read_settings(
 
 
 class _Reader:
-    """Gathers one plugin's values, remembering where each came from."""
+    """Collects one plugin's values and where each was read."""
 
     def __init__(self, model: type[BaseModel], where: str, prefix: str) -> None:
         self.fields = model.model_fields

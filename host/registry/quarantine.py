@@ -21,7 +21,7 @@ class Quarantined:
 
 
 class Quarantine:
-    """Who is out of service. `changes` grows with every change, so that answers kept elsewhere can be dropped."""
+    """The plugins out of service. `changes` grows with every change, so that cached decisions can be dropped."""
 
     def __init__(self) -> None:
         self._held: dict[str, Quarantined] = {}

@@ -67,9 +67,8 @@ class Registry:
     ) -> Registry:
         """Find, check, order, import, register and collect.
 
-        Broken configuration (plugins.toml, manifests, requirements, settings, plans, misspelt hooks, clashes,
-        anonymous callers) always stops it. A plugin that cannot be imported, raises, exits or hangs while it
-        registers goes
+        Broken configuration (plugins.toml, manifests, requirements, settings, plans, misspelt hooks, duplicates,
+        unknown names) always stops it. A plugin that cannot be imported, raises, exits or hangs while it registers goes
         into quarantine and the others load.
 
         Args:
@@ -107,7 +106,7 @@ class Registry:
         return tuple(plugin.id for plugin in self.plugins)
 
     def unfit_for_production(self) -> list[str]:
-        """What the plugins' settings say of themselves when they are asked whether production may run with them."""
+        """The plugins' settings that their own models refuse for production, each with its message."""
         wrong = []
         for plugin_id, value in self.settings.items():
             try:
@@ -215,8 +214,7 @@ class _Loader:
                 self.quarantine.put(plugin_id, "; ".join(reasons), until_restart=True)
 
     def check(self, strict: bool, check_route: Callable[[Route], object]) -> None:
-        """Add complaints about clashes and anonymous callers, about handlers that cannot be called and, when strict,
-        about
+        """Add complaints about duplicates, unknown names and handlers that cannot be called and, when strict, about
         plugins in quarantine."""
         self.messages += duplicates(self.declared)
         self.messages += validate(self.declared, {one.manifest.id: one.manifest for one in self.found})
@@ -235,22 +233,24 @@ class _Loader:
 
     def settings(self, plugins_toml: Path, env: Mapping[str, str]) -> Mapping[str, BaseModel]:
         """Each plugin's settings; what is wrong with them joins the complaints."""
-        declared = {one.plugin: one for one in self.declared}
+        declared = {each.plugin: each for each in self.declared}
         values = {}
-        for one in self.found:
-            mine = declared[one.manifest.id]
-            if mine.settings is None and not mine.complete:
+        for plugin in self.found:
+            declarations = declared[plugin.manifest.id]
+            if declarations.settings is None and not declarations.complete:
                 continue  # its model is unknown: nothing to hold its settings against
-            value, wrong = read_settings(mine.settings, mine.plugin, one.wanted.settings, env, plugins_toml)
+            value, wrong = read_settings(
+                declarations.settings, declarations.plugin, plugin.wanted.settings, env, plugins_toml
+            )
             self.messages += wrong
             if value is not None:
-                values[mine.plugin] = value
+                values[declarations.plugin] = value
         return values
 
     def check_plans(self, plans: Plans, available: Collection[str]) -> None:
-        """Hold the plans against what is declared, leaving out limits that a failed plugin could not declare.
+        """Compare the plans with what is declared, leaving out limits that a failed plugin could not declare.
 
-        What they say of a plugin that is not loaded here is for the day it is again, and only worth a warning.
+        Limits and features of a plugin that is not loaded here have no effect and are logged as a warning.
         """
         declared = {item.name: item for one in self.declared for item in one.limits}
         incomplete = tuple(f"{one.plugin}." for one in self.declared if not one.complete)

@@ -29,14 +29,14 @@ _ROUTE_NAME = re.compile(r"[a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)*")
 def validate(declared: Sequence[Declarations], manifests: Mapping[str, Manifest]) -> list[str]:
     """One complaint for each declaration that does not fit the others, naming plugin, thing and remedy.
 
-    What a failed hook would have declared is unknown: nothing is called an anonymous caller because of it.
+    What a failed hook would have declared is unknown, so nothing is reported as missing because of it.
     """
     known = _Known(declared, manifests)
     messages: list[str] = []
-    for one in declared:
+    for declarations in declared:
         for finder in (_names, _routes, _models, _tasks_and_checks, _metrics, _events_and_listeners):
-            messages += [f'plugin "{one.plugin}": {line}' for line in finder(one, known)]
-        messages += _manifest_permissions(one, manifests)
+            messages += [f'plugin "{declarations.plugin}": {line}' for line in finder(declarations, known)]
+        messages += _manifest_permissions(declarations, manifests)
     return messages
 
 
@@ -57,18 +57,18 @@ class _Known:
         return name not in names and (owner in self.complete or owner not in self.loaded)
 
 
-def _names(one: Declarations, known: _Known) -> Iterator[str]:
-    areas = HOST_AREAS if one.plugin == HOST else {one.plugin}
-    for permission in one.permissions:
+def _names(declarations: Declarations, known: _Known) -> Iterator[str]:
+    areas = HOST_AREAS if declarations.plugin == HOST else {declarations.plugin}
+    for permission in declarations.permissions:
         if not _PERMISSION.fullmatch(permission.name):
             yield f'permission "{permission.name}" must be named <plugin>.<resource>.<action>; rename it'
         elif permission.name.split(".")[0] not in areas:
-            yield f'permission "{permission.name}" does not begin with its own id; rename it "{one.plugin}.…"'
-    for limit in one.limits:
+            yield f'permission "{permission.name}" does not begin with its own id; rename it "{declarations.plugin}.…"'
+    for limit in declarations.limits:
         if not _LIMIT.fullmatch(limit.name):
             yield f'limit "{limit.name}" must be named <plugin>.<what>; rename it'
         elif limit.name.split(".")[0] not in areas:
-            yield f'limit "{limit.name}" does not begin with its own id; rename it "{one.plugin}.…"'
+            yield f'limit "{limit.name}" does not begin with its own id; rename it "{declarations.plugin}.…"'
         if limit.count is not None and not (limit.kind == "quota" and is_async(limit.count)):
             yield f'limit "{limit.name}": only a quota has `count`, and it must be `async def`'
         if wrong := limit_complaint(limit, limit.default):
@@ -92,8 +92,8 @@ def limit_complaint(limit: Limit, text: str) -> str | None:
     return None
 
 
-def _routes(one: Declarations, known: _Known) -> Iterator[str]:
-    for route in one.routes:
+def _routes(declarations: Declarations, known: _Known) -> Iterator[str]:
+    for route in declarations.routes:
         where = f"route {route.method} {route.path} ({route.name})"
         yield from (f"{where}: {line}" for line in _route(route, known))
 
@@ -101,7 +101,7 @@ def _routes(one: Declarations, known: _Known) -> Iterator[str]:
 def _route(route: Route, known: _Known) -> Iterator[str]:
     who = [route.permission is not None, route.signed_in, route.operator, route.public]
     if not any(who):
-        yield "says nobody may call it; give it a permission, signed_in, operator or public"
+        yield "does not say who may call it; give it a permission, signed_in, operator or public"
     elif sum(who) > 1:
         yield "exactly one of permission, signed_in, operator and public may be given"
     if route.any_tenant_state and not (route.public and not route.needs_tenant):
@@ -132,36 +132,37 @@ def _path(path: str) -> Iterator[str]:
         yield 'the path cannot be read; parameters are written "<uuid:project_id>"'
 
 
-def _models(one: Declarations, known: _Known) -> Iterator[str]:
-    for model in one.models:
+def _models(declarations: Declarations, known: _Known) -> Iterator[str]:
+    owner = declarations.plugin
+    for model in declarations.models:
         table = model._meta.db_table
         if model._meta.abstract:
             yield f"model {model.__name__} is abstract; register the models that have tables"
-        elif one.plugin != HOST and not table.startswith(f"{one.plugin}_"):
-            yield f'model {model.__name__}: its table "{table}" must begin with "{one.plugin}_"; set Meta.table'
-        if one.plugin != HOST and "tenant_id" in model._meta.fields_map and not issubclass(model, TenantModel):
+        elif owner != HOST and not table.startswith(f"{owner}_"):
+            yield f'model {model.__name__}: its table "{table}" must begin with "{owner}_"; set Meta.table'
+        if owner != HOST and "tenant_id" in model._meta.fields_map and not issubclass(model, TenantModel):
             yield f"model {model.__name__} has a tenant_id and no row-level security; derive it from TenantModel"
-    for forgotten in _unregistered(one):
+    for forgotten in _unregistered(declarations):
         yield f"model {forgotten.__name__} in {forgotten.__module__} is not registered; return it from register_models"
 
 
-def _unregistered(one: Declarations) -> list[type[Model]]:
+def _unregistered(declarations: Declarations) -> list[type[Model]]:
     """Models that stand beside registered ones: the ORM finds them by module, row-level security would not."""
-    modules = dict.fromkeys(model.__module__ for model in one.models)
+    modules = dict.fromkeys(model.__module__ for model in declarations.models)
     return [
-        found
+        model
         for name in modules
-        for found in vars(sys.modules[name]).values()
-        if inspect.isclass(found)
-        and issubclass(found, Model)
-        and found.__module__ == name
-        and not found._meta.abstract
-        and found not in one.models
+        for model in vars(sys.modules[name]).values()
+        if inspect.isclass(model)
+        and issubclass(model, Model)
+        and model.__module__ == name
+        and not model._meta.abstract
+        and model not in declarations.models
     ]
 
 
-def _tasks_and_checks(one: Declarations, known: _Known) -> Iterator[str]:
-    for task in one.tasks:
+def _tasks_and_checks(declarations: Declarations, known: _Known) -> Iterator[str]:
+    for task in declarations.tasks:
         if not _WORD.fullmatch(task.name):
             yield f'task "{task.name}": the name must be one lower-case word with underscores; rename it'
         called = {"run": task.run, "channel": task.channel, "on_retry": task.on_retry, "on_cancel": task.on_cancel}
@@ -170,14 +171,14 @@ def _tasks_and_checks(one: Declarations, known: _Known) -> Iterator[str]:
                 yield f'task "{task.name}": {name} must be `async def`'
         if task.timeout <= 0 or task.tries < 1 or task.backoff < 0 or (task.every and task.every.total_seconds() <= 0):
             yield f'task "{task.name}": timeout and every must be above 0, tries at least 1, backoff not below 0'
-    for item in one.health_checks:
+    for item in declarations.health_checks:
         if not is_async(item.check):
             yield f'health check "{item.name}": its function must be `async def`'
 
 
-def _metrics(one: Declarations, known: _Known) -> Iterator[str]:
-    prefix = "tenantry_" if one.plugin == HOST else f"tenantry_{one.plugin}_"
-    for metric in one.metrics:
+def _metrics(declarations: Declarations, known: _Known) -> Iterator[str]:
+    prefix = "tenantry_" if declarations.plugin == HOST else f"tenantry_{declarations.plugin}_"
+    for metric in declarations.metrics:
         yield from (f'metric "{metric.name}": {line}' for line in _metric(metric, prefix))
 
 
@@ -205,24 +206,26 @@ def _metric(metric: Metric, prefix: str) -> Iterator[str]:
         yield "its buckets must be given, and rise"
 
 
-def _events_and_listeners(one: Declarations, known: _Known) -> Iterator[str]:
-    for heard in one.listeners:
-        owner = heard.event.split(".", 1)[0]
-        if "." not in heard.event:
-            yield f'listener: "{heard.event}" must be "<plugin>.<ClassName>"{nearest(heard.event, known.events)}'
-        elif owner in known.loaded and known.is_missing(heard.event, known.events):
-            yield f'listener: no one announces the event "{heard.event}"{nearest(heard.event, known.events)}'
-        if not is_async(heard.listener):
-            yield f'listener of "{heard.event}": must be `async def`'
+def _events_and_listeners(declarations: Declarations, known: _Known) -> Iterator[str]:
+    for subscription in declarations.listeners:
+        event = subscription.event
+        owner = event.split(".", 1)[0]
+        if "." not in event:
+            yield f'listener: "{event}" must be "<plugin>.<ClassName>"{nearest(event, known.events)}'
+        elif owner in known.loaded and known.is_missing(event, known.events):
+            yield f'listener: no one announces the event "{event}"{nearest(event, known.events)}'
+        if not is_async(subscription.listener):
+            yield f'listener of "{event}": must be `async def`'
 
 
-def _manifest_permissions(one: Declarations, manifests: Mapping[str, Manifest]) -> list[str]:
-    manifest = manifests.get(one.plugin)
-    registered = {item.name for item in one.permissions}
-    if manifest is None or not one.complete:
+def _manifest_permissions(declarations: Declarations, manifests: Mapping[str, Manifest]) -> list[str]:
+    plugin = declarations.plugin
+    manifest = manifests.get(plugin)
+    registered = {item.name for item in declarations.permissions}
+    if manifest is None or not declarations.complete:
         return []
     return [
-        f'{manifest.path}: permissions: "{name}" is not registered by plugin "{one.plugin}"{nearest(name, registered)}'
+        f'{manifest.path}: permissions: "{name}" is not registered by plugin "{plugin}"{nearest(name, registered)}'
         for name in manifest.permissions
         if name not in registered
     ]

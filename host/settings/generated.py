@@ -28,12 +28,12 @@ def secrets(settings: Settings) -> Settings:
             "identity.secret is not set: production does not start with a generated one. Set "
             "TENANTRY_IDENTITY__SECRET (or TENANTRY_IDENTITY__SECRET_FILE) to the output of `openssl rand -base64 48`"
         )
-    secret = _kept(settings.data.dir)
+    secret = _stored_secret(settings.data.dir)
     identity = settings.identity.model_copy(update={"secret": SecretStr(secret)})
     return settings.model_copy(update={"identity": identity})
 
 
-def _kept(folder: Path) -> str:
+def _stored_secret(folder: Path) -> str:
     file = folder / "secrets" / "identity"
     try:
         private_folder(folder)
@@ -48,7 +48,7 @@ def _kept(folder: Path) -> str:
 
 
 def _create(file: Path) -> None:
-    """Written aside and linked into place: of two processes that start together one wins, and both read the same."""
+    """Write a temporary file and link it into place: of two processes that start together one wins."""
     if file.exists():
         return
     aside = file.with_name(f"{file.name}.{os.getpid()}")

@@ -67,7 +67,7 @@ def _from_file(file: Path) -> Found:
         ) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigurationError(f"{file} cannot be read: {error}") from error
-    found: Found = {}
+    values: Found = {}
     for key_path, value in _leaves(document):
         where = f"{file}: {'.'.join(key_path)}"
         field = _field(key_path, where)
@@ -76,8 +76,8 @@ def _from_file(file: Path) -> Found:
                 f"{where} is a secret and must not stand in a file: set {_variable(key_path)}, "
                 f"or {_variable(key_path)}_FILE to a file that holds nothing else"
             )
-        found[key_path] = (_checked(field, orjson.dumps(value, default=str), where, strict=True), where)
-    return found
+        values[key_path] = (_checked(field, orjson.dumps(value, default=str), where, strict=True), where)
+    return values
 
 
 def _leaves(document: Mapping[str, Any]) -> Iterator[tuple[Path_, Any]]:
@@ -95,15 +95,15 @@ def _leaves(document: Mapping[str, Any]) -> Iterator[tuple[Path_, Any]]:
 
 
 def _from_environment(env: Mapping[str, str], plugin_ids: Collection[str] | None) -> Found:
-    found: Found = {}
+    values: Found = {}
     for name in sorted(env, key=lambda each: (each.startswith(PREFIX), each)):  # the long names come last and win
         key_path, from_file = _key_path(name)
         if not key_path or (len(key_path) > 1 and _belongs_to_a_plugin(key_path[0], plugin_ids)):
             continue
         field = _field(key_path, name)
         text = _read_secret_file(name, env[name]) if from_file else env[name]
-        found[key_path] = (_checked(field, text, name), name)
-    return found
+        values[key_path] = (_checked(field, text, name), name)
+    return values
 
 
 def _key_path(name: str) -> tuple[Path_, bool]:
@@ -156,15 +156,15 @@ def _section(name: str, where: str) -> type[BaseModel]:
 
 def _without_section(key: str) -> str:
     """The remedy for a key whose section was forgotten or joined on with one underscore."""
-    known: dict[str, Path_] = {}
+    candidates: dict[str, Path_] = {}
     for section, info in Settings.model_fields.items():
         if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
             for name in info.annotation.model_fields:
-                known |= {name: (section, name), f"{section}_{name}": (section, name)}
-    close = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
+                candidates |= {name: (section, name), f"{section}_{name}": (section, name)}
+    close = difflib.get_close_matches(key, candidates, n=1, cutoff=0.6)
     if not close:
         return "every setting has a section; config/settings.toml names them all"
-    return f"did you mean {'.'.join(known[close[0]])} ({_variable(known[close[0]])})?"
+    return f"did you mean {'.'.join(candidates[close[0]])} ({_variable(candidates[close[0]])})?"
 
 
 def _nearest(wrong: str, right: Collection[str]) -> str:

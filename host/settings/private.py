@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def private_folder(path: Path) -> Path:
-    """Make a folder, or take an existing one of this login away from everybody else; returns it.
+    """Make a folder, or remove everybody else's permissions on an existing one of this login; returns it.
 
     Raises:
         OSError: it cannot be made.
@@ -18,7 +18,7 @@ def private_folder(path: Path) -> Path:
 
 
 def private_file(path: Path) -> Path:
-    """Make a file empty, or take an existing one of this login away from everybody else; returns it.
+    """Make an empty file, or remove everybody else's permissions on an existing one of this login; returns it.
 
     Raises:
         OSError: it cannot be made.
@@ -29,6 +29,6 @@ def private_file(path: Path) -> Path:
 
 
 def _take_away(path: Path) -> None:
-    found = path.stat()
-    if found.st_uid == os.getuid() and found.st_mode & 0o077:
-        path.chmod(found.st_mode & 0o700)
+    status = path.stat()
+    if status.st_uid == os.getuid() and status.st_mode & 0o077:
+        path.chmod(status.st_mode & 0o700)

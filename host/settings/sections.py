@@ -23,10 +23,10 @@ def parse_size(value: object) -> object:
     """
     if not isinstance(value, str):
         return value
-    found = _SIZE.match(value)
-    if found is None:
+    match = _SIZE.match(value)
+    if match is None:
         raise ValueError('write a size as a number and a unit, such as "500 KB", "1 MB" or "2 GB"')
-    return round(float(found[1]) * 1024 ** _POWERS[(found[2] or "B").upper()])
+    return round(float(match[1]) * 1024 ** _POWERS[(match[2] or "B").upper()])
 
 
 def _check_rate(value: str) -> str:
@@ -62,11 +62,13 @@ class Section(BaseModel):
 
 
 class AppSettings(Section):
-    environment: Literal["development", "production"] = "development"
-    base_domain: str = ""
-    public_url: str = ""
-    default_plan: str = "free"
-    strict: bool = False
+    """The deployment as a whole."""
+
+    environment: Literal["development", "production"] = "development"  # production: no generated secrets
+    base_domain: str = ""  # "example.com" makes acme.example.com lead to the tenant acme; "" switches that off
+    public_url: str = ""  # what links in messages begin with; "" means the address served
+    default_plan: str = "free"  # the plan of a new tenant
+    strict: bool = False  # a plugin that fails at the start stops it instead of going into quarantine
 
     _clean = field_validator("public_url")(_bare_url)
 
@@ -77,46 +79,58 @@ class AppSettings(Section):
 
 
 class ServerSettings(Section):
-    host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535)] = 8000
-    workers: Count = 1
-    server: Literal["hypercorn", "uvicorn", "granian"] = "hypercorn"
-    run_jobs: bool = True
-    trusted_proxies: Annotated[int, Field(ge=0)] = 0
-    max_body: Size = 1024**2
-    body_timeout: Seconds = 30.0
-    request_timeout: Seconds = 60.0
+    """The web server."""
+
+    host: str = "127.0.0.1"  # the address to listen on
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000  # the port to listen on; 0 takes a free one
+    workers: Count = 1  # web processes
+    server: Literal["hypercorn", "uvicorn", "granian"] = "hypercorn"  # the web server; the last two must be installed
+    run_jobs: bool = True  # whether the web process also runs background jobs
+    trusted_proxies: Annotated[int, Field(ge=0)] = 0  # number of proxies in front whose X-Forwarded-For is believed
+    max_body: Size = 1024**2  # bytes of a request body at most, unless a route allows more
+    body_timeout: Seconds = 30.0  # seconds that a client may take to send a body
+    request_timeout: Seconds = 60.0  # seconds that a handler may take
 
 
 class CorsSettings(Section):
-    origins: Words = ()
-    max_age: Annotated[int, Field(ge=0)] = 600
+    """Browsers that call the API from other origins."""
+
+    origins: Words = ()  # allowed origins, such as "https://app.example.com"
+    max_age: Annotated[int, Field(ge=0)] = 600  # seconds for which a browser may cache a preflight answer
 
 
 class DataSettings(Section):
-    dir: Path = Path(".tenantry")
+    """The folder for everything embedded."""
+
+    dir: Path = Path(".tenantry")  # embedded database and Redis, stored files, generated secrets
 
 
 class DatabaseSettings(Section):
-    url: Hidden = ""
-    owner_url: Hidden = ""
-    pool: Count = 10
-    timeout: Seconds = 30.0
-    pooler: bool = False
+    """The database."""
+
+    url: Hidden = ""  # postgres://…; "" means SQLite in the data folder
+    owner_url: Hidden = ""  # the login that owns the tables and migrates; "" means the same as url
+    pool: Count = 10  # connections per process
+    timeout: Seconds = 30.0  # seconds that a statement may take
+    pooler: bool = False  # whether a pooler in transaction mode (PgBouncer) is in front
 
 
 class RedisSettings(Section):
-    url: Hidden = ""
-    timeout: Seconds = 2.0
+    """Redis."""
+
+    url: Hidden = ""  # redis://…; "" means an embedded server in the data folder
+    timeout: Seconds = 2.0  # seconds that a command may take
 
 
 class StorageSettings(Section):
-    kind: Literal["local", "s3"] = "local"
-    bucket: str = ""
-    endpoint: str = ""
-    region: str = "us-east-1"
-    access_key: SecretStr = SecretStr("")
-    secret_key: SecretStr = SecretStr("")
+    """Where files are stored."""
+
+    kind: Literal["local", "s3"] = "local"  # local: in the data folder
+    bucket: str = ""  # the bucket's name; needed with s3
+    endpoint: str = ""  # the S3 server's address; "" means Amazon's own
+    region: str = "us-east-1"  # the bucket's region
+    access_key: SecretStr = SecretStr("")  # the access key's id
+    secret_key: SecretStr = SecretStr("")  # the access key's secret
 
     @model_validator(mode="after")
     def _bucket_named(self) -> Self:
@@ -126,15 +140,17 @@ class StorageSettings(Section):
 
 
 class IdentitySettings(Section):
-    secret: SecretStr = SecretStr("")
-    access_token_minutes: Count = 15
-    session_days: Count = 30
-    invitation_days: Count = 7
-    reset_minutes: Count = 30
-    verification_hours: Count = 48
-    registration: bool = True
-    require_verified_email: bool = False
-    default_locale: str = ""
+    """Accounts, sessions and their secret."""
+
+    secret: SecretStr = SecretStr("")  # every key is derived from it; 32 characters at least
+    access_token_minutes: Count = 15  # minutes that an access token is valid
+    session_days: Count = 30  # days that a session lasts without being used
+    invitation_days: Count = 7  # days in which an invitation may be accepted
+    reset_minutes: Count = 30  # minutes that a link to reset a password is valid
+    verification_hours: Count = 48  # hours that a link to verify an address is valid
+    registration: bool = True  # whether anonymous callers may register
+    require_verified_email: bool = False  # whether sign-in needs a verified address
+    default_locale: str = ""  # language of people whose browser names none (BCP 47)
 
     @field_validator("default_locale")
     @classmethod
@@ -154,15 +170,15 @@ class IdentitySettings(Section):
 class OAuthProvider(Section):
     """One way to sign in with another service: an OpenID issuer, or the three addresses of a plain OAuth 2 one."""
 
-    issuer: str = ""
-    client_id: str
-    client_secret: SecretStr = SecretStr("")
-    scopes: Words = ("openid", "email", "profile")
-    trust_email: bool = False
-    tenants: Words = ()
-    authorize_url: str = ""
-    token_url: str = ""
-    userinfo_url: str = ""
+    issuer: str = ""  # the address of an OpenID provider
+    client_id: str  # this deployment's id at the provider
+    client_secret: SecretStr = SecretStr("")  # this deployment's secret at the provider
+    scopes: Words = ("openid", "email", "profile")  # what is asked of the provider
+    trust_email: bool = False  # an address counts as proved if the provider does not say
+    tenants: Words = ()  # directories whose people may sign in, of an issuer that serves many
+    authorize_url: str = ""  # plain OAuth 2: where people sign in
+    token_url: str = ""  # plain OAuth 2: where codes are exchanged
+    userinfo_url: str = ""  # plain OAuth 2: where the account is read
 
     @model_validator(mode="after")
     def _reachable(self) -> Self:
@@ -172,36 +188,46 @@ class OAuthProvider(Section):
 
 
 class RatesSettings(Section):
-    public: Rate = "100/minute"
-    authenticated: Rate = "1000/minute"
-    signed: Rate = "6000/minute"
-    sign_in: Rate = "5/15 minutes"
-    organisations: Rate = "10/hour"
+    """How many requests are answered."""
+
+    public: Rate = "100/minute"  # per address
+    authenticated: Rate = "1000/minute"  # per person or key
+    signed: Rate = "6000/minute"  # per address, for webhooks and links whose own signature is checked
+    sign_in: Rate = "5/15 minutes"  # wrong attempts, per address and account
+    organisations: Rate = "10/hour"  # organisations made by one person
 
 
 class JobsSettings(Section):
-    concurrency: Count = 10
-    reconcile_every: Seconds = 2.0
-    lease: Seconds = 60.0
-    keep_days: Count = 7
+    """Background jobs."""
+
+    concurrency: Count = 10  # jobs at once per process
+    reconcile_every: Seconds = 2.0  # seconds between searches for lost, due and abandoned jobs
+    lease: Seconds = 60.0  # seconds without a heartbeat after which a running job is taken up again
+    keep_days: Count = 7  # days that finished jobs stay in the database
 
 
 class TenantsSettings(Section):
-    grace_days: Annotated[int, Field(ge=0)] = 30
-    reserved_slugs: Words = ()
+    """The life of tenants."""
+
+    grace_days: Annotated[int, Field(ge=0)] = 30  # days between the deletion of a tenant and its purge
+    reserved_slugs: Words = ()  # slugs that no tenant may take
 
 
 class LogSettings(Section):
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["auto", "console", "json"] = "auto"
+    """Log lines."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"  # the least severity that is logged
+    format: Literal["auto", "console", "json"] = "auto"  # auto: console on a terminal, else JSON
 
 
 class TracingSettings(Section):
-    exporter: Literal["off", "log", "otlp"] = "off"
-    endpoint: str = ""
-    sample_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
-    trust_callers: bool = True
-    service: str = "tenantry"
+    """OpenTelemetry traces."""
+
+    exporter: Literal["off", "log", "otlp"] = "off"  # log: trace ids in log lines, nothing is sent
+    endpoint: str = ""  # OTLP over HTTP; "" means what OTEL_EXPORTER_OTLP_* say
+    sample_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0  # share of the traces begun here that are recorded
+    trust_callers: bool = True  # whether a caller's traceparent names the trace and says if it is recorded
+    service: str = "tenantry"  # the name of this deployment in traces
 
     @field_validator("endpoint")
     @classmethod
@@ -212,16 +238,20 @@ class TracingSettings(Section):
 
 
 class SentrySettings(Section):
-    dsn: SecretStr = SecretStr("")
+    """Error reports."""
+
+    dsn: SecretStr = SecretStr("")  # where unexpected errors are sent; empty: nowhere
 
 
 class OperatorSettings(Section):
-    email: str = ""
-    password: SecretStr = SecretStr("")
+    """The operator created at the first start."""
+
+    email: str = ""  # the operator's address
+    password: SecretStr = SecretStr("")  # the operator's password
 
 
 class Settings(Section):
-    """All of them. `root` is the folder that holds `plugins.toml` and `config/`."""
+    """All settings of the host. `root` is the folder that holds `plugins.toml` and `config/`."""
 
     root: Path = Path()
     app: AppSettings = AppSettings()
@@ -258,6 +288,6 @@ class Settings(Section):
 
     @property
     def public_url(self) -> str:
-        """What links begin with, without a slash at the end: the configured one, else the address served."""
+        """The start of every link, without a slash at the end: app.public_url, else the address served."""
         host = "localhost" if self.server.host in ("0.0.0.0", "::") else self.server.host  # noqa: S104
         return self.app.public_url or f"http://{host}:{self.server.port}"

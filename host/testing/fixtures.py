@@ -31,13 +31,13 @@ def deployment(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFac
     for folder in (pytestconfig.rootpath, *pytestconfig.rootpath.parents):
         if (folder / "plugins.toml").is_file() and (folder / "config" / "settings.toml").is_file():
             return folder
-    made = tmp_path_factory.mktemp("deployment")
+    new_folder = tmp_path_factory.mktemp("deployment")
     for name, text in starter_files().items():
-        (made / name).parent.mkdir(exist_ok=True)
-        (made / name).write_text(text, "utf-8")
+        (new_folder / name).parent.mkdir(exist_ok=True)
+        (new_folder / name).write_text(text, "utf-8")
     for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda point: point.name):
-        plugins_file.enable(made / "plugins.toml", point.name, default="on")
-    return made
+        plugins_file.enable(new_folder / "plugins.toml", point.name, default="on")
+    return new_folder
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,7 @@ class Client(httpx.AsyncClient):
     """One person, signed in, talking to the application over ASGI in this process.
 
     Attributes:
-        user_id: the person; None for a stranger.
+        user_id: the person; None for an anonymous client.
         tenant_id: the organisation their requests are for.
     """
 
@@ -60,7 +60,7 @@ class TestApplication:
             yield cls(opened, opened.asgi())
 
     def client(self, **headers: str) -> Client:
-        """Somebody who talks to the application; nobody in particular without an Authorization header."""
+        """A client of the application; anonymous without an Authorization header."""
         transport = httpx.ASGITransport(app=self.app, client=("127.0.0.1", 50000))
         return Client(transport=transport, base_url="http://testserver", headers=headers)
 
@@ -101,7 +101,7 @@ class TestApplication:
 class TwoTenants:
     """The people of two tenants: `acme` and `globex` are the owners' clients, the others are by role.
 
-    `anonymous` is nobody: no token.
+    `anonymous` sends no token.
     """
 
     application: TestApplication

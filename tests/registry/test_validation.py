@@ -18,7 +18,7 @@ def route(rest: str, path: str = "/x", name: str = "x.get") -> str:
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        (route(""), "says nobody may call it; give it a permission, signed_in, operator or public"),
+        (route(""), "does not say who may call it; give it a permission, signed_in, operator or public"),
         (route("public=True, signed_in=True"), "exactly one of permission, signed_in, operator and public"),
         (route("public=True, any_tenant_state=True"), "goes with public=True and needs_tenant=False only"),
         (route("signed_in=True, needs_tenant=False, any_tenant_state=True"), "any_tenant_state is for people outside"),
