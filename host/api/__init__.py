@@ -1,1 +1,1 @@
-"""The host's own resources, one module each."""
+"""The host's own HTTP endpoints, one module for each resource."""

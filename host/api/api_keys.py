@@ -1,4 +1,4 @@
-"""`/tenant/api-keys`: keys for programs, shown once."""
+"""`/tenant/api-keys` endpoints: list, create and revoke API keys, whose secret is shown only once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ routes = Routes()
 
 
 class NewKey(BaseModel):
-    """A key's name, what it may do, and until when; no `expires_at`: until it is ended."""
+    """A key's name, its permissions and its expiry; without `expires_at` it works until it is ended."""
 
     model_config = ConfigDict(extra="forbid")
     name: Name
@@ -27,7 +27,7 @@ class NewKey(BaseModel):
 
 
 class Key(BaseModel):
-    """A key without its secret. `expired`: past its time, which works no more and takes no place in the plan."""
+    """A key without its secret. `expired`: no longer works, and does not count against the plan's limit."""
 
     id: UUID
     name: str
@@ -41,7 +41,7 @@ class Key(BaseModel):
 
 
 class MadeKey(Key):
-    """A new key with its text, shown this once."""
+    """A new key with its full text, which is shown only in this answer."""
 
     key: str
 
@@ -55,7 +55,7 @@ class MadeKey(Key):
     returns=Key,
 )
 async def list_keys(query: Query) -> Page:
-    """The organisation's keys that were not ended, `expired` ones too; never their secrets."""
+    """The organisation's keys that were not ended, expired ones included; secrets are never shown."""
     page = await KEYS.page(query, revoked_at=None)
     return Page([_shape(row) for row in page.items], page.limit, page.next_cursor)
 
@@ -69,7 +69,7 @@ async def list_keys(query: Query) -> Page:
     limits=("tenant.api_keys",),
 )
 async def create_key(body: NewKey, actor: Actor) -> Created:
-    """Make a key with permissions that the maker holds; `key` is shown in this answer and never again."""
+    """Create a key with permissions that its maker holds; `key` is shown in this answer and never again."""
     refuse_unknown(body.permissions)
     refuse_beyond_own(body.permissions, False)
     row, text = await make_key(

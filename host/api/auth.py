@@ -1,4 +1,4 @@
-"""`/auth`: registering, signing in and out, refreshing, passwords, addresses, other providers."""
+"""`/auth` endpoints: register, sign in and out, refresh tokens, reset passwords, verify addresses, use OAuth."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Secret = Annotated[str, StringConstraints(max_length=1024)]
 
 
 class Registration(BaseModel):
-    """A person, and the organisation they begin with, if any."""
+    """A person to register, and the organisation to create with them, if any."""
 
     model_config = ConfigDict(extra="forbid")
     email: Address
@@ -39,7 +39,7 @@ class Registration(BaseModel):
 
 
 class Credentials(BaseModel):
-    """What a person signs in with."""
+    """The e-mail address and password to sign in with."""
 
     model_config = ConfigDict(extra="forbid")
     email: Address
@@ -54,7 +54,7 @@ class AddressOnly(BaseModel):
 
 
 class Verification(BaseModel):
-    """Either the token that was sent, which proves the address, or the address, to which one is sent again."""
+    """Either the token that was sent, which proves the address, or the address, to which a new token is sent."""
 
     model_config = ConfigDict(extra="forbid")
     token: Secret | None = None
@@ -68,7 +68,7 @@ class Verification(BaseModel):
 
 
 class Reset(BaseModel):
-    """The token that was sent, and the new password."""
+    """The token from the message, and the new password."""
 
     model_config = ConfigDict(extra="forbid")
     token: Secret
@@ -76,7 +76,7 @@ class Reset(BaseModel):
 
 
 class PasswordChange(BaseModel):
-    """The password in use, and the one to take its place; the API keys I made end with it, unless they are kept."""
+    """The current and the new password; the API keys I made are revoked unless `keep_api_keys` is true."""
 
     model_config = ConfigDict(extra="forbid")
     current_password: Secret
@@ -85,14 +85,14 @@ class PasswordChange(BaseModel):
 
 
 class Start(BaseModel):
-    """Where to go on our own host after the sign-in: a path such as `/welcome`; nothing: the tokens as JSON."""
+    """The path to go to after the sign-in, such as `/welcome`; empty: the tokens are answered as JSON."""
 
     model_config = ConfigDict(extra="forbid")
     return_to: str = ""
 
 
 class Callback(BaseModel):
-    """What a provider sends back (RFC 6749, 4.1.2; RFC 9207); providers add fields of their own."""
+    """The parameters that a provider sends back (RFC 6749, 4.1.2; RFC 9207); providers add others of their own."""
 
     model_config = ConfigDict(extra="allow")
     state: str = ""
@@ -102,7 +102,7 @@ class Callback(BaseModel):
 
 
 def person(user: User) -> Row:
-    """A person as the API shows them to themselves."""
+    """A user's own profile as the API shows it."""
     fields = (
         "id",
         "email",
@@ -118,7 +118,7 @@ def person(user: User) -> Row:
 
 
 async def tokens(signed_in: SignedIn) -> Row:
-    """Who signed in, where they are by default, and the access token."""
+    """The answer to a sign-in: the user, their default organisation and the access token."""
     tenant = await Tenant.get_or_none(id=signed_in.tenant_id) if signed_in.tenant_id else None
     return {
         "user": person(signed_in.user),
@@ -134,17 +134,16 @@ async def _answer(signed_in: SignedIn) -> Answer:
 
 
 def _begun(signed_in: SignedIn) -> tuple[str, str]:
-    """The cookies of a browser in which somebody has just shown who they are."""
-    known = refresh_cookie.device(device_token(signed_in.user.id))
-    return refresh_cookie.refresh(signed_in.refresh_token), known
+    """The cookies to set after a sign-in: the refresh token, and the token by which this browser is recognised."""
+    device_cookie = refresh_cookie.device(device_token(signed_in.user.id))
+    return refresh_cookie.refresh(signed_in.refresh_token), device_cookie
 
 
 @routes.post("/auth/register", name="auth.register", summary="Register", public=True, needs_tenant=False, status=201)
 async def register(body: Registration, request: RequestFacts) -> Answer:
-    """Make an account, with an organisation of its own if named, and sign in.
+    """Create an account, with an organisation of its own if `tenant_name` is given, and sign in.
 
-    Where this deployment asks for a verified address first, the answer is 202 and the same whether or not the address
-    was new.
+    Where this deployment requires a verified address first, the answer is 202, whether or not the address was new.
     """
 
     async def make_tenant(name: str, owner: User) -> Tenant:
@@ -165,15 +164,15 @@ async def register(body: Registration, request: RequestFacts) -> Answer:
 
 @routes.post("/auth/login", name="auth.login", summary="Sign in", public=True, needs_tenant=False)
 async def login(body: Credentials, request: RequestFacts) -> Answer:
-    """Begin a session: an access token in the body, the refresh token in a cookie that scripts cannot read."""
-    known = refresh_cookie.read(request, refresh_cookie.DEVICE)
-    signed_in = await accounts.sign_in(email=body.email, password=body.password, device=known)
+    """Start a session: the access token is in the body, the refresh token in a cookie that scripts cannot read."""
+    device = refresh_cookie.read(request, refresh_cookie.DEVICE)
+    signed_in = await accounts.sign_in(email=body.email, password=body.password, device=device)
     return Answer(await tokens(signed_in), cookies=_begun(signed_in))
 
 
 @routes.post("/auth/refresh", name="auth.refresh", summary="Renew the access token", public=True, needs_tenant=False)
 async def refresh(request: RequestFacts) -> Answer:
-    """Trade the refresh cookie for an access token and the next refresh cookie; an old one ends the session."""
+    """Exchange the refresh cookie for an access token and a new refresh cookie; a used one ends the session."""
     refresh_cookie.refuse_cross_site(request)
     token = refresh_cookie.read(request, refresh_cookie.NAME)
     try:
@@ -185,7 +184,7 @@ async def refresh(request: RequestFacts) -> Answer:
 
 @routes.post("/auth/logout", name="auth.logout", summary="Sign out", public=True, needs_tenant=False)
 async def logout(request: RequestFacts, actor: Actor) -> Answer:
-    """End the session of the refresh cookie, or else of the access token; fine too when there is none."""
+    """End the session of the refresh cookie, or else of the access token; succeeds without a session too."""
     refresh_cookie.refuse_cross_site(request)
     session = await sessions.session_of(refresh_cookie.read(request, refresh_cookie.NAME))
     if session is not None:
@@ -199,10 +198,10 @@ async def logout(request: RequestFacts, actor: Actor) -> Answer:
     "/auth/email/verify", name="auth.verify_email", summary="Verify an e-mail address", public=True, needs_tenant=False
 )
 async def verify_email(body: Verification, request: RequestFacts, actor: Actor) -> Answer:
-    """With `token`: the address it was sent to is proved. With `email`: a token is sent to it, if it needs one.
+    """With `token`: prove the address it was sent to. With `email`: send a token to it, if it is not proved yet.
 
-    The session that this request shows (access token or refresh cookie) goes on; every other one of the account ends,
-    and where it shows none, so do API keys and unproven sign-ins with other providers.
+    The session of this request (access token or refresh cookie) stays; every other session of the account ends. Without
+    a session, API keys and unproven sign-ins with other providers end too.
     """
     if body.token is not None:
         session_id = actor.session_id or await _session_shown(request)
@@ -219,7 +218,7 @@ async def verify_email(body: Verification, request: RequestFacts, actor: Actor) 
     needs_tenant=False,
 )
 async def forgot_password(body: AddressOnly) -> Accepted:
-    """Send a link to this address, if somebody has it; the answer does not say."""
+    """Send a reset link to this address if it has an account; the answer is the same either way."""
     await recovery.send_reset(body.email)
     return Accepted({"reset": "sent"})
 
@@ -244,7 +243,7 @@ async def reset_password(body: Reset) -> Answer:
     needs_tenant=False,
 )
 async def change_password(body: PasswordChange, actor: Actor) -> Answer:
-    """Replace my password; every other session, and what is pending or unproven, ends; this one gets new tokens."""
+    """Replace my password; other sessions, pending changes and unproven sign-ins end; this one gets new tokens."""
     user_id, session_id = session_behind(actor)
     renewed = await recovery.change_password(
         user_id,
@@ -266,7 +265,7 @@ async def change_password(body: PasswordChange, actor: Actor) -> Answer:
     status=302,
 )
 async def oauth_start(provider: str, query: Start) -> Answer:
-    """Send the browser to the provider."""
+    """Redirect the browser to the provider."""
     begun = await oauth.begin(provider, query.return_to)
     cookie = refresh_cookie.browser(begun.browser, int(oauth.LIFETIME.total_seconds()))
     return Answer(None, 302, headers={"Location": begun.url}, cookies=(cookie,))
@@ -281,7 +280,7 @@ async def oauth_start(provider: str, query: Start) -> Answer:
     needs_tenant=False,
 )
 async def oauth_callback(provider: str, query: Callback, request: RequestFacts) -> Answer:
-    """Finish the sign-in: to `return_to` with the refresh cookie set, or the tokens as JSON where none was named."""
+    """Finish the sign-in: redirect to `return_to` with the refresh cookie set, or answer the tokens as JSON."""
     finished = await oauth.finish(
         provider,
         state=query.state,
@@ -298,8 +297,8 @@ async def oauth_callback(provider: str, query: Callback, request: RequestFacts) 
 
 
 async def _session_shown(request: RequestFacts) -> UUID | None:
-    shown = await sessions.session_of(refresh_cookie.read(request, refresh_cookie.NAME))
-    return shown.id if shown else None
+    session = await sessions.session_of(refresh_cookie.read(request, refresh_cookie.NAME))
+    return session.id if session else None
 
 
 def session_behind(actor: Actor) -> tuple[UUID, UUID]:

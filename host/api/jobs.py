@@ -1,6 +1,6 @@
-"""`/jobs`: an organisation's background work: what became of it, again, or called off.
+"""`/jobs` endpoints: list, read, retry and cancel an organisation's background jobs.
 
-What is shown of a job's arguments and error follows `host.redaction`.
+A job's arguments and error are shown as redacted by `host.redaction`.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ class JobQuery(BaseModel):
 
 
 class JobSummary(BaseModel):
-    """A job in a list. progress: 0..1. tries: how often it is tried in all; 0 while its task is not loaded here.
+    """A job in a list. progress: 0..1. tries: attempts allowed in all; 0 while its task is not loaded here.
 
-    about: its arguments in short, such as the message it delivers.
+    about: its arguments in one short line, such as the message it delivers.
     """
 
     id: UUID
@@ -71,7 +71,7 @@ class JobSummary(BaseModel):
 
 
 class JobDetails(JobSummary):
-    """Everything that is shown of a job. request_id, started_by: the request it comes from, and the person behind."""
+    """All shown fields of a job. request_id, started_by: the request that queued it, and the id of its user."""
 
     arguments: dict[str, Any]
     worker: str | None
@@ -91,7 +91,7 @@ async def list_jobs(query: JobQuery) -> Page:
     "/jobs/<uuid:job_id>", name="jobs.read", summary="One job", permission="tenant.jobs.read", returns=JobDetails
 )  # fmt: skip
 async def read_job(job_id: UUID) -> JobDetails:
-    """One job with its arguments, of which secrets, links and tokens are not shown."""
+    """One job with its arguments; secrets, links and tokens in them are hidden."""
     return JobDetails(**snapshot_of(await _own(job_id)))
 
 
@@ -100,7 +100,7 @@ async def read_job(job_id: UUID) -> JobDetails:
     returns=JobDetails,
 )  # fmt: skip
 async def retry_job(job_id: UUID) -> JobDetails:
-    """Run a failed or cancelled job again, with all its tries; 409 in any other state."""
+    """Run a failed or cancelled job again, with all its attempts; 409 in any other state."""
     return JobDetails(**snapshot_of(await again(await _own(job_id))))
 
 
@@ -109,19 +109,19 @@ async def retry_job(job_id: UUID) -> JobDetails:
     returns=JobDetails,
 )  # fmt: skip
 async def cancel_job(job_id: UUID) -> JobDetails:
-    """Call a job off; a running one is interrupted at its worker's next sign of life; 409 when it has ended."""
+    """Cancel a job; a running one is interrupted at its worker's next heartbeat; 409 when it has ended."""
     return JobDetails(**snapshot_of(await called_off(await _own(job_id))))
 
 
 async def page_of(query: JobQuery, tenant_id: UUID | None, kind: type[JobSummary]) -> Page:
-    """The jobs asked for, of one organisation or (None) of all, each as `kind` shows it."""
-    wanted = search.Wanted(
+    """A page of the jobs that match, of one organisation or (None) of all, each as `kind` shows it."""
+    criteria = search.Wanted(
         tenant_id, query.state, query.task, query.plugin, query.since, query.before, query.search.strip()
     )
-    key, scope = services().database.cursor_key, (kind.__name__, *wanted.scope)
+    key, scope = services().database.cursor_key, (kind.__name__, *criteria.scope)
     after = UUID(str(cursors.decode(key, scope, query.cursor)[0])) if query.cursor else None
-    found = list(await search.page(wanted, query.limit + 1, after))
-    more, page = len(found) > query.limit, found[: query.limit]
+    jobs = list(await search.page(criteria, query.limit + 1, after))
+    more, page = len(jobs) > query.limit, jobs[: query.limit]
     rows = [kind(**snapshot_of(job, whole=False)) for job in page]
     return Page(rows, query.limit, cursors.encode(key, scope, [str(page[-1].id)]) if more else None)
 
@@ -134,21 +134,21 @@ async def _own(job_id: UUID) -> Job:
 
 
 async def again(job: Job) -> Job:
-    """Run a failed or cancelled job again, and what that means to the thing it is about; recorded in its tenant.
+    """Run a failed or cancelled job again and call its task's `on_retry`; recorded in the job's tenant.
 
     Raises:
-        Conflict: it is in another state, or the thing cannot.
-        ApiError: whatever else the task refuses it with, such as a plan's limit.
+        Conflict: the job is in another state, or its task refuses.
+        ApiError: any other refusal of the task, such as a plan's limit.
     """
     task = services().tasks.get(job.task)
     return await _changed(job, "retry", _AGAIN, services().job_store.retry, task.on_retry if task else None)
 
 
 async def called_off(job: Job) -> Job:
-    """Call a job off, and the thing it is about; recorded in its tenant.
+    """Cancel a job and call its task's `on_cancel`; recorded in the job's tenant.
 
     Raises:
-        Conflict: it has ended, or the thing cannot be called off any more.
+        Conflict: the job has ended, or its task refuses.
     """
     task = services().tasks.get(job.task)
     return await _changed(job, "cancel", _OPEN, services().job_store.cancel, task.on_cancel if task else None)
@@ -159,17 +159,19 @@ async def _changed(
     verb: str,
     allowed: tuple[JobState, ...],
     change: Callable[[UUID], Awaitable[bool]],
-    told: Callable[[Mapping[str, Any]], Awaitable[object]] | None,
+    call: Callable[[Mapping[str, Any]], Awaitable[object]] | None,
 ) -> Job:
-    """The job as it is afterwards; the change, what it means to the thing it is about, and its record are one
-    transaction. told: the task's own part, which may refuse it."""
+    """Change a job's state, call its task and record the change in one transaction; returns the changed job.
+
+    call: the task's own part, which may refuse the change.
+    """
     done = False
-    facts = await services().snapshots.tenant(job.tenant_id, None) if job.tenant_id else None
-    with in_tenant(facts):
+    tenant = await services().snapshots.tenant(job.tenant_id, None) if job.tenant_id else None
+    with in_tenant(tenant):
         async with unit_of_work() as work:
             done = job.state in allowed and await change(job.id)
-            if done and told is not None:
-                await _tell(told, job)
+            if done and call is not None:
+                await _call_task(call, job)
             if done:
                 before = {"state": job.state.value, "task": job.task}
                 work.record(f"tenant.jobs.{verb}", "job", job.id, before=before)
@@ -182,33 +184,34 @@ async def _changed(
     return fresh
 
 
-async def _tell(told: Callable[[Mapping[str, Any]], Awaitable[object]], job: Job) -> None:
+async def _call_task(call: Callable[[Mapping[str, Any]], Awaitable[object]], job: Job) -> None:
     with as_plugin(job.plugin):
         try:
-            await told(job.arguments)
+            await call(job.arguments)
         except NotFound as error:
             raise Conflict("What this job is about does not exist any more.") from error
 
 
-_OF_OURS = re.compile(r"[A-Z]\w*[a-z]\w*(?:: |$)|[A-Z]\w*Error\b")  # an exception's class: nobody wrote it for people
+# An error that begins with the name of an exception class is not a message written for people.
+_EXCEPTION_NAME = re.compile(r"[A-Z]\w*[a-z]\w*(?:: |$)|[A-Z]\w*Error\b")
 
 
 def _for_tenants(error: str) -> str:
     return (
         "It failed for a reason of this deployment's own, which its operators can see."
-        if _OF_OURS.match(error)
+        if _EXCEPTION_NAME.match(error)
         else error
     )
 
 
 def snapshot_of(job: Job, *, whole: bool = True) -> dict[str, Any]:
-    """What is shown; `whole`: with all of the arguments."""
+    """The columns fields of a job; whole: with its arguments."""
     task = services().tasks.get(job.task)
     arguments = redacted(job.arguments, public=task.public if task else ())
-    shown = ("id", "task", "plugin", "tenant_id", "state", "priority", "attempts", "progress", "worker")
+    columns = ("id", "task", "plugin", "tenant_id", "state", "priority", "attempts", "progress", "worker")
     times = ("run_at", "created_at", "started_at", "finished_at")
     return {
-        **{name: getattr(job, name) for name in (*shown, *times)},
+        **{name: getattr(job, name) for name in (*columns, *times)},
         "summary": task.summary if task else "",
         "about": about(arguments),
         "tries": job.tries or (task.tries if task else 0),
@@ -220,7 +223,7 @@ def snapshot_of(job: Job, *, whole: bool = True) -> dict[str, Any]:
 
 
 def about(arguments: object) -> str:
-    """What a job is about, in one short line: its redacted arguments that are plain values."""
+    """The plain values among a job's redacted arguments, in one short line."""
     if not isinstance(arguments, dict):
         return ""
     plain = {

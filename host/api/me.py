@@ -1,4 +1,4 @@
-"""`/me`: my profile, my settings, where I belong, where I am signed in."""
+"""`/me` endpoints: a person's own profile, settings, organisations and sessions."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from host.web.routes import Routes
 routes = Routes()
 
 LARGEST_SETTINGS = 64 * 1024
-"""Bytes of a person's settings; they are read on the way, not searched or listed."""
+"""Largest size of a person's settings in bytes; they are read whole, never searched or listed."""
 
 
 class ProfileChanges(BaseModel):
-    """What I may change of myself; a field left out stays. Another address needs my password.
+    """Changes to my profile; a field left out stays. Another e-mail address needs my password.
 
     locale: the language of messages to me, a tag such as "de-AT" (BCP 47); "": the deployment's.
     """
@@ -37,11 +37,11 @@ class ProfileChanges(BaseModel):
 
 
 class PersonalSettings(RootModel[dict[str, JsonValue]]):
-    """What the programs I use keep about how I like them: any JSON object."""
+    """Preferences that client programs keep for me: any JSON object."""
 
 
 def device(session: Session, current: UUID | None) -> Row:
-    """A session as the API shows it to whose it is."""
+    """A session as the API shows it to its owner."""
     fields = ("id", "user_agent", "address", "created_at", "last_used_at", "expires_at")
     return {field: getattr(session, field) for field in fields} | {"current": session.id == current}
 
@@ -54,7 +54,7 @@ async def read_me(actor: Actor) -> Row:
 
 @routes.patch("/me", name="me.update", summary="Change my profile", signed_in=True, needs_tenant=False)
 async def update_me(body: ProfileChanges, actor: Actor, if_match: int | None) -> Row:
-    """Change my name or language, or ask for another e-mail address: it counts when the link sent there is opened."""
+    """Change my name or language, or ask for another e-mail address: it counts once the link sent there is opened."""
     user = await owned_by(actor)
     for field in ("name", "locale"):
         if field in body.model_fields_set and getattr(body, field) is None:
@@ -72,7 +72,7 @@ async def update_me(body: ProfileChanges, actor: Actor, if_match: int | None) ->
 
 @routes.get("/me/settings", name="my_settings.read", summary="My settings", signed_in=True, needs_tenant=False)
 async def read_settings(actor: Actor) -> dict[str, JsonValue]:
-    """My settings, as they were put here."""
+    """My settings, as they were last stored."""
     return (await owned_by(actor)).settings
 
 
@@ -85,7 +85,7 @@ async def read_settings(actor: Actor) -> dict[str, JsonValue]:
     max_body=LARGEST_SETTINGS,
 )
 async def replace_settings(body: PersonalSettings, actor: Actor) -> dict[str, JsonValue]:
-    """Put these settings in the place of the old ones."""
+    """Replace all my settings with these."""
     return await accounts.replace_settings((await owned_by(actor)).id, body.root)
 
 
@@ -99,7 +99,7 @@ async def list_my_tenants(actor: Actor) -> list[Row]:
 
 @routes.get("/me/sessions", name="my_sessions.list", summary="Where I am signed in", signed_in=True, needs_tenant=False)
 async def list_sessions(actor: Actor) -> list[Row]:
-    """My open sessions, the last used one first; `current` marks the one that asks."""
+    """My open sessions, the last used one first; `current` marks the one of this request."""
     user_id, current = session_behind(actor)
     return [device(each, current) for each in await sessions.sessions_of(user_id)]
 
@@ -112,7 +112,7 @@ async def list_sessions(actor: Actor) -> list[Row]:
     needs_tenant=False,
 )
 async def end_other_sessions(actor: Actor) -> None:
-    """End all my sessions but the one that asks."""
+    """End all my sessions but the one of this request."""
     user_id, current = session_behind(actor)
     await sessions.end_all(user_id, reason="ended from another session", but=current)
 

@@ -1,4 +1,4 @@
-"""`/tenant/members` and `/tenant/invitations`: who belongs here, and who is asked to."""
+"""`/tenant/members` and `/tenant/invitations` endpoints: list, change, remove and invite members."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class RoleChange(BaseModel):
 
 
 class NewInvitation(BaseModel):
-    """Whom to ask, and the role they will have."""
+    """The e-mail address to invite, and the role that the person will have."""
 
     model_config = ConfigDict(extra="forbid")
     email: EmailStr
@@ -40,7 +40,7 @@ class NewInvitation(BaseModel):
 
 
 class OpenInvitation(BaseModel):
-    """An invitation that nobody has accepted yet. `expired`: it works no more and takes no place in the plan."""
+    """An invitation not accepted yet. `expired`: no longer works, and does not count against the plan's limit."""
 
     id: UUID
     email: str
@@ -52,13 +52,13 @@ class OpenInvitation(BaseModel):
 
 
 class MadeInvitation(OpenInvitation):
-    """A new invitation with its token, shown this once."""
+    """A new invitation with its token, which is shown only in this answer."""
 
     token: str
 
 
 class Acceptance(BaseModel):
-    """The token that the invitation's message carried."""
+    """The token from the invitation's message."""
 
     model_config = ConfigDict(extra="forbid")
     token: str
@@ -72,7 +72,7 @@ class Acceptance(BaseModel):
     listing=MEMBERS,
 )
 async def list_members(query: Query) -> Page:
-    """Members with their person and their role."""
+    """The organisation's members with their e-mail address, name and role."""
     page = await MEMBERS.page(query)
     return Page(await _with_people(list(page.items)), page.limit, page.next_cursor)
 
@@ -84,7 +84,7 @@ async def list_members(query: Query) -> Page:
     permission="tenant.members.update",
 )
 async def update_member(user_id: UUID, body: RoleChange, if_match: int | None) -> Row:
-    """Change a member's role; nobody touches a role above their own, and the last owner stays owner."""
+    """Change a member's role; nobody changes a member whose role exceeds theirs, and the last owner stays owner."""
     async with changing_members():
         member = await member_of(user_id)
         if if_match is not None and if_match != member.version:
@@ -99,7 +99,7 @@ async def update_member(user_id: UUID, body: RoleChange, if_match: int | None) -
     "/tenant/members/<uuid:user_id>", name="members.delete", summary="Remove a member, or leave", signed_in=True
 )
 async def delete_member(user_id: UUID, actor: Actor) -> None:
-    """Remove a member; anybody may leave, except the last owner. Keys they made and people they invited go too."""
+    """Remove a member; anybody may leave, except the last owner. Their API keys and open invitations end too."""
     leaving = actor.user_id == user_id and actor.kind == "user"
     if not leaving:
         refuse_beyond_own(("tenant.members.delete",), all_permission=False)
@@ -119,7 +119,7 @@ async def delete_member(user_id: UUID, actor: Actor) -> None:
     returns=OpenInvitation,
 )
 async def list_invitations(query: Query) -> Page:
-    """Invitations that nobody has accepted yet; `expired` ones can only be made anew."""
+    """Invitations that nobody has accepted yet; an expired one cannot be renewed, only sent anew."""
     page = await INVITATIONS.page(query)
     return Page([_shape(row) for row in page.items], page.limit, page.next_cursor)
 
@@ -133,9 +133,9 @@ async def list_invitations(query: Query) -> Page:
     limits=(members.LIMIT, invitations.RATE, invitations.RATE_PER_ADDRESS),
 )
 async def create_invitation(body: NewInvitation) -> Created:
-    """Ask somebody to join; the token leaves in a message, or in the answer while no plugin sends messages.
+    """Invite somebody; the token is sent in a message, or is in the answer while no plugin sends messages.
 
-    An open invitation takes a place of the plan's members; another one to the same address takes its place.
+    An open invitation counts against the plan's members; another one to the same address replaces it.
     """
     email = normalise(body.email)
     await allow(invitations.RATE_PER_ADDRESS, email)
@@ -160,12 +160,12 @@ async def delete_invitation(invitation_id: UUID) -> None:
 
 @routes.post("/invitations/accept", name="invitations.accept", summary="Join", signed_in=True, needs_tenant=False)
 async def accept_invitation(body: Acceptance, actor: Actor) -> Row:
-    """Join the organisation that the token is from; the address invited must be the person's own.
+    """Join the organisation of an invitation; the invited address must be the person's own.
 
     Raises:
-        NotFound: no such token, expired, withdrawn, used, or more than its inviter could give now.
-        TenantSuspended: the organisation is not open.
-        QuotaExceeded: the organisation's plan has no room for another member.
+        NotFound: the token is unknown, expired, withdrawn or used, or its inviter could not give that role now.
+        TenantSuspended: the organisation is suspended.
+        QuotaExceeded: the organisation's plan allows no further member.
     """
     tenant = await invitations.accept(body.token, await owned_by(actor))
     return {"id": tenant.id, "slug": tenant.slug, "name": tenant.name}
@@ -177,8 +177,8 @@ def _shape(invitation: Row) -> Row:
 
 async def _with_people(rows: list[Row]) -> list[Row]:
     people = await User.filter(id__in=[row["user_id"] for row in rows]).values("id", "email", "name")
-    by_id = {each["id"]: each for each in people}
-    roles = {each["id"]: each for each in await Role.all().values("id", "name", "title")}
+    by_id = {person["id"]: person for person in people}
+    roles = {role["id"]: role for role in await Role.all().values("id", "name", "title")}
     return [
         {
             "user_id": row["user_id"],

@@ -1,4 +1,4 @@
-"""`/operator/tenants`: the deployment's operators look after tenants."""
+"""`/operator/tenants` endpoints: list, create, suspend, close and purge organisations, set plan and limits."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class TenantQuery(BaseModel):
 
 
 class NewTenant(BaseModel):
-    """An organisation to make for somebody who has an account."""
+    """An organisation to create; its owner, if named, must have an account."""
 
     model_config = ConfigDict(extra="forbid")
     name: Name
@@ -47,7 +47,7 @@ class NewTenant(BaseModel):
 
 
 class Suspension(BaseModel):
-    """Why; the members see it."""
+    """The reason for a suspension; members see it."""
 
     model_config = ConfigDict(extra="forbid")
     reason: Reason
@@ -61,14 +61,14 @@ class PlanChange(BaseModel):
 
 
 class NewOwner(BaseModel):
-    """Who is to own the organisation: the verified address of an account."""
+    """The new owner: the verified e-mail address of an account."""
 
     model_config = ConfigDict(extra="forbid")
     email: EmailStr
 
 
 class LimitChange(BaseModel):
-    """A value as config/plans.toml writes it: "20", "500/month", "5 GB", "unlimited"."""
+    """A limit's value as config/plans.toml writes it: "20", "500/month", "5 GB", "unlimited"."""
 
     model_config = ConfigDict(extra="forbid")
     value: str
@@ -79,22 +79,28 @@ class LimitChange(BaseModel):
 )
 async def list_tenants(query: TenantQuery) -> Page:
     """Every organisation of the deployment, by slug."""
-    found = Tenant.all().order_by("slug").limit(query.limit + 1)
+    tenants = Tenant.all().order_by("slug").limit(query.limit + 1)
     if query.status is not None:
-        found = found.filter(status=query.status)
+        tenants = tenants.filter(status=query.status)
     if query.plan is not None:
-        found = found.filter(plan=query.plan)
+        tenants = tenants.filter(plan=query.plan)
     if query.q is not None:
-        found = found.annotate(folded=TextFold("name")).filter(folded__contains=fold(query.q))
+        tenants = tenants.annotate(folded=TextFold("name")).filter(folded__contains=fold(query.q))
     if query.cursor is not None:
-        found = found.filter(slug__gt=str(cursors.decode(_key(), _scope(query), query.cursor)[0]))
-    rows = [shape(each) | {"status_reason": each.status_reason} for each in await found]
+        tenants = tenants.filter(slug__gt=str(cursors.decode(_key(), _scope(query), query.cursor)[0]))
+    rows = [shape(tenant) | {"status_reason": tenant.status_reason} for tenant in await tenants]
     page = rows[: query.limit]
     more = cursors.encode(_key(), _scope(query), [page[-1]["slug"]]) if len(rows) > query.limit else None
     return Page(page, query.limit, more)
 
 
-@routes.post("/operator/tenants", name="operator.tenants.create", summary="Make one", operator=True, needs_tenant=False)
+@routes.post(
+    "/operator/tenants",
+    name="operator.tenants.create",
+    summary="Create an organisation",
+    operator=True,
+    needs_tenant=False,
+)
 async def create_tenant(body: NewTenant) -> Created:
     """Make an organisation, with or without an owner."""
     owner = await proven_person(body.owner_email, "owner_email") if body.owner_email is not None else None
@@ -109,12 +115,12 @@ async def create_tenant(body: NewTenant) -> Created:
 async def read_tenant(slug: str) -> Row:
     """One organisation with its own values of limits."""
     tenant = await _by_slug(slug)
-    facts = await services().snapshots.tenant(tenant.id, None)
-    return shape(tenant) | {"status_reason": tenant.status_reason, "limits": dict(facts.limits) if facts else {}}
+    snapshot = await services().snapshots.tenant(tenant.id, None)
+    return shape(tenant) | {"status_reason": tenant.status_reason, "limits": dict(snapshot.limits) if snapshot else {}}
 
 
 @routes.delete(
-    "/operator/tenants/<slug>", name="operator.tenants.delete", summary="Close one", operator=True,
+    "/operator/tenants/<slug>", name="operator.tenants.delete", summary="Close an organisation", operator=True,
     needs_tenant=False,
 )  # fmt: skip
 async def delete_tenant(slug: str) -> None:
@@ -123,27 +129,27 @@ async def delete_tenant(slug: str) -> None:
 
 
 @routes.post(
-    "/operator/tenants/<slug>/suspend", name="operator.tenants.suspend", summary="Suspend one", operator=True,
-    needs_tenant=False,
+    "/operator/tenants/<slug>/suspend", name="operator.tenants.suspend", summary="Suspend an organisation",
+    operator=True, needs_tenant=False,
 )  # fmt: skip
 async def suspend_tenant(slug: str, body: Suspension) -> Row:
-    """Close an organisation to its members for now."""
+    """Suspend an organisation: its members have no access until it is resumed."""
     await provisioning().suspend(await _id(slug), body.reason)
     return shape(await _by_slug(slug))
 
 
 @routes.post(
-    "/operator/tenants/<slug>/resume", name="operator.tenants.resume", summary="Resume one", operator=True,
+    "/operator/tenants/<slug>/resume", name="operator.tenants.resume", summary="Resume an organisation", operator=True,
     needs_tenant=False,
 )  # fmt: skip
 async def resume_tenant(slug: str) -> Row:
-    """Open a suspended organisation again, or take back a deletion within its grace period."""
+    """Reopen a suspended organisation, or undo a deletion within its grace period."""
     await provisioning().resume(await _id(slug))
     return shape(await _by_slug(slug))
 
 
 @routes.post(
-    "/operator/tenants/<slug>/purge", name="operator.tenants.purge", summary="Purge one now", operator=True,
+    "/operator/tenants/<slug>/purge", name="operator.tenants.purge", summary="Purge an organisation now", operator=True,
     needs_tenant=False,
 )  # fmt: skip
 async def purge_tenant(slug: str) -> None:
@@ -156,7 +162,7 @@ async def purge_tenant(slug: str) -> None:
     needs_tenant=False,
 )  # fmt: skip
 async def appoint(slug: str, body: NewOwner) -> Row:
-    """Make somebody with a verified address owner, beside those there are; also where nobody is."""
+    """Make somebody with a verified address an owner, in addition to any existing owners."""
     member = await appoint_owner(await _id(slug), body.email)
     return {"user_id": member.user.id, "email": member.user.email, "name": member.user.name, "role": member.role.name}
 
@@ -176,7 +182,7 @@ async def set_plan(slug: str, body: PlanChange) -> Row:
     operator=True, needs_tenant=False,
 )  # fmt: skip
 async def set_limit(slug: str, limit: str, body: LimitChange) -> Row:
-    """Give an organisation its own value of a limit; it wins over the plan's."""
+    """Set an organisation's own value of a limit, which overrides the plan's."""
     tenant_id = await _id(slug)
     await provisioning().set_limit(tenant_id, limit, body.value)
     return await _limit(tenant_id, limit)
@@ -187,7 +193,7 @@ async def set_limit(slug: str, limit: str, body: LimitChange) -> Row:
     operator=True, needs_tenant=False,
 )  # fmt: skip
 async def unset_limit(slug: str, limit: str) -> None:
-    """Take an organisation's own value of a limit back; the plan's holds again."""
+    """Remove an organisation's own value of a limit; the plan's applies again."""
     await provisioning().set_limit(await _id(slug), limit, None)
 
 
@@ -211,7 +217,7 @@ async def _id(slug: str) -> UUID:
 
 
 async def _limit(tenant_id: UUID, limit: str) -> Row:
-    facts = await services().snapshots.tenant(tenant_id, None)
-    with in_tenant(facts):
-        value, source = await limit_value(limit, facts)
+    snapshot = await services().snapshots.tenant(tenant_id, None)
+    with in_tenant(snapshot):
+        value, source = await limit_value(limit, snapshot)
     return {"name": limit, "value": str(value), "source": source}

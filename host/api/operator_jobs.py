@@ -1,4 +1,4 @@
-"""`/operator/jobs`: everybody's background work, and tasks held back, for operators of the deployment."""
+"""`/operator/jobs` endpoints: list, retry and cancel any organisation's jobs, pause and resume tasks."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ routes = Routes()
 
 
 class OperatorJobQuery(JobQuery):
-    """Which jobs of the deployment to list; `tenant_id` narrows it down to one organisation."""
+    """Which jobs of the deployment to list; `tenant_id` selects one organisation."""
 
     tenant_id: UUID | None = None
 
 
 class Pausing(BaseModel):
-    """Why the task is held back; it is shown with every job that waits."""
+    """The reason for pausing a task; it is shown with every job that waits."""
 
     model_config = ConfigDict(extra="forbid")
     reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
@@ -44,13 +44,13 @@ class OperatorJobSummary(JobSummary):
 
 
 class OperatorJob(JobDetails):
-    """Everything that is shown to an operator of a job."""
+    """All fields of a job that operators see."""
 
     tenant_id: UUID | None
 
 
 class Paused(BaseModel):
-    """Why a task is held back, by whom and since when."""
+    """Why a task is paused, by whom and since when."""
 
     reason: str
     by: str
@@ -58,7 +58,7 @@ class Paused(BaseModel):
 
 
 class TaskSummary(BaseModel):
-    """A task, and how many of its jobs are on record in each state. every: seconds, for one on a schedule."""
+    """A task, and the number of its jobs in each state. every: seconds between runs of a scheduled task."""
 
     task: str
     plugin: str
@@ -85,7 +85,7 @@ async def list_all_jobs(query: OperatorJobQuery) -> Page:
     needs_tenant=False, returns=list[TaskSummary],
 )  # fmt: skip
 async def list_tasks() -> list[TaskSummary]:
-    """Every task that is loaded or on record, with its jobs by state and whether it is held back."""
+    """Every task that is loaded or has jobs, with its jobs by state and whether it is paused."""
     counts, paused, tasks = await counts_by_task(), await services().paused_tasks.all(), services().tasks
     return [
         _task(name, tasks.get(name), counts.get(name, {}), paused.get(name))
@@ -98,7 +98,7 @@ async def list_tasks() -> list[TaskSummary]:
     returns=OperatorJob,
 )  # fmt: skip
 async def read_any_job(job_id: UUID) -> OperatorJob:
-    """One job of any organisation, redacted as its own people see it."""
+    """One job of any organisation, redacted as its members see it."""
     return OperatorJob(**snapshot_of(await _any(job_id)))
 
 
@@ -116,7 +116,7 @@ async def retry_any_job(job_id: UUID) -> OperatorJob:
     needs_tenant=False, returns=OperatorJob,
 )  # fmt: skip
 async def cancel_any_job(job_id: UUID) -> OperatorJob:
-    """Call a job off; the organisation's records say that an operator did."""
+    """Cancel a job; the organisation's records say that an operator did."""
     return OperatorJob(**snapshot_of(await called_off(await _any(job_id))))
 
 
@@ -125,7 +125,7 @@ async def cancel_any_job(job_id: UUID) -> OperatorJob:
     needs_tenant=False, returns=TaskSummary,
 )  # fmt: skip
 async def pause_task(task: str, body: Pausing) -> TaskSummary:
-    """Park the task's jobs everywhere within seconds, new ones too, until it is resumed; running ones may finish."""
+    """Hold the task's jobs back in every process within seconds, new ones too; running ones may finish."""
     if task not in services().tasks:
         raise NotFound("No plugin loaded here has such a task.")
     async with unit_of_work() as work:
@@ -139,7 +139,7 @@ async def pause_task(task: str, body: Pausing) -> TaskSummary:
     needs_tenant=False, returns=TaskSummary,
 )  # fmt: skip
 async def resume_task(task: str) -> TaskSummary:
-    """Let a task's jobs run again, those that were parked meanwhile too."""
+    """Let a task's jobs run again, including those that were held back."""
     async with unit_of_work() as work:
         queued = await services().paused_tasks.resume(task)
         if queued is not None:

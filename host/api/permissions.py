@@ -1,4 +1,4 @@
-"""The permissions of the host's own resources."""
+"""The permissions that protect the host's own endpoints, and the built-in roles that hold them."""
 
 from host.contracts import Permission
 

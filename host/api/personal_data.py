@@ -1,4 +1,4 @@
-"""`/tenant/personal-data` and `/operator/personal-data`: what is held of a person, and its erasure."""
+"""`/tenant/personal-data` and `/operator/personal-data` endpoints: find and erase a person's data."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ routes = Routes()
 
 
 class Asked(BaseModel):
-    """Whose data: an address, which need not have an account, or an account's id."""
+    """The person: an e-mail address, which need not have an account, or an account's id."""
 
     model_config = ConfigDict(extra="forbid")
     email: EmailStr | None = None
     user_id: Annotated[UUID | None, Field(strict=False)] = None
 
     async def person(self) -> Person:
-        """Who that is; raises as `person_of`."""
+        """The person described; raises what `person_of` raises."""
         return await person_of(email=self.email, user_id=self.user_id)
 
 
 class Erasure(Asked):
-    """Whose data, and why; the reason stays on record."""
+    """The person whose data to erase, and the reason, which stays on record."""
 
     reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 
@@ -43,7 +43,7 @@ class Erasure(Asked):
     status=200,
 )
 async def search_in_tenant(body: Asked) -> list[Holding]:
-    """Changes nothing: it is what an erasure would find now."""
+    """List what an erasure would find now; changes nothing."""
     return await find(await body.person())
 
 
@@ -55,11 +55,11 @@ async def search_in_tenant(body: Asked) -> list[Holding]:
     refusals=(409,),
 )
 async def erase_in_tenant(body: Erasure) -> Accepted:
-    """The account stays: it belongs to the person."""
+    """Start a job that erases the data in this organisation; the account stays, as it belongs to the person."""
     person = await body.person()
     if person.user_id is not None:
-        held = await Membership.filter(user_id=person.user_id).values("role__permissions", "role__all_permission")
-        for role in held:
+        roles = await Membership.filter(user_id=person.user_id).values("role__permissions", "role__all_permission")
+        for role in roles:
             refuse_beyond_own(role["role__permissions"], all_permission=role["role__all_permission"])
     return Accepted({"job_id": await tasks.begin(person, body.reason)})
 
@@ -73,7 +73,7 @@ async def erase_in_tenant(body: Erasure) -> Accepted:
     status=200,
 )
 async def search_everywhere(body: Asked) -> list[Holding]:
-    """Changes nothing."""
+    """List what an erasure everywhere would find now; changes nothing."""
     return await find(await body.person())
 
 
@@ -86,5 +86,5 @@ async def search_everywhere(body: Asked) -> list[Holding]:
     refusals=(409,),
 )
 async def erase_everywhere(body: Erasure) -> Accepted:
-    """Every organisation's data and the account; refused for the last owner of an organisation."""
+    """Start a job that erases every organisation's data and the account; refused for an organisation's last owner."""
     return Accepted({"job_id": await tasks.begin(await body.person(), body.reason)})

@@ -1,4 +1,4 @@
-"""`/tenant/plan`, `/usage` and `/tenant/explain`: what the plan allows, what is used, and why yes or no."""
+"""`/tenant/plan`, `/usage` and `/tenant/explain` endpoints: plan, limits, usage, and why access is given."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ routes = Routes()
 
 
 class Question(BaseModel):
-    """Exactly one of the three."""
+    """What to explain: exactly one of permission, limit and plugin."""
 
     model_config = ConfigDict(extra="forbid")
     permission: str | None = None
@@ -29,17 +29,17 @@ class Question(BaseModel):
 
 @routes.get("/tenant/plan", name="plan.read", summary="The plan", permission="tenant.plan.read")
 async def read_plan() -> Row:
-    """The organisation's plan, and the others it could move to."""
-    facts, plans = await tenant_snapshot(), services().plans
-    plan = plans.get(facts.plan)
+    """The organisation's plan with its features and limits, and the other plans."""
+    tenant, plans = await tenant_snapshot(), services().plans
+    plan = plans.get(tenant.plan)
     if plan is None:
-        raise NotFound(f"This deployment has no plan {facts.plan!r} any more; ask its operators.")
+        raise NotFound(f"This deployment has no plan {tenant.plan!r} any more; ask its operators.")
     return {
         "id": plan.id,
         "title": plan.title,
         "price": plan.price,
         "currency": plan.currency,
-        "features": [each.id for each in provisioning().registry.plugins if plans.allows(plan.id, each.id)],
+        "features": [plugin.id for plugin in provisioning().registry.plugins if plans.allows(plan.id, plugin.id)],
         "limits": [await _limit_row(name) for name in services().limits],
         "others": [
             {"id": other.id, "title": other.title, "price": other.price, "currency": other.currency}
@@ -51,7 +51,7 @@ async def read_plan() -> Row:
 
 @routes.get("/usage", name="usage.read", summary="Usage", permission="tenant.usage.read")
 async def read_usage() -> list[Row]:
-    """Every limit of the plan with what is used of it and when it renews."""
+    """Every limit of the plan, with how much of it is used and when it resets."""
     return await usage()
 
 
@@ -65,7 +65,7 @@ async def usage() -> list[Row]:
 
 @routes.get("/tenant/explain", name="explain.read", summary="Why?", permission="tenant.explanations.read")
 async def explain_one(query: Question) -> Row:
-    """Why a permission, a limit or a plugin is as it is for whoever asks, step by step."""
+    """Explain step by step why the caller has or lacks a permission, a limit or a plugin."""
     asked = [name for name in ("permission", "limit", "plugin") if getattr(query, name) is not None]
     if len(asked) != 1:
         raise ValidationFailed(details={"query": "ask for exactly one of permission, limit, plugin"})
@@ -87,20 +87,20 @@ def _explain_permission(permission: str) -> Row:
 async def _explain_limit(name: str) -> Row:
     if name not in services().limits:
         raise NotFound(f"Nothing here declares a limit {name!r}.")
-    facts, row = await tenant_snapshot(), await _limit_row(name)
+    tenant, row = await tenant_snapshot(), await _limit_row(name)
     value, source = await limit_value(name)
-    told = {
-        "default": f"the plan {facts.plan} says nothing about it, so its own default holds",
-        "plan": f"the plan {facts.plan} says so",
+    explanations = {
+        "default": f"the plan {tenant.plan} says nothing about it, so its own default holds",
+        "plan": f"the plan {tenant.plan} says so",
         "tenant": "this organisation has a value of its own",
     }
     steps = (
         f"declared: {services().limits[name].summary}",
-        f"{name} is {value}: {told[source]}",
+        f"{name} is {value}: {explanations[source]}",
         f"used: {row['used'] if row['used'] is not None else 'not counted'}",
     )
-    left = value.amount is None or row["used"] is None or row["used"] < value.amount
-    return _shape("limit", name, Decision(left, steps[1], steps)) | {"value": row}
+    available = value.amount is None or row["used"] is None or row["used"] < value.amount
+    return _shape("limit", name, Decision(available, steps[1], steps)) | {"value": row}
 
 
 def _shape(kind: str, name: str, decision: Decision) -> Row:

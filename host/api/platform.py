@@ -1,4 +1,4 @@
-"""`/health`, `/ready`, `/version`: is the host up, and which parts of it."""
+"""`/health`, `/ready` and `/version` endpoints: liveness, readiness and version numbers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from host.web.routes import Routes
 
 routes = Routes()
 PART_TIMEOUT = 2.0
-"""Seconds a part may take to say that it is well."""
+"""Seconds that the check of one part may take."""
 
 
 @routes.get("/health", name="platform.health", summary="Is the process up?", public=True, needs_tenant=False)
@@ -26,7 +26,7 @@ async def health() -> Row:
 async def read_version() -> Row:
     """The host's version and the plugins' versions."""
     plugins = provisioning().registry.plugins
-    return {"version": version("tenantry"), "plugins": {each.id: str(each.manifest.version) for each in plugins}}
+    return {"version": version("tenantry"), "plugins": {plugin.id: str(plugin.manifest.version) for plugin in plugins}}
 
 
 @routes.get("/ready", name="platform.ready", summary="Can it do its work?", public=True, needs_tenant=False)
@@ -38,26 +38,26 @@ async def ready() -> Answer:
         "redis": application.redis_client.ping(),
         "storage": application.storage.ping(),
     }
-    core = dict(zip(parts, await asyncio.gather(*map(_well, parts.values())), strict=True))
+    required = dict(zip(parts, await asyncio.gather(*map(_failure, parts.values())), strict=True))
     registry = provisioning().registry
-    checks = {f"{plugin}.{each.name}": each.check() for plugin, each in registry.catalog.health_checks}
-    soft = dict(zip(checks, await asyncio.gather(*map(_says, checks.values())), strict=True))
-    soft |= {held.plugin: f"in quarantine: {held.reason}" for held in registry.quarantine}
-    well = all(problem is None for problem in core.values())
-    listed = {name: {"ok": problem is None, "problem": problem} for name, problem in (core | soft).items()}
-    return Answer({"status": "ready" if well else "unavailable", "parts": listed}, status=200 if well else 503)
+    checks = {f"{plugin}.{health.name}": health.check() for plugin, health in registry.catalog.health_checks}
+    optional = dict(zip(checks, await asyncio.gather(*map(_reported_problem, checks.values())), strict=True))
+    optional |= {entry.plugin: f"in quarantine: {entry.reason}" for entry in registry.quarantine}
+    is_ready = all(problem is None for problem in required.values())
+    listed = {name: {"ok": problem is None, "problem": problem} for name, problem in (required | optional).items()}
+    return Answer({"status": "ready" if is_ready else "unavailable", "parts": listed}, status=200 if is_ready else 503)
 
 
-async def _well(answer: Awaitable[object]) -> str | None:
+async def _failure(check: Awaitable[object]) -> str | None:
     try:
-        await asyncio.wait_for(answer, PART_TIMEOUT)
+        await asyncio.wait_for(check, PART_TIMEOUT)
     except Exception as error:
         return f"{type(error).__name__}: {error}".rstrip(": ")
     return None
 
 
-async def _says(answer: Awaitable[str | None]) -> str | None:
+async def _reported_problem(check: Awaitable[str | None]) -> str | None:
     try:
-        return await asyncio.wait_for(answer, PART_TIMEOUT)
+        return await asyncio.wait_for(check, PART_TIMEOUT)
     except Exception as error:
         return f"{type(error).__name__}: {error}".rstrip(": ")

@@ -1,4 +1,4 @@
-"""`/tenant/plugins`: which features are on for this organisation, and how each is set up."""
+"""`/tenant/plugins` endpoints: list plugins, switch them on or off, and read and write their settings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ routes = Routes()
 
 
 class Switch(BaseModel):
-    """On or off; `cascade` also switches off what needs it."""
+    """Whether the plugin is on; `cascade` also switches off the plugins that require it."""
 
     model_config = ConfigDict(extra="forbid")
     enabled: bool
@@ -32,18 +32,18 @@ class PluginSettings(RootModel[dict[str, Any]]):
     """Settings by name; the plugin's own model checks them."""
 
 
-def _rows(facts: TenantSnapshot) -> list[Row]:
+def _rows(tenant: TenantSnapshot) -> list[Row]:
     registry = provisioning().registry
     rows = []
     for plugin in registry.plugins:
-        decision = registry.feature_gate.decide(facts, plugin.id)
+        decision = registry.feature_gate.decide(tenant, plugin.id)
         rows.append(
             {
                 "id": plugin.id,
                 "name": plugin.manifest.name,
                 "version": str(plugin.manifest.version),
                 "summary": plugin.manifest.summary,
-                "enabled": plugin.id in registry.feature_gate.switched_on(facts),
+                "enabled": plugin.id in registry.feature_gate.switched_on(tenant),
                 "effective": decision.allowed,
                 "why": decision.reason,
                 "requires": list(plugin.requires),
@@ -66,12 +66,11 @@ async def list_plugins() -> list[Row]:
     permission="tenant.plugins.update",
 )
 async def switch_plugin(plugin_id: str, body: Switch) -> Row:
-    """Switch a feature; its data stays when it goes off and is back when it comes on."""
+    """Switch a feature on or off; its data is kept while it is off."""
     await provisioning().switching.switch(plugin_id, body.enabled, cascade=body.cascade)
-    facts = await services().snapshots.tenant(
-        current(), None
-    )  # not the request's own, which are from before the switch
-    return next(row for row in _rows(cast(TenantSnapshot, facts)) if row["id"] == plugin_id)
+    # Read anew, as the request's own snapshot is from before the switch.
+    tenant = await services().snapshots.tenant(current(), None)
+    return next(row for row in _rows(cast(TenantSnapshot, tenant)) if row["id"] == plugin_id)
 
 
 @routes.get(
@@ -81,10 +80,12 @@ async def switch_plugin(plugin_id: str, body: Switch) -> Row:
     permission="tenant.plugins.read",
 )
 async def read_settings(plugin_id: str) -> Row:
-    """What this organisation has set for a feature, defaults filled in; secrets are masked."""
+    """A feature's settings in this organisation, with defaults filled in and secrets masked."""
     model, plain = _model(plugin_id), await _plain(plugin_id)
     if plain is None:
-        raise Conflict("A secret among these settings cannot be read any more; set the feature up anew.")
+        raise Conflict(
+            "A secret among these settings cannot be decrypted any more; send all settings of this feature again."
+        )
     return model.model_validate(plain).model_dump(mode="json")
 
 
@@ -112,7 +113,7 @@ async def write_settings(plugin_id: str, body: PluginSettings) -> Row:
 
 
 async def _plain(plugin_id: str) -> dict[str, Any] | None:
-    """The settings in force, secrets in plain; None where the deployment had another key then."""
+    """The current settings with secrets decrypted; None if they were encrypted with another deployment key."""
     try:
         return plain_settings((await tenant_snapshot()).plugin_settings.get(plugin_id, {}), plugin_id)
     except ValueError:

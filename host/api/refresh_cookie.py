@@ -1,4 +1,4 @@
-"""The cookies of signing in: how they are set, read and cleared, and what a request that uses them must show."""
+"""Set, read and clear the sign-in cookies, and refuse cross-site requests that would use them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from host.web.handlers.binding import RequestFacts
 
 NAME = "tenantry_refresh"
 BROWSER = "tenantry_oauth"
-"""The cookie that ties a sign-in at another provider to the browser that began it."""
+"""The cookie that binds a sign-in at another provider to the browser that began it."""
 DEVICE = "tenantry_device"
-"""The cookie by which a browser that was signed in before is known; it opens nothing."""
+"""The cookie that recognises a browser that was signed in before; it grants no access."""
 
 _PATH = "/api/v1/auth"
 _DEVICE_SECONDS = 365 * 86400
@@ -26,25 +26,25 @@ def refresh(token: str) -> str:
 
 
 def no_refresh() -> str:
-    """The Set-Cookie value that takes the refresh token away."""
+    """The Set-Cookie value that deletes the refresh token."""
     return _cookie(NAME, "", 0)
 
 
 def browser(token: str, seconds: int) -> str:
-    """The Set-Cookie value for the way to another provider and back; Lax: the way back begins at another site."""
+    """The Set-Cookie value for a sign-in at another provider; Lax, because the return comes from another site."""
     return _cookie(BROWSER, token, seconds, path=f"{_PATH}/oauth", same_site="Lax")
 
 
 def device(token: str) -> str:
-    """The Set-Cookie value by which this browser is known at the next sign-in."""
+    """The Set-Cookie value by which this browser is recognised at the next sign-in."""
     return _cookie(DEVICE, token, _DEVICE_SECONDS)
 
 
 def read(request: RequestFacts, name: str) -> str:
-    """A cookie of ours; empty when it was not sent.
+    """One of these cookies' values; empty when it was not sent.
 
     Raises:
-        BadRequest: it was sent twice: one was planted by another site, and nobody can tell which.
+        BadRequest: it was sent twice: another site has planted one, and nobody can tell which.
     """
     values = parse_cookie(request.headers.get("cookie", "")).getlist(_named(name))
     if len(values) > 1:
@@ -53,7 +53,7 @@ def read(request: RequestFacts, name: str) -> str:
 
 
 def _cookie(name: str, value: str, seconds: int, *, path: str = _PATH, same_site: str = "Strict") -> str:
-    """Under https its name begins with `__Host-`, which browsers let nobody but this very host set, for all paths.
+    """Under https its name begins with `__Host-`: browsers let only this very host set it, for all paths.
 
     Plain http is for development on one's own machine, where such a cookie would not come back.
     """
@@ -71,14 +71,14 @@ def _is_secure() -> bool:
 
 
 def refuse_cross_site(request: RequestFacts) -> None:
-    """Refuse a request that another site made a browser send.
+    """Refuse a request that a page of another site made the browser send.
 
     SameSite=Strict keeps the cookie from other sites; this also refuses other hosts of our own site, unless
     `[cors] origins` names them. A browser says where a POST comes from in Sec-Fetch-Site and Origin, neither of which
     a page can forge; a client that sends neither is no browser and carries nobody else's cookies.
 
     Raises:
-        PermissionDenied: it comes from elsewhere.
+        PermissionDenied: it comes from another site.
     """
     origin = request.headers.get("origin", "")
     if origin and origin.rstrip("/") in (*services().settings.cors.origins, _own_origin()):

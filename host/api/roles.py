@@ -1,4 +1,4 @@
-"""`/tenant/roles` and `/tenant/permissions`: what a role may do; nobody grants what they lack."""
+"""`/tenant/roles` and `/tenant/permissions` endpoints: manage roles; nobody grants permissions they lack."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RoleName = Annotated[str, TextForm(r"[a-z][a-z0-9_-]{0,62}", "1 to 63 lower-case
 
 
 class NewRole(BaseModel):
-    """A role of the organisation's own."""
+    """A role to create in the organisation."""
 
     model_config = ConfigDict(extra="forbid")
     name: RoleName
@@ -38,7 +38,7 @@ class NewRole(BaseModel):
 
 
 class RoleChanges(BaseModel):
-    """What may be changed of a role; a field left out stays."""
+    """Changes to a role; a field left out stays."""
 
     model_config = ConfigDict(extra="forbid")
     title: Title | None = None
@@ -47,7 +47,7 @@ class RoleChanges(BaseModel):
 
 
 def refuse_beyond_own(permissions: Iterable[str], all_permission: bool) -> None:
-    """Nobody grants what they lack.
+    """Refuse to let the actor grant permissions that they lack.
 
     Raises:
         PermissionDenied: the actor lacks one of the permissions, or `all_permission`.
@@ -57,20 +57,20 @@ def refuse_beyond_own(permissions: Iterable[str], all_permission: bool) -> None:
     if all_permission and not held.all_permission:
         lacking = ("all_permission", *lacking)
     if lacking:
-        raise PermissionDenied("Nobody grants what they lack.", details={"lacking": list(lacking)})
+        raise PermissionDenied("You cannot grant permissions that you lack.", details={"lacking": list(lacking)})
 
 
 def effective(row: Row) -> Row:
-    """A role as the API shows it: built-in ones with what the loaded plugins give them."""
+    """A role as the API shows it; built-in ones include the permissions that the loaded plugins give them."""
     if row["built_in"]:
         return row | {"permissions": sorted(permissions_of(row["name"], row["permissions"], built_in=True))}
     return row
 
 
 def refuse_unknown(permissions: Iterable[str]) -> None:
-    """Raises ValidationFailed for a permission that nothing here declares."""
-    known = provisioning().registry.catalog.permissions
-    unknown = sorted(each for each in permissions if each not in known)
+    """Raise ValidationFailed for a permission that neither the host nor a plugin declares."""
+    declared = provisioning().registry.catalog.permissions
+    unknown = sorted(permission for permission in permissions if permission not in declared)
     if unknown:
         raise ValidationFailed(details={"permissions": f"nothing here declares {', '.join(unknown)}"})
 
@@ -88,7 +88,7 @@ async def list_roles(query: Query) -> Page:
     "/tenant/roles", name="roles.create", summary="Make a role", permission="tenant.roles.create", returns=ROLES
 )
 async def create_role(body: NewRole) -> Created:
-    """Make a role from permissions the maker holds."""
+    """Create a role from permissions that its maker holds."""
     refuse_unknown(body.permissions)
     refuse_beyond_own(body.permissions, body.all_permission)
     values = body.model_dump() | {"permissions": sorted(set(body.permissions))}
@@ -149,14 +149,14 @@ async def delete_role(role_id: UUID, if_match: int | None) -> None:
     permission="tenant.roles.read",
 )
 async def list_permissions() -> list[Row]:
-    """Every permission of the host and of the plugins that are on, with whether the asker holds it."""
+    """Every permission of the host and of the plugins that are on, with whether the caller holds it."""
     registry, held = provisioning().registry, grants()
     active = registry.feature_gate.active(await tenant_snapshot())
     owner = registry.catalog.permission_owner
     return [
-        {"name": each.name, "summary": each.summary, "plugin": owner[each.name], "held": held.allows(each.name)}
-        for each in registry.catalog.permissions.values()
-        if owner[each.name] in active
+        {"name": entry.name, "summary": entry.summary, "plugin": owner[entry.name], "held": held.allows(entry.name)}
+        for entry in registry.catalog.permissions.values()
+        if owner[entry.name] in active
     ]
 
 

@@ -1,4 +1,4 @@
-"""`/tenants` and `/tenant`: my organisations, and the current one."""
+"""`/tenants` and `/tenant` endpoints: list, create, read, change and close a person's organisations."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ routes = Routes()
 
 
 class NewTenant(BaseModel):
-    """An organisation to make; the slug is made from the name when it is not given, and never changes."""
+    """An organisation to create; the slug is made from the name when it is not given, and never changes."""
 
     model_config = ConfigDict(extra="forbid")
     name: Name
@@ -63,17 +63,17 @@ async def owned_by(actor: Actor) -> User:
 
 @routes.get("/tenants", name="tenants.list", summary="Organisations I belong to", signed_in=True, needs_tenant=False)
 async def list_tenants(actor: Actor) -> list[Row]:
-    """Every organisation of the person who asks, with the role held there."""
+    """Every organisation of the person who asks, with their role in it."""
     user = await owned_by(actor)
     with cross_tenant("a person's own memberships"):
         memberships = await Membership.filter(user_id=user.id).select_related("role").order_by("created_at")
-    tenants = {tenant.id: tenant for tenant in await Tenant.filter(id__in=[each.tenant_id for each in memberships])}
-    return [shape(tenants[each.tenant_id]) | {"role": each.role.name} for each in memberships]
+    tenants = {tenant.id: tenant for tenant in await Tenant.filter(id__in=[member.tenant_id for member in memberships])}
+    return [shape(tenants[member.tenant_id]) | {"role": member.role.name} for member in memberships]
 
 
 @routes.post("/tenants", name="tenants.create", summary="Make an organisation", signed_in=True, needs_tenant=False)
 async def create_tenant(body: NewTenant, actor: Actor) -> Created:
-    """Make an organisation; whoever makes it becomes its owner. A plan says how many of its kind one may own."""
+    """Create an organisation and become its owner. Its plan limits how many of that plan one person may own."""
     person = await owned_by(actor)
     await _allow_another(person)
     tenant = await provisioning().create_own(body.name, person, slug=body.slug)
@@ -81,7 +81,7 @@ async def create_tenant(body: NewTenant, actor: Actor) -> Created:
 
 
 async def _allow_another(person: User) -> None:
-    """Count one against the rate of organisations that one person may make; operators make as many as they like."""
+    """Count against the rate at which one person may create organisations; operators are not limited."""
     value = parse_limit(services().settings.rates.organisations)
     if person.is_operator or value.amount is None or value.seconds is None:
         return
@@ -106,19 +106,19 @@ async def update_tenant(body: TenantChanges, if_match: int | None) -> Row:
         tenant = await Tenant.select_for_update().get(id=current())
         if if_match is not None and if_match != tenant.version:
             raise PreconditionFailed
-        wanted = body.model_dump(exclude_unset=True)
-        before = {name: getattr(tenant, name) for name in wanted}
-        if before != wanted:
-            tenant.update_from_dict(wanted | {"version": tenant.version + 1})
-            await tenant.save(update_fields=[*wanted, "version", "updated_at"])
-            work.record("tenant.profile.update", "tenant", tenant.id, before=before, after=wanted)
+        changes = body.model_dump(exclude_unset=True)
+        before = {name: getattr(tenant, name) for name in changes}
+        if before != changes:
+            tenant.update_from_dict(changes | {"version": tenant.version + 1})
+            await tenant.save(update_fields=[*changes, "version", "updated_at"])
+            work.record("tenant.profile.update", "tenant", tenant.id, before=before, after=changes)
             work.touch(tenant=tenant.id)
     return shape(tenant)
 
 
 @routes.delete("/tenant", name="tenant.delete", summary="Close the organisation", permission="tenant.profile.delete")
 async def delete_tenant(query: Confirmation) -> Answer:
-    """Close the current organisation; until `delete_after` an operator can bring it back."""
+    """Close the current organisation; until `delete_after` an operator can restore it."""
     tenant = await Tenant.get(id=current())
     if query.confirm != tenant.slug:
         raise ValidationFailed(details={"confirm": f"must be the organisation's slug, {tenant.slug}"})

@@ -1,1 +1,1 @@
-"""From HTTP to handlers and back: routes, binding, answers, problems, the connection, the OpenAPI document."""
+"""Serve the HTTP API: routing, admission, input binding, responses, errors and the OpenAPI document."""

@@ -1,7 +1,7 @@
-"""The page of background work at /api/jobs, for operators and an organisation's administrators.
+"""Serve the page at /api/jobs on which operators and administrators watch and control background jobs.
 
-It is three plain files and knows nothing: signing in, what is shown and what may be done are the API's own, so it is no
-second way in. The access token stays in the memory of the tab.
+The page is three static files without data: it signs in, reads and acts through the API alone, so it grants nothing
+that the API does not. The access token stays in the memory of the browser tab.
 """
 
 from __future__ import annotations

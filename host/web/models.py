@@ -1,4 +1,4 @@
-"""What the web layer keeps: the answers given under an Idempotency-Key."""
+"""Database tables of the answers kept for requests that carry an Idempotency-Key."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from tenants.scoping import TenantModel
 
 
 class KeptAnswer:
-    """The columns of both records: who asked what under which key, and, once it is known, the answer."""
+    """The columns of both tables: the actor, route and key of a request, and its answer once there is one."""
 
     actor = fields.CharField(max_length=80)  # "user:<id>", "api_key:<id>"
     route = fields.CharField(max_length=300)  # "POST /projects/<uuid:project_id>/tasks"
-    key = fields.CharField(max_length=255)  # derived from the client's: 64 hexadecimal digits
+    key = fields.CharField(max_length=255)  # HMAC of the client's key: 64 hexadecimal digits
     request_hash = fields.CharField(max_length=64)  # SHA-256 of path, query, headers and body
-    claim = fields.UUIDField()  # which attempt holds the key: a late one must not overwrite its successor's answer
+    claim = fields.UUIDField()  # the attempt that holds the key: a late one must not overwrite its successor's answer
     claimed_at = fields.DatetimeField()
     status = fields.SmallIntField(null=True)  # null: still running
     headers: fields.JSONField[list[list[str]]] = fields.JSONField(default=list)  # [[name, value], …]

@@ -1,4 +1,4 @@
-"""Routes: the collector with which a plugin's `routes.py` declares its endpoints."""
+"""The Routes collector, with which a plugin's `routes.py` declares its HTTP endpoints."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LimitClass = Literal["public", "authenticated", "signed"]
 
 
 class Declared(TypedDict, total=False):
-    """What may be said of an endpoint; see `host.contracts.Route` for each field."""
+    """The keywords of an endpoint's declaration; see `host.contracts.Route` for each field."""
 
     name: Required[str]
     summary: Required[str]
@@ -120,9 +120,9 @@ class Routes(Sequence[Route]):
         if not path.startswith("/") or path.startswith(API_BASE + "/"):
             raise ConfigurationError(f"{name}: the path {path!r} must begin with '/' and is already below {API_BASE}")
         hints = annotations_of(handler, name)
-        found: dict[str, Any] = {"body": _model(hints.get("body")), "query": _model(hints.get("query"))}
-        found["status"] = _status(hints.get("return", object))
-        route = Route(method=method, path=path, handler=handler, **(found | cast("dict[str, Any]", declared)))
+        inferred: dict[str, Any] = {"body": _model(hints.get("body")), "query": _model(hints.get("query"))}
+        inferred["status"] = _status(hints.get("return", object))
+        route = Route(method=method, path=path, handler=handler, **(inferred | cast("dict[str, Any]", declared)))
         self._routes.append(route)
         return route
 
@@ -130,7 +130,7 @@ class Routes(Sequence[Route]):
 @lru_cache(maxsize=2000)
 def openapi_path(path: str) -> str:
     """`/tasks/<uuid:task_id>` as OpenAPI writes it: `/tasks/{task_id}`."""
-    return TYPED_PARAMETER.sub(lambda found: "{" + found["name"] + "}", path)
+    return TYPED_PARAMETER.sub(lambda match: "{" + match["name"] + "}", path)
 
 
 def annotations_of(handler: Callable[..., Any], name: str) -> dict[str, Any]:

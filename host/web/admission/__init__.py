@@ -1,1 +1,1 @@
-"""Decide whether a request may go on: credentials, rates, tenant, plugin, permission."""
+"""Decide whether a request may proceed: credentials, rate limits, tenant, plugin activation and permission."""

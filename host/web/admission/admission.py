@@ -1,8 +1,8 @@
-"""Admission: who asks, how often, in which tenant, is the plugin on, may they; asked once for every request.
+"""Admit or refuse each request by credential, rate limit, tenant, plugin activation and permission.
 
-Rates and the version tokens of what is known about tenant and person come in one trip to Redis, before any
-database work; facts whose token has not changed are taken from memory, so what is revoked stops working at the
-very next request on every process.
+The rates and the version tokens of the cached tenant and user snapshots come in one round trip to Redis, before any
+database work. A snapshot whose token has not changed is taken from memory; a changed token makes it read again, so
+what is revoked stops working at the very next request in every process.
 """
 
 from __future__ import annotations
@@ -57,14 +57,14 @@ _REFUSED_KEY_SECONDS = 0.1
 
 
 async def _nothing() -> None:
-    """The document is made by its own view."""
+    """Placeholder handler of `_DOCUMENT`: the OpenAPI document is served by its own view."""
 
 
 _DOCUMENT = Route("GET", "/openapi.json", _nothing, "platform.openapi", "The API as OpenAPI 3.1", signed_in=True)
 
 
 class Admission:
-    """Lets a request in, or says why not; afterwards tenant, actor, grants and plugin are bound."""
+    """Admits a request, with tenant, actor, grants and plugin bound to its context, or refuses it with an error."""
 
     def __init__(self, services: Services, registry: Registry, tokens: AccessTokens) -> None:
         self._services, self._registry = services, registry
@@ -77,54 +77,54 @@ class Admission:
         self._vetoing = bool(registry.hook_calls.implementers("authorize"))
 
     async def admit(self, route: Route, plugin: str, state: RequestState, path: Mapping[str, object]) -> None:
-        """Take one request through all the questions.
+        """Check one request: credential, rate, tenant, plugin activation, permission.
 
         Raises:
-            ApiError: the first "no": 401, 429, 404, 403, 402 or 503.
+            ApiError: the first check that fails: 401, 429, 404, 403, 402 or 503.
         """
         state.plugin, state.operation, state.route = plugin, f"{plugin}.{route.name}", route.path
         credential = await self._credentials.of(state)
-        known = credential.bucket is not None
-        if not (known or route.public):
+        identified = credential.bucket is not None
+        if not (identified or route.public):
             await self._charge_address(route, state)
             raise credential.refusal or Unauthenticated
         hint = self._hint(credential, state) if route.needs_tenant else Hint("none")
         tenant_id = self._services.directory.remembered(hint)
         versions = await self._throttle(route, credential, state, tenant_id)
-        facts = await self._tenant_for(credential, hint, tenant_id, versions) if route.needs_tenant else None
+        tenant = await self._tenant_for(credential, hint, tenant_id, versions) if route.needs_tenant else None
         actor, grants = ANONYMOUS, NOBODY
-        if known:
+        if identified:
             try:
-                actor, grants = await self._person(credential, facts, versions)
+                actor, grants = await self._person(credential, tenant, versions)
             except ApiError as refusal:
                 if isinstance(refusal, Unauthenticated) and credential.claims is not None:
                     await self._charge_address(route, state, instead_of=credential.bucket)
                 if not route.public:  # what is open to anonymous callers is open to those with an old token too
                     raise
         state.actor = actor
-        if facts is not None:
-            state.tenant_id, state.tenant = facts.id, facts.slug
+        if tenant is not None:
+            state.tenant_id, state.tenant = tenant.id, tenant.slug
         origin = Origin(state.request_id, actor, state.address, state.header(b"user-agent")[:300])
-        enter_context(ExecutionContext(origin, facts, grants, plugin))
-        if facts is not None:
-            refuse_closed(facts)
-            self._active(facts, plugin)
-        await self._permitted(route, ExecutionContext(origin, facts, grants, plugin), path)
+        enter_context(ExecutionContext(origin, tenant, grants, plugin))
+        if tenant is not None:
+            refuse_closed(tenant)
+            self._active(tenant, plugin)
+        await self._permitted(route, ExecutionContext(origin, tenant, grants, plugin), path)
 
     async def active_for(self, request: TenantryRequest) -> Collection[str] | None:
-        """The plugins that are on for the organisation that X-Tenant names; None when it is not sent.
+        """The plugins that are active for the organisation named by X-Tenant; None when the header is not sent.
 
         Raises:
-            ApiError: whoever asks does not belong to it.
+            ApiError: the caller does not belong to that organisation.
         """
         state = request_state_of(request)
         if b"x-tenant" not in state.headers:
             return None
         await self.admit(_DOCUMENT, "host", state, {})
-        facts = execution_context().tenant
-        return self._registry.feature_gate.active(facts) if facts is not None else None
+        tenant = execution_context().tenant
+        return self._registry.feature_gate.active(tenant) if tenant is not None else None
 
-    # -- who ---------------------------------------------------------------------------------------------
+    # -- identity ----------------------------------------------------------------------------------------
 
     def _hint(self, credential: Credential, state: RequestState) -> Hint:
         base = self._services.settings.app.base_domain
@@ -143,7 +143,7 @@ class Admission:
     async def _tenant_for(
         self, credential: Credential, hint: Hint, tenant_id: UUID | None, versions: list[bytes]
     ) -> TenantSnapshot:
-        """A key of an organisation that never existed is answered as a wrong one of an organisation that does."""
+        """The tenant asked for; an API key of an unknown tenant gets the same answer as a wrong key of a real one."""
         began = monotonic()
         try:
             return await self._tenant(hint, tenant_id, versions)
@@ -160,92 +160,95 @@ class Admission:
             if tenant_id is None:
                 raise NotFound
             versions[0] = (await self._versions([], [tenant_version_key(tenant_id)]))[1][0]
-        facts = await self._services.snapshots.tenant(tenant_id, versions[0])
-        if facts is None:
+        tenant = await self._services.snapshots.tenant(tenant_id, versions[0])
+        if tenant is None:
             raise NotFound
-        return facts
+        return tenant
 
     async def _person(
-        self, credential: Credential, facts: TenantSnapshot | None, versions: list[bytes]
+        self, credential: Credential, tenant: TenantSnapshot | None, versions: list[bytes]
     ) -> tuple[Actor, Grants]:
         if credential.claims is not None:
-            return await self._user(credential.claims, facts, versions)
+            return await self._user(credential.claims, tenant, versions)
         if credential.key is not None:
-            return await self._key(credential, facts, versions)
-        assert credential.vouched is not None  # the only other way to be known
-        member = await self._member(facts, credential.vouched.user_id, versions)
+            return await self._key(credential, tenant, versions)
+        assert credential.vouched is not None  # the only other kind of credential
+        member = await self._member(tenant, credential.vouched.user_id, versions)
         return credential.vouched, self._grants(member)
 
-    async def _user(self, claims: Claims, facts: TenantSnapshot | None, versions: list[bytes]) -> tuple[Actor, Grants]:
+    async def _user(self, claims: Claims, tenant: TenantSnapshot | None, versions: list[bytes]) -> tuple[Actor, Grants]:
         person = await self._services.snapshots.person(claims.user_id, versions[1])
         if person is None or person.disabled or person.token_version != claims.token_version:
             raise Unauthenticated("This session has ended; sign in again.")
         if not await self._session_alive(claims.session_id, versions[1]):
             raise Unauthenticated("This session has ended; sign in again.")
-        member = await self._member(facts, claims.user_id, versions) if facts is not None else None
+        member = await self._member(tenant, claims.user_id, versions) if tenant is not None else None
         actor = Actor("user", claims.user_id, person.email, claims.user_id, claims.session_id, person.is_operator)
         return actor, self._grants(member)
 
     async def _key(
-        self, credential: Credential, facts: TenantSnapshot | None, versions: list[bytes]
+        self, credential: Credential, tenant: TenantSnapshot | None, versions: list[bytes]
     ) -> tuple[Actor, Grants]:
-        if facts is None:
+        if tenant is None:
             raise PermissionDenied("An API key belongs to one organisation; sign in as a person for this.")
         began = monotonic()
         key = await self._key_facts(credential, versions[0])
         if key is None:
             raise await _key_refusal(began)
-        member = await self._services.snapshots.member(facts.id, key.made_by, versions[0], b"") if key.made_by else None
+        member = (
+            await self._services.snapshots.member(tenant.id, key.made_by, versions[0], b"") if key.made_by else None
+        )
         if member is None or member.disabled or member.grants is None:
             raise Unauthenticated("Whoever made this API key does not belong to the organisation any more.")
         actor = Actor("api_key", key.id, key.name, key.made_by)
         return actor, self._grants(member).narrowed(frozenset(key.permissions))
 
     async def _member(
-        self, facts: TenantSnapshot | None, user_id: UUID | None, versions: list[bytes]
+        self, tenant: TenantSnapshot | None, user_id: UUID | None, versions: list[bytes]
     ) -> MemberSnapshot:
-        if facts is None or user_id is None:
+        if tenant is None or user_id is None:
             raise Unauthenticated
-        member = await self._services.snapshots.member(facts.id, user_id, versions[0], versions[1])
+        member = await self._services.snapshots.member(tenant.id, user_id, versions[0], versions[1])
         if member is None or member.grants is None:
-            raise NotFound  # exactly what a tenant that never existed answers
+            raise NotFound  # the same answer as for a tenant that does not exist
         return member
 
     def _grants(self, member: MemberSnapshot | None) -> Grants:
-        """What a member's role holds, with what the loaded plugins give the built-in ones."""
+        """The permissions of a member's role; built-in roles also get those that the loaded plugins give them."""
         if member is None or member.grants is None:
             return NOBODY
         held = member.grants
-        given = self._services.role_permissions.get(held.role) if member.built_in_role else None
-        return Grants(held.permissions | given, held.all_permission, held.role) if given else held
+        from_plugins = self._services.role_permissions.get(held.role) if member.built_in_role else None
+        return Grants(held.permissions | from_plugins, held.all_permission, held.role) if from_plugins else held
 
     async def _session_alive(self, session_id: UUID, version: bytes) -> bool:
         return await self._sessions.get(session_id, version, False, lambda: session_alive(session_id)) or False
 
     async def _key_facts(self, credential: Credential, version: bytes) -> ApiKeySnapshot | None:
-        shown = credential.key
-        assert shown is not None  # _person has looked
+        key_text = credential.key
+        assert key_text is not None  # checked by _person
 
         async def read() -> ApiKeySnapshot | None:
-            with bind(shown.tenant_id):
-                return await api_key(shown.key_id, shown.secret)
+            with bind(key_text.tenant_id):
+                return await api_key(key_text.key_id, key_text.secret)
 
-        found = await self._keys.get((shown.key_id, credential.secret_digest), version, False, read)
-        if found is None or (found.expires_at is not None and found.expires_at <= datetime.now(UTC)):
+        snapshot = await self._keys.get((key_text.key_id, credential.secret_digest), version, False, read)
+        if snapshot is None or (snapshot.expires_at is not None and snapshot.expires_at <= datetime.now(UTC)):
             return None
-        return found
+        return snapshot
 
-    # -- how often ---------------------------------------------------------------------------------------
+    # -- rates -------------------------------------------------------------------------------------------
 
     async def _throttle(
         self, route: Route, credential: Credential, state: RequestState, tenant_id: UUID | None
     ) -> list[bytes]:
-        """Count the request; the version tokens of tenant and person come back on the same trip."""
+        """Count the request, and read the version tokens of tenant and user in the same round trip."""
         kind = _rate_class(route, credential.bucket)
         value: LimitValue = self._rates[kind]
         buckets = _bucket(value, f"{kind}:{credential.bucket or counted_as(state.address)}")
         if credential.key is not None and (credential.key.key_id, credential.secret_digest) not in self._keys:
-            buckets += _bucket(self._rates["public"], f"public:{counted_as(state.address)}")  # perhaps somebody guesses
+            # A key that was not seen before may be a guess: it counts against the address too.
+            buckets += _bucket(self._rates["public"], f"public:{counted_as(state.address)}")
         keys = [
             tenant_version_key(tenant_id) if tenant_id else "v:-",
             user_version_key(credential.user_id) if credential.user_id else "v:-",
@@ -264,51 +267,53 @@ class Admission:
         return versions
 
     async def _charge_address(self, route: Route, state: RequestState, instead_of: str | None = None) -> None:
-        """Count a credential that is good for nothing (any more) against where it comes from.
+        """Count a missing, invalid or outdated credential against the client's address.
 
-        instead_of: whose rate it was counted against, when it looked good: whoever holds on to somebody's old token
-        must not use up that person's rate.
+        instead_of: the bucket in which it was counted while it looked valid. That count is taken back, so that nobody
+        uses up a person's rate with an old token of theirs.
 
         Raises:
-            RateLimited: too many from there.
+            RateLimited: too many from this address.
         """
         kind = _rate_class(route, instead_of or "")
         value = self._rates[kind]
         if instead_of is not None:
-            await self._services.rates.take([replace(each, cost=-1) for each in _bucket(value, f"{kind}:{instead_of}")])
+            await self._services.rates.take(
+                [replace(bucket, cost=-1) for bucket in _bucket(value, f"{kind}:{instead_of}")]
+            )
         taken = await self._services.rates.take(_bucket(value, f"{kind}:{state.address}"))
         if not taken.allowed:
             tally("tenantry_rate_refusals_total", kind)
             raise RateLimited(headers={"Retry-After": str(max(1, taken.reset_seconds))})
 
     async def _versions(self, buckets: Sequence[Bucket], keys: Sequence[str]) -> tuple[Taken, list[bytes]]:
-        """Count in the buckets, and read the versions that keys hold."""
+        """Count in the buckets, and read the versions stored under the keys, in one round trip."""
         taken = await self._services.rates.take(buckets, [EPOCH_KEY, *keys])
-        epoch, *found = taken.versions
-        return taken, await Versions(self._services.redis_client).read(epoch, found)
+        epoch, *stored = taken.versions
+        return taken, await Versions(self._services.redis_client).read(epoch, stored)
 
-    # -- may they ----------------------------------------------------------------------------------------
+    # -- plugin, permission -----------------------------------------------------------------------------
 
-    def _active(self, facts: TenantSnapshot, plugin: str) -> None:
+    def _active(self, tenant: TenantSnapshot, plugin: str) -> None:
         if plugin == "host":
             return
-        decision = self._registry.feature_gate.decide(facts, plugin)
+        decision = self._registry.feature_gate.decide(tenant, plugin)
         if not decision.allowed:
             raise _REFUSALS.get(decision.code, NotFound)(decision.reason, details={"plugin": plugin})
 
-    async def _permitted(self, route: Route, here: ExecutionContext, path: Mapping[str, object]) -> None:
-        actor = here.origin.actor
+    async def _permitted(self, route: Route, context: ExecutionContext, path: Mapping[str, object]) -> None:
+        actor = context.origin.actor
         if route.operator and not actor.is_operator:
             _deny("operator", "only operators of this deployment may do this")
         if route.permission is None:
             return
-        if not here.grants.allows(route.permission):
-            _deny(route.permission, f"the role {here.grants.role or 'held here'} does not hold it")
-        if self._vetoing and here.tenant is not None:
+        if not context.grants.allows(route.permission):
+            _deny(route.permission, f"the role {context.grants.role or 'held here'} does not hold it")
+        if self._vetoing and context.tenant is not None:
             resource = {name: str(value) for name, value in path.items()}
-            asked = self._registry.feature_gate.switched_on(here.tenant)
+            active_plugins = self._registry.feature_gate.switched_on(context.tenant)
             veto = await self._registry.hook_calls.ask_veto(
-                "authorize", actor, route.permission, resource, plugins=asked
+                "authorize", actor, route.permission, resource, plugins=active_plugins
             )
             if not veto.allowed:
                 _deny(route.permission, veto.reason)
@@ -321,7 +326,7 @@ def _rate_class(route: Route, whose: str | None) -> str:
 
 
 async def _key_refusal(began: float) -> Unauthenticated:
-    """One answer, after one time, for keys that open nothing: nobody learns which organisation or key exists."""
+    """The same refusal after the same time for every invalid key: nobody learns which organisation or key exists."""
     await asyncio.sleep(max(0.0, began + _REFUSED_KEY_SECONDS - monotonic()))
     return Unauthenticated("This API key does not exist, has expired or was ended.")
 

@@ -1,4 +1,4 @@
-"""Credentials: what a request shows of who sends it, read without asking the database."""
+"""Read a request's credential (access token, API key or a plugin's answer) without asking the database."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from host.web.server.request_state import RequestState
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What the request showed: an access token's claims, an API key, a plugin's word, or nothing."""
+    """What a request authenticates with: a token's claims, an API key, an actor named by a plugin, or nothing."""
 
     claims: Claims | None = None
     key: KeyText | None = None
@@ -24,48 +24,48 @@ class Credential:
 
     @property
     def bucket(self) -> str | None:
-        """Whose rate it counts against; None: the address's."""
+        """The rate bucket that the request counts against; None: the client address's."""
         if self.claims is not None:
             return f"user:{self.claims.user_id}"
         if self.key is not None:
-            return f"key:{self.key.key_id}:{self.secret_digest}"  # a guesser uses up nobody else's rate
+            return f"key:{self.key.key_id}:{self.secret_digest}"  # guesses do not use up the real key's rate
         return f"actor:{self.vouched.id}" if self.vouched is not None else None
 
     @property
     def secret_digest(self) -> str:
-        """What the API key's secret is told apart by; empty where none was shown."""
+        """A digest of the API key's secret; empty without a key."""
         return digest(self.key.secret) if self.key is not None else ""
 
     @property
     def user_id(self) -> UUID | None:
-        """The person, where it is one."""
+        """The id of the person who asks, if it is one."""
         if self.claims is not None:
             return self.claims.user_id
         return self.vouched.user_id if self.vouched is not None else None
 
 
 class Credentials:
-    """Reads them: bearer token, API key, or what a plugin's `authenticate` says."""
+    """Reads a request's credential: bearer token, API key, or what a plugin's `authenticate` hook answers."""
 
     def __init__(self, tokens: AccessTokens, hook_calls: Calling) -> None:
         self._tokens, self._hook_calls = tokens, hook_calls
         self._vouching = bool(hook_calls.implementers("authenticate"))
 
     async def of(self, state: RequestState) -> Credential:
-        """What a request shows; a refusal instead of an exception, as a public route does not mind."""
-        shown = state.header(b"authorization")
-        scheme, _, text = shown.partition(" ")
+        """The credential of a request; a refusal is returned in it, not raised, as public routes ignore it."""
+        header = state.header(b"authorization")
+        scheme, _, text = header.partition(" ")
         if scheme.lower() == "bearer" and text:
             try:
                 key = parse_key(text)
                 return Credential(key=key) if key is not None else Credential(claims=self._tokens.read(text))
             except Unauthenticated as error:
                 return await self._vouched(state) or Credential(refusal=error)
-        if shown or self._vouching:
-            found = await self._vouched(state)
-            if found is not None:
-                return found
-            if shown:
+        if header or self._vouching:
+            vouched = await self._vouched(state)
+            if vouched is not None:
+                return vouched
+            if header:
                 return Credential(refusal=Unauthenticated("Send `Authorization: Bearer <token or key>`."))
         return Credential()
 
@@ -73,5 +73,5 @@ class Credentials:
         if not self._vouching:
             return None
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in state.headers.items()}
-        heard = await self._hook_calls.ask_first("authenticate", headers)
-        return Credential(vouched=heard[1]) if heard is not None and isinstance(heard[1], Actor) else None
+        answer = await self._hook_calls.ask_first("authenticate", headers)
+        return Credential(vouched=answer[1]) if answer is not None and isinstance(answer[1], Actor) else None

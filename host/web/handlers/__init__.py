@@ -1,1 +1,1 @@
-"""Call handlers: read the input they declare, run them once per Idempotency-Key, tell of refusals."""
+"""Call route handlers: bind their input, honour Idempotency-Key, and report refused actions to plugins."""

@@ -1,4 +1,4 @@
-"""Binding: a handler's signature, read once, becomes the function that calls it with what a request holds."""
+"""Compile a handler's signature into a function that fills its parameters from the request."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _VERSION = re.compile(r"([0-9]{1,10})(?:-[0-9a-f]+)?")
 
 @dataclass(frozen=True, slots=True)
 class RequestFacts:
-    """What a handler may ask about the request itself, such as one that signs people in or takes a raw body.
+    """The HTTP request itself, for handlers that need more than its input, such as sign-in or a signed webhook.
 
-    headers: by lower-case name. address: the client's, as far as the trusted proxies tell.
+    headers: by lower-case name. address: the client's, as reported by the trusted proxies.
     """
 
     method: str
@@ -49,7 +49,7 @@ class RequestFacts:
 
     @property
     def cookies(self) -> Mapping[str, str]:
-        """The cookies by name; what cannot be read is left out, of two with one name the first counts."""
+        """The cookies by name; unreadable ones are left out, and of two with the same name the first counts."""
         return parse_cookie(self.headers.get("cookie", "")).to_dict()
 
     async def read(self) -> bytes:
@@ -74,8 +74,8 @@ def path_parameters(path: str) -> tuple[str, ...]:
 def compile(route: Route) -> Binder:
     """The function that reads a request for `route` and awaits its handler.
 
-    The handler's parameters are known by name or type: the path's own names; `body` and `query`, pydantic models;
-    `Query`, what a list is asked for; `Actor`; `RequestFacts`; `if_match: int | None`, the version in If-Match.
+    Parameters are recognised by name or type: the path's own names; `body` and `query`, pydantic models; `Query`, a
+    list's filters, sorting and cursor; `Actor`; `RequestFacts`; `if_match: int | None`, the version in If-Match.
 
     Raises:
         ConfigurationError: a parameter is none of these, one of the path's is missing, or the handler is not async.
@@ -87,8 +87,8 @@ def compile(route: Route) -> Binder:
     hints = annotations_of(handler, label)
     parameters = inspect.signature(handler).parameters
     in_path = path_parameters(route.path)
-    if lost := [name for name in in_path if name not in parameters]:
-        raise ConfigurationError(f"{label}: the handler takes no parameter {', '.join(lost)}, which is in the path")
+    if missing := [name for name in in_path if name not in parameters]:
+        raise ConfigurationError(f"{label}: the handler takes no parameter {', '.join(missing)}, which is in the path")
     query = _QueryPart(route, parameters, hints)
     body = _body(route, parameters, hints, label)
     sources: list[tuple[str, Callable[[TenantryRequest], Any]]] = []
@@ -100,7 +100,7 @@ def compile(route: Route) -> Binder:
             sources.append((name, source))
         elif parameter.default is inspect.Parameter.empty:
             raise ConfigurationError(
-                f"{label}: what is the parameter {name!r}? It is not in the path, nor `body`, `query`, `if_match`, "
+                f"{label}: the parameter {name!r} is unknown; it is not in the path, nor `body`, `query`, `if_match`, "
                 "a Query, an Actor or a RequestFacts"
             )
     return _binder(route, tuple(sources), query, body)
@@ -151,11 +151,11 @@ class _QueryPart:
         values: dict[str, Any] = {}
         if self._model is not None:
             name, read = self._model
-            mine = {key: each for key, each in params.items() if key in self._fields} if self._listing else params
-            values[name] = read(mine)
+            model_params = {key: texts for key, texts in params.items() if key in self._fields}
+            values[name] = read(model_params if self._listing else params)
         if self._listing is not None:
             name, read_listing = self._listing
-            values[name] = read_listing({key: each for key, each in params.items() if key not in self._fields})
+            values[name] = read_listing({key: texts for key, texts in params.items() if key not in self._fields})
         return values
 
 
@@ -181,7 +181,7 @@ def _source(name: str, annotation: Any) -> Callable[[TenantryRequest], Any] | No
 
 
 def facts(request: TenantryRequest) -> RequestFacts:
-    """What handlers may know of a request."""
+    """The `RequestFacts` of a request."""
     return RequestFacts(
         method=request.method,
         path=request.path,
@@ -194,21 +194,21 @@ def facts(request: TenantryRequest) -> RequestFacts:
 
 
 def version_of(if_match: str | None) -> int | None:
-    """The version in an If-Match header; None when there is none, or it is `*`.
+    """The version in an If-Match header; None when the header is missing or `*`.
 
-    Of a tag (`"3-1f0c…"`) the version counts: an edit clashes with other edits, not with what changes beside them. The
-    version alone (`"3"`) is taken as well, and a weak tag (`W/"3"`), as proxies that compress weaken what they pass on.
+    Only the version in a tag (`"3-1f0c…"`) counts: an edit conflicts with other edits, not with changes of related
+    data. The version alone (`"3"`) is accepted, and a weak tag (`W/"3"`), as compressing proxies make tags weak.
 
     Raises:
-        BadRequest: it is no ETag, or several.
-        PreconditionFailed: it is an ETag that we never gave.
+        BadRequest: it is not exactly one ETag.
+        PreconditionFailed: it is an ETag that this API never gave.
     """
     if if_match is None or if_match.strip() == "*":
         return None
-    found = _ETAG.match(if_match.strip())
-    if found is None:
+    tag = _ETAG.match(if_match.strip())
+    if tag is None:
         raise BadRequest('If-Match takes one ETag as we gave it, such as "3-1f0c9a", or *.')
-    version = _VERSION.fullmatch(found[1])
+    version = _VERSION.fullmatch(tag[1])
     if version is None:
         raise PreconditionFailed
     return int(version[1])

@@ -1,4 +1,4 @@
-"""Handling: one request from admission through its handler to its answer."""
+"""Take one request from admission through its handler to its response, within a time limit."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from host.web.server.request_state import request_state_of
 
 
 class Dispatcher:
-    """What the Quart application calls for every route.
+    """Answers a matched request; the Quart application calls it for every route.
 
-    timeout: seconds a handler may take; a streamed answer may go on longer. secret: the deployment's.
+    timeout: seconds a handler may take; a streamed answer may go on longer. secret: the deployment's, from which the
+    keys of stored answers are derived.
     """
 
     def __init__(
@@ -35,7 +36,7 @@ class Dispatcher:
         """Answer one request.
 
         Raises:
-            ApiError: whatever the checkpoint or the handler refuses with.
+            ApiError: the refusal of admission or of the handler.
         """
         try:
             return await self._answer(route, plugin, request, params)
@@ -58,7 +59,7 @@ class Dispatcher:
                 return await self._run(route, request, params)
         except TimeoutError:
             if deadline.expired():
-                raise Unavailable(f"This took longer than {self._timeout:g} seconds and was given up.") from None
+                raise Unavailable(f"This took longer than {self._timeout:g} seconds and was cancelled.") from None
             raise
 
     async def _run(self, route: Route, request: TenantryRequest, params: Mapping[str, Any]) -> Reply:
@@ -67,11 +68,11 @@ class Dispatcher:
 
 
 def _check_wanted(request: TenantryRequest) -> None:
-    """Refuse what a browser loads ahead of time, before anybody asked for it; it asks again when somebody does.
+    """Refuse a browser's prefetch of a route with effects; the browser asks again when somebody follows the link.
 
     Raises:
-        Conflict: the request says that it is such a one (https://wicg.github.io/nav-speculation/prefetch.html).
+        Conflict: the request says that it is a prefetch or preview (https://wicg.github.io/nav-speculation/prefetch.html).
     """
     for name in (b"sec-purpose", b"purpose", b"x-purpose", b"x-moz"):
         if request.raw_headers.get(name, b"").lower().startswith((b"prefetch", b"preview", b"prerender")):
-            raise Conflict("This does something, and is not done ahead of time; ask for it when it is wanted.")
+            raise Conflict("This request has effects and is not answered ahead of time; send it without prefetching.")

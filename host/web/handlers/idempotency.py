@@ -1,4 +1,4 @@
-"""Idempotency-Key: a request sent twice is done once, and its first answer given again."""
+"""Run a request with an Idempotency-Key only once, and replay its first answer to repetitions for 24 hours."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ KEPT = timedelta(hours=24)
 """How long a key is remembered."""
 
 MAX_KEPT_BODY = 8 * 1024
-"""Bytes of an answer that are kept; a longer one is remembered as done, and asking again is a conflict."""
+"""Largest answer that is kept, in bytes; of a longer one only its status is, and a repetition is a conflict."""
 
 MAX_KEYS = 10_000
-"""Keys that are remembered at a time for one actor in one organisation."""
+"""How many keys are remembered at a time for one actor in one organisation."""
 
 MAX_RAW_BODY = 16 * 1024 * 1024
-"""Bytes of a raw body that may be sent with a key: it is held in memory, to be compared before anything is done."""
+"""Largest raw body with a key, in bytes: it is held in memory, to be compared before the handler runs."""
 
 _COMPARED = (b"accept", b"accept-language", b"content-encoding", b"content-type", b"if-match", b"if-none-match")
 """Request headers that an answer may depend on; the key itself is bound to the actor and the organisation."""
@@ -43,7 +43,7 @@ _NONCE = 12  # bytes, as AES-GCM wants
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One use of a key: whose, where, and what was asked. `key` is as the client sent it and is never stored."""
+    """One request with a key: by whom, on which route, asking what. `key` is as the client sent it, never stored."""
 
     key: str = field(repr=False)
     actor: str
@@ -52,10 +52,10 @@ class Attempt:
 
 
 async def attempt_of(request: TenantryRequest, route: Route, actor: Actor) -> Attempt | None:
-    """The use of a key that a request is; None when it sends none, creates nothing, or nobody knows who sends it.
+    """The attempt to record for a request with a key; None without a key, on other routes, or if anonymous.
 
-    Routes that create are POSTs declared to answer 201 or 202. Public ones take no part: they answer to what the body
-    or a cookie shows rather than to who is known.
+    Keys are for POST routes declared to answer 201 or 202. Public ones take none: they answer to what the body or a
+    cookie shows rather than to an authenticated caller.
 
     Raises:
         BadRequest: the key is not 1 to 255 printable ASCII characters.
@@ -70,12 +70,12 @@ async def attempt_of(request: TenantryRequest, route: Route, actor: Actor) -> At
 
 
 def takes_key(route: Route) -> bool:
-    """Whether an Idempotency-Key means something on a route."""
+    """Whether a route takes an Idempotency-Key."""
     return route.method == "POST" and route.status in {201, 202} and not route.public
 
 
 async def _fingerprint(request: TenantryRequest, route: Route) -> str:
-    """SHA-256 of all that the answer may depend on: path, query, headers and the body's bytes, however it is framed."""
+    """SHA-256 of all that the answer may depend on: path, query, headers and body, however the body is framed."""
     body = request.body
     if route.body is None and (body.limit is None or body.limit > MAX_RAW_BODY):
         body.limit = MAX_RAW_BODY
@@ -88,18 +88,18 @@ async def _fingerprint(request: TenantryRequest, route: Route) -> str:
 
 
 def _joined(parts: Sequence[bytes]) -> bytes:
-    """The parts as one, kept apart by their lengths whatever they hold."""
+    """The parts in one, each after its length, so that different parts never give the same bytes."""
     return b"".join(b"%d:%s" % (len(part), part) for part in parts)
 
 
 class IdempotencyKeys:
-    """Does what a key stands for once per tenant (or, outside any, per person), actor and route.
+    """Runs each key's request once per tenant (or, outside any, per person), actor and route.
 
-    An attempt is written down before it runs, so that of two at once one runs and the other is refused. Should this
-    process die in between, the key is free again after `timeout`. What was kept of an answer lives 24 hours.
+    An attempt is recorded before it runs, so that of two at once one runs and the other is refused. Should the process
+    die in between, the key is free again after `timeout`. Stored answers are kept for 24 hours.
 
-    Neither keys nor answers are stored as they are: an answer may hold a secret that is shown only once, so it is
-    encrypted with what only the deployment's secret and the client's key together give.
+    Keys are stored as digests. Answers are stored encrypted, as one may hold a secret that is shown only once; the
+    encryption key is derived from the deployment's secret and the client's key together.
 
     timeout: seconds an attempt may run; after them it is cancelled, and its key may be taken over. secret: the
     deployment's.
@@ -110,23 +110,23 @@ class IdempotencyKeys:
         self._running: set[asyncio.Task[Reply]] = set()
 
     async def once(self, attempt: Attempt, run: Callable[[], Awaitable[Reply]]) -> Reply:
-        """What `run` answers, or answered the first time.
+        """The answer of `run`, or the stored answer of the first attempt.
 
-        A client that leaves does not stop an attempt: it runs to its end, and the answer waits for the client's return.
-        Answers other than 2xx are not kept: nothing was done, and the key may be used again.
+        A client that disconnects does not stop an attempt: it runs to its end, and its answer is stored for the next.
+        Answers other than 2xx are not stored: nothing was done, and the key may be used again.
 
         Raises:
             IdempotencyMismatch: the key was used for another request.
             Conflict: the first request is still running, or was done and its answer may not be kept.
         """
         model = _model()
-        name, seal = self._derived(b"name", attempt), AESGCM(self._derived(b"seal", attempt))
+        name, cipher = self._derived(b"name", attempt), AESGCM(self._derived(b"seal", attempt))
         where = {"key": name.hex(), "actor": attempt.actor, "route": attempt.route}
         claim = uuid4()
-        found = await self._claim(model, where, attempt, claim)
-        if found is not None:
-            return _kept(found, attempt, seal)
-        task = asyncio.create_task(self._run(model.filter(**where, claim=claim), seal, run))
+        record = await self._claim(model, where, attempt, claim)
+        if record is not None:
+            return _kept(record, attempt, cipher)
+        task = asyncio.create_task(self._run(model.filter(**where, claim=claim), cipher, run))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return await asyncio.shield(task)
@@ -136,7 +136,7 @@ class IdempotencyKeys:
         return hmac.digest(self._secret, _joined([b"idempotency", purpose, *parts]), "sha256")
 
     async def _claim(self, model: Any, where: dict[str, str], attempt: Attempt, claim: UUID) -> dict[str, Any] | None:
-        """What is on record under the key; None when the key is now ours."""
+        """The record that exists under the key; None when this attempt has claimed the key."""
         now = datetime.now(UTC)
         values = {
             "request_hash": attempt.request_hash,
@@ -150,32 +150,34 @@ class IdempotencyKeys:
         try:
             await model.create(**where, **values)
         except IntegrityError:
-            found: list[dict[str, Any]] = await model.filter(**where).values()
+            records: list[dict[str, Any]] = await model.filter(**where).values()
         else:
             await _check_number(model, where)
             return None
-        if not found:  # given up between our two statements
+        if not records:  # deleted between our two statements
             raise _still_running()
-        last = found[0]
-        stale = last["status"] is None and last["claimed_at"] < now - timedelta(seconds=self._timeout) - _GRACE
-        if not stale and last["expires_at"] >= now:
-            return last
-        # Of two that would take it over, one changes the claim it has seen.
-        if await model.filter(**where, claim=last["claim"]).update(**values):
+        record = records[0]
+        stale = record["status"] is None and record["claimed_at"] < now - timedelta(seconds=self._timeout) - _GRACE
+        if not stale and record["expires_at"] >= now:
+            return record
+        # Of two attempts that would take it over, only one still finds the old claim.
+        if await model.filter(**where, claim=record["claim"]).update(**values):
             return None
         raise _still_running()
 
-    async def _run(self, mine: Any, seal: AESGCM, run: Callable[[], Awaitable[Reply]]) -> Reply:
+    async def _run(self, attempts: Any, cipher: AESGCM, run: Callable[[], Awaitable[Reply]]) -> Reply:
         try:
             async with asyncio.timeout(self._timeout):
                 reply = await run()
         except Exception:
-            await mine.delete()
+            await attempts.delete()
             raise
         if 200 <= reply.status < 300:
-            await mine.update(status=reply.status, headers=_headers_kept(reply), body=_sealed(reply, seal))
+            await attempts.update(
+                status=reply.status, headers=_headers_kept(reply), body=_encrypted_body(reply, cipher)
+            )
         else:
-            await mine.delete()
+            await attempts.delete()
         return reply
 
 
@@ -183,25 +185,25 @@ def _model() -> Any:
     return IdempotencyRecord if current_or_none() is not None else PersonalIdempotencyRecord
 
 
-def _kept(found: dict[str, Any], attempt: Attempt, seal: AESGCM) -> Reply:
-    if not hmac.compare_digest(found["request_hash"], attempt.request_hash):
+def _kept(record: dict[str, Any], attempt: Attempt, cipher: AESGCM) -> Reply:
+    if not hmac.compare_digest(record["request_hash"], attempt.request_hash):
         raise IdempotencyMismatch
-    if found["status"] is None:
+    if record["status"] is None:
         raise _still_running()
-    if found["body"] is None:
-        location = {name: value for name, value in found["headers"] if name == "location"}
+    if record["body"] is None:
+        location = {name: value for name, value in record["headers"] if name == "location"}
         raise Conflict(
             "This was done already; its answer was streamed or too large to be kept.",
-            details={"status": found["status"], **location},
+            details={"status": record["status"], **location},
         )
-    stored = bytes(found["body"])
-    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in found["headers"]]
+    stored = bytes(record["body"])
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in record["headers"]]
     headers.append((b"idempotency-replayed", b"true"))
-    return Reply(found["status"], headers, seal.decrypt(stored[:_NONCE], stored[_NONCE:], None))
+    return Reply(record["status"], headers, cipher.decrypt(stored[:_NONCE], stored[_NONCE:], None))
 
 
 async def _check_number(model: Any, where: dict[str, str]) -> None:
-    """Give the key that was just written down back when its actor has too many.
+    """Delete the key that was just recorded when its actor has too many.
 
     Raises:
         RateLimited: MAX_KEYS are remembered already.
@@ -224,21 +226,21 @@ def _headers_kept(reply: Reply) -> list[list[str]]:
     return [[name.decode("latin-1"), value.decode("latin-1")] for name, value in kept]
 
 
-def _sealed(reply: Reply, seal: AESGCM) -> bytes | None:
-    """The body as it is written down; None for a stream, or one too long."""
+def _encrypted_body(reply: Reply, cipher: AESGCM) -> bytes | None:
+    """The body encrypted for storage; None for a stream, or one too long."""
     if not isinstance(reply.body, bytes) or len(reply.body) > MAX_KEPT_BODY:
         return None
     nonce = os.urandom(_NONCE)
-    return nonce + seal.encrypt(nonce, reply.body, None)
+    return nonce + cipher.encrypt(nonce, reply.body, None)
 
 
 async def forget_expired() -> int:
-    """Delete the bound tenant's records whose time is over, or the personal ones when none is bound; how many."""
+    """Delete the bound tenant's expired records, or the personal ones when no tenant is bound; returns how many."""
     deleted: int = await _model().filter(expires_at__lt=datetime.now(UTC)).delete()
     return deleted
 
 
-# -- of a person -------------------------------------------------------------------------------------------
+# -- personal data -----------------------------------------------------------------------------------------
 
 
 async def _find_answers(person: Person) -> int:
@@ -261,4 +263,4 @@ PERSONAL_DATA = (
     PersonalData("answers", _ANSWERS, _find_answers, _erase_answers, kept=_OTHERS),
     PersonalData("own_answers", _ANSWERS, _find_answers, _erase_answers, of_account=True),
 )
-"""What is kept of a person's requests."""
+"""The kinds of personal data in stored answers, with how to find and erase them."""

@@ -1,4 +1,4 @@
-"""JSON bodies: what is refused before a model sees it."""
+"""Read and validate JSON request bodies: content type, size, depth, and values that no database can store."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_DEPTH = 64
 """Levels of arrays and objects within one another."""
 
 _INT64 = range(-(2**63), 2**63)
-# Only bodies with a NUL escape or a 19-digit run can hold what a database cannot: the others skip the careful look.
+# Only bodies with a NUL escape or a 19-digit run can hold what a database cannot: the others skip the full check.
 _SUSPECT = re.compile(rb"\\u0000|[0-9]{19}")
 _JSON_TYPE = re.compile(r"^application/(?:json|[a-z0-9.!#$&^_-]+\+json)$")
 Model = TypeVar("Model", bound=BaseModel)
@@ -39,15 +39,15 @@ def body_reader(model: type[Model]) -> Callable[[TenantryRequest], Any]:
         try:
             value: Model = validator.validate_json(raw, strict=strict, extra=extra)
         except ValidationError as error:
-            wrong = validation_messages(error, orjson.loads(raw), "body", tuple(model.model_fields))
-            raise ValidationFailed(details=wrong) from None
+            messages = validation_messages(error, orjson.loads(raw), "body", tuple(model.model_fields))
+            raise ValidationFailed(details=messages) from None
         return value
 
     return read
 
 
 async def read_json(request: TenantryRequest) -> bytes:
-    """The body's bytes, known to be acceptable JSON.
+    """The body's bytes, checked to be acceptable JSON.
 
     Raises:
         BadRequest, PayloadTooLarge, UnsupportedMediaType, ValidationFailed: see `body_reader`.
@@ -106,15 +106,15 @@ def _small_int(digits: str) -> int:
 
 def _walk(value: Any) -> Iterator[tuple[int, str, Any]]:
     """Every value with its depth (scalars: that of their container) and its path, without recursion."""
-    waiting: list[tuple[int, str, Any]] = [(1, "", value)]
-    while waiting:
-        depth, path, current = waiting.pop()
+    pending: list[tuple[int, str, Any]] = [(1, "", value)]
+    while pending:
+        depth, path, current = pending.pop()
         yield (depth if isinstance(current, dict | list) else depth - 1), path, current
-        below = f"{path}." if path else ""
+        prefix = f"{path}." if path else ""
         if isinstance(current, dict):
-            waiting.extend((depth + 1, f"{below}{key}"[:200], item) for key, item in current.items())
+            pending.extend((depth + 1, f"{prefix}{key}"[:200], item) for key, item in current.items())
         elif isinstance(current, list):
-            waiting.extend((depth + 1, f"{below}{index}"[:200], item) for index, item in enumerate(current))
+            pending.extend((depth + 1, f"{prefix}{index}"[:200], item) for index, item in enumerate(current))
 
 
 def _unreadable(raw: bytes, error: orjson.JSONDecodeError) -> str:

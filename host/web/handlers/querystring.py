@@ -1,4 +1,4 @@
-"""Query strings: read as a route's model, or as what a list may be asked for."""
+"""Parse and validate query strings as a route's model or as a list's filters, sorting and paging."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class Listing(Protocol):
-    """What a list endpoint may be asked for; `host.data.records.Records` is one."""
+    """What a list endpoint accepts in its query string; `host.data.records.Records` is one."""
 
     def parse(self, arguments: Mapping[str, str]) -> Query: ...
 
@@ -72,12 +72,12 @@ def model_reader(model: type[Model]) -> Callable[[Params], Model]:
     extra: Any = None if model.model_config.get("extra") == "allow" else "forbid"
 
     def read(params: Params) -> Model:
-        given = {name: values if name in lists else once(params, name) for name, values in params.items()}
+        arguments = {name: values if name in lists else once(params, name) for name, values in params.items()}
         try:
-            value: Model = validator.validate_python(given, extra=extra)
+            value: Model = validator.validate_python(arguments, extra=extra)
         except ValidationError as error:
             raise ValidationFailed(
-                details=validation_messages(error, given, "query", tuple(model.model_fields))
+                details=validation_messages(error, arguments, "query", tuple(model.model_fields))
             ) from None
         for name in model.model_fields:
             number = getattr(value, name)
@@ -90,8 +90,8 @@ def model_reader(model: type[Model]) -> Callable[[Params], Model]:
 
 def _is_list(field: FieldInfo) -> bool:
     candidates = (field.annotation, *get_args(field.annotation))
-    origins = [get_origin(each) or each for each in candidates]
-    return any(isinstance(each, type) and issubclass(each, list | tuple | AbstractSet) for each in origins)
+    origins = [get_origin(candidate) or candidate for candidate in candidates]
+    return any(isinstance(origin, type) and issubclass(origin, list | tuple | AbstractSet) for origin in origins)
 
 
 def listing_reader(listing: Listing | None) -> Callable[[Params], Query]:

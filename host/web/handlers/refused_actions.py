@@ -1,4 +1,4 @@
-"""Refusals: what a known person or program was denied, or failed to do, is told to plugins, as what is done is."""
+"""Report denied and failed actions of authenticated callers to plugins, such as the audit log."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from host.web.responses.errors import understood
 
 _DENIED = (PermissionDenied, TenantSuspended, PlanRequired, PluginDisabled)
 _FAILED = (NotFound, Conflict, PreconditionFailed, QuotaExceeded)
-"""Understood and not done. What could not even be understood (400, 415, 422) or came too often was no action yet."""
+"""Valid requests that were not carried out. Invalid ones (400, 415, 422) and too frequent ones (429) do not count."""
 
 _log = logging.getLogger("host.web")
 
@@ -34,8 +34,8 @@ _log = logging.getLogger("host.web")
 async def tell_refused_action(route: Route, plugin: str, error: Exception, path: Mapping[str, object]) -> None:
     """Tell plugins that a request was denied, or that a change failed; in a transaction of its own.
 
-    Whoever is not known has no log to be in: sign-ins, which are open to anonymous callers, record their failures
-    themselves.
+    Anonymous callers belong to nobody's records and are left out; the sign-in endpoints, which are open to them, record
+    failures themselves.
     """
     outcome = _outcome(route, error)
     if outcome is None or route.public or actor().kind == "anonymous":
@@ -50,10 +50,12 @@ async def tell_refused_action(route: Route, plugin: str, error: Exception, path:
             resource_type=name.removesuffix("_id"),
             resource_id=HIDDEN if is_secret(name) else str(value),
         )
-    except Exception as failure:  # the refusal itself must reach whoever asked
+    except Exception as failure:  # the refusal itself must reach the caller
         if not isinstance(understood(failure), Unavailable):
             _log.exception("a refusal could not be recorded")
-        elif not isinstance(understood(error), Unavailable):  # else its answer's line says what is away
+        elif not isinstance(
+            understood(error), Unavailable
+        ):  # else the answer's own log line names the unavailable service
             _log.warning("a refusal could not be recorded: %s", failure)
 
 

@@ -1,1 +1,1 @@
-"""Describe the API: the OpenAPI document, its schemas, the documentation page and a Postman collection."""
+"""Describe the API: OpenAPI document, JSON schemas, Swagger UI page and Postman collection."""

@@ -1,4 +1,4 @@
-"""The documentation page at /api/docs: Swagger UI, every file of it served from here."""
+"""Serve Swagger UI at /api/docs, with every file from this server."""
 
 from __future__ import annotations
 

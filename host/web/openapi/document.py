@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document of the routes of some plugins, and the pages that serve it."""
+"""Build the OpenAPI 3.1 document of the plugins' routes, and serve it with the documentation pages."""
 
 from __future__ import annotations
 
@@ -102,31 +102,31 @@ def document(
 ) -> dict[str, Any]:
     """The OpenAPI 3.1 document of `routes`, pairs of plugin id and route.
 
-    version: the API's. tags: plugin id -> what to say of it. plugins: the ids to show; None: all.
+    version: the API's. tags: plugin id -> description. plugins: the ids to show; None: all.
 
     Raises:
         ValueError: two routes have the same operation id.
     """
     components = Components()
     paths: dict[str, dict[str, Any]] = {}
-    seen: set[str] = set()
-    shown: dict[str, str] = {}
+    operation_ids: set[str] = set()
+    plugin_by_tag: dict[str, str] = {}
     for plugin, route in routes:
         if plugins is not None and plugin not in plugins:
             continue
         described = operation(plugin, route, components)
-        if described["operationId"] in seen:
+        if described["operationId"] in operation_ids:
             raise ValueError(f"two routes are called {described['operationId']}")
-        seen.add(described["operationId"])
-        shown.setdefault(tag_of(plugin, route), plugin)
+        operation_ids.add(described["operationId"])
+        plugin_by_tag.setdefault(tag_of(plugin, route), plugin)
         paths.setdefault(openapi_path(route.path), {})[route.method.lower()] = described
-    known = tags or {}
+    descriptions = tags or {}
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version, "description": _INTRODUCTION},
         "servers": [{"url": API_BASE}],
         "security": [{"bearer": []}],
-        "tags": [{"name": tag, "description": known.get(plugin, "")} for tag, plugin in shown.items()],
+        "tags": [{"name": tag, "description": descriptions.get(plugin, "")} for tag, plugin in plugin_by_tag.items()],
         "paths": paths,
         "components": _components(components),
     }
@@ -170,7 +170,7 @@ class Loaded(Protocol):
 
 
 class Documents:
-    """The documents of what is loaded, made once for each set of plugins and kept as bytes."""
+    """The API documents of the loaded plugins, made once for each set of active plugins and cached as bytes."""
 
     def __init__(self, loaded: Loaded) -> None:
         self._loaded = loaded
@@ -203,13 +203,13 @@ def _version() -> str:
 
 
 ActiveFor = Callable[[TenantryRequest], Awaitable[Collection[str] | None]]
-"""The plugins that are on for the organisation a request asks with; None when it names none."""
+"""The plugins that are active for the organisation a request names; None when it names none."""
 
 
 def pages(loaded: Loaded, active_for: ActiveFor | None = None) -> dict[str, View]:
     """GET views by absolute path: the OpenAPI document, the Postman collection, the documentation page, its assets.
 
-    active_for: says for whom the document is; it raises what the checkpoint raises. None: every loaded plugin is shown.
+    active_for: which plugins to show for a request; it raises what admission raises. None: every loaded plugin.
     """
     documents = Documents(loaded)
 
@@ -231,7 +231,7 @@ def pages(loaded: Loaded, active_for: ActiveFor | None = None) -> dict[str, View
 
 
 async def _start(request: TenantryRequest, params: Mapping[str, Any]) -> Reply:
-    """The address by itself: where to go from here."""
+    """Answer `/` with links to the documentation, the OpenAPI document, the health check and the jobs page."""
     return json_reply({"success": True, "data": _START}, 200)
 
 

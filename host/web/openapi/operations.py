@@ -1,4 +1,4 @@
-"""One route as an OpenAPI operation: parameters, body, answer, errors and what it asks of its caller."""
+"""Describe one route as an OpenAPI operation: parameters, body, responses, errors and access."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ _TITLES = {
     402: "The plan does not include this, or a quota is used up.",
     403: "The permission is missing, or the organisation is suspended.",
     404: "There is no such thing, or the feature is switched off.",
-    406: "The answer cannot be told in any type that Accept names.",
-    409: "It clashes with something that exists or is still running.",
+    406: "No media type that Accept names can express the answer.",
+    409: "It conflicts with something that exists or is still running.",
     412: "It was changed since it was read.",
     413: "The body is too large.",
     415: "The body is not JSON.",
-    422: "Fields are not as they should be; details hold each one's path.",
+    422: "Fields are invalid; details name the path of each.",
     429: "Too many requests.",
-    503: "A service behind this one is away, or the feature is out of service.",
+    503: "A service that this one needs is unavailable, or the feature is out of service.",
 }
 
 
 def tag_of(plugin: str, route: Route) -> str:
-    """What its operations are grouped under: its resource, such as `mail.messages`."""
+    """The tag that groups a route's operations: its plugin and resource, such as `mail.messages`."""
     return f"{plugin}.{route.name.rpartition('.')[0] or route.name}"
 
 
@@ -85,7 +85,7 @@ def _takes(route: Route) -> dict[str, Any]:
 
 
 def _parameters(plugin: str, route: Route, components: Components) -> list[dict[str, Any]]:
-    kinds = {found["name"]: found["kind"] or "" for found in TYPED_PARAMETER.finditer(route.path)}
+    kinds = {match["name"]: match["kind"] or "" for match in TYPED_PARAMETER.finditer(route.path)}
     listed: list[dict[str, Any]] = [
         {"name": name, "in": "path", "required": True, "schema": _PATH_TYPES.get(kinds[name], {"type": "string"})}
         for name in path_parameters(route.path)
@@ -110,21 +110,21 @@ def _of_model(plugin: str, route: Route, components: Components) -> list[dict[st
     schema = components.schemas[f"{plugin}.{route.query.__name__}"]
     required = schema.get("required", [])
     return [
-        {"name": name, "in": "query", "required": name in required, "schema": each}
-        for name, each in schema.get("properties", {}).items()
+        {"name": name, "in": "query", "required": name in required, "schema": field_schema}
+        for name, field_schema in schema.get("properties", {}).items()
     ]
 
 
 def _of_listing(route: Route) -> list[dict[str, Any]]:
-    asked: dict[str, Schema] = {"limit": _LIMIT, "cursor": {"type": "string", "maxLength": 1000}}
+    parameters: dict[str, Schema] = {"limit": _LIMIT, "cursor": {"type": "string", "maxLength": 1000}}
     if isinstance(route.listing, Rows):
         rows = route.listing
-        sorts = [each for sort in rows.sorts for each in (sort, f"-{sort}")]
+        sorts = [order for sort in rows.sorts for order in (sort, f"-{sort}")]
         if sorts:
-            asked["sort"] = {"type": "string", "enum": sorts, "default": rows.default_sort}
+            parameters["sort"] = {"type": "string", "enum": sorts, "default": rows.default_sort}
         if rows.search:
-            asked["search"] = {"type": "string", "maxLength": 1000}
-        asked |= {name: filter_schema(rows, name) for name in rows.filters}
+            parameters["search"] = {"type": "string", "maxLength": 1000}
+        parameters |= {name: filter_schema(rows, name) for name in rows.filters}
     return [
         {
             "name": name,
@@ -132,13 +132,13 @@ def _of_listing(route: Route) -> list[dict[str, Any]]:
             "schema": schema,
             "description": _LISTING.get(name, f"Only rows with this {name}."),
         }
-        for name, schema in asked.items()
+        for name, schema in parameters.items()
     ]
 
 
 def _success(plugin: str, route: Route, components: Components) -> dict[str, Any]:
     if route.status == 204:
-        return {"204": {"description": "Done; there is nothing to tell."}}
+        return {"204": {"description": "Done; the answer has no content."}}
     others = _others(route)
     if route.returns is Stream:
         content: dict[str, Any] = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
@@ -156,14 +156,14 @@ def _success(plugin: str, route: Route, components: Components) -> dict[str, Any
         answer["headers"] = headers
     answers = {str(route.status): answer}
     if others and route.status == 201:
-        answers["200"] = {name: said for name, said in answer.items() if name != "headers"}
+        answers["200"] = {name: part for name, part in answer.items() if name != "headers"}
     if "ETag" in headers and route.method == "GET":
-        answers["304"] = {"description": "It is as If-None-Match says."}
+        answers["304"] = {"description": "Unchanged since the ETag in If-None-Match."}
     return answers
 
 
 def _others(route: Route) -> list[Any]:
-    """What a handler may return besides a stream or something it has made, where it says so: `Row | Created`."""
+    """What else a handler may return besides a stream or `Created`, by its annotation: `Row | Created`."""
     returned = get_type_hints(inspect.unwrap(route.handler)).get("return")
     kinds = get_args(returned) if get_origin(returned) in {Union, UnionType} else ()
     return [kind for kind in kinds if kind not in {Stream, Created, type(None)}]
@@ -171,7 +171,7 @@ def _others(route: Route) -> list[Any]:
 
 def _envelope(plugin: str, route: Route, components: Components) -> Schema:
     returned = get_type_hints(inspect.unwrap(route.handler)).get("return")
-    shape = route.returns if route.returns is not None else _told_by(returned)
+    shape = route.returns if route.returns is not None else _annotated_shape(returned)
     schema = components.of(plugin, shape)
     properties: dict[str, Schema] = {"success": {"const": True}, "data": schema}
     if _is_list(route):
@@ -186,8 +186,8 @@ def _is_list(route: Route) -> bool:
     return route.listing is not None or returned is Page or getattr(returned, "__origin__", None) in {list, tuple}
 
 
-def _told_by(returned: Any) -> Any:
-    """The shape that a return annotation alone gives away; None when it is one of the host's wrappers."""
+def _annotated_shape(returned: Any) -> Any:
+    """The shape that a return annotation names; None when it is one of the host's wrappers, such as `Page`."""
     wrapped = isinstance(returned, type) and returned.__module__ == Created.__module__
     return None if returned in {None, type(None)} or wrapped else returned
 
@@ -195,8 +195,8 @@ def _told_by(returned: Any) -> Any:
 def _errors(route: Route) -> dict[str, Any]:
     statuses = {404, 406, 429, 503, *route.refusals}
     takes = _takes(route)
-    if any(not found["kind"] for found in TYPED_PARAMETER.finditer(route.path)):
-        statuses |= {422}  # text in the path may be no address, no slug, ...
+    if any(not match["kind"] for match in TYPED_PARAMETER.finditer(route.path)):
+        statuses |= {422}  # text in the path may be invalid, such as no slug
     if not route.public:
         statuses |= {401}
     if route.permission or route.operator or route.needs_tenant:

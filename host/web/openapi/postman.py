@@ -1,4 +1,4 @@
-"""The Postman collection (format 2.1) of an OpenAPI document."""
+"""Convert an OpenAPI document into a Postman collection (format 2.1)."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def collection(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _request(document: Mapping[str, Any], path: str, method: str, operation: Mapping[str, Any]) -> dict[str, Any]:
-    parameters = [_resolved(document, each) for each in operation.get("parameters", [])]
+    parameters = [_resolved(document, parameter) for parameter in operation.get("parameters", [])]
     headers = [{"key": "Accept", "value": "application/json"}]
-    headers += [_header(each) for each in parameters if each["in"] == "header"]
+    headers += [_header(parameter) for parameter in parameters if parameter["in"] == "header"]
     segments = [f":{part[1:-1]}" if part.startswith("{") else part for part in path.strip("/").split("/")]
     request: dict[str, Any] = {
         "method": method,
@@ -45,11 +45,11 @@ def _request(document: Mapping[str, Any], path: str, method: str, operation: Map
             "host": ["{{base_url}}"],
             "path": segments,
             "query": [
-                {"key": each["name"], "value": "", "disabled": not each.get("required", False)}
-                for each in parameters
-                if each["in"] == "query"
+                {"key": parameter["name"], "value": "", "disabled": not parameter.get("required", False)}
+                for parameter in parameters
+                if parameter["in"] == "query"
             ],
-            "variable": [{"key": each["name"], "value": ""} for each in parameters if each["in"] == "path"],
+            "variable": [{"key": item["name"], "value": ""} for item in parameters if item["in"] == "path"],
         },
     }
     if operation.get("security") == []:
@@ -72,18 +72,18 @@ def _body(document: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, A
 
 
 def _resolved(document: Mapping[str, Any], value: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a local reference points to; anything else as it is."""
+    """The target of a local `$ref`; any other value unchanged."""
     if "$ref" not in value:
         return value
-    found: Any = document
+    target: Any = document
     for part in str(value["$ref"]).removeprefix("#/").split("/"):
-        found = found[part]
-    resolved: Mapping[str, Any] = found
+        target = target[part]
+    resolved: Mapping[str, Any] = target
     return resolved
 
 
 def _example(document: Mapping[str, Any], schema: Mapping[str, Any], depth: int) -> Any:
-    """A value of a schema's shape, for people to change."""
+    """An example value of a schema, for people to change."""
     schema = _resolved(document, schema)
     for fixed in ("const", "default", "example"):
         if fixed in schema:
@@ -97,5 +97,5 @@ def _example(document: Mapping[str, Any], schema: Mapping[str, Any], depth: int)
     kind = kind[0] if isinstance(kind, list) else kind
     if kind == "object" and depth > 0:
         properties = schema.get("properties", {})
-        return {name: _example(document, each, depth - 1) for name, each in properties.items()}
+        return {name: _example(document, schema, depth - 1) for name, schema in properties.items()}
     return {"object": {}, "array": [], "integer": 0, "number": 0, "boolean": False, "null": None}.get(kind, "")

@@ -1,4 +1,4 @@
-"""JSON schemas of what routes take and give: pydantic models and Records, named after the plugin they belong to."""
+"""Build the OpenAPI schemas of request and response bodies from pydantic models, Records and type hints."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Rows(Protocol):
 
 
 class Components:
-    """The document's `components.schemas`, filled as schemas are asked for."""
+    """The document's `components.schemas`; each schema is added when it is first referred to."""
 
     def __init__(self) -> None:
         self.schemas: dict[str, Schema] = {}
@@ -53,7 +53,7 @@ class Components:
     def of(self, plugin: str, shape: Any, mode: str = "serialization") -> Schema:
         """The schema of a model, a Records, or any other type; models are referred to by name.
 
-        mode: "validation" for what is sent to us, "serialization" for what we send.
+        mode: "validation" for request bodies, "serialization" for responses.
         """
         if shape is None:
             return {}
@@ -63,7 +63,7 @@ class Components:
             name = shape.__name__ if mode == "validation" else f"{shape.__name__}Answer"
             return self._refer(plugin, name, (shape, mode), lambda: self._model(plugin, shape, mode))
         if get_origin(shape) in (list, tuple, Sequence):
-            inner = [each for each in get_args(shape) if each is not Ellipsis]
+            inner = [item for item in get_args(shape) if item is not Ellipsis]
             return {"type": "array", "items": self.of(plugin, inner[0] if inner else None, mode)}
         return self._generated(plugin, TypeAdapter(shape).json_schema(mode=cast(Any, mode), ref_template=_TEMPLATE))
 
@@ -88,8 +88,8 @@ class Components:
         """A schema of pydantic's with its definitions moved to the document's components."""
         definitions = schema.pop("$defs", {})
         renamed = {f"{_PREFIX}{name}": f"#/components/schemas/{plugin}.{name}" for name in definitions}
-        for name, each in definitions.items():
-            self.schemas.setdefault(f"{plugin}.{name}", _renamed(each, renamed))
+        for name, definition in definitions.items():
+            self.schemas.setdefault(f"{plugin}.{name}", _renamed(definition, renamed))
         return cast(Schema, _renamed(schema, renamed))
 
 
@@ -100,10 +100,10 @@ _TEMPLATE = _PREFIX + "{model}"
 def _renamed(value: Any, references: Mapping[str, str]) -> Any:
     if isinstance(value, dict):
         return {
-            key: references.get(each, each) if key == "$ref" and isinstance(each, str) else _renamed(each, references)
-            for key, each in value.items()
+            key: references.get(item, item) if key == "$ref" and isinstance(item, str) else _renamed(item, references)
+            for key, item in value.items()
         }
-    return [_renamed(each, references) for each in value] if isinstance(value, list) else value
+    return [_renamed(item, references) for item in value] if isinstance(value, list) else value
 
 
 def row_schema(rows: Rows) -> Schema:
@@ -116,10 +116,10 @@ def field_schema(field: Field[Any]) -> Schema:
     """The schema of one column's values."""
     choices: type[Enum] | None = getattr(field, "enum_type", None)
     if choices is not None:
-        values = [each.value for each in choices]
+        values = [choice.value for choice in choices]
         schema: Schema = {"type": "integer" if isinstance(values[0], int) else "string", "enum": values}
     else:
-        schema = dict(next((found for kind, found in _FIELDS if isinstance(field, kind)), {"type": "string"}))
+        schema = dict(next((column for kind, column in _FIELDS if isinstance(field, kind)), {"type": "string"}))
         longest = getattr(field, "max_length", None)
         if schema == {"type": "string"} and isinstance(longest, int):
             schema["maxLength"] = longest
@@ -145,5 +145,5 @@ def filter_schema(rows: Rows, name: str) -> Schema:
     if isinstance(kind, list):
         schema["type"] = kind[0]
         if "enum" in schema:
-            schema["enum"] = [each for each in schema["enum"] if each is not None]
+            schema["enum"] = [value for value in schema["enum"] if value is not None]
     return schema

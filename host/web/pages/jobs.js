@@ -1,11 +1,11 @@
 // The page of background work: signs in as the API does, keeps the access token in this tab's memory alone, and shows
-// what /jobs and, to operators, /operator/jobs tell. Everything is put in as text, never as markup.
+// what /jobs and, to operators, /operator/jobs tell. Everything is inserted as text, never as markup.
 
 const API = "/api/v1";
 const EVERYBODY = "";  // the scope of operators: the whole deployment
 const OPEN = ["scheduled", "queued", "running", "parked"];
 const AGAIN = ["failed", "cancelled"];
-const EVERY = 5000;  // milliseconds between two looks
+const REFRESH = 5000;  // milliseconds between two refreshes
 
 const at = (selector) => document.querySelector(selector);
 let token = "", operator = false, cursor = null, asked = 0;
@@ -33,7 +33,7 @@ async function call(method, path, body) {
     return await send(method, path, body);
   } catch (error) {
     if (error.status !== 401 || !token) throw error;
-    token = "";  // perhaps it has only expired: the refresh cookie is good for another one
+    token = "";  // perhaps it has only expired: the refresh cookie gets another one
     await renew();
     return send(method, path, body);
   }
@@ -49,9 +49,9 @@ function tell(text, wrong = false) {
 }
 
 function guarded(work) {
-  return async (...given) => {
+  return async (...args) => {
     try {
-      await work(...given);
+      await work(...args);
     } catch (error) {
       if (error.status === 401) show(false);
       tell(error.message, true);
@@ -62,18 +62,18 @@ function guarded(work) {
 // -- making elements --------------------------------------------------------------------------------------------
 
 function make(tag, content = "", more = {}) {
-  const made = Object.assign(document.createElement(tag), more);
-  made.append(...[content].flat().map((each) => each instanceof Node ? each : String(each ?? "")));
-  return made;
+  const element = Object.assign(document.createElement(tag), more);
+  element.append(...[content].flat().map((part) => part instanceof Node ? part : String(part ?? "")));
+  return element;
 }
 
 function button(text, work, more = {}) {
-  const made = make("button", text, { type: "button", ...more });
-  made.addEventListener("click", guarded(work));
-  return made;
+  const element = make("button", text, { type: "button", ...more });
+  element.addEventListener("click", guarded(work));
+  return element;
 }
 
-// Rows that are as they were stay where they are, so that nobody's click or focus is lost.
+// Unchanged rows are left in place, so that no click or focus is lost.
 function put(body, rows) {
   rows.forEach((row, place) => {
     const old = body.rows[place];
@@ -87,7 +87,7 @@ function time(text) {
   return text ? make("time", new Date(text).toLocaleString(), { dateTime: text, title: text }) : "";
 }
 
-// -- who is here ------------------------------------------------------------------------------------------------
+// -- signing in -------------------------------------------------------------------------------------------------
 
 function show(signedIn) {
   at("#enter").hidden = signedIn;
@@ -97,15 +97,15 @@ function show(signedIn) {
 async function settle() {
   operator = (await call("GET", "/me")).data.is_operator;
   const tenants = (await call("GET", "/me/tenants?limit=100")).data;
-  const known = tenants.map((tenant) => make("option", tenant.name, { value: tenant.slug }));
-  at("#scope").replaceChildren(...(operator ? [make("option", "the whole deployment", { value: EVERYBODY })] : []), ...known);
+  const options = tenants.map((tenant) => make("option", tenant.name, { value: tenant.slug }));
+  at("#scope").replaceChildren(...(operator ? [make("option", "the whole deployment", { value: EVERYBODY })] : []), ...options);
   show(true);
   if (!operator && !tenants.length) return tell("You belong to no organisation.");
   tell("");
   await look();
 }
 
-// -- what there is ----------------------------------------------------------------------------------------------
+// -- lists -----------------------------------------------------------------------------------------------------
 
 const base = () => (at("#scope").value === EVERYBODY ? "/operator/jobs" : "/jobs");
 
@@ -118,7 +118,7 @@ async function look() {
     call("GET", `${base()}?${filter}`),
     everybody ? call("GET", "/operator/jobs/tasks") : { data: [] },
   ]);
-  if (mine !== asked) return;  // another look was asked for meanwhile
+  if (mine !== asked) return;  // a newer refresh has begun meanwhile
   const none = make("tr", make("td", "There are none.", { colSpan: 7 }));
   put(at("#jobs tbody"), jobs.data.length ? jobs.data.map(jobRow) : [none]);
   at("#tasks").hidden = !everybody;
@@ -181,7 +181,7 @@ async function open(id) {
   at("#job").showModal();
 }
 
-// -- what can be done -------------------------------------------------------------------------------------------
+// -- actions ----------------------------------------------------------------------------------------------------
 
 async function change(job, verb) {
   await call("POST", `${base()}/${job.id}/${verb}`);
@@ -212,9 +212,9 @@ async function resume(task) {
 for (const state of [...OPEN, "done", ...AGAIN]) at("#filter select").append(make("option", state));
 at("#enter").addEventListener("submit", guarded(async (event) => {
   event.preventDefault();
-  const given = Object.fromEntries(new FormData(at("#enter")));
+  const credentials = Object.fromEntries(new FormData(at("#enter")));
   at("#scope").replaceChildren();
-  token = (await send("POST", "/auth/login", given)).data.access_token;
+  token = (await send("POST", "/auth/login", credentials)).data.access_token;
   at("#enter").reset();
   await settle();
 }));
@@ -231,7 +231,7 @@ at("#more").addEventListener("click", guarded(lookFurther));
 setInterval(guarded(async () => {
   const busy = document.hidden || at("dialog[open]") || at("#work").hidden || at("#jobs tbody").rows.length > 50;
   if (!busy) await look();
-}), EVERY);
+}), REFRESH);
 try {
   await renew();
   await settle();

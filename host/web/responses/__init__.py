@@ -1,1 +1,1 @@
-"""Make responses: JSON bodies, error documents, content negotiation."""
+"""Build HTTP responses: JSON bodies, error documents and content negotiation."""

@@ -1,4 +1,4 @@
-"""Accept headers: what a client can read of what the host can say."""
+"""Check the Accept header: refuse what the client could not read, and choose the format of errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PROBLEM = ("application", "problem+json")
 def check_accept(accept: bytes | None, route: Route) -> None:
     """Refuse, before anything is done, a request whose answer its client could not read.
 
-    Routes that declare `returns=Stream` answer with other types than JSON and are left alone.
+    Routes that declare `returns=Stream` answer with other types than JSON and are not checked.
 
     Raises:
         NotAcceptable: Accept names neither application/json nor a range that holds it.
@@ -26,7 +26,7 @@ def check_accept(accept: bytes | None, route: Route) -> None:
 
 
 def wants_problem(accept: bytes | None) -> bool:
-    """Whether errors are to be told as RFC 9457 documents: it is named, and not less liked than application/json."""
+    """Whether errors should be RFC 9457 documents: Accept names that type, and does not prefer application/json."""
     return accept is not None and b"problem+json" in accept and _likes_problem(accept)
 
 
@@ -50,7 +50,7 @@ def _quality(ranges: dict[tuple[str, str], float], media_type: tuple[str, str]) 
 
 
 def _ranges(accept: bytes) -> dict[tuple[str, str], float]:
-    """Media ranges and their quality (RFC 9110, section 12.5.1); what cannot be read is left out."""
+    """Media ranges and their quality (RFC 9110, section 12.5.1); unreadable ones are left out."""
     ranges: dict[tuple[str, str], float] = {}
     for part in accept.decode("latin-1").lower().split(","):
         media, *parameters = (piece.strip() for piece in part.split(";"))

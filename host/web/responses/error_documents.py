@@ -1,4 +1,4 @@
-"""Error documents: an error of the host as the API tells it, or as RFC 9457 wants it."""
+"""Build the JSON document of an error, in the API's own format or as RFC 9457 problem details."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ BY_STATUS: Mapping[int, type[ApiError]] = {
     431: errors.BadRequest,
     503: errors.Unavailable,
 }
-"""The error of the host for each status that others give."""
+"""The host's error class for each status of another library's error."""
 
 
 def refusal(status: int, details: Any, accept: bytes | None) -> Reply:
-    """The error document of an `Answer` whose status says that it is none of success; its data are the details."""
+    """The error document of an `Answer` with an error status; its data become the details."""
     kind = BY_STATUS.get(status, ApiError)
     error = kind(details=details if isinstance(details, Mapping) else {"data": details})
     error.status = status
@@ -47,15 +47,15 @@ def refusal(status: int, details: Any, accept: bytes | None) -> Reply:
 
 
 def document(error: ApiError, accept: bytes | None, request_id: str) -> Reply:
-    """The reply that says an error of the host."""
+    """The reply that carries an error, in the format that Accept prefers."""
     if wants_problem(accept):
-        content_type, told_as = b"application/problem+json", _rfc9457(error, request_id)
+        content_type, content = b"application/problem+json", _rfc9457(error, request_id)
     else:
-        content_type, told_as = b"application/json", _problem_details(error, request_id)
+        content_type, content = b"application/json", _problem_details(error, request_id)
     try:
-        body = dumps(told_as)
+        body = dumps(content)
     except TypeError:
-        _log.exception("the details of %s cannot be said in JSON", error.code)
+        _log.exception("the details of error %s cannot be encoded as JSON and are left out", error.code)
         return document(type(error)(error.message), accept, request_id)
     tally("tenantry_http_errors_total", error.code, plugin())
     pairs: HeaderPairs = [

@@ -1,4 +1,4 @@
-"""Problems: any error becomes one document, never HTML, never a stack trace."""
+"""Translate any exception into an API error response without a stack trace, and log internal errors."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from tenants.context import WrongTenant
 
 _log = logging.getLogger("host.web")
 
-# PostgreSQL's classes of what is no fault of the statement: connection, resources, shutdown, deadlock, time-out.
-_AWAY_CLASSES = ("08", "40", "53", "57", "58")
-_AWAY_ERRORS = (DBConnectionError, ConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+# PostgreSQL's error classes that are no fault of the statement: connection, resources, shutdown, deadlock, time-out.
+_UNAVAILABLE_CLASSES = ("08", "40", "53", "57", "58")
+_UNAVAILABLE_ERRORS = (DBConnectionError, ConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _UNIQUE = ("23505", "23P01")
 _REFERENCE = "23503"
 _UNSTORABLE_CLASS = "22"
 
 
 def problem(exc: BaseException, accept: bytes | None, request_id: str) -> Reply:
-    """The reply that tells of an error; what is our own fault is logged with its traceback and told without it.
+    """The reply to an error; internal errors are logged with their traceback and answered without it.
 
     accept: the request's Accept header; `application/problem+json` gets the same facts as RFC 9457.
     """
@@ -41,36 +41,36 @@ def problem(exc: BaseException, accept: bytes | None, request_id: str) -> Reply:
 
 
 def told(exc: BaseException) -> ApiError:
-    """The error of the host that an exception is told as; one line in the log for what is away, and why."""
-    found = understood(exc)
-    if found is None:
+    """The API error for an exception; an unavailable service is logged in one line with its reason."""
+    error = understood(exc)
+    if error is None:
         _log.error("%s", f"{type(exc).__name__}: {exc}", exc_info=exc)
         return ApiError()
-    if type(found) is errors.Unavailable:
+    if type(error) is errors.Unavailable:
         _log.warning("%s: %s", type(exc).__name__, " ".join(str(exc).split()))
-        if found.__cause__ is not None:  # it says where our services are
+        if error.__cause__ is not None:  # its message names our services' addresses
             return errors.Unavailable()
-    return found
+    return error
 
 
 def understood(exc: BaseException) -> ApiError | None:
-    """What an exception means for whoever asked; None for what is our own fault."""
+    """The API error that an exception means for the caller; None for an internal error."""
     if isinstance(exc, ApiError):
         return exc
     if isinstance(exc, BaseExceptionGroup):
         leaves = list(_leaves(exc))
-        known = [leaf for leaf in leaves if isinstance(leaf, ApiError)]
-        if len(known) == len(leaves) and known:
-            return known[0]
+        api_errors = [leaf for leaf in leaves if isinstance(leaf, ApiError)]
+        if len(api_errors) == len(leaves) and api_errors:
+            return api_errors[0]
     return _of_framework(exc) or _of_database(exc)
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for each in group.exceptions:
-        if isinstance(each, BaseExceptionGroup):
-            yield from _leaves(each)
+    for member in group.exceptions:
+        if isinstance(member, BaseExceptionGroup):
+            yield from _leaves(member)
         else:
-            yield each
+            yield member
 
 
 def _of_framework(exc: BaseException) -> ApiError | None:
@@ -81,44 +81,44 @@ def _of_framework(exc: BaseException) -> ApiError | None:
         kind = BY_STATUS.get(exc.code or 500)
         return kind() if kind is not None else errors.NotFound() if (exc.code or 500) < 400 else None
     if isinstance(exc, WrongTenant):
-        return errors.NotFound()  # exactly as an id that never existed
+        return errors.NotFound()  # the same answer as for an id that does not exist
     if isinstance(exc, TimeoutError):
         return errors.Unavailable("It took too long; try again shortly.")
     return None
 
 
 def _of_database(exc: BaseException) -> ApiError | None:
-    """Told by SQLSTATE where the driver gives one (PostgreSQL), else by what SQLite writes."""
+    """Read from the SQLSTATE where the driver gives one (PostgreSQL), else from SQLite's message."""
     if isinstance(exc, DoesNotExist | ObjectDoesNotExistError):
         return errors.NotFound()
     if isinstance(exc, ValidationError):
         return _unstorable()
-    for each in _causes(exc):
-        if isinstance(each, _AWAY_ERRORS):
+    for cause in _causes(exc):
+        if isinstance(cause, _UNAVAILABLE_ERRORS):
             # asyncpg's own DataError is an InterfaceError too: a value that the column's type cannot hold
-            return _unstorable() if isinstance(each, ValueError) else errors.Unavailable()
-        if isinstance(each, OSError) and "Connect call failed" in str(each):
-            return errors.Unavailable()  # asyncio's sum of one failure for each address of a name
-        state = getattr(each, "sqlstate", None)
+            return _unstorable() if isinstance(cause, ValueError) else errors.Unavailable()
+        if isinstance(cause, OSError) and "Connect call failed" in str(cause):
+            return errors.Unavailable()  # asyncio joins the failures of a name's addresses in one error
+        state = getattr(cause, "sqlstate", None)
         if isinstance(state, str):
-            return _of_state(state, each)
-        if isinstance(each, sqlite3.Error) or (isinstance(each, OperationalError) and each.args):
-            found = _of_sqlite(str(each))
-            if found is not None:
-                return found
-        if isinstance(each, OverflowError) and "SQLite" in str(each):
+            return _of_state(state, cause)
+        if isinstance(cause, sqlite3.Error) or (isinstance(cause, OperationalError) and cause.args):
+            error = _of_sqlite(str(cause))
+            if error is not None:
+                return error
+        if isinstance(cause, OverflowError) and "SQLite" in str(cause):
             return _unstorable()
     return None
 
 
 def _causes(exc: BaseException) -> Iterator[BaseException]:
-    seen: BaseException | None = exc
+    current: BaseException | None = exc
     for _ in range(5):
-        if seen is None:
+        if current is None:
             return
-        yield seen
-        inner = seen.args[0] if isinstance(seen, OperationalError) and seen.args else None
-        seen = seen.__cause__ or (inner if isinstance(inner, BaseException) else None)
+        yield current
+        inner = current.args[0] if isinstance(current, OperationalError) and current.args else None
+        current = current.__cause__ or (inner if isinstance(inner, BaseException) else None)
 
 
 def _of_state(state: str, exc: BaseException) -> ApiError | None:
@@ -128,7 +128,7 @@ def _of_state(state: str, exc: BaseException) -> ApiError | None:
         return _reference("still referenced" in str(getattr(exc, "detail", "") or ""))
     if state.startswith(_UNSTORABLE_CLASS):
         return _unstorable()
-    if state.startswith(_AWAY_CLASSES):
+    if state.startswith(_UNAVAILABLE_CLASSES):
         return errors.Unavailable()
     return None
 
@@ -136,7 +136,7 @@ def _of_state(state: str, exc: BaseException) -> ApiError | None:
 def _of_sqlite(text: str) -> ApiError | None:
     if "UNIQUE constraint failed" in text:
         return errors.Conflict("Such a thing exists already.")
-    # Another tenant's row, refused by the isolation triggers, is told like one that never existed.
+    # Another tenant's row, refused by the isolation triggers, gets the same answer as one that does not exist.
     if "FOREIGN KEY constraint failed" in text or "tenant isolation" in text:
         return _reference(None)
     if "database is locked" in text or "unable to open database" in text or "disk I/O error" in text:
@@ -145,7 +145,7 @@ def _of_sqlite(text: str) -> ApiError | None:
 
 
 def _reference(still_used: bool | None) -> ApiError:
-    """still_used: None when the database does not tell which side of the reference was wrong."""
+    """still_used: None when the database does not say which side of the reference was wrong."""
     if still_used:
         return errors.Conflict("Something else still refers to it.")
     if still_used is None:

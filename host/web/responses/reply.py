@@ -1,4 +1,4 @@
-"""Replies: status, headers and bytes as they are sent, and JSON as the API speaks it."""
+"""The Reply type (status, headers, body) and the API's JSON encoding of times, ids and decimals."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ JSON = (b"content-type", b"application/json")
 NO_STORE = (b"cache-control", b"no-store")
 
 _OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC
-# A time in another zone than UTC, as orjson writes it: rare, so the text is searched rather than each value passed on,
-# first with a pattern that begins with a plain character, which is 15 times as fast.
+# A time in another zone than UTC, as orjson writes it: rare, so the text is searched instead of every
+# value converted here, first with a pattern that begins with a plain character, which is 15 times as fast.
 _PERHAPS_ZONED = re.compile(rb":[0-9]{2}\"")
 _ZONED = re.compile(rb"[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?[+-][0-9]{2}:[0-9]{2}\"")
 _DURATION: TypeAdapter[timedelta] = TypeAdapter(timedelta)
@@ -28,7 +28,7 @@ _DURATION: TypeAdapter[timedelta] = TypeAdapter(timedelta)
 
 @dataclass(slots=True)
 class Reply:
-    """An answer ready to be sent; header names are lower-case. A streamed body is an iterator of bytes."""
+    """A response ready to be sent; header names are lower-case. A streamed body is an iterator of bytes."""
 
     status: int
     headers: HeaderPairs
@@ -36,16 +36,16 @@ class Reply:
 
 
 def json_reply(document: Any, status: int) -> Reply:
-    """A JSON document that no cache keeps."""
+    """A reply with a JSON document, marked as not to be cached."""
     body = dumps(document)
     return Reply(status, [JSON, (b"content-length", b"%d" % len(body)), NO_STORE], body)
 
 
 def dumps(value: Any) -> bytes:
-    """JSON as the API speaks it: UTC times ending in Z, ids and decimals as text, no NaN.
+    """Encode a value as the API's JSON: UTC times ending in Z, ids and decimals as text, no NaN.
 
     Raises:
-        TypeError: there is something in it that JSON cannot say.
+        TypeError: something in it cannot be encoded as JSON.
     """
     try:
         text = orjson.dumps(value, _other, _OPTIONS)
@@ -60,7 +60,7 @@ def dumps(value: Any) -> bytes:
 
 
 def _other(value: Any) -> Any:
-    """What orjson does not know by itself."""
+    """Convert a value of a type that orjson does not encode by itself."""
     if isinstance(value, datetime):
         moment = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
         return moment.isoformat().replace("+00:00", "Z")
@@ -78,14 +78,14 @@ def _other(value: Any) -> Any:
         return dict(value)
     if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray | memoryview):
         return list(value)
-    raise TypeError(f"{type(value).__name__} cannot be said in JSON; return plain values")
+    raise TypeError(f"{type(value).__name__} cannot be encoded as JSON; return plain values")
 
 
 def header_value(name: str, value: str) -> bytes:
     """A header's value as bytes.
 
     Raises:
-        ValueError: it holds a line break or NUL: what an anonymous caller wrote must not become a header of its own.
+        ValueError: it holds a line break or NUL, with which a caller's text could add a header of its own.
     """
     if "\r" in value or "\n" in value or "\x00" in value:
         raise ValueError(f"the value of {name} holds a line break")

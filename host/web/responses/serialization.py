@@ -1,4 +1,4 @@
-"""Answers: what a handler returned becomes status, headers and bytes."""
+"""Turn what a handler returned into a response: envelope, ETag, pagination link, location and cookies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from host.web.responses.reply import JSON, NO_STORE, HeaderPairs, Reply, dumps, 
 
 __all__ = ["Reply", "shape"]
 
-_INERT = (b"content-security-policy", b"default-src 'none'; sandbox")  # what anonymous callers stored must not run here
+_INERT = (b"content-security-policy", b"default-src 'none'; sandbox")  # uploaded content must not run as a page here
 _REVALIDATE = (b"cache-control", b"private, no-cache")
 _VARY = (b"vary", b"Authorization, X-Tenant, Accept")
 _LOCATION_SAFE = "/:?#[]@!$&'()*+,;=%-._~"
@@ -24,11 +24,11 @@ _LOCATION_SAFE = "/:?#[]@!$&'()*+,;=%-._~"
 def shape(result: Any, headers: Mapping[bytes, bytes], route: Route, query_string: bytes = b"") -> Reply:
     """The reply to what a handler returned.
 
-    headers: the request's, by lower-case name; If-None-Match is looked at for GET. query_string: the request's, kept
+    headers: the request's, by lower-case name; If-None-Match counts for GET. query_string: the request's, kept
     in a list's link to its next page.
 
     Raises:
-        TypeError: there is something in the result that JSON cannot say.
+        TypeError: something in the result cannot be encoded as JSON.
         ValueError: a header's value holds a line break.
     """
     if isinstance(result, dict):
@@ -85,7 +85,7 @@ def _resource(data: Any, status: int, headers: Mapping[bytes, bytes], route: Rou
 
 
 def _validator(version: int, body: bytes) -> bytes:
-    """The version, which If-Match compares, and a digest of all that is shown, much of which has no version."""
+    """The ETag: the version, which If-Match compares, and a digest of the body, which shows more than the version."""
     return b'"%d-%s"' % (version, blake2b(body, digest_size=8).hexdigest().encode())
 
 
@@ -101,7 +101,7 @@ def _page(page: Page, route: Route, query_string: bytes) -> Reply:
     if page.next_cursor is not None:
         kept = [pair for pair in parse_qsl(query_string.decode("latin-1"), True) if pair[0] != "cursor"]
         query = urlencode([*kept, ("cursor", page.next_cursor)])
-        # A query alone is a reference to the same path (RFC 3986, section 5.2.2): right behind any proxy.
+        # A query alone is a reference to the same path (RFC 3986, section 5.2.2), so it is right behind any proxy.
         reply.headers.append((b"link", f'<?{query}>; rel="next"'.encode("ascii")))
     return reply
 
@@ -130,13 +130,13 @@ def _stream(stream: Stream) -> Reply:
 
 
 def _put(pairs: HeaderPairs, name: str, value: bytes) -> None:
-    """Set a header, in place of one that is there."""
+    """Set a header, replacing one of the same name."""
     key = header_value("a header's name", name).lower()
     pairs[:] = [pair for pair in pairs if pair[0] != key]
     pairs.append((key, value))
 
 
 def _location(location: str) -> bytes:
-    """The absolute path of one below `/api/v1`; full addresses stay as they are."""
+    """A location below `/api/v1` as an absolute path; full addresses stay as they are."""
     full = location if "://" in location or location.startswith(API_BASE + "/") else API_BASE + location
     return quote(full, safe=_LOCATION_SAFE).encode("ascii")

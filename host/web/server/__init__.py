@@ -1,1 +1,1 @@
-"""Serve HTTP: the ASGI pipeline, one connection, request state, headers and framing."""
+"""Serve HTTP over ASGI: the request pipeline, connections, request state, headers and framing checks."""

@@ -1,4 +1,4 @@
-"""The Quart application: routes in its URL map, everything an API does without taken out of its way."""
+"""The Quart application: match routes and answer requests without sessions, signals or HTML errors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from host.web.server.request import Scope, TenantryRequest
 from host.web.server.request_state import known_request_state
 
 Caller = Callable[[Route, str, TenantryRequest, Mapping[str, Any]], Awaitable[Reply]]
-"""`await caller(route, plugin_id, request, path_params)`: everything between routing and the answer."""
+"""`await caller(route, plugin_id, request, path_params)` answers a matched request, admission included."""
 
 View = Callable[[TenantryRequest, Mapping[str, Any]], Awaitable[Reply]]
 Missing = Callable[[str], errors.ApiError]
@@ -45,13 +45,13 @@ class _Text(UnicodeConverter):
 
 
 class TenantryQuart(Quart):
-    """Quart whose way from routing to view is `answer`: no session, no signals, no request context, no HTML.
+    """Quart that routes a request to its view in `answer`, without session, signals, request context or HTML.
 
     Attributes:
         max_body: bytes a request body may have, unless its route says otherwise.
         body_timeout: seconds a client may take to send a body; big ones get more, see
         `host.web.server.request.SLOWEST`.
-        missing: what a path that no route has is answered with.
+        missing: makes the error for a path that no route has.
     """
 
     asgi_http_class = cast(Any, TenantryConnection)
@@ -65,7 +65,7 @@ class TenantryQuart(Quart):
         self.missing = missing
         self.config["MAX_CONTENT_LENGTH"] = max_body
         self.config["BODY_TIMEOUT"] = body_timeout
-        # A path is what it says: no redirects for doubled or trailing slashes, which would leave through our own door.
+        # No redirects for doubled or trailing slashes: werkzeug's own responses would bypass this API's format.
         self.url_map.merge_slashes = False
         self.url_map.converters |= {"int": _Integer, "str": _Text, "string": _Text, "default": _Text}
         self._views: dict[str, tuple[View, int]] = {}
@@ -85,7 +85,7 @@ class TenantryQuart(Quart):
         self._views[endpoint] = (view, self.max_body if max_body is None else max_body)
 
     async def answer(self, request: TenantryRequest) -> Reply:
-        """The reply to a request: its view's, or the document of whatever error there was."""
+        """The reply to a request: its view's, or an error document."""
         try:
             check_framing(cast(Scope, request.scope))
             if request.path.startswith("//"):  # werkzeug would take it for one slash
@@ -129,7 +129,7 @@ def build_quart(
     """The application that serves `routes`, pairs of plugin id and route, each through `caller`.
 
     max_body: bytes. body_timeout: seconds. pages: GET views by absolute path, such as the documentation page, that
-    answer without `caller`. missing: what a path that no route has is answered with.
+    answer without `caller`. missing: makes the error for a path that no route has.
 
     Raises:
         ConfigurationError: a path cannot be read.

@@ -1,4 +1,4 @@
-"""One HTTP connection's request and answer over ASGI: one task, body pulled on demand, answer in two messages."""
+"""Run one HTTP request over ASGI: read the body on demand, send the response, cancel when the client leaves."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from host.web.server.request import Receive, Scope, TenantryRequest
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 PATIENCE = 1.0
-"""Seconds a handler runs before a watch is set on whether its client is still there."""
+"""Seconds a handler runs before its connection is watched for the client's leaving."""
 
 LINGER_SECONDS = 2.0
 LINGER_BYTES = 16 * 1024 * 1024
-"""How much longer, and how many more bytes of, an unwanted body is read so that its sender sees the answer."""
+"""How long, and how many bytes, an unread body is read after the answer, so that its sender sees the answer."""
 
 
 class Answering(Protocol):
-    """The application, as a connection knows it."""
+    """What a connection needs of the application."""
 
     max_body: int
     body_timeout: float
@@ -36,10 +36,10 @@ class _Closable(Protocol):
 
 
 class TenantryConnection:
-    """What Quart calls for each request (`asgi_http_class`).
+    """Answers one HTTP request; Quart makes one of these for each (`asgi_http_class`).
 
-    Quart's own keeps two tasks a request and reads bodies as fast as they come. Here the handler runs in the server's
-    task; the body waits in the server, which stops reading from the network, until it is asked for.
+    Quart's own class keeps two tasks a request and reads bodies as fast as they come. Here the handler runs in the
+    server's task, and the server stops reading from the network until the handler asks for the body.
     """
 
     def __init__(self, app: Answering, scope: Scope) -> None:
@@ -74,7 +74,7 @@ class TenantryConnection:
 
 
 class _Watch:
-    """Cancels the handler when the client leaves; a task of its own only for those who take long."""
+    """Cancels the handler when the client leaves; it makes a task only for handlers that take long."""
 
     def __init__(self, request: TenantryRequest, receive: Receive) -> None:
         self.client_gone = False
@@ -84,7 +84,7 @@ class _Watch:
         self._timer: asyncio.TimerHandle | None = asyncio.get_running_loop().call_later(PATIENCE, self.begin)
 
     def begin(self) -> None:
-        """Watch from now on, as soon as the whole body is in: until then whoever reads it sees the client leave."""
+        """Start watching once the whole body has arrived: until then its reader notices when the client leaves."""
         self._cancel_timer()
         if self._task is not None:
             return
@@ -94,7 +94,7 @@ class _Watch:
             self._task = asyncio.create_task(self._wait())
 
     def stop(self) -> None:
-        """Watch no longer."""
+        """Stop watching."""
         self._cancel_timer()
         if self._task is not None:
             self._task.cancel()
@@ -121,16 +121,16 @@ async def _send_whole(request: TenantryRequest, reply: Reply, body: bytes, recei
     if not _unread(request):
         await send({"type": "http.response.body", "body": body, "more_body": False})
         return
-    # The server closes the connection under whoever still sends: let the sender read the answer first, and keep the
-    # server's queue moving, which would otherwise block on its own last message.
+    # The server closes the connection while the client may still be sending: let the client read the answer first, and
+    # keep emptying the server's queue, which would otherwise block on its own last message.
     await send({"type": "http.response.body", "body": body, "more_body": True})
-    finished = await _linger(receive)
-    sink = None if finished else asyncio.create_task(_discard(receive))
+    ended = await _linger(receive)
+    discarding = None if ended else asyncio.create_task(_discard(receive))
     try:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
     finally:
-        if sink is not None:
-            sink.cancel()
+        if discarding is not None:
+            discarding.cancel()
 
 
 def _unread(request: TenantryRequest) -> bool:
@@ -139,7 +139,7 @@ def _unread(request: TenantryRequest) -> bool:
 
 
 async def _linger(receive: Receive) -> bool:
-    """Read and forget the rest of a body; whether it, or the client, came to its end."""
+    """Read and discard the rest of a body; True if it ended, or the client left, within the limits."""
     remaining = LINGER_BYTES
     try:
         async with asyncio.timeout(LINGER_SECONDS):
@@ -164,7 +164,7 @@ async def _send_stream(reply: Reply, body: AsyncIterator[bytes], send: Send, hea
         if not head:
             async for piece in body:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
-                # A server need not suspend in send, least of all when the client has left: let the watch have a turn.
+                # A server need not suspend in send, least of all when the client has left: let the watching task run.
                 await asyncio.sleep(0)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
     finally:
@@ -173,14 +173,14 @@ async def _send_stream(reply: Reply, body: AsyncIterator[bytes], send: Send, hea
 
 
 async def _started(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same pieces, the first already there: what fails before it is still answered with an error document."""
+    """The same stream with its first piece read: an error before it can still become an error document."""
     pieces = aiter(body)
     try:
         first = await anext(pieces)
     except StopAsyncIteration:
         first = b""
 
-    async def again() -> AsyncIterator[bytes]:
+    async def resumed() -> AsyncIterator[bytes]:
         try:
             yield first
             async for piece in pieces:
@@ -189,16 +189,16 @@ async def _started(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             if hasattr(body, "aclose"):
                 await cast(_Closable, body).aclose()
 
-    return again()
+    return resumed()
 
 
 def _is_events(reply: Reply) -> bool:
-    """Whether the stream is of server-sent events, whose headers must not wait for the first of them."""
+    """Whether the stream is server-sent events, whose headers must not wait for the first event."""
     return any(name == b"content-type" and value.startswith(b"text/event-stream") for name, value in reply.headers)
 
 
 class RefusedWebsocket:
-    """There are no websockets here: the handshake is answered with the host's 404 (`asgi_websocket_class`)."""
+    """Answers every websocket handshake with 404, as there are no websockets here (`asgi_websocket_class`)."""
 
     def __init__(self, app: Answering, scope: Scope) -> None:
         self._scope = scope

@@ -1,4 +1,4 @@
-"""Refuse requests that two readers could understand differently: their framing, target or method (RFC 9112)."""
+"""Refuse HTTP requests whose framing, target or method two parsers could read differently (RFC 9112)."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _VERSIONS = frozenset({b"1.0", b"1.1"})
 
 
 def check_framing(scope: Scope) -> None:
-    """Look at a request as the server understood it, whichever server that is.
+    """Check a request as the ASGI server parsed it, whichever server that is.
 
     Raises:
-        BadRequest: length or host are said in two ways, or the method is none; the connection is closed, as nobody
-            knows where the next request on it begins.
+        BadRequest: the length or the host is ambiguous, or the method is invalid; the connection is closed, as
+            nobody knows where the next request on it begins.
     """
     try:
         headers = headers_of(scope)
@@ -38,7 +38,7 @@ def _check_coding(headers: Mapping[bytes, bytes], version: str) -> None:
     if b"content-length" in headers:
         raise BadRequest("Send Content-Length or Transfer-Encoding, not both.")
     if version == "1.0" or headers[b"transfer-encoding"].lower() != b"chunked":
-        raise BadRequest("Of transfer codings only chunked is understood, in HTTP/1.1.")
+        raise BadRequest("The only Transfer-Encoding understood here is chunked, in HTTP/1.1.")
 
 
 def _check_line(method: str, path: str, host: bytes) -> None:
@@ -54,19 +54,19 @@ def _check_line(method: str, path: str, host: bytes) -> None:
 
 
 class StrictConnection(h11.Connection):
-    """h11's server side without its leniency: what it would mend in silence is refused.
+    """h11's server side without its leniency: malformed requests that h11 would silently repair are refused.
 
     Attributes:
-        fault: why the request was refused, for its sender; empty when h11 refused it.
+        fault: why the request was refused, as a message to the client; empty when h11 itself refused it.
     """
 
     fault = ""
 
     def next_event(self) -> Any:
-        """The next event, as h11 has it.
+        """The next event, as h11 parses it.
 
         Raises:
-            h11.RemoteProtocolError: the request can be read in two ways.
+            h11.RemoteProtocolError: two parsers could read the request differently.
         """
         if self.their_state is h11.IDLE:
             self._check_head(self.trailing_data[0])
@@ -95,7 +95,7 @@ class StrictConnection(h11.Connection):
 
 
 def _uneven(head: bytes) -> bool:
-    """Whether other readers would split or join lines of a head elsewhere; plain searches, as it is asked each time."""
+    """Whether other parsers could split a head into other lines; only fast searches, as every request is checked."""
     lines = head.count(b"\r\n")
     if head.count(b"\n") != lines or head.count(b"\r") != lines:
         return True

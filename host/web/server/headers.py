@@ -1,4 +1,4 @@
-"""Headers: request ids, what browsers are told for safety's sake, and who may call across origins."""
+"""Validate request ids and build the security and CORS headers of every response."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ _MAY_READ = (
 
 
 def request_id_of(sent: bytes | None) -> str | None:
-    """The client's X-Request-ID when it is one: at most 128 of A-Z a-z 0-9 _ . -; it goes into every log line."""
+    """The client's X-Request-ID, which every log line shows; None unless it is 1 to 128 of A-Z a-z 0-9 _ . -"""
     if sent is None or not _REQUEST_ID.fullmatch(sent):
         return None
     return sent.decode("ascii")
 
 
 class HeaderRules:
-    """What every answer carries besides its own headers.
+    """The security and CORS headers that every response carries besides its own.
 
-    origins: those that may call from a browser, with cookies, such as "https://app.example.com"; "*" lets any page
-    call, without cookies. max_age: seconds a browser may keep a preflight answer. secure: whether the deployment is
-    reached over TLS only.
+    origins: web origins that may call from a browser, with cookies, such as "https://app.example.com"; "*" lets any
+    page call, without cookies. max_age: seconds a browser may keep a preflight answer. secure: whether the deployment
+    is reached over TLS only.
 
     Raises:
         ConfigurationError: an origin is not scheme, host and perhaps port.
@@ -57,7 +57,7 @@ class HeaderRules:
             self._always.append((b"vary", b"Origin"))
 
     def for_answer(self, headers: Mapping[bytes, bytes]) -> HeaderPairs:
-        """The headers to add to an answer, from the request's by lower-case name.
+        """The headers to add to a response; headers: the request's, by lower-case name.
 
         A preflight (OPTIONS with Access-Control-Request-Method) needs no more: the application answers OPTIONS itself.
         """

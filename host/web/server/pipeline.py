@@ -1,4 +1,4 @@
-"""The pipeline: the plain ASGI layer around every request: its id, its bindings, its headers, its one log line."""
+"""ASGI middleware around every request: request id, context, client address, headers, tracing and log line."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class Pipeline:
-    """ASGI application around the Quart application.
+    """ASGI middleware around the Quart application.
 
-    bound: binds the services of this application for the block. proxies: how many proxies in front may be believed
-    about the client's address. tracing: makes a span of each request; None where it is switched off.
+    bound: context manager that binds this application's services. proxies: number of trusted proxies in front, for the
+    client's address. tracing: makes a span for each request; None where tracing is switched off.
     """
 
     def __init__(
@@ -105,13 +105,13 @@ class Pipeline:
 
     def _address(self, scope: Scope) -> str:
         peer = str((scope.get("client") or ("",))[0])
-        said = [value for name, value in scope["headers"] if name == b"x-forwarded-for"] if self._proxies else ()
-        return client_address(peer, said, self._proxies)
+        forwarded = [value for name, value in scope["headers"] if name == b"x-forwarded-for"] if self._proxies else ()
+        return client_address(peer, forwarded, self._proxies)
 
 
 def _described(state: RequestState) -> dict[str, str | int]:
-    """A request as its span tells it; never its path or its address, which may hold a token or a person."""
-    facts: dict[str, str | int] = {
+    """A request's span attributes; never its path or address, which may hold tokens or personal data."""
+    attributes: dict[str, str | int] = {
         "http.route": _pattern(state) if state.route else "",
         "http.response.status_code": state.status,
         "tenantry.request": state.request_id,
@@ -119,28 +119,28 @@ def _described(state: RequestState) -> dict[str, str | int]:
         "tenantry.plugin": state.plugin,
         "tenantry.tenant": str(state.tenant_id or ""),
     }
-    return {name: value for name, value in facts.items() if value}
+    return {name: value for name, value in attributes.items() if value}
 
 
 def _write_line(scope: Scope, state: RequestState, seconds: float) -> None:
-    facts: dict[str, str | int | float | UUID] = {
+    fields: dict[str, str | int | float | UUID] = {
         "request": state.request_id,
         "status": state.status,
         "ms": round(seconds * 1000, 1),
         "operation": state.operation,
     }
     if state.plugin:
-        facts["plugin"] = state.plugin
+        fields["plugin"] = state.plugin
     if state.trace:
-        facts["trace"] = state.trace
+        fields["trace"] = state.trace
     if state.tenant_id is not None:
-        facts["tenant"] = state.tenant_id
-    facts.update(who(state.actor))
-    request_line(f"{scope['method']} {_pattern(state)}", facts)
+        fields["tenant"] = state.tenant_id
+    fields.update(who(state.actor))
+    request_line(f"{scope['method']} {_pattern(state)}", fields)
 
 
 def _pattern(state: RequestState) -> str:
-    """The path as its route declares it: what was asked may hold a token, also where no route takes it."""
+    """The path as its route declares it; a requested path is never shown, matched or not: it may hold a token."""
     if state.route:
         return f"{API_BASE}{openapi_path(state.route)}"
     kind, _, address = state.operation.partition(" ")

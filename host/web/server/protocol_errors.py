@@ -1,4 +1,4 @@
-"""Errors of the server itself: what Hypercorn refuses before any application sees it, told as everything else is."""
+"""Answer requests that Hypercorn itself refuses with the API's JSON error document."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _MESSAGES = {
 
 
 class ErrorDocumentH11Protocol(H11Protocol):
-    """Hypercorn's HTTP/1.1, strict in what it reads, with a body in its own refusals, which otherwise have none."""
+    """Hypercorn's HTTP/1.1 with strict parsing, and an error document in its own refusals, which have no body."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.connection = StrictConnection(h11.SERVER, max_incomplete_event_size=self.config.h11_max_incomplete_size)
 
     async def _check_protocol(self, event: h11.Request) -> None:
-        """Begin HTTP/2 for those who know that it is spoken here, never by an upgrade.
+        """Start HTTP/2 for clients that open the connection with it, never by an upgrade.
 
-        An upgrade carried through a proxy would open a way past the proxy's rules; RFC 9110, section 7.8, lets a server
+        An upgrade that a proxy forwards would bypass the proxy's rules; RFC 9110, section 7.8, lets a server
         ignore it.
         """
         if event.method == b"PRI":
@@ -37,7 +37,7 @@ class ErrorDocumentH11Protocol(H11Protocol):
 
     async def _send_error_response(self, status_code: int) -> None:
         fault = getattr(self.connection, "fault", "") or _MESSAGES.get(status_code)
-        error = BadRequest(fault or "The request is not HTTP/1.1 as it should be.")
+        error = BadRequest(fault or "The request is not valid HTTP/1.1.")
         error.status = status_code if status_code < 500 else 400
         request_id = str(uuid7())
         reply = document(error, None, request_id)
@@ -54,9 +54,9 @@ class ErrorDocumentH11Protocol(H11Protocol):
 
 
 def install_protocol_errors() -> None:
-    """Have Hypercorn, in this process, tell its own refusals as the API's error document.
+    """Make Hypercorn, in this process, answer its own refusals with the API's error document.
 
-    Hypercorn has no place to plug this in: the class it makes for each connection is replaced. Called once, by
+    Hypercorn has no setting for this: the class that it instantiates for each connection is replaced. Called once, by
     whatever starts the server.
     """
     protocol.H11Protocol = ErrorDocumentH11Protocol  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""One request as the host reads it: a light Quart request whose body is pulled, counted and timed."""
+"""A Quart request with lazily built headers and a body read on demand, within size and time limits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 
 SLOWEST = 8 * 1024
-"""Bytes a second that a client must keep up beyond the body timeout, so that big uploads may take longer."""
+"""Lowest upload speed in bytes a second: a client that keeps it up may take longer than the body timeout."""
 
 _HEADERS_KEY = "tenantry.headers"
 _SINGLE = frozenset(
@@ -47,21 +47,21 @@ _SINGLE = frozenset(
 
 
 def headers_of(scope: Scope) -> Mapping[bytes, bytes]:
-    """The headers by lower-case name, repeated ones joined; kept in the scope, so that it is done once a request.
+    """The headers by lower-case name, repeated ones joined; cached in the scope, so made once for each request.
 
     Raises:
         BadRequest: a header that may come only once came twice; two readers of it could disagree about who is asking.
     """
-    known: dict[bytes, bytes] | None = scope.get(_HEADERS_KEY)
-    if known is None:
+    headers: dict[bytes, bytes] | None = scope.get(_HEADERS_KEY)
+    if headers is None:
         pairs = scope["headers"]
-        known = dict(pairs)
-        if len(known) != len(pairs):
-            known = _joined(pairs)
-        scope[_HEADERS_KEY] = known  # before it is refused: the refusal's answer asks for headers too
-        if len(known) != len(pairs):
+        headers = dict(pairs)
+        if len(headers) != len(pairs):
+            headers = _joined(pairs)
+        scope[_HEADERS_KEY] = headers  # before the check: the error's answer reads headers too
+        if len(headers) != len(pairs):
             _check_single(pairs)
-    return known
+    return headers
 
 
 def _joined(pairs: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
@@ -82,7 +82,7 @@ def _check_single(pairs: list[tuple[bytes, bytes]]) -> None:
 
 
 class RequestBody(Body):
-    """The body, pulled from the server only as it is read: nothing is buffered that nobody asked for.
+    """The body, read from the server only on demand and never buffered ahead.
 
     Attributes:
         complete: whether the last byte has been received.
@@ -101,7 +101,7 @@ class RequestBody(Body):
         self._whole: bytes | None = None
 
     async def read(self) -> bytes:
-        """The whole body, kept for the next reader.
+        """The whole body, which further calls return again.
 
         Raises:
             PayloadTooLarge: it is longer than `limit`.
@@ -113,15 +113,15 @@ class RequestBody(Body):
         return self._whole
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The body piece by piece as it arrives, at the reader's pace; raises what `read` raises."""
+        """The body chunk by chunk as it arrives, at the reader's pace; raises what `read` raises."""
         if self._whole is not None:
             if self._whole:
                 yield self._whole
             return
         while not self.complete:
-            piece = await self._next()
-            if piece:
-                yield piece
+            chunk = await self._next()
+            if chunk:
+                yield chunk
 
     async def _next(self) -> bytes:
         if self._length is not None and self.limit is not None and self._length > self.limit:
@@ -131,14 +131,14 @@ class RequestBody(Body):
             self.complete = True
             raise BadRequest("The client went away before the body had arrived.")
         self.complete = not message.get("more_body", False)
-        piece: bytes = message.get("body", b"")
-        self._received += len(piece)
+        chunk: bytes = message.get("body", b"")
+        self._received += len(chunk)
         if self.limit is not None and self._received > self.limit:
             raise self._too_large()
-        return piece
+        return chunk
 
     async def _timed(self) -> Mapping[str, Any]:
-        # Only the time spent waiting for the client counts: a slow reader on our side must not fail the upload.
+        # Only the time spent waiting for the client counts: a slow handler must not fail the upload.
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
@@ -154,27 +154,27 @@ class RequestBody(Body):
             f"The request body is larger than the {self.limit} bytes allowed here.", details={"max_body": self.limit}
         )
 
-    # -- what Quart's form parser and get_data ask of a body ---------------------------------------------
+    # -- the interface of Quart's form parser and get_data -----------------------------------------------
 
     def __aiter__(self) -> RequestBody:
         return self
 
     async def __anext__(self) -> bytes:
         while not self.complete:
-            piece = await self._next()
-            if piece:
-                return piece
+            chunk = await self._next()
+            if chunk:
+                return chunk
         raise StopAsyncIteration
 
     def __await__(self) -> Generator[Any, None, bytes]:
         return self.read().__await__()
 
     def clear(self) -> None:
-        """Quart calls this to free memory; the body is kept instead, for the binder may come after it."""
+        """Do nothing: Quart calls this to free memory, but the binder may read the body after it."""
 
 
 class TenantryRequest(Request):
-    """Quart's request without what an API never asks for until it is asked for."""
+    """Quart's request, with headers, body and locks made only when they are needed."""
 
     _form = None
     _files = None
@@ -207,7 +207,7 @@ class TenantryRequest(Request):
 
     @cached_property
     def headers(self) -> Headers:  # type: ignore[override]
-        """The headers as werkzeug keeps them, for code of Quart's."""
+        """The headers as a werkzeug object, for Quart's own code."""
         return Headers([(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.scope["headers"]])
 
     @cached_property
@@ -226,7 +226,7 @@ class TenantryRequest(Request):
         """Content-Length in bytes, None when it was not sent.
 
         Raises:
-            BadRequest: it is no number.
+            BadRequest: it is not a number.
         """
         text = headers_of(cast(Scope, self.scope)).get(b"content-length")
         if text is None:
@@ -237,7 +237,7 @@ class TenantryRequest(Request):
 
     @property
     def may_have_body(self) -> bool:
-        """Whether bytes may follow: HTTP/1 says so in the headers, HTTP/2 need not."""
+        """Whether a body may follow: HTTP/1 says so in the headers, HTTP/2 need not."""
         headers = headers_of(cast(Scope, self.scope))
         length = headers.get(b"content-length")
         if length is not None:
@@ -246,12 +246,12 @@ class TenantryRequest(Request):
 
     @property
     def body_touched(self) -> RequestBody | None:
-        """The body when somebody has asked for it."""
+        """The body if something has asked for it already, else None."""
         return cast("RequestBody | None", self.__dict__.get("body"))
 
     @property
     def has_files(self) -> bool:
-        """Whether uploaded files were parsed, which are open until the request is closed."""
+        """Whether uploaded files were parsed, which stay open until the request is closed."""
         return bool(self._files)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Counting requests: how many, how they ended and how long they took, by operation; never by what a client made up."""
+"""Count HTTP requests and measure their duration by operation, method, status and plugin."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from host.instruments import REST, meter
 from host.web.server.request_state import RequestState
 
 UNMATCHED = "unmatched"
-"""The operation of a path that no route has, or not with that method."""
+"""The operation label of requests that match no route, or only one with another method."""
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _LEFT = "499"  # the client left before there was a status; nginx made this number the usual one
 
 
 class counted:  # noqa: N801 - a context manager used like a function, and cheaper than one made of a generator
-    """One request is being answered in the block, and is counted after it."""
+    """Counts and times the request that is answered in the block."""
 
     __slots__ = ("_began", "_meter", "_method", "_state")
 
     def __init__(self, state: RequestState, method: str, began: float) -> None:
-        """began: by `perf_counter`."""
+        """began: when the request arrived, by `perf_counter`."""
         self._state, self._method, self._began = state, method, began
         self._meter = meter()
 

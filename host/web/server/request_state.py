@@ -1,4 +1,4 @@
-"""One HTTP request as the pipeline and the checkpoint know it: what is found out about it on the way."""
+"""The state of one HTTP request: id, client address, tenant, actor, route, response headers and status."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from host.web.server.request import TenantryRequest
 
 ANONYMOUS = Actor("anonymous")
 KEY = "tenantry.request_state"
-"""Where the ASGI scope keeps it."""
+"""The key under which the ASGI scope holds it."""
 
 
 @dataclass(slots=True, eq=False)
 class RequestState:
-    """Filled in step by step.
+    """One request; the pipeline, admission and the handler each fill in what they find out.
 
     Attributes:
         tenant: the organisation's slug.
         headers: by lower-case name.
-        address: the client's, behind the proxies that are believed.
-        response_headers: what the steps want the answer to carry.
-        route: the path as the route declares it, below /api/v1; empty until one is found.
-        trace: the id of its trace; empty where tracing is switched off.
-        status: the answer's; 0 until it begins.
+        address: the client's, as reported by the trusted proxies.
+        response_headers: headers to add to the response.
+        route: the path as the route declares it, below /api/v1; empty until one matches.
+        trace: the id of the request's trace; empty where tracing is switched off.
+        status: the response's; 0 until the response begins.
     """
 
     request_id: str
@@ -48,7 +48,7 @@ class RequestState:
 
 
 def known_request_state(request: TenantryRequest) -> RequestState | None:
-    """The state of a request; None where there is no pipeline around the application."""
+    """The state of a request; None where no pipeline wraps the application, as in some tests."""
     return cast("RequestState | None", cast("dict[str, Any]", request.scope).get(KEY))
 
 

@@ -111,7 +111,7 @@ async def test_parameter_when_unknown_but_with_default_then_left_alone(web: Any)
 @pytest.mark.parametrize(
     ("handler", "path", "words"),
     [
-        (strange, "/things", "what is the parameter 'wanted'"),
+        (strange, "/things", "the parameter 'wanted' is unknown"),
         (nothing, "/things/<uuid:thing_id>", "takes no parameter thing_id"),
         (not_async, "/things", "must be an `async def`"),
     ],
