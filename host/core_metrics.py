@@ -1,4 +1,4 @@
-"""What the host measures of itself: its metrics, and how its gauges are read."""
+"""Declare the host's own metrics and read its gauges: requests, database, jobs, users and tenants."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from host.services import services
 from host.web.server.request_metrics import UNMATCHED
 
 _SHORT = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
-"""Seconds, for one step of a request."""
+"""Histogram buckets in seconds, for one step of a request."""
 
 _LONG = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
-"""Seconds, for jobs."""
+"""Histogram buckets in seconds, for jobs."""
 
 _ACTIVE = timedelta(hours=24)
 
 
 async def requests_in_progress() -> Readings:
     """Requests being answered by this process, by operation."""
-    here = meter()
-    known = Counter(each.operation or UNMATCHED for each in here.ongoing) if here is not None else {}
-    return [((operation,), number) for operation, number in known.items()] or [((UNMATCHED,), 0)]
+    bound = meter()
+    by_operation = Counter(each.operation or UNMATCHED for each in bound.ongoing) if bound is not None else {}
+    return [((operation,), number) for operation, number in by_operation.items()] or [((UNMATCHED,), 0)]
 
 
 async def processes() -> Readings:
-    """This process, one of those that are summed."""
+    """The number 1 for this process; the sum is the number of processes."""
     return [((), 1)]
 
 
 async def quarantined() -> Readings:
-    """Whether each plugin is in quarantine in this process."""
+    """1 for each plugin that is in quarantine in this process, else 0."""
     registry = provisioning().registry
     return [((plugin,), float(plugin in registry.quarantine)) for plugin in registry.ids]
 
 
 async def pool() -> Readings:
-    """Connections of this process: in use, and open but idle. SQLite has one, which is in use while it is locked."""
+    """Database connections of this process, in use and idle. SQLite has one, in use while it is locked."""
     client = services().database.client
     if isinstance(client, PostgresClient):
         size, idle = client.connections()
@@ -58,7 +58,7 @@ async def pool_size() -> Readings:
 
 
 async def database_up() -> Readings:
-    """Whether the database answers."""
+    """1 if the database answers, else 0."""
     try:
         await services().database.ping()
     except Unavailable:
@@ -67,39 +67,39 @@ async def database_up() -> Readings:
 
 
 async def jobs() -> Readings:
-    """Jobs that are not over, and those that failed, by task and state."""
+    """The number of open and failed jobs by task and state."""
     rows = await services().job_store.census()
     return [((row.task, row.state), row.number) for row in rows]
 
 
 async def oldest_jobs() -> Readings:
-    """How long the longest waiting job of each task has been due."""
+    """Seconds for which the oldest waiting job of each task has been due."""
     now = datetime.now(UTC)
     due = [row for row in await services().job_store.census() if row.state == "queued"]
     return [((row.task,), max(0.0, (now - row.oldest).total_seconds())) for row in due]
 
 
 async def users() -> Readings:
-    """People with an account."""
+    """The number of accounts that are not disabled."""
     return [((), await _number("SELECT count(*) AS number FROM users WHERE disabled_at IS NULL"))]
 
 
 async def active_users() -> Readings:
-    """People who signed in, or renewed their session, within a day."""
+    """The number of users who signed in, or renewed their session, within 24 hours."""
     since = datetime.now(UTC) - _ACTIVE
-    counting = "SELECT count(DISTINCT user_id) AS number FROM sessions WHERE last_used_at > $1"
-    return [((), await _number(counting, since))]
+    sql = "SELECT count(DISTINCT user_id) AS number FROM sessions WHERE last_used_at > $1"
+    return [((), await _number(sql, since))]
 
 
 async def tenants() -> Readings:
-    """Organisations by plan and status, 0 where a plan has none."""
+    """The number of tenants by plan and status; 0 for a plan without active ones."""
     rows = await services().database.fetch("SELECT plan, status, count(*) AS number FROM tenants GROUP BY plan, status")
-    found = {(str(row["plan"]), str(row["status"])): float(row["number"]) for row in rows}
-    return list(({(plan, "active"): 0.0 for plan in services().plans.ids} | found).items())
+    counts = {(str(row["plan"]), str(row["status"])): float(row["number"]) for row in rows}
+    return list(({(plan, "active"): 0.0 for plan in services().plans.ids} | counts).items())
 
 
-async def _number(counting: str, *values: object) -> float:
-    [row] = await services().database.fetch(counting, *values)
+async def _number(sql: str, *values: object) -> float:
+    [row] = await services().database.fetch(sql, *values)
     return float(row["number"])
 
 

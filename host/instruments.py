@@ -1,7 +1,7 @@
-"""Instruments: counters and histograms as this process has moved them since they were last sent to the host's sums.
+"""Count and time things in this process: counters and histograms, kept until they are sent to Redis.
 
-Counting is two dictionary look-ups and an addition, in the loop's own thread: cheap enough for every request, and done
-inside transactions and out of them. Where nothing is bound, as in a test of one part, nothing is counted.
+Counting is two dictionary look-ups and an addition, in the event loop's thread: cheap enough for every request, inside
+transactions and outside them. Where no meter is bound, as in a unit test, nothing is counted.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from host.contracts import DURATIONS, Metric
 from host.execution_context import execution_context
 
 REST = "other"
-"""The label of everything that has no series of its own: of what is too much, and of tenants that are not among the
-most active."""
+"""The label value of everything without a series of its own: beyond a metric's `most` series, and tenants that are not
+among the most active."""
 
 TENANT = "tenant"
-"""The label that is filled in with the bound tenant's slug."""
+"""The name of the label that is filled in with the bound tenant's slug."""
 
 Labels = tuple[str, ...]
 T = TypeVar("T")
@@ -37,7 +37,7 @@ class Ongoing(Protocol):
 
 
 class Counter:
-    """Numbers that only rise, by label values; what has not been sent yet."""
+    """A metric that only rises, by label values; holds what has not been sent yet."""
 
     def __init__(self, metric: Metric) -> None:
         self.metric = metric
@@ -57,14 +57,14 @@ class Counter:
             moved[self._rest] = moved.get(self._rest, 0) + amount
 
     def take(self) -> Mapping[Labels, float]:
-        """What has moved since the last time."""
+        """The values since the last call, by labels; what is returned is forgotten here."""
         moved, self._moved = self._moved, {}
         return moved
 
 
 @dataclass(slots=True)
 class Spread:
-    """What a histogram has seen: how many in each bucket (the last: above every bound), and their sum."""
+    """The values observed by a histogram: the count of each bucket (the last: above every bound), and their sum."""
 
     counts: list[int]
     sum: float = 0.0
@@ -91,7 +91,7 @@ class Histogram:
         spread.sum += value
 
     async def time(self, labels: Labels, work: Awaitable[T]) -> T:
-        """Await something, and sort in how many seconds it took, whatever came of it."""
+        """Await `work` and observe how many seconds it took, even if it raises."""
         began = perf_counter()
         try:
             return await work
@@ -99,14 +99,14 @@ class Histogram:
             self.observe(labels, perf_counter() - began)
 
     def take(self) -> Mapping[Labels, Spread]:
-        """What has moved since the last time."""
+        """The values since the last call, by labels; what is returned is forgotten here."""
         moved, self._moved = self._moved, {}
         return moved
 
 
 @dataclass(slots=True)
 class TenantUse:
-    """What one tenant's requests came to in this process: by outcome, and sorted by how long they took (seconds)."""
+    """One tenant's requests in this process: numbers by outcome, and a histogram of their duration (seconds)."""
 
     slug: str
     succeeded: int = 0
@@ -116,7 +116,7 @@ class TenantUse:
 
 
 class Meter:
-    """The instruments of one application in one process; made by `host.app` of everything that is declared.
+    """The instruments of one application in one process; made by `host.app` from every declared metric.
 
     Attributes:
         ongoing: the requests that are being answered.
@@ -130,23 +130,25 @@ class Meter:
         self._use: dict[tuple[date, UUID], TenantUse] = {}
 
     def count(self, name: str, amount: float, labels: Mapping[str, str]) -> None:
-        """As the function `count`."""
+        """Add to a counter; see the function `count`."""
         counter = self.counters.get(name)
         if counter is None:
             raise self._unknown(name, "counter")
         if amount < 0:
-            raise ValueError(f"{name}: a counter only rises; what also falls is a gauge")
+            raise ValueError(
+                f"{name}: a counter only rises, so the amount must not be negative; declare a gauge for what also falls"
+            )
         counter.add(_values(counter.metric, labels), amount)
 
     def observe(self, name: str, value: float, labels: Mapping[str, str]) -> None:
-        """As the function `observe`."""
+        """Observe a value; see the function `observe`."""
         histogram = self.histograms.get(name)
         if histogram is None:
             raise self._unknown(name, "histogram")
         histogram.observe(_values(histogram.metric, labels), value)
 
     def served(self, tenant_id: UUID, slug: str, status: int, seconds: float) -> None:
-        """Note one answered request of a tenant."""
+        """Count one answered request of a tenant."""
         key = (datetime.now(UTC).date(), tenant_id)
         use = self._use.get(key)
         if use is None:
@@ -161,7 +163,7 @@ class Meter:
         use.spread.sum += seconds
 
     def take_use(self) -> Mapping[tuple[date, UUID], TenantUse]:
-        """What tenants' requests came to since the last time, by day (UTC) and tenant."""
+        """The use since the last call, by day (UTC) and tenant; what is returned is forgotten here."""
         use, self._use = self._use, {}
         return use
 
@@ -198,8 +200,7 @@ class measuring:  # noqa: N801 - a context manager used like a function; one mad
 def count(name: str, amount: float = 1, /, **labels: str) -> None:
     """Add to a counter that was declared in `register_metrics`.
 
-    labels: exactly those declared, but for `tenant`; words out of a small set, never ids or what anonymous callers
-    write.
+    labels: exactly those declared, but for `tenant`; values from a small set, never ids or text from callers.
 
     Raises:
         LookupError: it is not declared, or a label is not or is missing.
@@ -211,7 +212,7 @@ def count(name: str, amount: float = 1, /, **labels: str) -> None:
 
 
 def observe(name: str, value: float, /, **labels: str) -> None:
-    """Let a histogram that was declared in `register_metrics` see a value: seconds, bytes, as its name says.
+    """Record a value in a histogram that was declared in `register_metrics`, in the unit its name says.
 
     labels: as for `count`.
 
@@ -224,28 +225,28 @@ def observe(name: str, value: float, /, **labels: str) -> None:
 
 
 def timed(name: str, labels: Labels, work: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
-    """Let a histogram see how many seconds something takes; labels in the order declared. The short way of the host."""
+    """Record in a histogram how many seconds `work` takes; labels in declared order. A fast path for the host."""
     bound = _bound.get()
     histogram = bound.histograms.get(name) if bound is not None else None
     return work if histogram is None else histogram.time(labels, work)
 
 
 def tally(name: str, *labels: str) -> None:
-    """Add one to a counter; labels in the order declared. The short way of the host."""
+    """Add one to a counter; labels in the order declared. A fast path for the host."""
     bound = _bound.get()
     counter = bound.counters.get(name) if bound is not None else None
     if counter is not None:
         counter.add(labels)
 
 
-def _values(metric: Metric, given: Mapping[str, str]) -> Labels:
+def _values(metric: Metric, labels: Mapping[str, str]) -> Labels:
     declared = metric.labels
-    if len(given) == len(declared):
+    if len(labels) == len(declared):
         try:
-            return tuple([given[label] for label in declared])
+            return tuple([labels[label] for label in declared])
         except KeyError:
             pass
-    elif TENANT in declared and TENANT not in given and len(given) == len(declared) - 1:
-        facts = execution_context().tenant
-        return _values(metric, {**given, TENANT: facts.slug if facts is not None else REST})
-    raise LookupError(f"the metric {metric.name!r} has the labels {declared!r}, not {tuple(given)!r}")
+    elif TENANT in declared and TENANT not in labels and len(labels) == len(declared) - 1:
+        snapshot = execution_context().tenant
+        return _values(metric, {**labels, TENANT: snapshot.slug if snapshot is not None else REST})
+    raise LookupError(f"the metric {metric.name!r} has the labels {declared!r}, not {tuple(labels)!r}")

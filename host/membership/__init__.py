@@ -1,1 +1,1 @@
-"""Who belongs to a tenant and with which role: joining, leaving, inviting; an owner always remains."""
+"""Members of a tenant and their roles: joining, leaving and inviting; an owner always remains."""

@@ -1,4 +1,4 @@
-"""What the host announces about the people of a tenant, in that tenant; ids only, for events are stored as jobs."""
+"""Events about members of a tenant: joined, left, role changed; they carry ids only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Invitations: one open offer per address, worth no more than its inviter could give on the day it is accepted."""
+"""Invite a person to a tenant by mail address, and accept an invitation by its token."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ INVITATIONS = Records(
 
 
 async def invite(email: str, role: Role) -> tuple[Row, str]:
-    """Offer a person a place in the bound tenant, in the place of an offer made before; its row and its token.
+    """Invite a person to the bound tenant, replacing an earlier invitation; its row and its token.
 
-    email: normalised. Whether the actor may give the role is asked before.
+    email: normalised. The caller has checked that the actor may give the role.
 
     Raises:
         Conflict: they are a member. QuotaExceeded: members and open invitations are as many as the plan allows.
@@ -59,37 +59,38 @@ async def invite(email: str, role: Role) -> tuple[Row, str]:
 
 
 async def accept(token: str, user: User) -> Tenant:
-    """Take the place that the invitation with this token offers.
+    """Accept the invitation with this token.
 
     Raises:
         NotFound: there is no such token, it has expired, was used or withdrawn, or whoever invited could not give
             that role any more. PermissionDenied: it was sent to another address. Conflict: they are a member.
-        TenantSuspended: the tenant is not open. QuotaExceeded: the plan has no room for another member.
+        TenantSuspended: the tenant is not open. QuotaExceeded: the plan allows no further member.
     """
     with bind(_tenant_of(token)):
         if await Invitation.get_or_none(token_hash=_hashed(token)) is None:
             raise _gone()
         async with changing_members():
-            found = await Invitation.get_or_none(token_hash=_hashed(token)).select_related("role")
-            if found is None or found.expires_at <= datetime.now(UTC) or not await _still_good(found):
+            invitation = await Invitation.get_or_none(token_hash=_hashed(token)).select_related("role")
+            if invitation is None or invitation.expires_at <= datetime.now(UTC) or not await _still_good(invitation):
                 raise _gone()
-            if found.email != user.email:
+            if invitation.email != user.email:
                 raise PermissionDenied("This invitation was sent to another address; sign in with that one.")
             members, (value, _) = await Membership.all().count(), await limit_value(LIMIT)
-            services().quotas.refuse_beyond(LIMIT, value, members, 1)  # its own place was promised when it was made
-            await add_member(user, found.role, invited_by=found.invited_by)
+            # members only: the invitation itself was counted when it was made
+            services().quotas.refuse_beyond(LIMIT, value, members, 1)
+            await add_member(user, invitation.role, invited_by=invitation.invited_by)
         return await Tenant.get(id=current())
 
 
 async def _still_good(invitation: Invitation) -> bool:
-    """Whether whoever invited could make this offer today; nobody is asked where no person made it."""
+    """Whether the inviter could still give this role today; always True where no person invited."""
     if invitation.invited_by is None:
         return True
     inviter = await Membership.get_or_none(user_id=invitation.invited_by).select_related("user", "role")
     if inviter is None or inviter.user.disabled_at is not None:
         return False
-    held, given = grants_of(inviter.role), grants_of(invitation.role)
-    return not held.lacking({MAY_INVITE, *given.permissions}, all_permission=given.all_permission)
+    held, offered = grants_of(inviter.role), grants_of(invitation.role)
+    return not held.lacking({MAY_INVITE, *offered.permissions}, all_permission=offered.all_permission)
 
 
 def _gone() -> NotFound:

@@ -1,4 +1,4 @@
-"""The rules of members and their roles: one change at a time, and at its end somebody is left who may do everything."""
+"""Add, change and remove members of a tenant, one change at a time, so that an owner always remains."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ LIMIT = "tenant.members"
 
 @asynccontextmanager
 async def changing_members() -> AsyncIterator[UnitOfWork]:
-    """A unit of work that writes roles or memberships of the bound tenant; everything that does goes through here.
+    """A unit of work that may write roles or memberships of the bound tenant; every such change must use it.
 
-    Two of one tenant wait for each other, so what is read inside holds until the end.
+    Two for the same tenant run one after the other, so what is read inside stays true until the end.
 
     Raises:
-        Conflict: nobody would be left who may do everything, where somebody was.
+        Conflict: the change would leave the tenant without an owner.
     """
     async with unit_of_work() as work:
         await lock_tenant()
@@ -45,48 +45,48 @@ async def changing_members() -> AsyncIterator[UnitOfWork]:
 
 
 def owners() -> QuerySet[Membership]:
-    """The memberships of the bound tenant that may do everything and can be used, the oldest first."""
+    """The memberships of the bound tenant's owners whose account is not disabled, the oldest first."""
     return Membership.filter(role__all_permission=True, user__disabled_at=None).order_by("created_at", "id")
 
 
 async def owner_ids() -> list[UUID]:
-    """The people of the bound tenant who may do everything, who has belonged to it longest first."""
+    """The user ids of the bound tenant's owners, the longest-serving first."""
     return [each.user_id for each in await owners()]  # type: ignore[attr-defined]
 
 
 async def places_taken() -> int:
-    """How many places of the plan are taken: members, and open invitations, which are places promised."""
+    """How much of the plan's member limit is used: members and open invitations."""
     return await Membership.all().count() + await Invitation.filter(expires_at__gt=datetime.now(UTC)).count()
 
 
 def permissions_of(name: str, permissions: list[str], built_in: bool) -> frozenset[str]:
-    """What a role holds now: a built-in one also what the loaded plugins give it."""
-    given = services().role_permissions.get(name, frozenset()) if built_in else frozenset()
-    return frozenset(permissions) | given
+    """The permissions of a role: its own, and for a built-in role also those that loaded plugins give it."""
+    from_plugins = services().role_permissions.get(name, frozenset()) if built_in else frozenset()
+    return frozenset(permissions) | from_plugins
 
 
 def grants_of(role: Role) -> Grants:
-    """The same, as grants."""
+    """The permissions of a role, as `Grants`."""
     return Grants(permissions_of(role.name, role.permissions, role.built_in), role.all_permission, role.name)
 
 
 async def member_of(user_id: UUID) -> Membership:
-    """A person's place in the bound tenant, with person and role.
+    """A person's membership in the bound tenant, with user and role loaded.
 
     Raises:
-        NotFound: they have none.
+        NotFound: they are not a member.
     """
-    found = await Membership.get_or_none(user_id=user_id).select_related("user", "role")
-    if found is None:
+    member = await Membership.get_or_none(user_id=user_id).select_related("user", "role")
+    if member is None:
         raise NotFound
-    return found
+    return member
 
 
 async def add_member(user: User, role: Role, invited_by: UUID | None = None) -> Membership:
-    """Give a person a place in the bound tenant. Open invitations to their address have done their work.
+    """Make a person a member of the bound tenant, and delete open invitations to their address.
 
     Raises:
-        TenantSuspended: the tenant is not open. Conflict: they have a place.
+        TenantSuspended: the tenant is not open. Conflict: they are a member.
     """
     async with changing_members() as work:
         refuse_closed(await Tenant.get(id=current()))
@@ -101,7 +101,7 @@ async def add_member(user: User, role: Role, invited_by: UUID | None = None) -> 
 
 
 async def set_role(member: Membership, role: Role) -> None:
-    """Give a member another role; their keys and open invitations are worth what the new one holds.
+    """Give a member another role, which also bounds their API keys and open invitations.
 
     Raises:
         Conflict: they are the last owner.
@@ -121,7 +121,7 @@ async def set_role(member: Membership, role: Role) -> None:
 
 
 async def remove_member(member: Membership) -> None:
-    """Take a person out of the bound tenant, and with them their keys and the promises they made.
+    """Remove a person from the bound tenant, with their API keys and the invitations they made.
 
     Raises:
         Conflict: they are the last owner.
@@ -138,36 +138,36 @@ async def remove_member(member: Membership) -> None:
 
 
 async def leave_everywhere(user_id: UUID) -> None:
-    """Take a person out of every tenant, open or not: for an account that ends. All or nothing.
+    """Remove a person from every tenant, suspended ones too, for an account that is closed. All or nothing.
 
     Raises:
-        Conflict: they are the last owner of one; it is named.
+        Conflict: they are the last owner of a tenant; the error names it.
     """
     async with unit_of_work():
         with cross_tenant("a person's own memberships"):
-            theirs = await Membership.filter(user_id=user_id).order_by("tenant_id")
-        for each in theirs:
-            with bind(each.tenant_id):
+            memberships = await Membership.filter(user_id=user_id).order_by("tenant_id")
+        for membership in memberships:
+            with bind(membership.tenant_id):
                 try:
                     await remove_member(await member_of(user_id))
                 except Conflict as error:
-                    slug = (await Tenant.get(id=each.tenant_id)).slug
+                    slug = (await Tenant.get(id=membership.tenant_id)).slug
                     raise Conflict(f"{slug}: {error.message}", details={"tenant": slug}) from error
 
 
 async def withdraw(**where: object) -> None:
     """Delete the invitations of the bound tenant whose columns equal `where`; each is recorded."""
     async with unit_of_work() as work:
-        for each in await Invitation.filter(**where):
-            await each.delete()
-            work.record("tenant.invitations.delete", "invitation", each.id, before={"email": each.email})
+        for invitation in await Invitation.filter(**where):
+            await invitation.delete()
+            work.record("tenant.invitations.delete", "invitation", invitation.id, before={"email": invitation.email})
 
 
 # -- owners, by operators --------------------------------------------------------------------------------
 
 
 async def proven_person(email: str, field: str = "email") -> User:
-    """The person who has this address and has proved it: the only one whom an operator may make an owner by address.
+    """The user with this address, which must be verified before an operator may make them owner by address.
 
     Raises:
         ValidationFailed: nobody has it, it is not proved, or the account is disabled.
@@ -183,7 +183,7 @@ async def proven_person(email: str, field: str = "email") -> User:
 
 
 async def appoint_owner(tenant_id: UUID, email: str) -> Membership:
-    """Make a person owner of a tenant, whoever owns it so far or nobody; other owners stay, the plan is not asked.
+    """Make a person owner of a tenant, even if it has none yet; other owners stay, and the member limit is not checked.
 
     Raises:
         ValidationFailed: the address is nobody's, or not proved. TenantSuspended: the tenant is not open.
@@ -194,7 +194,7 @@ async def appoint_owner(tenant_id: UUID, email: str) -> Membership:
         async with changing_members():
             role = await Role.filter(all_permission=True).order_by("-built_in", "created_at", "id").first()
             if role is None:
-                raise Conflict("No role of this organisation may do everything; there is nothing to be owner with.")
+                raise Conflict("No role of this organisation may do everything, so nobody can become its owner.")
             member = await Membership.get_or_none(user_id=user.id).select_related("user", "role")
             if member is None:
                 member = await add_member(user, role)

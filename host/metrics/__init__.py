@@ -1,1 +1,1 @@
-"""Metrics of all processes: measured in each, summed in Redis, read from any."""
+"""Sum the metrics of all processes in Redis, so that any process can report the whole deployment's."""

@@ -1,4 +1,4 @@
-"""Metering: sends what this process measured every few seconds, and tells what the whole deployment measured."""
+"""Send this process's metrics to Redis every 5 seconds, and read the totals of all processes."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ EVERY = 5.0
 """Seconds between two batches."""
 
 TENANT_REQUESTS = "tenantry_tenant_requests_total"
-"""The counter that is fed with what tenants' requests came to."""
+"""The counter of requests by tenant and outcome."""
 
 _READ_SECONDS = 2.0
 _LONGEST_LABEL = 120
-_TENANTS_AT_ONCE = 500  # in one batch, which Redis adds without a pause
+_TENANTS_AT_ONCE = 500  # per batch, which Redis adds in one uninterrupted script
 
 _log = logging.getLogger("host.metrics")
 
 
 class Metering:
-    """One for each application.
+    """Sends and reads the metrics of one application.
 
     owners: metric -> id of the plugin that declares it.
     """
@@ -48,11 +48,11 @@ class Metering:
         self._loop: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin to send; call it with the services bound and no tenant."""
-        self._loop = asyncio.create_task(self._go_on())
+        """Start to send metrics. Call it with the services bound and no tenant."""
+        self._loop = asyncio.create_task(self._repeat())
 
     async def stop(self) -> None:
-        """Send the rest, and say that this process is gone."""
+        """Send the remaining metrics and remove this process's gauges."""
         if self._loop is not None:
             self._loop.cancel()
             await asyncio.gather(self._loop, return_exceptions=True)
@@ -61,23 +61,22 @@ class Metering:
             try:
                 await sums.withdraw(self._redis_client, self._process)
             except Unavailable:
-                _log.debug("Redis is away; the others notice by themselves that this process is gone")
+                _log.debug("Redis is unavailable; other processes drop this process's gauges after 30 seconds")
 
     async def flush(self) -> bool:
-        """Send what was measured since the last time; what cannot be sent is kept. Whether all of it was sent."""
+        """Send what was measured since the last call; unsent data is kept. True if everything was sent."""
         async with self._sending:
             try:
                 await self._send_waiting()
                 self._waiting = list(self._batches(await self._levels()))
                 await self._send_waiting()
-            except Unavailable as away:
-                _log.debug("what was measured is kept until Redis is back: %s", away)
+            except Unavailable as error:
+                _log.debug("metrics are kept until Redis is available again: %s", error)
                 return False
             return True
 
     async def measured(self) -> Sequence[Measured]:
-        """Every metric with what the whole deployment measured, up to this moment in this process, seconds ago in
-        others.
+        """Every metric with the whole deployment's figures: up to now for this process, seconds old for others.
 
         A gauge that cannot be read is left out, and logged.
 
@@ -85,18 +84,18 @@ class Metering:
             Unavailable: Redis is away.
         """
         await self.flush()
-        found = await sums.read(self._redis_client, self._metrics)
-        house_wide = [each for each in self._metrics if each.read is not None and not each.each_process]
-        readings = await asyncio.gather(*map(self._reading, house_wide))
-        gauges = {each.name: dict(reading) for each, reading in zip(house_wide, readings, strict=True)}
-        for process in found.levels:
+        totals = await sums.read(self._redis_client, self._metrics)
+        shared_gauges = [each for each in self._metrics if each.read is not None and not each.each_process]
+        readings = await asyncio.gather(*map(self._reading, shared_gauges))
+        gauges = {each.name: dict(reading) for each, reading in zip(shared_gauges, readings, strict=True)}
+        for process in totals.levels:
             for name, reading in process.items():
                 total = gauges.setdefault(name, {})
                 for values, number in reading:
                     labels = tuple(values)
                     total[labels] = total.get(labels, 0) + number
         shown = [Measured(each, _bounded(each, gauges.get(each.name, {}))) for each in self._metrics if each.read]
-        return [*found.measured, *shown]
+        return [*totals.measured, *shown]
 
     # -- steps -------------------------------------------------------------------------------------------
 
@@ -104,13 +103,13 @@ class Metering:
     def _metrics(self) -> Sequence[Metric]:
         return tuple(self.meter.metrics.values())
 
-    async def _go_on(self) -> None:
+    async def _repeat(self) -> None:
         while True:
             await asyncio.sleep(EVERY)
             try:
                 await self.flush()
             except Exception:
-                _log.exception("what was measured could not be sent")
+                _log.exception("the metrics of this process could not be sent")
 
     async def _send_waiting(self) -> None:
         while self._waiting:
@@ -118,15 +117,15 @@ class Metering:
             del self._waiting[0]
 
     def _batches(self, levels: str) -> Iterator[dict[str, Any]]:
-        spent = list(self.meter.take_use().items())
+        tenant_use = list(self.meter.take_use().items())
         if (requests := self.meter.counters.get(TENANT_REQUESTS)) is not None:
-            for _, each in spent:
+            for _, spent in tenant_use:
                 for outcome in ("succeeded", "refused", "failed"):
-                    requests.add((each.slug, outcome), getattr(each, outcome))
+                    requests.add((spent.slug, outcome), getattr(spent, outcome))
         moved = [*self._moved_counters(), *self._moved_histograms()]
         today = datetime.now(UTC).date()
-        for start in range(0, max(1, len(spent)), _TENANTS_AT_ONCE):
-            part = spent[start : start + _TENANTS_AT_ONCE]
+        for start in range(0, max(1, len(tenant_use)), _TENANTS_AT_ONCE):
+            in_batch = tenant_use[start : start + _TENANTS_AT_ONCE]
             self._number += 1
             yield {
                 "process": self._process,
@@ -134,9 +133,9 @@ class Metering:
                 "today": today.isoformat(),
                 "yesterday": (today - timedelta(days=1)).isoformat(),
                 "levels": levels,
-                "rank": [(each.slug, sum(each.spread.counts)) for _, each in part],
+                "rank": [(spent.slug, sum(spent.spread.counts)) for _, spent in in_batch],
                 "moved": moved if start == 0 else [],
-                "use": [(use.gathered_key(tenant), use.fields(day, each)) for (day, tenant), each in part],
+                "use": [(use.gathered_key(tenant), use.fields(day, spent)) for (day, tenant), spent in in_batch],
             }
 
     def _moved_counters(self) -> Iterator[dict[str, Any]]:
@@ -154,20 +153,20 @@ class Metering:
                 yield _described(histogram.metric, series)
 
     async def _levels(self) -> str:
-        """What this process's own gauges read, as JSON."""
+        """The values of the gauges that are read in each process, as JSON."""
         own = [each for each in self._metrics if each.each_process]
         readings = await asyncio.gather(*map(self._reading, own))
         levels = {each.name: _bounded(each, dict(reading)) for each, reading in zip(own, readings, strict=True)}
-        return orjson.dumps({name: [(s.labels, s.value) for s in found] for name, found in levels.items()}).decode()
+        return orjson.dumps({name: [(s.labels, s.value) for s in series] for name, series in levels.items()}).decode()
 
     async def _reading(self, metric: Metric) -> Readings:
-        """What a gauge says, or said a moment ago; nothing when it fails."""
-        read, kept = metric.read, self._kept.get(metric.name)
+        """Read a gauge, or return its value if it was read within `keep`; nothing when reading fails."""
+        read, last_reading = metric.read, self._kept.get(metric.name)
         now = time.monotonic()
         if read is None:
             return ()
-        if kept is not None and not metric.each_process and now - kept[0] < metric.keep:
-            return kept[1]
+        if last_reading is not None and not metric.each_process and now - last_reading[0] < metric.keep:
+            return last_reading[1]
         try:
             with as_plugin(self._owners.get(metric.name, "host")):
                 async with asyncio.timeout(_READ_SECONDS):
@@ -185,14 +184,14 @@ def _described(metric: Metric, series: Sequence[object]) -> dict[str, Any]:
 
 
 def _legible(labels: Labels) -> Labels:
-    """Label values as they can be kept: no control characters, no longer than anybody reads."""
+    """Label values without control characters, cut to 120 characters."""
     if all(each.isprintable() and len(each) <= _LONGEST_LABEL for each in labels):
         return labels
     return tuple("".join(filter(str.isprintable, each))[:_LONGEST_LABEL] for each in labels)
 
 
 def _bounded(metric: Metric, reading: Mapping[Labels, float]) -> tuple[Series, ...]:
-    """A gauge's series, the largest `most` of them and the rest as one."""
+    """A gauge's series: the largest `most` of them, the rest summed in one."""
     if len(reading) <= metric.most:
         return tuple(Series(tuple(labels), float(value)) for labels, value in sorted(reading.items()))
     ranked = sorted(reading.items(), key=lambda each: -each[1])

@@ -1,12 +1,12 @@
-"""The host's sums in Redis: every process adds what it has measured, in one trip; any process reads them all.
+"""Add up counters, histograms and gauges of all processes in Redis with one script call per batch.
 
-prometheus-client's own way of several processes, files that they share, ends at the machine; this goes as far as Redis.
-Each batch has a number, so that one whose answer was lost is not added twice when it is sent again. A Redis that was
-emptied is a reset of every counter, which Prometheus expects of counters.
+prometheus-client's multiprocess mode shares files on one machine; this covers every process that uses the same Redis.
+Each batch has a number, so that one whose answer was lost is not added twice when it is sent again. If Redis is
+emptied, every counter starts at 0 again, which Prometheus handles.
 
-Keys: `m:<metric>:<what it was declared as>` holds a series' value by its label values (of a histogram: the sum), with
-`:le` after it how many values are in each bucket; `m:levels` what gauges read in each process, `m:seen` when that was;
-`m:rank:<day>` how many requests each tenant made, `m:top` the most active ones, who have series of their own.
+Keys: `m:<metric>:<checksum of its declaration>` holds a series' value (of a histogram: the sum) by label values, with
+`:le` after it how many values are in each bucket; `m:levels` the gauges of each process, `m:seen` when it sent them;
+`m:rank:<day>` how many requests each tenant made, `m:top` the most active ones, which have series of their own.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TOP = 20
 """How many tenants have series of their own."""
 
 SILENT = 30
-"""Seconds after which a process that says nothing is taken for gone, and its gauges with it."""
+"""Seconds without a batch after which a process counts as gone and its gauges are dropped."""
 
 _BETWEEN = "\x1f"  # the label values of a series; ASCII's own unit separator
 
@@ -104,14 +104,14 @@ return found
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """What was read: counters and histograms summed over all processes, and each living process's gauges."""
+    """Counters and histograms summed over all processes, and the gauges of each running process."""
 
     measured: Sequence[Measured]
     levels: Sequence[Mapping[str, Any]]
 
 
 async def add(redis_client: RedisClient, batch: Mapping[str, Any]) -> None:
-    """Add a batch; one that was added already, as its number tells, is not added again.
+    """Add a batch; one with a number that was added already is ignored.
 
     Raises:
         Unavailable: Redis is away; whether the batch was added is not known, so send the same one again.
@@ -120,33 +120,33 @@ async def add(redis_client: RedisClient, batch: Mapping[str, Any]) -> None:
 
 
 async def withdraw(redis_client: RedisClient, process: str) -> None:
-    """A process stops: its gauges go with it."""
+    """Remove the gauges of a process that stops."""
     await redis_client.calls([("HDEL", "m:levels", process), ("ZREM", "m:seen", process)])
 
 
 async def read(redis_client: RedisClient, metrics: Sequence[Metric]) -> Sums:
-    """Every counter and histogram among `metrics`, and what processes said of their gauges.
+    """Read the totals of every counter and histogram in `metrics`, and the gauges of each process.
 
     Raises:
         Unavailable: Redis is away.
     """
     summed = [each for each in metrics if each.kind != "gauge"]
-    levels, top, *found = await _READ.run(redis_client, [], [key_of(each) for each in summed])
-    shown = {REST, *(name.decode() for name in top)}
-    measured, forgotten = [], []
-    for metric, values, buckets in zip(summed, found[::2], found[1::2], strict=True):
+    levels, top, *replies = await _READ.run(redis_client, [], [key_of(each) for each in summed])
+    shown_labels = {REST, *(name.decode() for name in top)}
+    measured, deletions = [], []
+    for metric, values, buckets in zip(summed, replies[::2], replies[1::2], strict=True):
         series = _series(metric, values, buckets)
-        measured.append(Measured(metric, tuple(each for each in series if _is_shown(metric, each, shown))))
-        lost = [_BETWEEN.join(each.labels) for each in series if not _is_shown(metric, each, shown)]
-        if lost:
-            forgotten.append(("HDEL", key_of(metric), *lost))
-    if forgotten:  # tenants that are not among the most active any more make room for others
-        await redis_client.calls(forgotten)
+        measured.append(Measured(metric, tuple(each for each in series if _is_shown(metric, each, shown_labels))))
+        hidden = [_BETWEEN.join(each.labels) for each in series if not _is_shown(metric, each, shown_labels)]
+        if hidden:
+            deletions.append(("HDEL", key_of(metric), *hidden))
+    if deletions:  # series of tenants that are no longer among the most active are deleted
+        await redis_client.calls(deletions)
     return Sums(measured, [orjson.loads(text) for text in levels])
 
 
 def key_of(metric: Metric) -> str:
-    """Where a metric is kept; another place when it is declared otherwise, so that releases do not mix."""
+    """The Redis key of a metric. It changes with the declaration, so that two releases do not mix their figures."""
     declared = repr((metric.kind, metric.labels, metric.buckets if metric.kind == "histogram" else ()))
     return f"m:{metric.name}:{zlib.crc32(declared.encode()):08x}"
 
@@ -166,9 +166,9 @@ def _series(metric: Metric, values: Sequence[bytes], buckets: Sequence[bytes]) -
     for field, number in zip(buckets[::2], buckets[1::2], strict=True):
         series, _, bucket = field.decode().partition("\x1e")
         counts.setdefault(series, [0] * (len(metric.buckets) + 1))[int(bucket)] = int(number)
-    found = []
+    sorted_series = []
     for field, number in sorted(zip(values[::2], values[1::2], strict=True)):
         name = field.decode()
         labels: Labels = tuple(name.split(_BETWEEN)) if metric.labels else ()
-        found.append(Series(labels, float(number), tuple(counts.get(name, ()))))
-    return found
+        sorted_series.append(Series(labels, float(number), tuple(counts.get(name, ()))))
+    return sorted_series

@@ -1,7 +1,7 @@
-"""What a tenant's requests came to, by day: gathered in Redis until somebody takes it to keep.
+"""Collect each tenant's daily use in Redis until a consumer has stored it.
 
-It is taken as a batch that stays where it is until it is settled: whoever dies in between, or is told to do it twice,
-finds the same batch again, with the same number.
+It is taken as a batch that stays in Redis until it is settled: a consumer that dies in between, or runs twice, gets the
+same batch with the same number again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from host.cache.script import Script
 from host.contracts import DURATIONS, DayOfUse, TakenUse
 from host.instruments import TenantUse
 
-# KEYS: what is gathered, what is taken. ARGV: a number for the batch.
+# KEYS: the hash being gathered, the hash being taken. ARGV: an id for the batch.
 _TAKE = Script("""
 if redis.call('EXISTS', KEYS[2]) == 0 then
   if redis.call('EXISTS', KEYS[1]) == 0 then return {} end
@@ -29,12 +29,12 @@ _SETTLE = Script("if redis.call('HGET', KEYS[1], 'batch') == ARGV[1] then redis.
 
 
 def gathered_key(tenant_id: UUID) -> str:
-    """Where a tenant's use is gathered: in its own keys, so that it goes when the tenant is purged."""
+    """The Redis key of a tenant's use; one of the tenant's own keys, so it is deleted when the tenant is purged."""
     return f"t:{tenant_id}:host:use"
 
 
 def fields(day: date, use: TenantUse) -> list[tuple[str, float]]:
-    """One day's use as fields of the hash it is gathered in."""
+    """One day's use as (field, number) pairs of the Redis hash."""
     named: dict[str, float] = {
         "succeeded": use.succeeded,
         "refused": use.refused,
@@ -47,23 +47,23 @@ def fields(day: date, use: TenantUse) -> list[tuple[str, float]]:
 
 @asynccontextmanager
 async def taken(redis_client: RedisClient, tenant_id: UUID) -> AsyncIterator[TakenUse]:
-    """The tenant's use since it was last taken; forgotten when the block ends well, kept for the next taker otherwise.
+    """Yield the tenant's use since it was last taken; deleted if the block ends without error, else kept for the next.
 
     Raises:
         Unavailable: Redis is away.
     """
     gathered = gathered_key(tenant_id)
     flat = await _TAKE.run(redis_client, [gathered, f"{gathered}:taken"], [str(uuid4())])
-    found = {field.decode(): value.decode() for field, value in zip(flat[::2], flat[1::2], strict=True)}
-    batch = found.pop("batch", "")
-    yield TakenUse(batch, tuple(_days(found)))
+    values = {field.decode(): value.decode() for field, value in zip(flat[::2], flat[1::2], strict=True)}
+    batch = values.pop("batch", "")
+    yield TakenUse(batch, tuple(_days(values)))
     if batch:
         await _SETTLE.run(redis_client, [f"{gathered}:taken"], [batch])
 
 
-def _days(found: dict[str, str]) -> list[DayOfUse]:
+def _days(values: dict[str, str]) -> list[DayOfUse]:
     by_day: dict[str, dict[str, str]] = {}
-    for field, value in found.items():
+    for field, value in values.items():
         day, _, name = field.partition(" ")
         by_day.setdefault(day, {})[name] = value
     return [

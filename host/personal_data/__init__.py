@@ -1,1 +1,1 @@
-"""Personal data: what is held of a person over all plugins, listed, erased, and proven to be gone."""
+"""Find, list and erase a person's data across the host and all plugins, and check that none is left."""

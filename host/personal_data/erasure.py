@@ -1,8 +1,8 @@
-"""Personal data: lists what is held of a person over all plugins, erases it, and proves that nothing is left.
+"""List the data held about a person in the host and all plugins, erase it, and check that none is left.
 
-A person is looked for in the bound tenant; with none bound, in every tenant, in what belongs to none, and in the
-account itself. First each kind that the host or a plugin has declared is erased in its own way. Then the address is
-replaced in every other text of the database. At last every table is searched again.
+A person is searched for in the bound tenant; with none bound, in every tenant, in rows that belong to none, and in the
+account itself. First each kind that the host or a plugin has declared is erased by its own function. Then the address
+is replaced in every other text column of the database. At last every table is searched again.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from host.services import services, tenant
 from tenants.context import SYSTEM_TENANT, bind, cross_tenant, current_or_none
 from tenants.models import Tenant, User
 
-_PASSES = 3  # an action under way may write what the pass before it has just removed
+_ROUNDS = 3  # a request under way may write again what the round before has just removed
 _MENTIONS = "Rows that mention the address"
-_WHY = "what names a person whose data is asked for"
+_WHY = "rows about a person whose data is listed or erased"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +43,21 @@ class Holding:
 
 
 async def person_of(*, email: str | None = None, user_id: UUID | None = None) -> Person:
-    """The person with this address or account; what is not known of them is looked for all the same.
+    """The person with this address or account; an unknown address or id is searched for all the same.
 
     Asked in a tenant, nothing is added that the tenant need not know, such as the other addresses of an account.
 
     Raises:
-        ValidationFailed: it is no address, or neither is given.
+        ValidationFailed: it is no address, or not exactly one of the two is given.
     """
     if (email is None) == (user_id is None):
         raise ValidationFailed(details={"email": "give either email or user_id"})
-    given = (normalise(email),) if email is not None else ()
+    address = (normalise(email),) if email is not None else ()
     with bind(None):
-        user = await (User.get_or_none(email=given[0]) if given else User.get_or_none(id=user_id))
+        user = await (User.get_or_none(email=address[0]) if address else User.get_or_none(id=user_id))
     if user is None:
-        return Person(given, user_id, frozenset({user_id} if user_id else ()))
-    addresses = [*given, user.email]
+        return Person(address, user_id, frozenset({user_id} if user_id else ()))
+    addresses = [*address, user.email]
     ids = {user.id, *await _ids(ApiKey, made_by=user.id), *await _ids(Session, user_id=user.id)}
     if current_or_none() is None:
         addresses += await _addresses(OAuthAccount, user_id=user.id)
@@ -67,20 +67,20 @@ async def person_of(*, email: str | None = None, user_id: UUID | None = None) ->
 
 async def find(person: Person) -> list[Holding]:
     """Everything that is held of the person, by organisation: declared kinds, then tables that mention the address."""
-    found: list[Holding] = []
+    holdings: list[Holding] = []
     for slug, scope, kinds in await _scopes():
         with scope:
             for owner, kind in kinds:
                 with as_plugin(owner):
-                    found += _holding(slug, owner, kind, await kind.find(person))
+                    holdings += _holding(slug, owner, kind, await kind.find(person))
             named = {table for _, kind in kinds for table in kind.tables}
             for table, rows in (await count_mentions(services().database, person)).items():
-                found += [Holding(slug, table, rows, _MENTIONS)] if table not in named else []
-    return found
+                holdings += [Holding(slug, table, rows, _MENTIONS)] if table not in named else []
+    return holdings
 
 
 async def erase(person: Person) -> list[Holding]:
-    """Erase it all, once; what was changed, as `find` lists it. Safe to repeat."""
+    """Erase everything once; what was changed, as `find` lists it. Safe to repeat."""
     changed: list[Holding] = []
     own = [table for _, kind in _declared() for table in kind.tables]
     for slug, scope, kinds in await _scopes():
@@ -94,13 +94,13 @@ async def erase(person: Person) -> list[Holding]:
 
 
 async def left(person: Person) -> list[Holding]:
-    """The proof: tables that mention an address of the person; empty when all of it was erased."""
-    found = []
+    """Search every table again: those that mention an address of the person; empty when all of it was erased."""
+    holdings = []
     for slug, scope, _ in await _scopes():
         with scope:
-            counted = await count_mentions(services().database, person)
-            found += [Holding(slug, table, rows, _MENTIONS) for table, rows in counted.items()]
-    return found
+            mentions = await count_mentions(services().database, person)
+            holdings += [Holding(slug, table, rows, _MENTIONS) for table, rows in mentions.items()]
+    return holdings
 
 
 async def refuse_last_owner(person: Person) -> None:
@@ -109,13 +109,13 @@ async def refuse_last_owner(person: Person) -> None:
     Raises:
         Conflict: names the organisations.
     """
-    alone = []
+    slugs = []
     for slug, scope, _ in await _scopes():
         with scope:
             if current_or_none() not in {None, SYSTEM_TENANT} and person.user_id is not None:
-                alone += [slug] if await owner_ids() == [person.user_id] else []
-    if alone:
-        raise Conflict(f"This is the last owner of {', '.join(alone)}: make somebody else owner there first.")
+                slugs += [slug] if await owner_ids() == [person.user_id] else []
+    if slugs:
+        raise Conflict(f"This is the last owner of {', '.join(slugs)}: make somebody else owner there first.")
 
 
 async def erase_and_prove(person: Person) -> list[Holding]:
@@ -123,16 +123,16 @@ async def erase_and_prove(person: Person) -> list[Holding]:
 
     Raises:
         Conflict: this is the last owner of an organisation; nothing was changed.
-        Unavailable: others go on writing the address; it names the tables.
+        Unavailable: the address was written again meanwhile; the message names the tables.
     """
     await refuse_last_owner(person)
     erased, remaining = list[Holding](), list[Holding]()
-    for _ in range(_PASSES):
+    for _ in range(_ROUNDS):
         erased += await erase(person)
         if not (remaining := await left(person)):
             return erased
     tables = ", ".join(sorted({each.kind for each in remaining}))
-    raise Unavailable(f"The address still stands in {tables}: it was written again meanwhile. Erase once more.")
+    raise Unavailable(f"The address is still in {tables}: it was written again meanwhile. Erase once more.")
 
 
 def _holding(slug: str, owner: str, kind: PersonalData, rows: int) -> list[Holding]:
@@ -140,23 +140,23 @@ def _holding(slug: str, owner: str, kind: PersonalData, rows: int) -> list[Holdi
 
 
 def _declared() -> list[tuple[str, PersonalData]]:
-    """What is declared, plugins before the host: they may need to know what belongs to an account."""
+    """(plugin, kind) of all declared personal data, plugins before the host: they may need to read the account."""
     declared = provisioning().registry.catalog.personal_data
     return sorted(declared, key=lambda each: each[0] == "host")
 
 
 async def _scopes() -> list[tuple[str, AbstractContextManager[None], list[tuple[str, PersonalData]]]]:
-    """Where to look: the organisation's slug, what binds it, and the kinds to ask for there."""
-    inner = [each for each in _declared() if not each[1].of_account]
+    """The scopes to search: the organisation's slug, the context manager that binds it, and the kinds to ask for."""
+    kinds = [each for each in _declared() if not each[1].of_account]
     if (tenant_id := current_or_none()) is not None:
-        return [("" if tenant_id == SYSTEM_TENANT else (await tenant()).slug, nullcontext(), inner)]
-    found: list[tuple[str, AbstractContextManager[None], list[tuple[str, PersonalData]]]] = [
-        ("", bind(SYSTEM_TENANT), inner)
+        return [("" if tenant_id == SYSTEM_TENANT else (await tenant()).slug, nullcontext(), kinds)]
+    scopes: list[tuple[str, AbstractContextManager[None], list[tuple[str, PersonalData]]]] = [
+        ("", bind(SYSTEM_TENANT), kinds)
     ]
     for each in await Tenant.all().order_by("slug"):
-        facts = await services().snapshots.tenant(each.id, None)
-        found += [(each.slug, in_tenant(facts), inner)] if facts is not None else []
-    return [*found, ("", bind(None), [each for each in _declared() if each[1].of_account])]
+        snapshot = await services().snapshots.tenant(each.id, None)
+        scopes += [(each.slug, in_tenant(snapshot), kinds)] if snapshot is not None else []
+    return [*scopes, ("", bind(None), [each for each in _declared() if each[1].of_account])]
 
 
 async def _ids(model: type[Model], **where: object) -> list[UUID]:

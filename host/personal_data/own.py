@@ -1,4 +1,4 @@
-"""What the host itself holds of people: accounts, sign-ins, memberships, invitations, API keys, and jobs about them."""
+"""Find and erase the host's own data about a person: account, sign-ins, memberships, API keys and jobs."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from tenants.models import Invitation, Membership, User
 _OF_ACCOUNTS = (Session, OAuthAccount, OneTimeToken)
 _OVER = (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
 _JOBS = "Background work started by the person or about them"
-_WHO = ("by", "address", "user_agent")  # of a job's origin: what tells of a person, but for the id
+_WHO = ("by", "address", "user_agent")  # keys of a job's origin that identify a person, apart from the id
 AT_ONCE = 500
 
 
 async def find_memberships(person: Person) -> int:
-    """How many places in the bound tenant are the person's: one or none."""
+    """How many memberships in the bound tenant the person has: one or none."""
     return 0 if current() == SYSTEM_TENANT else await Membership.filter(user_id=person.user_id).count()
 
 
 async def erase_memberships(person: Person) -> int:
-    """Take the person out of the bound tenant."""
-    if person.user_id is None or not (places := await find_memberships(person)):
+    """Remove the person from the bound tenant."""
+    if person.user_id is None or not (memberships := await find_memberships(person)):
         return 0
     await remove_member(await member_of(person.user_id))
-    return places
+    return memberships
 
 
 async def find_invitations(person: Person) -> int:
@@ -40,7 +40,7 @@ async def find_invitations(person: Person) -> int:
 
 
 async def erase_invitations(person: Person) -> int:
-    """Withdraw and forget them."""
+    """Delete the invitations to the person's addresses."""
     return await Invitation.filter(email__in=person.addresses).delete()
 
 
@@ -50,7 +50,7 @@ async def find_api_keys(person: Person) -> int:
 
 
 async def erase_api_keys(person: Person) -> int:
-    """End them: whoever uses one acts in the person's name."""
+    """Revoke the person's keys: whoever uses one acts in the person's name."""
     count = await find_api_keys(person)
     if person.user_id is not None and count:
         await end_keys_of(person.user_id)
@@ -63,23 +63,23 @@ async def find_jobs(person: Person) -> int:
 
 
 async def erase_jobs(person: Person) -> int:
-    """Forget those that are over and those that wait to write to the person; others go on in nobody's name."""
+    """Delete jobs that are over or about to use the address; remove the person from the origin of others."""
     changed = 0
     for job in await _jobs_of(person):
-        one = Job.filter(id=job.id, state=job.state)
+        unchanged = Job.filter(id=job.id, state=job.state)
         if job.state in _OVER or (job.state != JobState.RUNNING and is_mentioned(person, job.arguments)):
-            changed += await one.delete()
+            changed += await unchanged.delete()
         elif any(job.origin.get(name) for name in _WHO):
-            changed += await one.update(origin={**job.origin, **dict.fromkeys(_WHO, "")})
+            changed += await unchanged.update(origin={**job.origin, **dict.fromkeys(_WHO, "")})
     return changed
 
 
 async def _jobs_of(person: Person) -> list[Job]:
     named = replace(person, addresses=(*person.addresses, *map(str, person.ids)))
-    ids, found = await rows_mentioning(Job, named), list[Job]()
+    ids, jobs = await rows_mentioning(Job, named), list[Job]()
     for start in range(0, len(ids), AT_ONCE):
-        found += await Job.filter(id__in=ids[start : start + AT_ONCE])
-    return found
+        jobs += await Job.filter(id__in=ids[start : start + AT_ONCE])
+    return jobs
 
 
 async def find_account(person: Person) -> int:
@@ -91,7 +91,7 @@ async def find_account(person: Person) -> int:
 
 
 async def erase_account(person: Person) -> int:
-    """Remove the account with all of that; its address may be registered anew."""
+    """Delete the account with all of these rows; its address may be registered anew."""
     if person.user_id is None or not (rows := await find_account(person)):
         return 0
     async with unit_of_work() as work:
@@ -109,4 +109,4 @@ PERSONAL_DATA = (
     PersonalData("own_jobs", _JOBS, find_jobs, erase_jobs, of_account=True),
     PersonalData("account", "Account, sign-ins and linked accounts", find_account, erase_account, of_account=True),
 )
-"""Of the host, but for what keeps answers to requests; that is declared where they are kept."""
+"""The host's declarations, except stored responses to requests, which are declared where they are kept."""

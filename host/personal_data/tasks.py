@@ -1,4 +1,4 @@
-"""The background job that erases a person's data; the address travels to it encrypted."""
+"""The background job that erases a person's data; its arguments are stored encrypted."""
 
 from __future__ import annotations
 
@@ -20,42 +20,42 @@ ERASE = "host.erase_person"
 
 
 async def begin(person: Person, reason: str) -> UUID:
-    """Have a person's data erased, in the bound tenant or, with none bound, everywhere; the job's id.
+    """Start the job that erases a person's data, in the bound tenant or, with none bound, everywhere; the job's id.
 
     Raises:
         Conflict: this is the last owner of an organisation.
     """
     await refuse_last_owner(person)
-    said = orjson.dumps([person.addresses, person.user_id, sorted(person.ids)], default=str).decode()
-    sealed = services().encryption.encrypt(said, current_or_none() or SYSTEM_TENANT, "host")
+    plain = orjson.dumps([person.addresses, person.user_id, sorted(person.ids)], default=str).decode()
+    encrypted = services().encryption.encrypt(plain, current_or_none() or SYSTEM_TENANT, "host")
     async with unit_of_work() as work:
         await record_begin(person, reason)
-        return await work.enqueue(ERASE, person=sealed)
+        return await work.enqueue(ERASE, person=encrypted)
 
 
 async def record_begin(person: Person, reason: str) -> None:
-    """Put on record that, and why, a person is erased."""
+    """Record in the audit log that, and why, a person's data is erased."""
     async with unit_of_work() as work:
         _record(work, "create", person, {"reason": without(person, reason)})
 
 
 async def erase_person(person: str) -> None:
-    """What `begin` asked for; how many rows of which kind were erased goes on record, and that nothing is left."""
-    said = services().encryption.decrypt(person, current_or_none() or SYSTEM_TENANT, "host")
-    addresses, user_id, ids = orjson.loads(said)
-    found = Person(tuple(addresses), UUID(user_id) if user_id else None, frozenset(map(UUID, ids)))
+    """Erase the data of the person whom `begin` encrypted, and record how many rows of each kind were erased."""
+    plain = services().encryption.decrypt(person, current_or_none() or SYSTEM_TENANT, "host")
+    addresses, user_id, ids = orjson.loads(plain)
+    subject = Person(tuple(addresses), UUID(user_id) if user_id else None, frozenset(map(UUID, ids)))
     try:
-        erased = await erase_and_prove(found)
+        holdings = await erase_and_prove(subject)
     except Conflict as error:
         raise GiveUp(str(error)) from error
-    await record_finish(found, erased)
+    await record_finish(subject, holdings)
 
 
 async def record_finish(person: Person, erased: list[Holding]) -> None:
-    """Put on record what was erased, by kind and table, without saying of whom but for the id."""
+    """Record in the audit log how many rows were erased by kind and table, with no more of the person than the id."""
     rows = Counter[str]()
-    for each in erased:
-        rows[each.kind] += each.rows
+    for holding in erased:
+        rows[holding.kind] += holding.rows
     async with unit_of_work() as work:
         _record(work, "finish", person, {"erased": dict(rows)})
 
