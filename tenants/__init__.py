@@ -1,1 +1,1 @@
-"""foundation: who lives here, what they may do, what their plan allows, and row-level security between them."""
+"""Tenants, people, roles, plans and limits, and the isolation that keeps each tenant's rows apart."""

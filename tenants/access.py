@@ -1,4 +1,4 @@
-"""What a person or a key may do: permissions, the decision, and its explanation."""
+"""Decide whether a role or an API key holds a permission, and explain the decision in sentences."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 ALL_PERMISSION = "all_permission"
-"""How `lacking` names the right to everything; not a permission's name, which has dots."""
+"""The name `lacking` uses for all permissions; a permission's own name has dots."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +25,9 @@ class Grants:
         return self.all_permission or permission in self.permissions
 
     def lacking(self, wanted: Iterable[str], *, all_permission: bool = False) -> tuple[str, ...]:
-        """What of the wanted grants is not held, sorted: nobody grants what they lack.
+        """The wanted permissions that are not held, sorted: nobody may grant what they lack.
 
-        Wanting `all_permission` needs `all_permission` itself; every single permission does not add up to it.
+        Wanting `all_permission` needs `all_permission` itself; holding every single permission is not enough.
         """
         if self.all_permission:
             return ()
@@ -35,7 +35,7 @@ class Grants:
         return (ALL_PERMISSION, *missing) if all_permission else missing
 
     def narrowed(self, to: frozenset[str]) -> Grants:
-        """What is left of these grants for a key that was made for `to`; never more than is held."""
+        """These grants restricted to the permissions `to` of an API key; never more than is held."""
         held = to if self.all_permission else self.permissions & to
         return Grants(permissions=held, role=self.role)
 

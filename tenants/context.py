@@ -1,4 +1,4 @@
-"""The current tenant: bind it, ask for it, and the one named way across row-level security.
+"""Bind the current tenant to a task, read it back, and allow named code to read across tenants.
 
 A tenant is bound for the length of a request, a job or a command. No value of the binding means "all
 tenants": code that has bound nothing and is not inside `cross_tenant(reason)` cannot query tenant data at all.
@@ -25,12 +25,12 @@ class WrongTenant(RuntimeError):
 
 
 class Unscoped(TypeError):
-    """A way to reach tenants' rows that no isolation can scope was refused; the message names the way that can."""
+    """A query or relation that tenant isolation cannot scope was refused; the message says what to use instead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Across:
-    """What `cross_tenant` binds instead of a tenant: leave to read every tenant's rows, with the reason why."""
+    """What `cross_tenant` binds instead of a tenant: permission to read every tenant's rows, with the reason."""
 
     reason: str
 
@@ -61,7 +61,7 @@ def current() -> UUID:
     """
     bound = scope()
     if isinstance(bound, Across):
-        raise TenantMissing(f"no single tenant is bound inside across({bound.reason!r})")
+        raise TenantMissing(f"no single tenant is bound inside cross_tenant({bound.reason!r})")
     return bound
 
 
@@ -76,7 +76,7 @@ def is_across() -> bool:
     return isinstance(_scope.get(), Across)
 
 
-class bind:  # noqa: N801 - used like a function; not a generator, for it is entered many times in a request
+class bind:  # noqa: N801 - used like a function; not a generator, because it is entered many times in a request
     """Bind a tenant (None: none) for the block; the earlier binding comes back afterwards."""
 
     __slots__ = ("_tenant_id", "_token")
@@ -98,27 +98,27 @@ def enter(tenant_id: UUID | None) -> None:
 
 @contextmanager
 def in_system_tenant() -> Iterator[None]:
-    """Bind `SYSTEM_TENANT` for the block, as if the host itself were a tenant.
+    """Bind `SYSTEM_TENANT` for the block, to work on rows that belong to no tenant.
 
     Raises:
-        WrongTenant: a tenant is bound: this is no way out of it.
+        WrongTenant: a tenant is bound already.
     """
     if _scope.get() not in (None, SYSTEM_TENANT):
-        raise WrongTenant("what belongs to no tenant is out of reach while a tenant is bound")
+        raise WrongTenant("rows that belong to no tenant cannot be reached while a tenant is bound")
     with bind(SYSTEM_TENANT):
         yield
 
 
 @contextmanager
 def cross_tenant(reason: str) -> Iterator[None]:
-    """Leave to read every tenant's rows for the block; logged with its reason, absent from `host.sdk`.
+    """Allow reading every tenant's rows for the block; logged with its reason, not part of `host.sdk`.
 
     Raises:
         ValueError: the reason is blank.
     """
     if not reason.strip():
-        raise ValueError("across() needs a reason that a reader of the log will understand")
-    _log.info("across tenants: %s", reason)
+        raise ValueError("cross_tenant() needs a reason that a reader of the log will understand")
+    _log.info("cross-tenant access: %s", reason)
     token = _scope.set(Across(reason))
     try:
         yield

@@ -1,4 +1,4 @@
-"""Tenant isolation: the condition every scoped query starts with, and the checks that rows and links pass."""
+"""The tenant condition that starts every scoped query, and the checks that rows and foreign keys must pass."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Wall(Q):
         self.scope = bound
 
     def resolve(self, resolve_context: ResolveContext) -> QueryModifier:
-        """`tenant_id = …` for one tenant, nothing inside `across`."""
+        """`tenant_id = …` for one tenant, no condition inside `cross_tenant`."""
         bound = same_scope(self.scope)
         if isinstance(bound, Across):
             return QueryModifier()
@@ -51,11 +51,11 @@ class Wall(Q):
 
 
 async def check_links(wanted: Mapping[Link, Collection[object]], db: BaseDBAsyncClient) -> None:
-    """See that every linked row exists in the bound tenant; one small query per foreign key.
+    """Check that every linked row exists in the bound tenant; one small query per foreign key.
 
     Raises:
-        WrongTenant: a row is another tenant's, or nobody's: the two look alike from inside a tenant.
-        Unscoped: a key is computed by the database, which nobody can check beforehand.
+        WrongTenant: a row is another tenant's or does not exist; a tenant cannot tell the two apart.
+        Unscoped: a key is an expression that the database computes, so it cannot be checked beforehand.
     """
     for link, values in wanted.items():
         if any(isinstance(value, Expression | Term) for value in values):
@@ -64,37 +64,39 @@ async def check_links(wanted: Mapping[Link, Collection[object]], db: BaseDBAsync
         keys = {convert(value) for value in values if value is not None}
         if not keys:
             continue
-        found = await link.related.filter(**{f"{link.to_field}__in": list(keys)}).using_db(db).count()
-        if found != len(keys):
+        count = await link.related.filter(**{f"{link.to_field}__in": list(keys)}).using_db(db).count()
+        if count != len(keys):
             raise WrongTenant(f"{link.key} leads to a {link.related.__name__} that the bound tenant does not have")
 
 
 def check_rows(rows: Iterable[Model], tenant_id: UUID) -> None:
-    """See that every instance carries the bound tenant.
+    """Check that every instance has the bound tenant's id.
 
     Raises:
         WrongTenant: one does not.
     """
     for row in rows:
         if getattr(row, TENANT, None) != tenant_id:
-            raise WrongTenant(f"a {type(row).__name__} of tenant {getattr(row, TENANT, None)} met tenant {tenant_id}")
+            raise WrongTenant(
+                f"a {type(row).__name__} of tenant {getattr(row, TENANT, None)} was used while {tenant_id} was bound"
+            )
 
 
 def refuse_moving(names: Collection[str]) -> None:
     """Raise WrongTenant when `tenant_id` is among the columns to change."""
     if TENANT in names:
-        raise WrongTenant(f"a row never moves to another tenant: {TENANT} cannot be updated")
+        raise WrongTenant(f"a row cannot change its tenant: {TENANT} cannot be updated")
 
 
 def refuse_sql(values: Iterable[object]) -> None:
     """Raise Unscoped when a value is SQL written by hand."""
     for value in values:
         if isinstance(value, RawSQL | QueryBuilder):
-            raise Unscoped("SQL of one's own inside a scoped query has no isolation: use Tortoise's expressions")
+            raise Unscoped("raw SQL inside a scoped query has no tenant isolation: use Tortoise's expressions")
 
 
 def refuse_sql_within(condition: Q) -> None:
-    """The same for every value inside a condition."""
+    """Raise Unscoped when a value anywhere inside a condition is SQL written by hand."""
     if isinstance(condition, Q):  # anything else is refused by Tortoise
         refuse_sql(condition.filters.values())
         for child in condition.children:

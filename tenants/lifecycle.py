@@ -1,6 +1,6 @@
-"""A tenant's life: created, suspended, resumed, deleted with a grace period, restored, purged.
+"""Create, suspend, resume, delete with a grace period, restore and purge a tenant.
 
-The functions change rows only; telling plugins and refreshing facts is the host's part. `create` binds the new
+The functions change rows only; the host notifies plugins and refreshes cached snapshots. `create` binds the new
 tenant itself; a caller that opens its own transaction around it must bind the id first (pass it as `tenant_id`),
 because the database learns the tenant when a transaction begins.
 """
@@ -53,7 +53,7 @@ class RoleSeed:
     all_permission: bool = False
 
 
-# -- moving in ----------------------------------------------------------------------------------------------
+# -- creating -----------------------------------------------------------------------------------------------
 
 
 async def create(
@@ -66,12 +66,12 @@ async def create(
     reserved: Collection[str] = (),
     tenant_id: UUID | None = None,
 ) -> Tenant:
-    """Make a tenant with its roles and, where given, its owner, who gets the first role that may do everything.
+    """Create a tenant with its roles and, if given, its owner, who gets the first role with all permissions.
 
     slug: made from the name when None. reserved: slugs that no tenant may have.
 
     Raises:
-        SlugInvalid, SlugTaken: the slug that was asked for cannot be had.
+        SlugInvalid, SlugTaken: the requested slug is invalid, or taken.
         NameInvalid: the name is not one line of text.
         ValueError: there is an owner, and no role holds all permissions.
     """
@@ -101,7 +101,7 @@ async def _create(
     with bind(tenant_id):  # before the transaction: see above
         async with in_transaction():
             tenant = await Tenant.create(id=tenant_id, slug=slug, name=name, plan=plan)
-            made = [
+            created_roles = [
                 await Role.create(
                     name=seed.name,
                     title=seed.title,
@@ -112,12 +112,12 @@ async def _create(
                 for seed in roles
             ]
             if owner is not None:
-                await Membership.create(user=owner, role=next(role for role in made if role.all_permission))
+                await Membership.create(user=owner, role=next(role for role in created_roles if role.all_permission))
     return tenant
 
 
 def check_slug(slug: str, reserved: Collection[str] = ()) -> None:
-    """See that a tenant may have this slug.
+    """Check that a tenant may have this slug.
 
     Raises:
         SlugInvalid: it may not; the message says why.
@@ -136,7 +136,7 @@ def slugs_for(name: str, reserved: Collection[str], tenant_id: UUID) -> list[str
 
 
 def closed(status: TenantStatus) -> str:
-    """Why nobody may come in: "suspended", "being deleted"; "" for an active tenant."""
+    """Why members have no access: "suspended" or "being deleted"; "" for an active tenant."""
     if status == TenantStatus.ACTIVE:
         return ""
     return "suspended" if status == TenantStatus.SUSPENDED else "being deleted"
@@ -164,7 +164,7 @@ async def resume(tenant: Tenant) -> None:
 
 
 async def delete(tenant: Tenant, grace: timedelta, reason: str = "") -> None:
-    """Close a tenant and let it be purged once `grace` has passed.
+    """Close a tenant, to be purged once the `grace` period has passed.
 
     Raises:
         StatusConflict: it is being deleted already.
@@ -175,7 +175,7 @@ async def delete(tenant: Tenant, grace: timedelta, reason: str = "") -> None:
 
 
 async def restore(tenant: Tenant) -> None:
-    """Take a deletion back while the grace lasts; the tenant is active afterwards.
+    """Cancel a deletion during its grace period; the tenant is active afterwards.
 
     Raises:
         StatusConflict: it is not being deleted.
@@ -198,11 +198,11 @@ async def _move(
     await tenant.refresh_from_db()
 
 
-# -- moving out ---------------------------------------------------------------------------------------------
+# -- purging -------------------------------------------------------------------------------------------------
 
 
 async def due(now: datetime) -> list[Tenant]:
-    """The tenants whose grace has passed, the longest waiting first."""
+    """The tenants whose grace period has passed, the longest waiting first."""
     return await Tenant.filter(status=TenantStatus.DELETING, delete_after__lte=now).order_by("delete_after")
 
 
@@ -210,7 +210,7 @@ async def purge(tenant_id: UUID, models: Sequence[type[TenantModel]]) -> dict[st
     """Delete for ever all rows of a tenant that is being deleted, then the tenant; rows by table are returned.
 
     models: every TenantModel of the deployment. Children go before parents. Each table is its own step, not one
-    long transaction, and the tenant goes last: when interrupted, purge again. A tenant that is gone is no error.
+    long transaction, and the tenant goes last: when interrupted, purge again. A tenant that does not exist is no error.
 
     Raises:
         StatusConflict: it is not being deleted.

@@ -1,4 +1,4 @@
-"""The values of plan limits: how they are written, read, and when they renew."""
+"""Parse and format the values of plan limits, and compute when a limit renews."""
 
 from __future__ import annotations
 
@@ -57,15 +57,15 @@ def parse_limit(text: str) -> LimitValue:
     plain = text.strip()
     if plain.lower() == "unlimited":
         return LimitValue(amount=None)
-    found = _LIMIT.fullmatch(plain)
-    if found is None:
+    match = _LIMIT.fullmatch(plain)
+    if match is None:
         raise LimitError(f"{text!r} is not a limit: {_HOW}")
-    size, count, unit = found["size"], int(found["count"] or 1), found["period"]
-    amount = int(found["number"].replace("_", "").replace(",", "")) * _SIZES.get(size or "B", 1)
+    size, count, unit = match["size"], int(match["count"] or 1), match["period"]
+    amount = int(match["number"].replace("_", "").replace(",", "")) * _SIZES.get(size or "B", 1)
     if unit is None:
         return LimitValue(amount=amount, is_size=size is not None)
     if count < 1 or (unit in _CALENDAR and count != 1) or unit not in (*_SECONDS, *_CALENDAR):
-        raise LimitError(f"{text!r} has no period that is known: {_HOW}")
+        raise LimitError(f"{text!r} has no known period: {_HOW}")
     seconds = None if unit in _CALENDAR else _SECONDS[unit] * count
     return LimitValue(amount, unit if count == 1 else f"{count} {unit}s", seconds, is_size=size is not None)
 

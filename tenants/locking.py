@@ -1,4 +1,4 @@
-"""Lock the bound tenant, so that a rule about several of its rows is checked and written by one at a time."""
+"""Lock the bound tenant's row, so that rules about several of its rows are checked by one transaction at a time."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from tenants.models import Tenant
 
 
 async def lock_tenant() -> Tenant:
-    """Wait for everybody else who holds this lock, and hold it until the transaction ends; the tenant as it is then.
+    """Wait for the tenant's lock, hold it until the transaction ends, and return the tenant as it is then.
 
     For rules such as "at least one owner" or "at most one open invitation": take it first, before other rows are
-    locked or read, then check, then write. Reading, and writes that take no such lock, go on beside it.
+    locked or read, then check, then write. Reads, and writes that do not take this lock, are not blocked.
 
     Raises:
-        TransactionManagementError: outside a transaction, where it would be let go of at once.
+        TransactionManagementError: outside a transaction, where the lock would be released at once.
         TenantMissing: no tenant is bound, or it was purged.
     """
     if not isinstance(Tenant._meta.db, TransactionalDBClient):

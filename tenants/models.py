@@ -1,4 +1,4 @@
-"""Tenant, Domain, User, Membership, Role, Invitation, Activation, TenantSetting."""
+"""The database models of tenants, domains, users, memberships, roles, invitations, activations and settings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class TenantStatus(StrEnum):
 
 
 class Tenant(Model):
-    """An organisation: the unit of isolation, of plan and of switched-on plugins."""
+    """An organisation: the unit of isolation, of the plan and of activated plugins."""
 
     id = fields.UUIDField(primary_key=True, default=uuid7)
     slug = fields.CharField(max_length=63, unique=True)
@@ -40,7 +40,7 @@ class Tenant(Model):
 
 
 class Domain(Model):
-    """A host name that leads to a tenant; routing data, readable before any tenant is known."""
+    """A host name that identifies a tenant; readable before any tenant is bound."""
 
     id = fields.UUIDField(primary_key=True, default=uuid7)
     tenant: fields.ForeignKeyRelation[Tenant] = fields.ForeignKeyField("tenants.Tenant", related_name=False)
@@ -91,7 +91,7 @@ class Role(TenantModel):
 
 
 class Membership(TenantModel):
-    """A person's place in a tenant, with one role."""
+    """A person's membership in a tenant, with one role."""
 
     user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField("tenants.User", related_name=False)
     role: fields.ForeignKeyRelation[Role] = fields.ForeignKeyField(
@@ -109,7 +109,7 @@ class Membership(TenantModel):
 class Invitation(TenantModel):
     """An open offer to join a tenant with a role, one per address; the token is stored hashed, with the tenant's id.
 
-    Whoever accepts takes the row away with it.
+    Accepting it deletes the row.
     """
 
     email = fields.CharField(max_length=254)
@@ -125,7 +125,7 @@ class Invitation(TenantModel):
 
 
 class ActivationState(StrEnum):
-    """What has been done about the switch: `turning_on` and `turning_off` are finished by a durable job."""
+    """The state of a plugin's activation; a durable job completes `turning_on` and `turning_off`."""
 
     ON = "on"
     OFF = "off"
@@ -134,7 +134,7 @@ class ActivationState(StrEnum):
 
 
 class Activation(TenantModel):
-    """One plugin's switch and settings in one tenant; no row means the deployment's default."""
+    """One plugin's activation and settings in one tenant; no row means the deployment's default."""
 
     plugin = fields.CharField(max_length=63)
     state = fields.CharEnumField(ActivationState, max_length=20, null=True)  # null: the deployment's default
@@ -148,7 +148,7 @@ class Activation(TenantModel):
 
 
 class TenantSetting(TenantModel):
-    """One named value that a tenant has different from its plan, such as `limit:projects.projects`.
+    """One value that overrides the plan for one tenant, such as `limit:projects.projects`.
 
     The value is an object, `{"value": "7/hour"}`.
     """

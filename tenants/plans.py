@@ -1,4 +1,4 @@
-"""Plans: features and limits; inheritance default -> plan -> tenant override."""
+"""Load the plans file, and compute a tenant's features and limits from default, plan and override."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Plans:
         return plan is not None and plan.allows(plugin_id)
 
     def check(self, limit_names: Collection[str], plugin_ids: Collection[str]) -> list[str]:
-        """Complaints about limits that no plugin declares and features that no plugin provides."""
+        """Messages about limits that no plugin declares and features that no plugin provides."""
         complaints = []
         for plan in self.plans:
             for name in plan.limits:
@@ -105,13 +105,13 @@ class Plans:
 def effective_limit(
     plans: Plans, plan_id: str, limit_name: str, default: str, override: str | None
 ) -> tuple[LimitValue, Source]:
-    """The limit that counts for a tenant, and where it comes from: its override, else its plan, else the default.
+    """A tenant's effective limit and its source: the tenant's override, else its plan, else the default.
 
-    What is unlimited is counted in the period that the limit has elsewhere: in the tenant's plan, by default, in the
-    first plan that gives it one.
+    An unlimited value takes the period that the limit has elsewhere: in the tenant's plan, the default, or the first
+    plan that has one.
 
     Raises:
-        LimitError: the text that counts is no limit.
+        LimitError: the effective text is not a limit.
     """
     plan = plans.get(plan_id)
     planned = plan.limits.get(limit_name) if plan is not None else None
@@ -126,11 +126,11 @@ def effective_limit(
     return replace(period, amount=None), source
 
 
-def _nearest(name: str, known: Collection[str]) -> str:
-    found = get_close_matches(name, sorted(known), n=1, cutoff=0.5)
-    if found:
-        return f"; did you mean {found[0]!r}?"
-    return f"; known: {', '.join(sorted(known))}" if known else "; none is known"
+def _nearest(name: str, names: Collection[str]) -> str:
+    matches = get_close_matches(name, sorted(names), n=1, cutoff=0.5)
+    if matches:
+        return f"; did you mean {matches[0]!r}?"
+    return f"; known: {', '.join(sorted(names))}" if names else "; none is known"
 
 
 def _plan(path: str, plan_id: str, table: object) -> Plan:

@@ -1,4 +1,4 @@
-"""Which tenant a request is for: API key, header, domain, token claim."""
+"""Find which tenant a request is for, by API key, header, domain or token."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def is_slug(text: str) -> bool:
 class Hint:
     """What a request says about its tenant. `value` is an id for "id", a slug for "slug", a host name for "domain".
 
-    kind "none": it says nothing. otherwise: what counts when this domain turns out to be nobody's.
+    kind "none": the request names no tenant. otherwise: the hint to use when no tenant has this domain.
     """
 
     kind: Literal["id", "slug", "domain", "none"]
@@ -44,10 +44,10 @@ def choose(
     *,
     reserved: Collection[str] = (),
 ) -> Hint:
-    """The first hint in the contract's order: API key, X-Tenant header, domain of the request, token's default.
+    """The first hint in the order of precedence: API key, X-Tenant header, domain of the request, token's default.
 
-    host: the Host header as it came. base_domain: "" when subdomains lead nowhere. reserved: subdomains such as
-    "www" that are not tenants. A header that is no slug stays the hint, so that nobody is found for it.
+    host: the Host header as it came. base_domain: "" when subdomains name no tenant. reserved: subdomains such as
+    "www" that are not tenants. A header that is no slug stays the hint, so that no tenant is found for it.
     """
     if api_key_tenant is not None:
         return Hint("id", api_key_tenant, "api_key")
@@ -74,7 +74,7 @@ def host_name(host: str) -> str:
 
 
 class Directory:
-    """Finds tenants by slug and by domain, and remembers whom it found; one for each application."""
+    """Finds tenants by slug and by domain, and caches the answers; one per application."""
 
     def __init__(self, *, now: Callable[[], float] = monotonic) -> None:
         self._now = now
@@ -82,22 +82,22 @@ class Directory:
         self._domains: OrderedDict[str, tuple[UUID, float]] = OrderedDict()
 
     def remembered(self, hint: Hint) -> UUID | None:
-        """The tenant a hint leads to, if that is known without asking the database."""
+        """The id of the tenant a hint names, if it is cached."""
         if isinstance(hint.value, UUID):
             return hint.value
         answers = self._slugs if hint.kind == "slug" else self._domains
-        known = answers.get(str(hint.value))
-        return known[0] if known is not None and self._now() - known[1] < _FRESH else None
+        answer = answers.get(str(hint.value))
+        return answer[0] if answer is not None and self._now() - answer[1] < _FRESH else None
 
     async def find(self, hint: Hint) -> UUID | None:
-        """The tenant a hint leads to; None when it leads to nobody."""
+        """The id of the tenant a hint names; None when there is no such tenant."""
         if isinstance(hint.value, UUID):
             return hint.value
         if hint.kind == "slug":
             return await self.id_by_slug(str(hint.value))
         if hint.kind == "domain":
-            found = await self.id_by_hostname(str(hint.value))
-            return found if found is not None or hint.otherwise is None else await self.find(hint.otherwise)
+            tenant_id = await self.id_by_hostname(str(hint.value))
+            return tenant_id if tenant_id is not None or hint.otherwise is None else await self.find(hint.otherwise)
         return None
 
     async def id_by_slug(self, slug: str) -> UUID | None:
@@ -109,7 +109,7 @@ class Directory:
         return await self._answer(self._domains, hostname, _by_hostname) if len(hostname) <= 253 else None
 
     def forget(self, tenant_id: UUID) -> None:
-        """Forget every answer that led to this tenant: it is gone, or a domain of it is."""
+        """Drop every cached answer for this tenant, after it or one of its domains was removed."""
         for answers in (self._slugs, self._domains):
             for name in [name for name, (found, _) in answers.items() if found == tenant_id]:
                 del answers[name]
@@ -120,17 +120,17 @@ class Directory:
         name: str,
         look_up: Callable[[str], Awaitable[UUID | None]],
     ) -> UUID | None:
-        known = answers.get(name)
-        if known is not None and self._now() - known[1] < _FRESH:
+        answer = answers.get(name)
+        if answer is not None and self._now() - answer[1] < _FRESH:
             answers.move_to_end(name)
-            return known[0]
-        found = await look_up(name)
+            return answer[0]
+        tenant_id = await look_up(name)
         answers.pop(name, None)
-        if found is not None:  # only good answers are kept: anonymous callers could fill the memory with bad ones
-            answers[name] = found, self._now()
+        if tenant_id is not None:  # only good answers are kept: anonymous callers could fill the memory with bad ones
+            answers[name] = tenant_id, self._now()
             if len(answers) > _KEEP:
                 answers.popitem(last=False)
-        return found
+        return tenant_id
 
 
 async def _by_slug(slug: str) -> UUID | None:

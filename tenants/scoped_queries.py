@@ -1,6 +1,6 @@
-"""Scoped queries: every SELECT, UPDATE and DELETE on a tenant's table names its tenant, whoever builds it.
+"""Query sets that add the bound tenant to every SELECT, UPDATE and DELETE, and refuse queries without it.
 
-How it holds. A `Wall` is the first condition of every query set and travels with it into every query made from
+How it works: a `Wall` is the first condition of every query set and travels with it into every query made from
 it; when the query is run it compares the tenant bound then with the one bound when it was built, and renders
 `tenant_id = …`. Tenant tables are `ScopedTable`s, so a join to one carries the tenant too. Queries that were not
 built by a `ScopedManager` are refused: Tortoise offers no hook for that, so `AwaitableQuery` gets two guards.
@@ -42,20 +42,20 @@ MODEL = TypeVar("MODEL", bound=Model)
 
 
 class LockLost(TypeError):
-    """Rows were locked, and then asked for in a way that reads them without the lock."""
+    """Rows were locked, and then read by a query that does not hold the lock."""
 
 
 class ScopedUpdateQuery(UpdateQuery):
-    """UPDATE that looks where the foreign keys it sets lead to."""
+    """UPDATE that checks the tenant of the rows that its foreign keys link to."""
 
     async def _execute(self) -> int:
-        wanted: dict[Link, list[object]] = {}
+        targets: dict[Link, list[object]] = {}
         for link in cast(ScopedMeta, self.model._meta).links():
             if (row := self.update_kwargs.get(link.field)) is not None:
-                wanted[link] = [getattr(row, link.to_field)]
+                targets[link] = [getattr(row, link.to_field)]
             elif link.key in self.update_kwargs:
-                wanted[link] = [self.update_kwargs[link.key]]
-        await check_links(wanted, self._db)
+                targets[link] = [self.update_kwargs[link.key]]
+        await check_links(targets, self._db)
         return await super()._execute()
 
 
@@ -81,19 +81,19 @@ class ScopedBulkCreateQuery(BulkCreateQuery[MODEL]):
 
 
 class ScopedQuerySet(QuerySet[MODEL]):
-    """A query set that starts with tenant isolation.
+    """A query set whose first condition is the bound tenant.
 
     Raises:
         TenantMissing: it is built with nothing bound.
     """
 
     def __init__(self, model: type[MODEL]) -> None:
-        wall = Wall(scope())
+        condition = Wall(scope())
         super().__init__(model)
-        self._q_objects.append(wall)
+        self._q_objects.append(condition)
 
     def _writing(self) -> UUID:
-        """The tenant to write for: the one the query set was built for, and not `across`."""
+        """The tenant to write for, which must be the one the query set was built for, not `cross_tenant`."""
         tenant_id = current()
         same_scope(cast(Wall, self._q_objects[0]).scope)
         return tenant_id
@@ -105,12 +105,12 @@ class ScopedQuerySet(QuerySet[MODEL]):
         return super()._filter_or_exclude(*args, negate=negate, **kwargs)
 
     def annotate(self, **kwargs: Expression | Term) -> QuerySet[MODEL]:
-        """As Tortoise's, without SQL of one's own."""
+        """As Tortoise's, without raw SQL."""
         refuse_sql(kwargs.values())
         return super().annotate(**kwargs)
 
     def raw(self, sql: str) -> RawSQLQuery:
-        """Refused: nobody can put row-level security into SQL of one's own.
+        """Refused: tenant isolation cannot be added to raw SQL.
 
         Raises:
             Unscoped: always.
@@ -132,7 +132,7 @@ class ScopedQuerySet(QuerySet[MODEL]):
         """As Tortoise's, in one tenant.
 
         Raises:
-            TenantMissing: inside `across`.
+            TenantMissing: inside `cross_tenant`.
         """
         self._writing()
         return super().delete()
@@ -141,7 +141,7 @@ class ScopedQuerySet(QuerySet[MODEL]):
         """As Tortoise's, in one tenant.
 
         Raises:
-            TenantMissing: inside `across`.
+            TenantMissing: inside `cross_tenant`.
             WrongTenant: `tenant_id` is among the values; when run, if a foreign key leads out of the tenant.
         """
         self._writing()
@@ -216,7 +216,7 @@ class ScopedManager(Manager):
     """Where every query of a TenantModel begins."""
 
     def get_queryset(self) -> QuerySet[Any]:
-        """A query set that starts with tenant isolation."""
+        """A query set whose first condition is the bound tenant."""
         return ScopedQuerySet(self._model)
 
 
@@ -247,13 +247,15 @@ def _guard_queries() -> None:
     def guarded_init(self: AwaitableQuery[Any], model: type[Any]) -> None:
         if type(self) not in _ALLOWED and is_scoped(model):
             raise Unscoped(
-                f"{type(self).__name__} goes round tenant isolation of {model.__name__}: use {model.__name__}.filter"
+                f"{type(self).__name__} bypasses the tenant isolation of {model.__name__}: use {model.__name__}.filter"
             )
         construct(self, model)
 
     def guarded_resolve(self: AwaitableQuery[Any], fields_for_select: Collection[str] | None = None) -> None:
         if is_scoped(self.model) and not (self._q_objects and type(self._q_objects[0]) is Wall):
-            raise Unscoped(f"a query on {self.model.__name__} without its wall: use {self.model.__name__}.filter")
+            raise Unscoped(
+                f"a query on {self.model.__name__} without its tenant condition: use {self.model.__name__}.filter"
+            )
         resolve(self, fields_for_select)
 
     AwaitableQuery.__init__ = guarded_init  # type: ignore[method-assign]
@@ -263,15 +265,15 @@ def _guard_queries() -> None:
 _guard_queries()
 
 
-# -- locks: a query made from a locked one must not lose the lock in silence ---------------------------------
+# -- locks: a query made from a locked one must not lose the lock silently ----------------------------------
 
 _LOSING = ("values", "values_list", "count", "exists", "contains", "union")
 
 
 def _guard_locks() -> None:
-    """Refuse, on every model, what Tortoise turns into a query of its own that no longer says FOR UPDATE.
+    """Refuse, on every model, the methods that Tortoise turns into another query without FOR UPDATE.
 
-    The same on SQLite, which has one writer at a time and no row locks: what is wrong shows where it is written.
+    The same on SQLite, which has one writer at a time and no row locks: mistakes show up in development.
     """
     lock = QuerySet.select_for_update
 
@@ -280,7 +282,7 @@ def _guard_locks() -> None:
         locked = lock(self, *args, **options)
         if locked is self:
             locked = self._clone()
-            locked._select_for_update_of = {"*"}  # not looked at without row locks: only the mark of `_refusing`
+            locked._select_for_update_of = {"*"}  # ignored without row locks: only a mark for `_refusing`
         return locked
 
     QuerySet.select_for_update = select_for_update  # type: ignore[method-assign]

@@ -1,4 +1,4 @@
-"""Scoped tables: a join to a tenant's table carries the tenant, and no relation leads round tenant isolation."""
+"""Tables and model metadata that add the tenant to joins and refuse relations that cannot carry it."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ TENANT = "tenant_id"
 
 
 class ScopedColumn(Column):
-    """A column of a tenant's table; compared with a column of another table, it brings the tenant along."""
+    """A column of a tenant's table; compared with a column of another table, it also compares the tenants."""
 
     __hash__ = Column.__hash__  # a class that defines __eq__ loses it
 
     def __eq__(self, other: object) -> Any:
         equal = super().__eq__(other)
         if not isinstance(other, Column) or other.table is None or other.table == self.table:
-            return equal  # a value, not a join; must stay free of the tenant because Tortoise caches such SQL
+            return equal  # a value, not a join; must not contain the tenant because Tortoise caches such SQL
         mine = Column(TENANT, table=self.table)
         if isinstance(other.table, ScopedTable):
             return equal & (mine == Column(TENANT, table=other.table))
@@ -53,7 +53,7 @@ class Link:
 
 
 class ScopedMeta(MetaInfo):
-    """What Tortoise knows of a TenantModel, with tenant isolation in its tables and relations."""
+    """Tortoise's metadata of a TenantModel, with tenant isolation in its tables and relations."""
 
     __slots__ = ()
 
@@ -69,7 +69,7 @@ class ScopedMeta(MetaInfo):
         _basetable.__set__(self, scoped)
 
     def add_field(self, name: str, value: Field[Any]) -> None:
-        """Take up a field; a many-to-many relation to a tenant's rows is refused.
+        """Add a field; a many-to-many relation to a tenant's rows is refused.
 
         Raises:
             Unscoped: the relation cannot carry the tenant.
@@ -85,14 +85,14 @@ class ScopedMeta(MetaInfo):
         """Finish the model once its relations are known.
 
         Raises:
-            Unscoped: a plain model would get a way back to tenants' rows.
+            Unscoped: a plain model would get a backward relation to tenants' rows.
         """
         for name in self.fk_fields | self.o2o_fields:
             relation = cast("Any", self.fields_map[name])
             if relation.related_name is not False and not is_scoped(relation.related_model):
                 raise Unscoped(
-                    f"{self._model.__name__}.{name} gives {relation.related_model.__name__} a way back to tenants' "
-                    f"rows that no isolation can scope: add related_name=False"
+                    f"{self._model.__name__}.{name} gives {relation.related_model.__name__} a backward relation to "
+                    f"tenants' rows that tenant isolation cannot scope: add related_name=False"
                 )
         super().finalise_model()
         keys = (link.key for link in self.links())
@@ -118,7 +118,7 @@ def is_scoped(model: type[Model]) -> bool:
 
 
 def refuse_many_to_many(model: type[Model], name: str) -> NoReturn:
-    """Say why a many-to-many relation is refused, and what to write instead."""
+    """Raise Unscoped for a many-to-many relation; the message says what to write instead."""
     raise Unscoped(
         f"{model.__name__}.{name}: the table behind a ManyToManyField has no tenant; write the table in between as "
         f"a TenantModel with two foreign keys"

@@ -1,4 +1,4 @@
-"""TenantModel: no tenant, no query, no write."""
+"""TenantModel, the base class of models whose rows belong to one tenant; it requires a bound tenant."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from tenants.text_columns import with_key_names
 class TenantModel(Model):
     """Base of every model whose rows belong to one tenant: `id` (UUIDv7) and `tenant_id`, always scoped.
 
-    A new instance belongs to the bound tenant. What an instance was when it came from the database is remembered,
-    so that an honest save asks nothing more of the database and a forged one is found out.
+    A new instance belongs to the bound tenant. An instance remembers the ids it was read with, so that
+    an ordinary save needs no extra query and one with a forged tenant or id is detected.
 
     Raises:
         TenantMissing: an instance or a query is made with no tenant bound.
-        WrongTenant: a row or a link of another tenant is met.
-        Unscoped: a subclass, a relation or a query that no isolation can scope.
+        WrongTenant: a row or a link belongs to another tenant.
+        Unscoped: a subclass, a relation or a query that tenant isolation cannot scope.
     """
 
     id = fields.UUIDField(primary_key=True, default=uuid7)
@@ -46,16 +46,16 @@ class TenantModel(Model):
         super().__init_subclass__(**kwargs)
         meta = cls._meta
         if hasattr(cls.Meta, "manager"):
-            raise Unscoped(f"{cls.__name__}.Meta.manager would go round tenant isolation: leave it out")
+            raise Unscoped(f"{cls.__name__}.Meta.manager would bypass tenant isolation: leave it out")
         for name in dir(cls):
             if isinstance(getattr_static(cls, name), Manager):
-                raise Unscoped(f"{cls.__name__}.{name} is a manager that would go round tenant isolation: leave it out")
+                raise Unscoped(f"{cls.__name__}.{name} is a manager that would bypass tenant isolation: leave it out")
         for name in meta.m2m_fields:
             refuse_many_to_many(cls, name)
         key = meta.fields_map.get(TENANT)
         if meta.pk_attr != "id" or not isinstance(key, fields.UUIDField) or key.null or key.source_field:
             raise Unscoped(f"{cls.__name__} must keep the fields id and {TENANT} as TenantModel has them")
-        meta.__class__ = ScopedMeta  # Tortoise makes the MetaInfo itself; same slots, more care
+        meta.__class__ = ScopedMeta  # Tortoise makes the MetaInfo itself; same slots, with tenant checks
         meta.manager = ScopedManager(cls)
 
     def __init__(self, **kwargs: Any) -> None:
@@ -77,7 +77,7 @@ class TenantModel(Model):
         return row
 
     def _check_readable(self) -> None:
-        """See that this row may be looked at with what is bound."""
+        """Check that this row may be read with the current binding."""
         bound = scope()
         if not isinstance(bound, Across):
             self._check_own(bound)
@@ -87,24 +87,24 @@ class TenantModel(Model):
             check_rows((self,), tenant_id)
 
     async def _check_there(self, tenant_id: UUID, db: BaseDBAsyncClient) -> None:
-        """See that the row this instance stands for is one of the tenant's; a query only if it is in doubt."""
+        """Check that this instance's row belongs to the tenant; with a query only if that is not known yet."""
         if self._stored is not None and self._stored[:2] == (self.pk, tenant_id):
             return
         if not await type(self).filter(pk=self.pk).using_db(db).exists():
             raise WrongTenant(f"the bound tenant has no {type(self).__name__} {self.pk}")
 
     async def _check_links(self, updated: Iterable[str] | None, db: BaseDBAsyncClient) -> None:
-        """See that changed foreign keys lead to rows of the tenant."""
+        """Check that changed foreign keys link to rows of the tenant."""
         links = cast(ScopedMeta, self._meta).links()
-        known = self._stored[2:] if self._stored is not None and self._stored[1] == current() else None
-        wanted: dict[Link, list[object]] = {}
+        stored_keys = self._stored[2:] if self._stored is not None and self._stored[1] == current() else None
+        changed: dict[Link, list[object]] = {}
         for position, link in enumerate(links):
             if (updated is not None and link.key not in updated) or not hasattr(self, link.key):
                 continue
             value = getattr(self, link.key)
-            if known is None or known[position] != value:
-                wanted[link] = [value]
-        await check_links(wanted, db)
+            if stored_keys is None or stored_keys[position] != value:
+                changed[link] = [value]
+        await check_links(changed, db)
 
     async def save(
         self,
@@ -116,7 +116,7 @@ class TenantModel(Model):
         """As Tortoise's, in the bound tenant.
 
         Raises:
-            TenantMissing: no tenant is bound, or `across` is in force.
+            TenantMissing: no tenant is bound, or `cross_tenant` is in force.
             WrongTenant: the row is not the tenant's, or a foreign key leads out of the tenant.
         """
         tenant_id = current()

@@ -1,4 +1,4 @@
-"""Facts: what every request must know of a tenant and of a person, read together and kept for a moment."""
+"""Read and cache what every request needs to know of a tenant and of a member, until a version token changes."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from tenants.models import Activation, ActivationState, Membership, Tenant, Tena
 from tenants.text import cut_to_line
 
 LIMIT_PREFIX = "limit:"
-"""What the key of a TenantSetting begins with when it holds a limit of its own for the tenant."""
+"""Prefix of the key of a TenantSetting that overrides a limit for the tenant."""
 
-_FRESH = 300.0  # seconds, for the case that a version token got lost on its way
+_FRESH = 300.0  # seconds, in case a new version token did not arrive
 _KEEP = 10_000  # tenants, people and memberships each
 
 KEY = TypeVar("KEY", bound=Hashable)
@@ -28,9 +28,9 @@ VALUE = TypeVar("VALUE")
 
 @dataclass(frozen=True, slots=True)
 class TenantSnapshot:
-    """A tenant with its switches, settings and limits.
+    """A tenant with its plugin activations, settings and limits.
 
-    switches: plugin -> what was decided here; a plugin that is not in it follows the deployment's default.
+    switches: plugin -> its activation state here; a plugin that is not in it follows the deployment's default.
     plugin_settings: plugin -> its settings here. limits: limit -> the tenant's own value, as text.
     """
 
@@ -50,7 +50,7 @@ class TenantSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class MemberSnapshot:
-    """A person, and the place in one tenant; `grants` is None where the person is no member of it.
+    """A person and their membership in one tenant; `grants` is None when the person is not a member.
 
     built_in_role: the role is one that every tenant starts with; plugins may give it permissions.
     """
@@ -67,7 +67,7 @@ class MemberSnapshot:
 
 
 class VersionedCache(Generic[KEY, VALUE]):
-    """Values by key, good as long as their version token stays the same and for 5 minutes at most."""
+    """A cache whose entries are valid while their version token stays the same, for 5 minutes at most."""
 
     def __init__(self, now: Callable[[], float] = monotonic) -> None:
         self._now = now
@@ -76,11 +76,11 @@ class VersionedCache(Generic[KEY, VALUE]):
     async def get(
         self, key: KEY, version: Hashable, fresh: bool, read: Callable[[], Awaitable[VALUE | None]]
     ) -> VALUE | None:
-        """The value kept under `version`, or what `read` gives; `fresh`: never the kept one."""
-        known = None if fresh else self._kept.get(key)
-        if known is not None and known[0] == version and self._now() - known[1] < _FRESH:
+        """The value cached under `version`, else what `read` returns; `fresh` skips the cache."""
+        cached = None if fresh else self._kept.get(key)
+        if cached is not None and cached[0] == version and self._now() - cached[1] < _FRESH:
             self._kept.move_to_end(key)
-            return known[2]
+            return cached[2]
         read_at = self._now()
         value = await read()
         self._kept.pop(key, None)
@@ -91,21 +91,20 @@ class VersionedCache(Generic[KEY, VALUE]):
         return value
 
     def __contains__(self, key: object) -> bool:
-        """Whether something is kept for the key, good still or not."""
+        """Whether an entry is cached for the key, valid or not."""
         return key in self._kept
 
     def clear(self) -> None:
-        """Keep nothing."""
+        """Drop every entry."""
         self._kept.clear()
 
 
 class Snapshots:
-    """Reads facts and keeps them; one for each application.
+    """Reads and caches snapshots of tenants and people; one per application.
 
-    A version token is whatever the caller uses to tell that something changed (opaque bytes; None: not known, so that
-    the answer is read afresh). It
-    must be fetched before it is passed in here, so that facts are never older than their token. Ask outside of
-    transactions: what is read inside one may yet be undone.
+    A version token is opaque bytes that change when the tenant or person changes (None: unknown, so the cache is
+    skipped). Fetch the token before calling, so that a snapshot is never older than its token. Call outside of
+    transactions: what is read inside one may be rolled back.
     """
 
     def __init__(self, *, now: Callable[[], float] = monotonic) -> None:
@@ -124,16 +123,18 @@ class Snapshots:
     async def member(
         self, tenant_id: UUID, user_id: UUID, tenant_version: bytes | None, user_version: bytes | None
     ) -> MemberSnapshot | None:
-        """The person and the place in the tenant, `grants` None for an anonymous caller; None when there is no such
-        person."""
+        """The person and their membership in the tenant; `grants` is None for a non-member.
+
+        Returns None when there is no such person.
+        """
         versions = tenant_version, user_version
         key, fresh = (tenant_id, user_id), None in versions
         return await self._members.get(key, versions, fresh, lambda: _read_member(tenant_id, user_id))
 
     def forget_all(self) -> None:
-        """Forget everything: the next question goes to the database."""
-        for shelf in (self._tenants, self._people, self._members):
-            shelf.clear()
+        """Drop every cached snapshot: the next call reads the database."""
+        for cache in (self._tenants, self._people, self._members):
+            cache.clear()
 
 
 async def _read_tenant(tenant_id: UUID) -> TenantSnapshot | None:
@@ -182,9 +183,9 @@ async def _read_person(user_id: UUID) -> MemberSnapshot | None:
 
 async def _read_member(tenant_id: UUID, user_id: UUID) -> MemberSnapshot | None:
     with bind(tenant_id):
-        place = await Membership.get_or_none(user_id=user_id).select_related("user", "role")
-    if place is None:
+        membership = await Membership.get_or_none(user_id=user_id).select_related("user", "role")
+    if membership is None:
         return await _read_person(user_id)
-    role = place.role
+    role = membership.role
     grants = Grants(frozenset(role.permissions), role.all_permission, role.name)
-    return _person(place.user, role.name, grants, built_in_role=role.built_in)
+    return _person(membership.user, role.name, grants, built_in_role=role.built_in)

@@ -1,4 +1,4 @@
-"""How text is compared, sorted, cut to one line and made into slugs and addresses: the same answers everywhere.
+"""Compare, sort and clean text, and normalise slugs and e-mail addresses, the same way on every database.
 
 Databases compare text in their own ways (SQLite knows letter case in ASCII only, PostgreSQL what its collation says),
 so what must be equal or in order is decided here, in Python, and given to them.
@@ -17,7 +17,7 @@ LONGEST_ADDRESS = 254
 """Characters of an e-mail address (RFC 3696 erratum 1690)."""
 
 LONGEST_SORT_KEY = 400
-"""Characters that `sort_key` gives at most."""
+"""The longest result of `sort_key`, in characters."""
 
 INTERNAL_DOMAINS = ("local", "test")
 """Reserved names (RFC 6761, 6762) that are real addresses inside a company's network or a test."""
@@ -31,10 +31,10 @@ _FOLDED = (("ß", "ss"), ("ς", "σ"), ("i̇", "i"))  # where lower case alone l
 _BETWEEN = re.compile(r"[^a-z0-9]+")
 _LATIN = re.compile(r"[ß-ɏ\u1e00-\u1eff]+")  # letters such as ø and ł, which do not come apart into letter and mark
 
-_DOT = re.compile(r"([.\u3002\uff0e\uff61])(?=\S)")  # what mail programs and IDNA (RFC 3490) read as one
+_DOT = re.compile(r"([.\u3002\uff0e\uff61])(?=\S)")  # characters that mail programs and IDNA (RFC 3490) read as a dot
 _SLASHES = re.compile(r"(:)\s*//")
 
-_BLANK = "\u115f\u1160\u2800\u3164\uffa0"  # letters and symbols that show nothing
+_BLANK = "\u115f\u1160\u2800\u3164\uffa0"  # letters and symbols that are invisible
 _JOINERS = "\u200c\u200d"  # part of words in Persian and Hindi, and of emoji
 _BREAKING = frozenset({"Cc", "Cs", "Zl", "Zp"})  # controls, half characters, separators of lines and paragraphs
 
@@ -56,7 +56,7 @@ def fold(text: str) -> str:
 
 
 def sort_key(text: str) -> str:
-    """What text is ordered by, byte by byte: letter case and accents matter only between words otherwise equal."""
+    """The text to order by, byte by byte: letter case and accents matter only between words otherwise equal."""
     folded = fold(text).strip()
     if folded.isascii():
         return f"{folded[:200]}\x01"
@@ -72,7 +72,7 @@ def slug_of(text: str, longest: int = 63, otherwise: str = "") -> str:
 
 
 def fold_part(text: str) -> str:
-    """Part of a text, folded to be looked for; what follows an @ as domains are kept, in IDNA's ASCII form."""
+    """Part of a text, folded for a search; what follows an @ in IDNA's ASCII form, as domains are stored."""
     part = fold(text)
     local, at, domain = part.rpartition("@")
     if not at or domain.isascii():
@@ -84,7 +84,7 @@ def fold_part(text: str) -> str:
 
 
 def address_or_text(text: str) -> str:
-    """What may be an e-mail address, as `address_key`; else the text, composed (NFC)."""
+    """`address_key` of an e-mail address; any other text composed (NFC)."""
     try:
         return address_key(text)
     except ValueError:
@@ -95,31 +95,33 @@ def address_or_text(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """The text composed (NFC), seen to be one line that shows something.
+    """The text composed (NFC), checked to be one line with at least one visible character.
 
     Raises:
-        ValueError: it has a line break, another control character, or one that is not seen or turns the direction
-            of writing; or it shows nothing. The message is for people.
+        ValueError: it has a line break, another control character, or one that is invisible or changes
+            the writing direction; or nothing in it is visible. The message is for people.
     """
     composed = unicodedata.normalize("NFC", text)
-    for each in composed:
-        if _spoils_a_line(each):
-            raise ValueError(f"must be one line of text, without control characters such as {_named(each)}")
+    for character in composed:
+        if _spoils_a_line(character):
+            raise ValueError(f"must be one line of text, without control characters such as {_named(character)}")
     if not shows_something(composed):
         raise ValueError("must have at least one character that can be seen")
     return composed
 
 
 def cut_to_line(text: str, longest: int = 200) -> str:
-    """Text from elsewhere as one line: what `one_line` refuses becomes a blank, blanks are one each; may be empty."""
+    """Untrusted text as one line: characters `one_line` refuses become spaces, runs of spaces one; may be empty."""
     plain = "".join(" " if _spoils_a_line(each) else each for each in unicodedata.normalize("NFC", text))
     line = " ".join(plain.split())[:longest].strip()
     return line if shows_something(line) else ""
 
 
 def without_links(text: str) -> str:
-    """A name for mail to people who did not ask for it: nothing in it becomes a link, with a blank after dots in the
-    middle of words and before `//`."""
+    """A name in which mail programs find no link: a space follows dots inside words and precedes `//`.
+
+    For mail to people who did not ask for it.
+    """
     return _SLASHES.sub(r"\1 //", _DOT.sub(r"\1 ", text))
 
 
@@ -139,8 +141,8 @@ def _spoils_a_line(character: str) -> bool:
 
 
 def _named(character: str) -> str:
-    known = {"\n": "a line break", "\r": "a line break", "\t": "a tab", "\x00": "U+0000"}
-    return known.get(character) or f"U+{ord(character):04X}"
+    names = {"\n": "a line break", "\r": "a line break", "\t": "a tab", "\x00": "U+0000"}
+    return names.get(character) or f"U+{ord(character):04X}"
 
 
 # -- addresses ----------------------------------------------------------------------------------------------
@@ -153,9 +155,9 @@ def address_key(address: str) -> str:
     Raises:
         ValueError: it is no address, or too long; the message is for people.
     """
-    found = email_validator.validate_email(address.strip(), check_deliverability=False)  # its error is a ValueError
+    parsed = email_validator.validate_email(address.strip(), check_deliverability=False)  # its error is a ValueError
     # `lower` after the library's NFC: look-alikes such as the Kelvin sign are plain letters by now.
-    key = f"{found.local_part.lower()}@{found.ascii_domain.lower()}"
+    key = f"{parsed.local_part.lower()}@{parsed.ascii_domain.lower()}"
     if len(key) > LONGEST_ADDRESS:
         raise ValueError(f"an address has {LONGEST_ADDRESS} characters at most")
     return key

@@ -1,6 +1,6 @@
-"""Text in a database: columns that keep what others are ordered by, and the function that folds for searches.
+"""Sort-key columns that order text the same on every database, and the case-folding SQL function for searches.
 
-So every database gives the same order and the same answers; an index serves the order.
+Every database gives the same order and the same answers, and an index can serve the order.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tortoise.models import Model
 from tenants.text import LONGEST_SORT_KEY, sort_key
 
 FOLD = "text_fold"
-"""The SQL function that is `tenants.text.fold`; whoever opens a database sees to it that it is there."""
+"""The name of the SQL function that does what `tenants.text.fold` does; opening a database defines it."""
 
 
 class _Folded(SqlFunction):
@@ -32,7 +32,7 @@ class TextFold(Function):
 
 
 class SortKeyField(fields.CharField[str]):
-    """The `sort_key` of the text field `of`: written whenever that is, never given, never shown.
+    """The `sort_key` of the text field `of`: written whenever that field is, never set or shown directly.
 
     A list that may be sorted by `of` is ordered by this one: give it an index (tenant_id, this, id).
     """
@@ -42,7 +42,7 @@ class SortKeyField(fields.CharField[str]):
         super().__init__(**{"max_length": LONGEST_SORT_KEY, "default": "", "db_default": "", **more})
 
     def to_db_value(self, value: Any, instance: type[Model] | Model) -> Any:
-        """The key of what the instance holds; of a value alone, the value."""
+        """The sort key of the instance's text; without an instance, the value itself."""
         if isinstance(instance, Model):
             value = sort_key(getattr(instance, self.of))
             setattr(instance, self.model_field_name, value)
@@ -65,5 +65,5 @@ def with_keys(model: type[Model], values: dict[str, Any]) -> dict[str, Any]:
 
 def with_key_names(model: type[Model], names: Iterable[str]) -> list[str]:
     """Names of a model's fields, with the sort keys of those that have one."""
-    keys, wanted = sort_keys(model), list(names)
-    return [*wanted, *(keys[name] for name in wanted if name in keys and keys[name] not in wanted)]
+    keys, field_names = sort_keys(model), list(names)
+    return [*field_names, *(keys[name] for name in field_names if name in keys and keys[name] not in field_names)]

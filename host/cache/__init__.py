@@ -1,1 +1,1 @@
-"""Redis seen through a namespace that already holds tenant and plugin in the key."""
+"""Redis: client, embedded server, key namespaces per tenant and plugin, and cache invalidation."""

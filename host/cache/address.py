@@ -1,4 +1,4 @@
-"""Where a Redis server is: a URL taken apart."""
+"""Parse a Redis URL into host, port, socket path, credentials and TLS settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Redis client: one lean connection with many commands in flight, and time-outs that hold."""
+"""Send Redis commands over one pipelined connection, with time-outs and reconnection."""
 
 from __future__ import annotations
 

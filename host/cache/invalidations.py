@@ -1,4 +1,4 @@
-"""Invalidations: tell every process that facts have changed, even when the one that changed them dies at once.
+"""Tell every process that a cached tenant or person has changed, even if the changing process dies at once.
 
 A row is written in the transaction of the change; after the commit Redis is told. Whatever keeps that from happening
 (the process is killed, Redis is away), every process looks for such rows again and again, and passes them on.

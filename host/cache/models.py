@@ -1,4 +1,4 @@
-"""CacheInvalidation: that what is known of tenants or people has changed, until every process has been told."""
+"""The database model of a pending cache invalidation, deleted once Redis has been told."""
 
 from __future__ import annotations
 

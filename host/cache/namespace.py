@@ -1,4 +1,4 @@
-"""What a plugin sees of Redis: its own keys in one tenant, and nothing else."""
+"""The cache of one plugin in one tenant: expiring Redis keys with a prefix that nobody else can use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Lua script, sent once and then called by its digest."""
+"""Run a Lua script in Redis by its digest, and send its source when the server does not have it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Version tokens: what tells every process that the facts of a tenant or a person have changed."""
+"""Version tokens in Redis that change with a tenant or a person, so that every process drops what it cached."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ class Versions:
     async def _begin_epoch(self) -> bytes:
         """Mark a Redis that holds nothing of ours yet; the mark, whoever of several processes made it."""
         await self._redis_client.call("SET", EPOCH_KEY, uuid4().bytes, "NX")
-        found = await self._redis_client.call("GET", EPOCH_KEY)
-        return bytes(found or b"")
+        epoch = await self._redis_client.call("GET", EPOCH_KEY)
+        return bytes(epoch or b"")
 
     async def of_tenant(self, tenant_id: UUID) -> bytes:
         """A tenant's version, as requests know it.

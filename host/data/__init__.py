@@ -1,1 +1,1 @@
-"""Database, unit of work, rows, migrations, and the tenant isolation in the database itself."""
+"""Database access: connections, transactions, records, SQL, migrations and row-level security."""

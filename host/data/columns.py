@@ -1,4 +1,4 @@
-"""Columns of a model: how each value goes into a database and comes back, and how a query string spells it."""
+"""Encode, decode and validate the values of a model's columns, and parse them from a query string."""
 
 from __future__ import annotations
 
@@ -75,14 +75,16 @@ class Column:
         try:
             return self._encode(value)
         except (ValidationError, ValueError, TypeError, ArithmeticError) as exc:
-            said = fault_of(exc) if type(exc) is ValueError and str(exc).startswith("must") else f"must be {self._kind}"
-            raise ValidationFailed(details={self.name: said}) from exc
+            message = (
+                fault_of(exc) if type(exc) is ValueError and str(exc).startswith("must") else f"must be {self._kind}"
+            )
+            raise ValidationFailed(details={self.name: message}) from exc
 
     def _encode(self, value: Any) -> Any:
         field = self.field
         if isinstance(field, fields.UUIDField):
-            known = value if isinstance(value, UUID) else UUID(str(value))
-            return known if self.dialect == "postgres" else str(known)
+            uuid = value if isinstance(value, UUID) else UUID(str(value))
+            return uuid if self.dialect == "postgres" else str(uuid)
         if isinstance(field, fields.JSONField):
             text = orjson.dumps(value).decode()
             if "\\u0000" in text:
@@ -128,8 +130,8 @@ class Column:
         try:
             return _parse(self.field, text)
         except (ValueError, KeyError, InvalidOperation) as exc:
-            said = str(exc) if isinstance(self.field, fields.DatetimeField) else f"must be {self._kind}"
-            raise ValidationFailed(details={self.name: said}) from exc
+            message = str(exc) if isinstance(self.field, fields.DatetimeField) else f"must be {self._kind}"
+            raise ValidationFailed(details={self.name: message}) from exc
 
 
 def columns(model: type[Model], dialect: str) -> Mapping[str, Column]:
@@ -203,8 +205,8 @@ def _parse(field: Field[Any], text: str) -> Any:
 
 
 def _choices(field: Field[Any]) -> type[Enum] | None:
-    found: type[Enum] | None = getattr(field, "enum_type", None)
-    return found
+    enum_type: type[Enum] | None = getattr(field, "enum_type", None)
+    return enum_type
 
 
 def _kind(field: Field[Any]) -> str:

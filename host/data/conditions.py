@@ -1,4 +1,4 @@
-"""Conditions on rows with their values: columns that equal, filters of a query string, where a page begins."""
+"""Turn filters, searches and cursor positions into SQL conditions with their values."""
 
 from __future__ import annotations
 
@@ -107,8 +107,8 @@ def behind(shapes: SqlBuilder, name: str, position: Sequence[object]) -> list[ob
     ]
 
 
-def _value(shapes: SqlBuilder, name: str, lookup: str, value: Any) -> object:
-    column = shapes.columns[name]
+def _value(builder: SqlBuilder, name: str, lookup: str, value: Any) -> object:
+    column = builder.columns[name]
     if lookup == "contains":
         return _pattern(name, value)
     if lookup == "address":
@@ -117,11 +117,11 @@ def _value(shapes: SqlBuilder, name: str, lookup: str, value: Any) -> object:
         return _plain(name, value)
     if lookup == "pattern":
         text = _plain(name, value)
-        return _escaped(text).replace("*", "%") if shapes.postgres else re.sub(r"[\[?]", r"[\g<0>]", text)
+        return _escaped(text).replace("*", "%") if builder.postgres else re.sub(r"[\[?]", r"[\g<0>]", text)
     if lookup == "in":
-        each = value.split(",") if isinstance(value, str) else list(value)
-        encoded = [_encoded(column, one) for one in each]
-        return encoded if shapes.postgres else orjson.dumps(encoded).decode()
+        parts = value.split(",") if isinstance(value, str) else list(value)
+        encoded = [_encoded(column, part) for part in parts]
+        return encoded if builder.postgres else orjson.dumps(encoded).decode()
     return _encoded(column, value)
 
 
@@ -133,13 +133,13 @@ def _pattern(name: str, text: object) -> str:
     return f"%{_escaped(fold_part(_plain(name, text)))}%"
 
 
-def _words(shapes: SqlBuilder, name: str, text: object) -> str:
+def _words(builder: SqlBuilder, name: str, text: object) -> str:
     """Words that must all be there, as the database's search wants them."""
-    given = fold(_plain(name, text))
-    words = asked(given)
-    if not words or sum(1 for _ in runs(given)) > _MOST_WORDS:
+    folded = fold(_plain(name, text))
+    words = asked(folded)
+    if not words or sum(1 for _ in runs(folded)) > _MOST_WORDS:
         raise ValidationFailed(details={name: f"Give 1 to {_MOST_WORDS} words to look for."})
-    if shapes.postgres:
+    if builder.postgres:
         return " ".join((tenant_word(current()), *(word.replace("*", ":*") for word in words)))
     return " ".join(f'"{word[:-1]}"*' if word.endswith("*") else f'"{word}"' for word in words)
 

@@ -1,4 +1,4 @@
-"""Cursors of lists: where the next page begins, signed and bound to the tenant and the list they came from."""
+"""Encode and decode signed pagination cursors, bound to the tenant and the list they came from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The database: one object that knows where the rows are, bound around each request, job and command."""
+"""Open the SQLite or PostgreSQL database and bind it around each request, job and command."""
 
 from __future__ import annotations
 

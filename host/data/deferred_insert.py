@@ -1,4 +1,4 @@
-"""New rows of any model with a tenant, passed over where they clash: for what is stored along with work."""
+"""Insert rows of any tenant model along with the current transaction, and skip those that conflict."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ async def insert_new(rows: Sequence[Model]) -> None:
     if not (few and database.dialect == "postgres" and database.in_transaction):
         await model.bulk_create(rows, ignore_conflicts=True)
         return
-    form, now = _form(model), datetime.now(UTC)
+    plan, now = _insert_plan(model), datetime.now(UTC)
     for row in rows:
-        values = [column.encode(getattr(row, column.name)) for column in form.given]
-        values += [column.encode(column.default(now)) for column in form.default]
-        await database.client.insert_later(Insert(form.insert, (tenant, *values)))
+        values = [column.encode(getattr(row, column.name)) for column in plan.given]
+        values += [column.encode(column.default(now)) for column in plan.default]
+        await database.client.insert_later(Insert(plan.insert, (tenant, *values)))
 
 
 @lru_cache
-def _form(model: type[Model]) -> InsertPlan:
-    shapes = SqlBuilder(model, "postgres", ("id",))
-    given = [name for name, column in shapes.columns.items() if not getattr(column.field, "auto_now_add", False)]
-    return shapes.form(tuple(name for name in given if name != "tenant_id"), pass_over=True)
+def _insert_plan(model: type[Model]) -> InsertPlan:
+    builder = SqlBuilder(model, "postgres", ("id",))
+    names = [name for name, column in builder.columns.items() if not getattr(column.field, "auto_now_add", False)]
+    return builder.form(tuple(name for name in names if name != "tenant_id"), pass_over=True)

@@ -1,4 +1,4 @@
-"""Finds and replaces a person's e-mail addresses in every text column of the database, in whatever table they stand.
+"""Find and replace a person's e-mail addresses in every text column of the database.
 
 It reads the database's own catalogue, so what nobody declares, such as the tables of a plugin that is not loaded any
 more, is looked through too. Rows are those of the bound tenant; with none bound, those that belong to none.
@@ -82,23 +82,23 @@ def without(person: Person, value: Any) -> Any:
             value = pattern.sub(instead, value)
         return value
     if isinstance(value, Mapping):
-        return {without(person, name): without(person, each) for name, each in value.items()}
+        return {without(person, name): without(person, inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [without(person, each) for each in value]
+        return [without(person, inner) for inner in value]
     return value
 
 
 @lru_cache(64)
 def _patterns(addresses: tuple[str, ...]) -> tuple[tuple[re.Pattern[str], str], ...]:
     """Each address, as it is and as links spell it, where no longer one begins before or goes on behind it."""
-    found = []
+    patterns = []
     for address in addresses:
         digest = blake2b(address.encode(), digest_size=4, key=_KEY).hexdigest()
         for spelt in dict.fromkeys((address, quote(address, safe=""))):
             before = r"(?:(?<![\w.%+\-])|(?<=%[0-9A-Fa-f]{2})|(?<=\\[nrt]))"
             pattern = re.compile(rf"{before}{re.escape(spelt)}(?![\w\-]|\.\w)", re.IGNORECASE)
-            found.append((pattern, f"erased-{digest}@erased.invalid"))
-    return tuple(found)
+            patterns.append((pattern, f"erased-{digest}@erased.invalid"))
+    return tuple(patterns)
 
 
 def _needles(person: Person) -> list[str]:
@@ -122,11 +122,11 @@ async def text_tables(database: Database) -> tuple[TextTable, ...]:
 
 async def count_mentions(database: Database, person: Person) -> dict[str, int]:
     """Table -> how many of its rows mention the person; tables without any are left out."""
-    found = {}
+    counts = {}
     for table in await text_tables(database):
         if rows := await _mentioning(database, table, person, only="", columns=table.columns):
-            found[table.name] = len(rows)
-    return found
+            counts[table.name] = len(rows)
+    return counts
 
 
 async def replace_mentions(database: Database, person: Person, leave: Sequence[str] = ()) -> dict[str, int]:
@@ -148,18 +148,18 @@ async def rows_mentioning(model: type[Model], person: Person) -> list[Any]:
     table = next((each for each in await text_tables(database) if each.name == name), None)
     if table is None:
         return []
-    found = await _mentioning(database, table, person, only='"id"', columns=table.columns)
+    rows = await _mentioning(database, table, person, only='"id"', columns=table.columns)
     as_python = cast(Callable[[Any], Any], model._meta.fields_map["id"].to_python_value)
-    return [as_python(row["id"]) for row in found]
+    return [as_python(row["id"]) for row in rows]
 
 
 async def _replace(database: Database, table: TextTable, person: Person) -> int:
     place, count = ("ctid" if database.dialect == "postgres" else "rowid"), 0
-    found = await _mentioning(database, table, person, only=f'{place} AS "place"', columns=table.columns)
-    for start in range(0, len(found), AT_ONCE):
+    rows = await _mentioning(database, table, person, only=f'{place} AS "place"', columns=table.columns)
+    for start in range(0, len(rows), AT_ONCE):
         with database.bind():
             async with database.transaction():
-                for row in found[start : start + AT_ONCE]:
+                for row in rows[start : start + AT_ONCE]:
                     count += await _write(database, table, person, row, place)
     return count
 
@@ -210,7 +210,7 @@ async def _mentioning(
     elif current_or_none() is not None:
         return []
     texts = [f'{text} AS "{name}"' for name, text in shown.items() if f'"{name}"' != only]
-    asked = ", ".join([only, *texts] if only else texts)
+    selected = ", ".join([only, *texts] if only else texts)
     with database.bind():
-        rows = await database.fetch(f'SELECT {asked} FROM "{table.name}" WHERE {where}', *values)  # noqa: S608
+        rows = await database.fetch(f'SELECT {selected} FROM "{table.name}" WHERE {where}', *values)  # noqa: S608
     return [row for row in rows if any(row[c.name] and _in_column(person, c, row[c.name]) for c in columns)]

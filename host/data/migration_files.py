@@ -1,4 +1,4 @@
-"""Migration files: written from the models, of one app at a time, and free of what is not the database's business."""
+"""Write migration files from the models of one app, and list model changes that no migration covers."""
 
 from __future__ import annotations
 

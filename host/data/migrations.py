@@ -1,4 +1,4 @@
-"""Migrations: the tables of the host and of each plugin, brought up to date and down again, one app at a time."""
+"""Apply and undo the migrations of the host and of each plugin, one app at a time."""
 
 from __future__ import annotations
 
@@ -102,10 +102,10 @@ class Migrations:
 
     async def unmade(self) -> list[str]:
         """What models say and no migration does, one sentence for each app: writes to its tables would fail."""
-        found = await unmade(self._database)
+        changes_by_app = await unmade(self._database)
         return [
             f"models of {app} say what no migration does ({'; '.join(changes[:3])}): `tenantry migrate --make {app}`"
-            for app, changes in found.items()
+            for app, changes in changes_by_app.items()
         ]
 
     @asynccontextmanager
@@ -168,17 +168,17 @@ class _Executor(MigrationExecutor):
         return set(await self.recorder.applied_migrations()) & set(self.loader.graph.nodes)
 
     def steps_forward(self, applied: set[MigrationKey]) -> list[Step]:
-        wanted: dict[MigrationKey, None] = {}
+        keys: dict[MigrationKey, None] = {}
         for app in self.loader.apps_config:
             for key in sorted(key for key in self.loader.graph.nodes if key.app_label == app):
-                wanted |= dict.fromkeys(self.loader.graph.forwards_plan(key))
-        return [Step(key.app_label, key.name) for key in wanted if key not in applied]
+                keys |= dict.fromkeys(self.loader.graph.forwards_plan(key))
+        return [Step(key.app_label, key.name) for key in keys if key not in applied]
 
     def steps_backward(self, applied: set[MigrationKey], app: str, to: str) -> list[Step]:
         own = sorted(key for key in self.loader.graph.nodes if key.app_label == app)
         if not own or (to != "zero" and MigrationKey(app, to) not in own):
-            known = ", ".join(["zero", *(key.name for key in own)])
-            raise ConfigurationError(f"there is no migration {app}.{to}; of {app!r} there are: {known}")
+            names = ", ".join(["zero", *(key.name for key in own)])
+            raise ConfigurationError(f"there is no migration {app}.{to}; of {app!r} there are: {names}")
         kept = 0 if to == "zero" else own.index(MigrationKey(app, to)) + 1
         leaving = [key for key in own[kept:] if key in applied]
         for key in leaving:

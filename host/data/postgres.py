@@ -1,4 +1,4 @@
-"""The PostgreSQL engine, as the ORM's configuration names it."""
+"""The PostgreSQL engine, in the module that the ORM's configuration names."""
 
 from __future__ import annotations
 

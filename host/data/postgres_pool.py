@@ -1,4 +1,4 @@
-"""The pool of PostgreSQL connections: every statement runs with the bound tenant set for its own transaction only.
+"""The pool of PostgreSQL connections; every statement runs with the bound tenant set for its transaction only.
 
 With a tenant bound (or `across` in force), a statement outside a transaction gets a small one of its own; with
 nothing bound it runs plain, and row-level security shows it no tenant's rows. `Statement.alone` is the short way:

@@ -1,4 +1,4 @@
-"""Telling PostgreSQL who is bound: SQL that sets it for the current transaction only."""
+"""SQL that sets the bound tenant in PostgreSQL for the current transaction only."""
 
 from __future__ import annotations
 

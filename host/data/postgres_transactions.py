@@ -1,4 +1,4 @@
-"""Transactions on PostgreSQL: the tenant is set with the BEGIN, and again whenever another is bound within."""
+"""Transactions and savepoints on PostgreSQL, opened when first needed and always set to the bound tenant."""
 
 from __future__ import annotations
 
@@ -63,9 +63,9 @@ class TransactionState:
     async def write(self) -> None:
         """Write the rows that wait, in the open transaction."""
         inserts, self.later = self.later, []
-        for each in _of_one_tenant(inserts):
-            await self.tell(cast(UUID, each[0].values[0]))
-            await fetch_together(self.connection, each)
+        for rows in _of_one_tenant(inserts):
+            await self.tell(cast(UUID, rows[0].values[0]))
+            await fetch_together(self.connection, rows)
 
 
 def _of_one_tenant(inserts: Sequence[Insert]) -> Iterator[list[Insert]]:

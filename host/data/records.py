@@ -1,4 +1,4 @@
-"""Records: the rows of one tenant model as plain dicts, always the bound tenant's, with the SQL built once.
+"""Read, page, insert, change and delete the bound tenant's rows of one model as plain dicts.
 
 This is the way for endpoints: what a model object costs is not paid where a row is enough. Writes of several rows
 and rules of their own go through the models.
@@ -73,7 +73,7 @@ class Records:
         if unknown := sorted({lookup for _, lookup in self._looked_up.values()} - LOOKUPS):
             raise TypeError(f"Records({model.__name__}) has unknown lookups: {', '.join(unknown)}")
         self._fields = fields
-        self._shapes: dict[str, SqlBuilder] = {}
+        self._builders: dict[str, SqlBuilder] = {}
 
     # -- what it is, for documents -----------------------------------------------------------------------
 
@@ -99,11 +99,11 @@ class Records:
             ValidationFailed: a parameter is not one of this list's, or `limit` or `sort` is wrong.
         """
         filters = {name: text for name, text in arguments.items() if name not in _PAGING}
-        known = (*self.filters, *((SEARCH,) if self.search else ()), *((FULL_TEXT,) if self.full_text else ()))
+        accepted = (*self.filters, *((SEARCH,) if self.search else ()), *((FULL_TEXT,) if self.full_text else ()))
         wrong = {
-            name: "There is no such field here; there are " + ", ".join((*_PAGING, *known))
+            name: "There is no such field here; there are " + ", ".join((*_PAGING, *accepted))
             for name in filters
-            if name not in known
+            if name not in accepted
         }
         limit, sort = arguments.get("limit", str(DEFAULT_LIMIT)), arguments.get("sort", "")
         if not (limit.isascii() and limit.isdigit() and len(limit) < 4 and 1 <= int(limit) <= MAX_LIMIT):
@@ -129,21 +129,21 @@ class Records:
 
     async def find(self, **where: object) -> Row | None:
         """The first row whose columns equal `where`, or None."""
-        database, shapes = self._here()
+        database, builder = self._here()
         try:
-            conditions, values = equal(shapes, where)
+            conditions, values = equal(builder, where)
         except ValidationFailed:
             return None  # what cannot be stored cannot be found
-        statement = shapes.select(conditions, limit=0 if "id" in where else 1)
-        rows = shapes.rows(await database.client.rows(statement, [_tenant(database), *values]))
+        statement = builder.select(conditions, limit=0 if "id" in where else 1)
+        rows = builder.rows(await database.client.rows(statement, [_tenant(database), *values]))
         return rows[0] if rows else None
 
     async def some(self, limit: int, **where: object) -> list[Row]:
         """So many of the rows whose columns equal `where`, in no order: for what takes all of them in the end."""
-        database, shapes = self._here()
-        conditions, values = equal(shapes, where)
-        statement = shapes.select(conditions, limit=limit)
-        return shapes.rows(await database.client.rows(statement, [_tenant(database), *values]))
+        database, builder = self._here()
+        conditions, values = equal(builder, where)
+        statement = builder.select(conditions, limit=limit)
+        return builder.rows(await database.client.rows(statement, [_tenant(database), *values]))
 
     async def page(self, query: Query, **where: object) -> Page:
         """One page of the rows whose columns equal `where`, filtered and ordered as `query` says.
@@ -188,35 +188,35 @@ class Records:
         self, query: Query, sort: str, position: Sequence[object], limit: int, where: Mapping[str, object]
     ) -> list[Row]:
         """The next rows behind a position, from the first where it is empty."""
-        database, shapes = self._here()
-        conditions, values = equal(shapes, where)
-        more, more_values = filtered(shapes, query.filters, self._looked_up, self.search, self.full_text)
+        database, builder = self._here()
+        conditions, values = equal(builder, where)
+        more, more_values = filtered(builder, query.filters, self._looked_up, self.search, self.full_text)
         conditions, values = (*conditions, *more), [*values, *more_values]
         after: After = ""
         if position:
             after = "null" if position[0] is None else "value"
-            values += behind(shapes, sort.removeprefix("-"), position)
+            values += behind(builder, sort.removeprefix("-"), position)
         values = [_tenant(database), *values]
-        whole = shapes.select(conditions, sort=sort, after=after, limit=limit)
+        whole = builder.select(conditions, sort=sort, after=after, limit=limit)
         if not (self.full_text and FULL_TEXT in query.filters) or database.dialect == "sqlite":
-            return shapes.rows(await database.client.rows(whole, values))
+            return builder.rows(await database.client.rows(whole, values))
         async with database.transaction():
             client = database.client
             await client.execute_script("SET LOCAL plan_cache_mode = force_custom_plan")
-            found = await client.rows(shapes.select_in_window(conditions, sort, after, limit), values)
-            if len(found) < limit:
+            newest = await client.rows(builder.select_in_window(conditions, sort, after, limit), values)
+            if len(newest) < limit:
                 await client.execute_script("SET LOCAL enable_indexscan = off; SET LOCAL enable_seqscan = off")
                 older = await client.rows(whole, values)
                 await client.execute_script("SET LOCAL enable_indexscan = on; SET LOCAL enable_seqscan = on")
-                new = {row["id"] for row in found}  # some of them perhaps too new for the index
-                found = [*found, *(row for row in older if row["id"] not in new)][:limit]
-            return shapes.rows(found)
+                new = {row["id"] for row in newest}  # some of them perhaps too new for the index
+                newest = [*newest, *(row for row in older if row["id"] not in new)][:limit]
+            return builder.rows(newest)
 
     async def count(self, **where: object) -> int:
         """How many rows have columns equal to `where`."""
-        database, shapes = self._here()
-        conditions, values = equal(shapes, where)
-        rows = await database.client.rows(shapes.count(conditions), [_tenant(database), *values])
+        database, builder = self._here()
+        conditions, values = equal(builder, where)
+        rows = await database.client.rows(builder.count(conditions), [_tenant(database), *values])
         return int(rows[0]["count"])
 
     # -- writing -----------------------------------------------------------------------------------------
@@ -231,15 +231,15 @@ class Records:
             tortoise.exceptions.IntegrityError: it clashes with another row, or links to one that is not there.
             TypeError: a field is unknown, or misses a value and has no default.
         """
-        database, shapes = self._here()
+        database, builder = self._here()
         values = with_keys(self.model, values)
-        form, now = shapes.form(tuple(values)), datetime.now(UTC)
-        encoded = [column.encode(values[column.name]) for column in form.given]
-        encoded += [column.encode(column.default(now)) for column in form.default]
-        insert = Insert(form.insert, (_tenant(database), *encoded))
-        if form.decides_itself and await database.client.insert_later(insert):
-            return shapes.row(form, encoded)
-        return shapes.rows(await database.client.rows(insert.statement, insert.values))[0]
+        plan, now = builder.form(tuple(values)), datetime.now(UTC)
+        encoded = [column.encode(values[column.name]) for column in plan.given]
+        encoded += [column.encode(column.default(now)) for column in plan.default]
+        insert = Insert(plan.insert, (_tenant(database), *encoded))
+        if plan.decides_itself and await database.client.insert_later(insert):
+            return builder.row(plan, encoded)
+        return builder.rows(await database.client.rows(insert.statement, insert.values))[0]
 
     async def change(
         self, id: UUID | str, changes: Mapping[str, object], *, version: int | None = None, **where: object
@@ -252,28 +252,28 @@ class Records:
             ValidationFailed: a value is not of its field's kind.
             TypeError: a field is unknown.
         """
-        database, shapes = self._here()
-        shapes.refuse_unknown(changes, fixed=("id", "version"))
+        database, builder = self._here()
+        builder.refuse_unknown(changes, fixed=("id", "version"))
         async with database.transaction():
-            before = await self._lock(database, shapes, id, version, where)
-            encoded = {name: shapes.columns[name].encode(value) for name, value in changes.items()}
+            before = await self._lock(database, builder, id, version, where)
+            encoded = {name: builder.columns[name].encode(value) for name, value in changes.items()}
             changed = [
                 name
                 for name in changes
                 if name not in before or before[name] != changes[name]
-                if name not in before or shapes.columns[name].encode(before[name]) != encoded[name]
+                if name not in before or builder.columns[name].encode(before[name]) != encoded[name]
             ]
             if not changed:
                 return Change(before, before, {}, {})
             sets = {name: encoded[name] for name in changed}
-            sets |= {key: sort_key(str(changes[of])) for of, key in shapes.sort_keys.items() if of in changed}
-            if "version" in shapes.columns:
+            sets |= {key: sort_key(str(changes[of])) for of, key in builder.sort_keys.items() if of in changed}
+            if "version" in builder.columns:
                 sets["version"] = before["version"] + 1
-            for name, column in shapes.columns.items():
+            for name, column in builder.columns.items():
                 if getattr(column.field, "auto_now", False):
                     sets[name] = column.encode(datetime.now(UTC))
-            values = [_tenant(database), shapes.columns["id"].encode(before["id"]), *sets.values()]
-            after = shapes.rows(await database.client.rows(shapes.update(tuple(sets)), values))[0]
+            values = [_tenant(database), builder.columns["id"].encode(before["id"]), *sets.values()]
+            after = builder.rows(await database.client.rows(builder.update(tuple(sets)), values))[0]
         shown = [name for name in changed if name in before]
         return Change(before, after, {name: before[name] for name in shown}, {name: after[name] for name in shown})
 
@@ -286,12 +286,12 @@ class Records:
             ValidationFailed: a value is not of its field's kind.
             TypeError: a field is unknown.
         """
-        database, shapes = self._here()
-        shapes.refuse_unknown(names, fixed=("id",))
-        columns = [shapes.columns[name] for name in ("id", *names)]
+        database, builder = self._here()
+        builder.refuse_unknown(names, fixed=("id",))
+        columns = [builder.columns[name] for name in ("id", *names)]
         tenant = _tenant(database)
         values = [[tenant, *(column.encode(v) for column, v in zip(columns, row, strict=True))] for row in rows]
-        await database.client.execute_many(shapes.update_each(names).inside, values)
+        await database.client.execute_many(builder.update_each(names).inside, values)
 
     async def remove(self, id: UUID | str, *, version: int | None = None, **where: object) -> Row:
         """Delete a row; returns it as it was.
@@ -301,42 +301,42 @@ class Records:
             PreconditionFailed: `version` is given and the row has another by now.
             tortoise.exceptions.IntegrityError: other rows link to it and forbid that.
         """
-        database, shapes = self._here()
-        conditions, values = equal(shapes, {"id": id, **where}, missing=NotFound)
+        database, builder = self._here()
+        conditions, values = equal(builder, {"id": id, **where}, missing=NotFound)
         async with database.transaction():
             if version is not None:
-                await self._lock(database, shapes, id, version, where)
-            rows = await database.client.rows(shapes.delete(conditions), [_tenant(database), *values])
+                await self._lock(database, builder, id, version, where)
+            rows = await database.client.rows(builder.delete(conditions), [_tenant(database), *values])
             if not rows:
                 raise NotFound
-            return shapes.rows(rows)[0]
+            return builder.rows(rows)[0]
 
     # -- how ---------------------------------------------------------------------------------------------
 
     def _here(self) -> tuple[Database, SqlBuilder]:
         database = bound()
-        shapes = self._shapes.get(database.dialect)
-        if shapes is None:
+        builder = self._builders.get(database.dialect)
+        if builder is None:
             self._check()
-            shapes = self._shapes[database.dialect] = SqlBuilder(self.model, database.dialect, self.names)
-        return database, shapes
+            builder = self._builders[database.dialect] = SqlBuilder(self.model, database.dialect, self.names)
+        return database, builder
 
     def _check(self) -> None:
         names = self.names
-        wanted = {*self.search, *self.sorts, *names, *(field for field, _ in self._looked_up.values())}
-        if unknown := sorted(wanted - self.model._meta.fields_db_projection.keys()):
+        named = {*self.search, *self.sorts, *names, *(field for field, _ in self._looked_up.values())}
+        if unknown := sorted(named - self.model._meta.fields_db_projection.keys()):
             raise TypeError(f"Records({self.model.__name__}) names fields the model lacks: {', '.join(unknown)}")
         if hidden := sorted({*self.sorts, self.default_sort.removeprefix("-")} - set(names)):
             raise TypeError(f"Records({self.model.__name__}) sorts by what is not in `fields`: {', '.join(hidden)}")
 
     async def _lock(
-        self, database: Database, shapes: SqlBuilder, id: UUID | str, version: int | None, where: Mapping[str, object]
+        self, database: Database, builder: SqlBuilder, id: UUID | str, version: int | None, where: Mapping[str, object]
     ) -> Row:
-        conditions, values = equal(shapes, {"id": id, **where}, missing=NotFound)
-        rows = await database.client.rows(shapes.select(conditions, lock=True), [_tenant(database), *values])
+        conditions, values = equal(builder, {"id": id, **where}, missing=NotFound)
+        rows = await database.client.rows(builder.select(conditions, lock=True), [_tenant(database), *values])
         if not rows:
             raise NotFound
-        row = shapes.rows(rows)[0]
+        row = builder.rows(rows)[0]
         if version is not None and row.get("version") != version:
             raise PreconditionFailed(details={"version": row.get("version")})
         return row

@@ -1,4 +1,4 @@
-"""The second tenant isolation: what the database itself refuses, put up and checked against its catalogue.
+"""Install row-level security on PostgreSQL or its equivalent on SQLite, and report what is missing.
 
 PostgreSQL: row-level security on every tenant table, composite foreign keys, a serving role that owns nothing.
 SQLite: triggers that refuse a link to another tenant's row and a change of tenant.
@@ -29,13 +29,13 @@ async def secure_on(client: Client, database: Database, models: Sequence[type[Mo
     """As `secure`, on an owner's connection that is open already."""
     if isinstance(client, PostgresClient) and database.one_login:
         await rls_postgres.ensure_role(client, database.serving_login())
-    found = await _gaps(client, database, models)
-    remedies = [finding.remedy for finding in found if finding.remedy]
+    gaps = await _gaps(client, database, models)
+    remedies = [finding.remedy for finding in gaps if finding.remedy]
     if remedies:
         async with client._in_transaction() as transaction:
             for remedy in remedies:
                 await transaction.execute_query(remedy)
-    return [finding.complaint for finding in found]
+    return [finding.complaint for finding in gaps]
 
 
 async def check(database: Database, models: Iterable[type[Model]] | None = None) -> list[str]:

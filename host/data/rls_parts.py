@@ -1,4 +1,4 @@
-"""What both databases' walls are made of: links between tenant tables, and gaps with their remedies."""
+"""Links between tenant tables and findings with remedies, shared by row-level security on both databases."""
 
 from __future__ import annotations
 
@@ -65,27 +65,27 @@ def existing_parts(
         tenants' rows and is no TenantModel is a gap; its table is isolated all the same.
     """
     tables = {table for table, _ in columns}
-    found: list[Finding] = []
+    gaps: list[Finding] = []
     isolated: list[str] = []
-    wanted: list[Link] = []
+    links: list[Link] = []
     for model in models:
         table = model._meta.db_table
         if table not in tables:
-            found.append(Finding(f"table {table} does not exist: run the migrations"))
+            gaps.append(Finding(f"table {table} does not exist: run the migrations"))
         elif not issubclass(model, TenantModel):
             if table not in DEPLOYMENT_WIDE and (column := _tenant_column(model)):
-                found.append(Finding(f"{table}.{column} says whose a row is, but its model is no TenantModel"))
+                gaps.append(Finding(f"{table}.{column} says whose a row is, but its model is no TenantModel"))
                 isolated += [table] if isinstance(model._meta.fields_map.get(TENANT), UUIDField) else []
         else:
             isolated.append(table)
             for link in _links(model):
                 if {(table, link.column), (link.parent, link.parent_column)} <= columns:
-                    wanted.append(link)
+                    links.append(link)
                 else:
-                    found.append(
+                    gaps.append(
                         Finding(f"{table}.{link.column} or what it links to does not exist: run the migrations")
                     )
-    return found, isolated, wanted
+    return gaps, isolated, links
 
 
 def _tenant_column(model: type[Model]) -> str | None:
@@ -98,12 +98,12 @@ def _tenant_column(model: type[Model]) -> str | None:
 
 def _links(model: type[TenantModel]) -> list[Link]:
     """The model's foreign keys to tenant tables, its own included."""
-    found = []
+    links = []
     for name in sorted(model._meta.fk_fields | model._meta.o2o_fields):
         field = cast("ForeignKeyFieldInstance[Model]", model._meta.fields_map[name])
         parent = field.related_model
         if parent is not None and issubclass(parent, TenantModel):
             column = model._meta.fields_db_projection[str(field.source_field)]
             parent_column = parent._meta.fields_db_projection[str(field.to_field)]
-            found.append(Link(model._meta.db_table, column, parent._meta.db_table, parent_column))
-    return found
+            links.append(Link(model._meta.db_table, column, parent._meta.db_table, parent_column))
+    return links

@@ -1,4 +1,4 @@
-"""Row-level security in PostgreSQL: row-level security, composite keys, and grants for a role that owns nothing."""
+"""Check and install row-level security in PostgreSQL: policies, composite foreign keys and role grants."""
 
 from __future__ import annotations
 
@@ -78,19 +78,19 @@ async def findings(client: PostgresClient, models: Sequence[type[Model]], role: 
         "AND NOT attisdropped",
     )
     present = {(row["table"], row["name"]) for row in columns}
-    found, isolated, wanted = existing_parts(models, present)
+    gaps, isolated, links = existing_parts(models, present)
     tables = {table for table, _ in present}
     ours = [name for model in models if (name := model._meta.db_table) in tables]
     wide = [table for table in DEPLOYMENT_WIDE if table in ours]
-    found += await _role_gaps(client, role, ours)
-    found += await _security_gaps(client, isolated, wide)
-    found += await _policy_gaps(client, dict.fromkeys(isolated, _POLICIES) | dict.fromkeys(wide, _WIDE_POLICIES), role)
-    found += await _view_gaps(client, isolated, role)
-    found += await beside_gaps(client, ours, role)
-    found += await _key_gaps(client, wanted)
+    gaps += await _role_gaps(client, role, ours)
+    gaps += await _security_gaps(client, isolated, wide)
+    gaps += await _policy_gaps(client, dict.fromkeys(isolated, _POLICIES) | dict.fromkeys(wide, _WIDE_POLICIES), role)
+    gaps += await _view_gaps(client, isolated, role)
+    gaps += await beside_gaps(client, ours, role)
+    gaps += await _key_gaps(client, links)
     if not await _read(client, "SELECT 1 WHERE to_regproc($1) IS NOT NULL", FOLD):
-        found.append(Finding(f"the function {FOLD}, with which lists are searched, is missing", POSTGRES))
-    return found
+        gaps.append(Finding(f"the function {FOLD}, with which lists are searched, is missing", POSTGRES))
+    return gaps
 
 
 async def _read(client: PostgresClient, sql: str, *values: object) -> Rows:
@@ -102,11 +102,9 @@ async def _role_gaps(client: PostgresClient, role: str, tables: list[str]) -> li
     roles = await _read(client, "SELECT rolsuper, rolbypassrls FROM pg_roles WHERE rolname = $1", role)
     if not roles:
         return [Finding(f"the serving role {role} does not exist")]
-    found = []
+    gaps = []
     if roles[0]["rolsuper"] or roles[0]["rolbypassrls"]:
-        found.append(
-            Finding(f"the serving role {role} may pass row-level security: it must be NOSUPERUSER NOBYPASSRLS")
-        )
+        gaps.append(Finding(f"the serving role {role} may pass row-level security: it must be NOSUPERUSER NOBYPASSRLS"))
     owned = await _read(
         client,
         "SELECT relname FROM pg_class WHERE oid = ANY (SELECT quote_ident(t)::regclass FROM unnest($2::text[]) t) "
@@ -114,7 +112,7 @@ async def _role_gaps(client: PostgresClient, role: str, tables: list[str]) -> li
         role,
         tables,
     )
-    found += [Finding(f"the serving role {role} owns table {row['relname']}, or may become its owner") for row in owned]
+    gaps += [Finding(f"the serving role {role} owns table {row['relname']}, or may become its owner") for row in owned]
     lacking = await _read(
         client,
         "SELECT t, p FROM unnest($2::text[]) t, unnest($3::text[]) p "
@@ -123,7 +121,7 @@ async def _role_gaps(client: PostgresClient, role: str, tables: list[str]) -> li
         tables,
         list(_PRIVILEGES),
     )
-    found += [
+    gaps += [
         Finding(
             f"the serving role {role} lacks {row['p']} on {row['t']}", f'GRANT {row["p"]} ON "{row["t"]}" TO "{role}"'
         )
@@ -135,13 +133,13 @@ async def _role_gaps(client: PostgresClient, role: str, tables: list[str]) -> li
         role,
         tables,
     )
-    found += [
+    gaps += [
         Finding(f"the serving role {role} may empty {row['t']} whole", f'REVOKE TRUNCATE ON "{row["t"]}" FROM "{role}"')
         for row in emptying
     ]
     if lacking:
-        found.append(Finding(f"the serving role {role} may lack the schema and its sequences", _schema_grants(role)))
-    return found
+        gaps.append(Finding(f"the serving role {role} may lack the schema and its sequences", _schema_grants(role)))
+    return gaps
 
 
 def _schema_grants(role: str) -> str:
@@ -160,15 +158,15 @@ async def _security_gaps(client: PostgresClient, tables: list[str], wide: list[s
         "WHERE oid = ANY (SELECT quote_ident(t)::regclass FROM unnest($1::text[]) t)",
         tables + wide,
     )
-    found = []
+    gaps = []
     for row in rows:
         table = row["relname"]
         if not row["relrowsecurity"]:
             remedy = f'ALTER TABLE "{table}" ENABLE ROW LEVEL SECURITY'
-            found.append(Finding(f"table {table} has no row-level security", remedy))
+            gaps.append(Finding(f"table {table} has no row-level security", remedy))
         if not row["filled"] and table not in wide:
-            found.append(Finding(f"table {table} allows rows without a tenant", _not_null(table)))
-    return found
+            gaps.append(Finding(f"table {table} allows rows without a tenant", _not_null(table)))
+    return gaps
 
 
 def _not_null(table: str) -> str:
@@ -184,19 +182,19 @@ async def _policy_gaps(client: PostgresClient, tables: Mapping[str, Policies], r
         list(tables),
         role,
     )
-    standing = {(row["tablename"], row["policyname"]): row for row in rows}
-    found = []
+    installed = {(row["tablename"], row["policyname"]): row for row in rows}
+    gaps = []
     for table, policies in tables.items():
         for name, (command, using, check) in policies.items():
-            row = standing.pop((table, name), None)
+            row = installed.pop((table, name), None)
             if row is None or not _same_policy(row, command, using, check):
-                found.append(Finding(f"table {table} lacks the policy {name}", _policy(table, name, policies)))
-    found += [
+                gaps.append(Finding(f"table {table} lacks the policy {name}", _policy(table, name, policies)))
+    gaps += [
         Finding(f"table {table} has a policy {name} that is not ours: it may let other tenants' rows through")
-        for (table, name), row in standing.items()
+        for (table, name), row in installed.items()
         if row["permissive"] == "PERMISSIVE"
     ]
-    return found
+    return gaps
 
 
 async def _view_gaps(client: PostgresClient, tables: list[str], role: str) -> list[Finding]:
@@ -210,19 +208,19 @@ async def _view_gaps(client: PostgresClient, tables: list[str], role: str) -> li
         [f"{table}{SEARCH_SUFFIX}" for table in tables],
         role,
     )
-    found = []
+    gaps = []
     for row in rows:
         name = row["name"]
         if not row["readable"] and not is_isolated(row["definition"]):  # never granted to whoever serves
-            found.append(Finding(f"the view {name} shows rows of every tenant: make it again as its migration does"))
+            gaps.append(Finding(f"the view {name} shows rows of every tenant: make it again as its migration does"))
         elif not row["readable"]:
-            found.append(
+            gaps.append(
                 Finding(f"the serving role {role} lacks SELECT on {name}", f'GRANT SELECT ON "{name}" TO "{role}"')
             )
         if row["writable"]:
             remedy = f'REVOKE INSERT, UPDATE, DELETE ON "{name}" FROM "{role}"'
-            found.append(Finding(f"the serving role {role} may write through {name}", remedy))
-    return found
+            gaps.append(Finding(f"the serving role {role} may write through {name}", remedy))
+    return gaps
 
 
 def _same_policy(row: dict[str, Any], command: str, using: str, check: str | None) -> bool:
@@ -243,7 +241,7 @@ def _policy(table: str, name: str, policies: Policies) -> str:
     END $$"""
 
 
-async def _key_gaps(client: PostgresClient, wanted: list[Link]) -> list[Finding]:
+async def _key_gaps(client: PostgresClient, links: list[Link]) -> list[Finding]:
     rows = await _read(
         client,
         """SELECT c.conrelid::regclass::text AS "table", c.confrelid::regclass::text AS parent, c.contype::text AS kind,
@@ -261,12 +259,12 @@ async def _key_gaps(client: PostgresClient, wanted: list[Link]) -> list[Finding]
         for row in unquoted
         if row["kind"] == "f" and row["columns"][:1] == row["parent_columns"][:1] == ["tenant_id"]
     }
-    return [*_unique_gaps(wanted, unique), *_foreign_gaps(wanted, foreign)]
+    return [*_unique_gaps(links, unique), *_foreign_gaps(links, foreign)]
 
 
-def _unique_gaps(wanted: list[Link], standing: set[tuple[str, ...]]) -> Iterator[Finding]:
-    for parent, column in sorted({(link.parent, link.parent_column) for link in wanted}):
-        if (parent, "tenant_id", column) not in standing:
+def _unique_gaps(links: list[Link], installed: set[tuple[str, ...]]) -> Iterator[Finding]:
+    for parent, column in sorted({(link.parent, link.parent_column) for link in links}):
+        if (parent, "tenant_id", column) not in installed:
             name = constraint_name(parent, column, "key")
             yield Finding(
                 f"table {parent} lacks the key (tenant_id, {column}) that links need",
@@ -274,9 +272,9 @@ def _unique_gaps(wanted: list[Link], standing: set[tuple[str, ...]]) -> Iterator
             )
 
 
-def _foreign_gaps(wanted: list[Link], standing: set[Link]) -> Iterator[Finding]:
-    for link in wanted:
-        if link not in standing:
+def _foreign_gaps(links: list[Link], installed: set[Link]) -> Iterator[Finding]:
+    for link in links:
+        if link not in installed:
             yield Finding(
                 f"{link.table}.{link.column} may link to another tenant's row of {link.parent}",
                 f'ALTER TABLE "{link.table}" ADD CONSTRAINT "{link.name}" '

@@ -1,4 +1,4 @@
-"""Row-level security in SQLite: triggers that refuse a link to another tenant's row and a change of tenant."""
+"""Check and install SQLite triggers that refuse a link to another tenant's row or a change of tenant."""
 
 # ruff: noqa: S608 - every name in this SQL is a model's own
 
@@ -16,24 +16,24 @@ from tenants.scoped_tables import TENANT
 async def findings(client: SqliteClient, models: Sequence[type[Model]]) -> list[Finding]:
     """Every trigger that is missing, altered, or left over from a table or column that is gone."""
     rows = await client.execute_query_dict("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
-    standing = {row["name"]: row["sql"] for row in rows if row["name"].startswith("isolation_")}
+    installed = {row["name"]: row["sql"] for row in rows if row["name"].startswith("isolation_")}
     columns = await client.execute_query_dict(
         "SELECT t.name AS \"table\", c.name FROM sqlite_master t, pragma_table_info(t.name) c WHERE t.type = 'table'"
     )
     present = {(row["table"], row["name"]) for row in columns}
-    found, _, wanted_links = existing_parts(models, present)
+    gaps, _, links = existing_parts(models, present)
     # From the catalogue, not the models: tables of plugins that are not loaded now are isolated too.
     isolated = sorted(table for table, column in present if column == TENANT)
-    wanted = {name: sql for table in isolated for name, sql in _fixed_trigger(table).items()}
-    for link in wanted_links:
-        wanted |= _link_triggers(link)
-    for name, sql in wanted.items():
-        if name not in standing:
-            found.append(Finding(f"the trigger {name} is missing", sql))
-        elif standing[name] != sql:
-            found.append(Finding(f"the trigger {name} was altered", f'DROP TRIGGER "{name}"'))
-            found.append(Finding(f"the trigger {name} is put up anew", sql))
-    return found
+    expected = {name: sql for table in isolated for name, sql in _fixed_trigger(table).items()}
+    for link in links:
+        expected |= _link_triggers(link)
+    for name, sql in expected.items():
+        if name not in installed:
+            gaps.append(Finding(f"the trigger {name} is missing", sql))
+        elif installed[name] != sql:
+            gaps.append(Finding(f"the trigger {name} was altered", f'DROP TRIGGER "{name}"'))
+            gaps.append(Finding(f"the trigger {name} is put up anew", sql))
+    return gaps
 
 
 async def lower(client: SqliteClient) -> None:
@@ -54,14 +54,14 @@ def _fixed_trigger(table: str) -> dict[str, str]:
 
 
 def _link_triggers(link: Link) -> dict[str, str]:
-    wanted = {}
+    triggers = {}
     for when, event in (("insert", "INSERT"), ("update", f'UPDATE OF "{link.column}"')):
         name = constraint_name(link.table, link.column, when)
-        wanted[name] = (
+        triggers[name] = (
             f'CREATE TRIGGER "{name}" BEFORE {event} ON "{link.table}" '
             f'WHEN EXISTS (SELECT 1 FROM "{link.parent}" WHERE "{link.parent_column}" = NEW."{link.column}" '
             "AND tenant_id IS NOT NEW.tenant_id) "
             f"BEGIN SELECT RAISE(ABORT, 'tenant isolation: {link.table}.{link.column} "
             f"links to another tenant''s row of {link.parent}'); END"
         )
-    return wanted
+    return triggers

@@ -1,4 +1,4 @@
-"""What stands in PostgreSQL beside the tables of the loaded models, and shows rows of tenants to the serving role."""
+"""Find PostgreSQL tables and views outside the loaded models that show tenants' rows to the serving role."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ async def beside_gaps(client: PostgresClient, ours: Sequence[str], role: str) ->
     None has a remedy: whose it is and what for, a person must say.
     """
     rows = await client.execute_query_dict(_RELATIONS, [role])
-    found = []
+    gaps = []
     for row in rows:
         is_table = row["kind"] in {"r", "p"}
         if is_table and row["here"] and row["plain"] in ours:
             continue
-        if wrong := _complaint(row):
-            found.append(Finding(f"{wrong}: give it that, or take its privileges from the serving role {role}"))
-    return found
+        if complaint := _complaint(row):
+            gaps.append(Finding(f"{complaint}: give it that, or take its privileges from the serving role {role}"))
+    return gaps
 
 
 def _complaint(row: dict[str, Any]) -> str | None:
@@ -65,8 +65,8 @@ def _complaint(row: dict[str, Any]) -> str | None:
             return f"the foreign table {name} shows rows of every tenant, and cannot have row-level security"
     if not row["secured"]:
         return f"table {name} holds rows of tenants without row-level security, and no loaded plugin knows it"
-    if strange := set(row["policies"]) - _OURS:
-        return f"table {name} of no loaded plugin has a policy {min(strange)} that is not ours"
+    if unknown := set(row["policies"]) - _OURS:
+        return f"table {name} of no loaded plugin has a policy {min(unknown)} that is not ours"
     return None
 
 

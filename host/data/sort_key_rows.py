@@ -1,4 +1,4 @@
-"""Fill the sort keys of rows that were there before their tables had them, in Python, some rows at a time."""
+"""Fill in the sort keys of rows that are older than the sort-key column, in batches."""
 
 # ruff: noqa: S608 - the names are the models' own
 

@@ -1,4 +1,4 @@
-"""SQL of one model's rows, built once per shape and kept: what is read, by what, in which order."""
+"""Build and cache the SQL statements that read and write one model's rows."""
 
 # ruff: noqa: S608 - every name in this SQL is a model's own; values are parameters
 
@@ -99,10 +99,10 @@ class SqlBuilder:
         Raises:
             TypeError: a field is unknown, or misses a value and has no default.
         """
-        form = self._forms.get((given, pass_over))
-        if form is None:
-            form = self._forms[given, pass_over] = self._form(given, pass_over)
-        return form
+        plan = self._forms.get((given, pass_over))
+        if plan is None:
+            plan = self._forms[given, pass_over] = self._form(given, pass_over)
+        return plan
 
     def row(self, form: InsertPlan, encoded: Sequence[object]) -> Row:
         """The row that an INSERT of these values makes, where no value is the database's to decide."""

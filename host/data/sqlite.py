@@ -1,4 +1,4 @@
-"""The SQLite engine: write-ahead log, foreign keys on, patience with other writers, transactions that may write."""
+"""The SQLite engine: write-ahead log, foreign keys, waiting for other writers, and write transactions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SQLite schema changes that lose nothing: a rebuilt table keeps its indexes and unique constraints.
+"""Change SQLite tables in migrations without losing indexes or unique constraints.
 
 SQLite alters most things by making a new table and copying. The ORM's editor forgets what is not written in a column's
 own definition: unique constraints over several columns, indexes, a removed link's column. This one remembers them.
@@ -48,16 +48,16 @@ class KeepingSchemaEditor(SqliteSchemaEditor):
         """dropped: columns of a unique constraint that goes."""
         altered = list(alter_fields or ())
         before = await self._indexes(model._meta.db_table)
-        whole = model._meta.fields_map
+        all_fields = model._meta.fields_map
         if delete_field is not None:
             gone = {delete_field.model_field_name}
             if isinstance(delete_field, ForeignKeyFieldInstance):
                 gone.add(str(delete_field.source_field))
-            model._meta.fields_map = {name: field for name, field in whole.items() if name not in gone}
+            model._meta.fields_map = {name: field for name, field in all_fields.items() if name not in gone}
         try:
             await super()._remake_table(model, create_field, None, altered)
         finally:
-            model._meta.fields_map = whole
+            model._meta.fields_map = all_fields
         await self._restore(model, before, altered, dropped)
 
     async def _restore(
@@ -72,17 +72,19 @@ class KeepingSchemaEditor(SqliteSchemaEditor):
         table = model._meta.db_table
         _, info = await self.client.execute_query(f'PRAGMA table_info("{table}")')
         columns = {row["name"] for row in info}
-        standing = {(index.columns, index.unique) for index in await self._indexes(table)}
+        present = {(index.columns, index.unique) for index in await self._indexes(table)}
         renamed = {_column(old): _column(new) for old, new in altered}
         unwanted: set[_Key] = {((_column(new),), True) for old, new in altered if old.unique and not new.unique}
         unwanted |= {((_column(new),), False) for old, new in altered if old.index and not new.index}
         unwanted.add((dropped, True))
-        wanted: dict[_Key, _Index | None] = {
+        expected: dict[_Key, _Index | None] = {
             ((_column(new),), False): None for _, new in altered if new.index and not new.unique
         }
-        wanted |= {(tuple(renamed.get(name, name) for name in index.columns), index.unique): index for index in before}
-        for (names, unique), index in wanted.items():
-            if (names, unique) in unwanted or (names, unique) in standing or not columns.issuperset(names):
+        expected |= {
+            (tuple(renamed.get(name, name) for name in index.columns), index.unique): index for index in before
+        }
+        for (names, unique), index in expected.items():
+            if (names, unique) in unwanted or (names, unique) in present or not columns.issuperset(names):
                 continue
             if index is not None and index.sql is not None and names == index.columns:
                 await self.client.execute_query(index.sql)
@@ -98,25 +100,27 @@ class KeepingSchemaEditor(SqliteSchemaEditor):
         _, listed = await self.client.execute_query(f'PRAGMA index_list("{table}")')
         _, texts = await self.client.execute_query("SELECT name, sql FROM sqlite_master WHERE type = 'index'")
         sql = {row["name"]: row["sql"] for row in texts}
-        found = []
+        indexes = []
         for row in listed:
             if row["origin"] != "pk":
                 _, info = await self.client.execute_query(f'PRAGMA index_info("{row["name"]}")')
                 names = tuple(str(each["name"]) for each in info)
-                found.append(_Index(row["name"], names, bool(row["unique"]), sql.get(row["name"])))
-        return found
+                indexes.append(_Index(row["name"], names, bool(row["unique"]), sql.get(row["name"])))
+        return indexes
 
     async def _get_unique_constraint_names_from_db(
         self, table_name: str, column_names: list[str], schema: str | None = None
     ) -> list[str]:
-        wanted = tuple(column_names)
-        return [each.name for each in await self._indexes(table_name) if each.unique and each.columns == wanted]
+        columns = tuple(column_names)
+        return [each.name for each in await self._indexes(table_name) if each.unique and each.columns == columns]
 
     async def remove_constraint(self, model: type[Model], constraint: Any) -> None:
         """Remove a constraint; one written into the table's definition goes by rebuilding the table."""
         names = tuple(self._resolve_fields_to_columns(model, getattr(constraint, "fields", ())))
-        found = await self._get_unique_constraint_names_from_db(model._meta.db_table, list(names)) if names else []
-        if found and found[0].startswith("sqlite_autoindex_"):
+        constraint_names = (
+            await self._get_unique_constraint_names_from_db(model._meta.db_table, list(names)) if names else []
+        )
+        if constraint_names and constraint_names[0].startswith("sqlite_autoindex_"):
             await self._remake_table(model, dropped=names)
         else:
             await super().remove_constraint(model, constraint)

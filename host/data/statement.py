@@ -1,4 +1,4 @@
-"""One SQL statement of the bound tenant, in the forms the engines run."""
+"""SQL statements of the bound tenant, in the forms that PostgreSQL and SQLite run."""
 
 # ruff: noqa: S608 - every name in this SQL is a model's own; values are parameters
 

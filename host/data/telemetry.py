@@ -1,4 +1,4 @@
-"""What is seen of a statement: a span where something records, and how long it took."""
+"""Wrap one SQL statement in a trace span and record its duration."""
 
 from __future__ import annotations
 

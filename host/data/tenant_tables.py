@@ -1,4 +1,4 @@
-"""Every table that holds tenants' rows, read from the database's catalogue: also of plugins that are not loaded."""
+"""Find, count, read and delete a tenant's rows in every table of the database, also of plugins not loaded."""
 
 # ruff: noqa: S608 - every name in this SQL comes quoted from the catalogue; values are parameters
 
@@ -79,10 +79,10 @@ def refuse_out_of_reach(tables: Sequence[TenantTable]) -> None:
     Raises:
         Conflict: of some they cannot; the message names them.
     """
-    if beyond := sorted({table.plain for table in tables if not table.usable}):
+    if unusable := sorted({table.plain for table in tables if not table.usable}):
         raise Conflict(
-            f"The tables {', '.join(beyond)} may hold rows of this organisation and are out of reach: let the serving "
-            "role SELECT and DELETE there (`tenantry migrate` does, for a plugin that is loaded), or drop them."
+            f"The tables {', '.join(unusable)} may hold rows of this organisation and cannot be used: let the "
+            "serving role SELECT and DELETE there (`tenantry migrate` does, for a plugin that is loaded), or drop them."
         )
 
 
@@ -122,8 +122,8 @@ async def delete_rows(database: Database, tables: Sequence[TenantTable]) -> dict
             sql = f"DELETE FROM {table.name} WHERE {table.column} = {_mark(table, 1)}"
             try:
                 async with database.client._in_transaction():  # a savepoint
-                    gone = await database.execute(sql, _spelt(table, current()))
-                removed[table.plain] = removed.get(table.plain, 0) + gone
+                    count = await database.execute(sql, _spelt(table, current()))
+                removed[table.plain] = removed.get(table.plain, 0) + count
             except (IntegrityError, OperationalError, WrongTenant) as error:
                 left.append(table)
                 reason = str(error)

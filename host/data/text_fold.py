@@ -1,4 +1,4 @@
-"""The function `text_fold` in both databases: text as `tenants.text.fold` has it, for searches letter case aside."""
+"""Define the SQL function `text_fold` in both databases, which folds text for case-insensitive searches."""
 
 # ruff: noqa: S608 - the name is our own
 

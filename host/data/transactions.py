@@ -1,4 +1,4 @@
-"""The unit of work: one transaction around one action, with its record, its events and its jobs.
+"""The unit of work: one transaction around one action, with its audit record, events and jobs.
 
 Never wait for anything outside the database inside one (Stripe, a mail server, a model): it holds a pooled connection
 and, with SQLite, everybody else. Enqueue a job, or use `after_commit`.

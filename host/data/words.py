@@ -1,4 +1,4 @@
-"""Words: how text is taken apart to be found by `?q=`, and the words that are asked for; one analyser, in Python.
+"""Split text into words for full-text search (`?q=`), the same way on both databases.
 
 A table is searched by words where its migrations made `<table>_search` (see `host.data.sql_builder.SEARCH_SUFFIX`),
 its rows
@@ -52,16 +52,16 @@ def words_of(text: str) -> list[str]:
 
 def asked(text: str) -> list[str]:
     """The words that must all be there, of what somebody looks for; one that ends in `*` may be the beginning."""
-    found: dict[str, None] = {}
+    words: dict[str, None] = {}
     for run in runs(fold(text)):
         if not _PAIRED.match(run):
-            found[run[:LONGEST_WORD]] = None
+            words[run[:LONGEST_WORD]] = None
         elif len(run) == 1:
-            found[f"{run}*"] = None
+            words[f"{run}*"] = None
         else:
-            found |= dict.fromkeys(_pairs(run))
-    found |= dict.fromkeys(_wholes(fold(text)))
-    return list(found)
+            words |= dict.fromkeys(_pairs(run))
+    words |= dict.fromkeys(_wholes(fold(text)))
+    return list(words)
 
 
 def indexed(tenant: UUID, texts: Iterable[str]) -> str:

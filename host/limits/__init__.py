@@ -1,1 +1,1 @@
-"""Plan limits: rates in Redis and quotas in the database, spent atomically, explained."""
+"""Plan limits: request rates counted in Redis, and quotas counted in the database in the caller's transaction."""

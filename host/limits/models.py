@@ -1,4 +1,4 @@
-"""QuotaUse: how much of a quota a tenant has used, by when that was."""
+"""The database model that counts how much of a quota a tenant has used, hour by hour."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from tenants.scoping import TenantModel
 
 
 class QuotaUse(TenantModel):
-    """What was used from `since` until the next row begins: in one hour, in one day when it is more than a week ago.
+    """The use from `since` until the next row begins: one hour, or one day when it is more than a week ago.
 
-    Rows know nothing of a limit's period: the use of a window is the sum of the rows that begin in it, so a plan
-    with another period finds the same past. More than a year ago: one row, since 1970. A row may be below 0: more was
-    given back in it than spent.
+    Rows do not depend on a limit's period: the use in a window is the sum of the rows that begin in it, so a plan
+    with another period counts the same history. More than a year ago: one row, since 1970. A row may be
+    below 0, when more was given back in it than spent.
     """
 
     limit_name = fields.CharField(max_length=127)  # "<plugin>.<what>"

@@ -1,4 +1,4 @@
-"""Quotas: so much in a calendar window or in all, spent by one statement in the caller's transaction."""
+"""Spend, give back and count a tenant's quotas, by calendar period or in total, in the caller's transaction."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from host.limits.models import QuotaUse
 from tenants.context import current
 from tenants.limits import LimitValue, window
 
-_LONGEST = timedelta(hours=1)  # what one row may hold; a shorter window has shorter ones
+_LONGEST = timedelta(hours=1)  # the time one row covers; shorter in a shorter window
 _BY_DAY_AFTER, _IN_ONE_AFTER = timedelta(days=8), timedelta(days=400)  # when rows are added up, see `compact`
 _EVER, _NEVER = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
 # Use is kept in rows by when it happened, whatever the plan's period is then or later; a window's use is their sum.
-# Spending also writes nothing (0) into the rows before and after its own: whoever spends around the same time, even as
-# an hour ends, is waited for, and all three come back as they are after the wait. No other row rises meanwhile. So one
-# statement adds up the truth, however many spend at once.
+# Spending also adds 0 to the rows before and after its own, which locks them: concurrent spenders, even at the turn of
+# an hour, wait for each other, and all three rows are returned as they are after the wait. No other row can grow in
+# between, so one statement computes the exact sum under any concurrency.
 _SPEND = """
 INSERT INTO "quota_uses" ("id", "tenant_id", "limit_name", "since", "used")
 VALUES ($1, $4, $5, $6, 0), ($2, $4, $5, $7, $9), ($3, $4, $5, $8, 0)
@@ -44,17 +44,17 @@ def _utc_now() -> datetime:
 
 
 class Quotas:
-    """What the bound tenant has used of its quotas. A rollback takes everything back that its transaction spent.
+    """The quotas of the bound tenant. A rollback undoes what its transaction spent.
 
-    Spending locks the counter until the transaction ends: spend late in it, and never wait for the outside after.
-    What is unlimited is counted too, so that a smaller plan begins with the truth.
+    Spending locks the counter until the transaction ends: spend late in it, and call no outside service after.
+    Unlimited quotas are counted too, so that the count is right when the plan changes.
     """
 
     def __init__(self, *, now: Callable[[], datetime] = _utc_now) -> None:
         self._now = now
 
     async def spend(self, name: str, amount: int, value: LimitValue) -> int:
-        """Spend `amount` of the quota `name` that is `value` large; how much is used now.
+        """Spend `amount` of the quota `name`, which is `value`; returns how much is used now.
 
         Raises:
             QuotaExceeded: there is not that much left; nothing was spent. Details: name, limit, used, resets_at.
@@ -80,16 +80,16 @@ class Quotas:
     async def give_back(self, name: str, amount: int, value: LimitValue, spent_at: datetime | None = None) -> int:
         """Give back what was spent at `spent_at` (now, when that is not known), never below 0.
 
-        It goes to the window that it was spent in, of which the answer says how much is used now: what was used in a
-        month that is over makes no room in this one.
+        It is given back in the window that it was spent in, and the return value is what is used in that window now:
+        giving back in a past month makes no room in this one.
         """
         if amount < 0:
             raise ValueError("give_back takes 0 or more")
         when = min(spent_at or self._now(), self._now())
         spent = await self.used(name, value, when)
-        given = min(amount, spent)
-        await _run(_CHANGE, uuid7(), current(), name, _row_of(value, when), -given)
-        return spent - given
+        returned = min(amount, spent)
+        await _run(_CHANGE, uuid7(), current(), name, _row_of(value, when), -returned)
+        return spent - returned
 
     async def used(self, name: str, value: LimitValue, at: datetime | None = None) -> int:
         """How much was used in the window that `at` is in; now, without it."""
@@ -104,48 +104,48 @@ class Quotas:
         rows = await QuotaUse.filter(limit_name__in=list(values), since__gte=earliest).values(
             "limit_name", "since", "used"
         )
-        found = dict.fromkeys(values, 0)
+        totals = dict.fromkeys(values, 0)
         for row in rows:
             begins, ends = bounds[row["limit_name"]]
-            found[row["limit_name"]] += row["used"] if begins <= row["since"] < ends else 0
-        return {name: max(0, used) for name, used in found.items()}
+            totals[row["limit_name"]] += row["used"] if begins <= row["since"] < ends else 0
+        return {name: max(0, used) for name, used in totals.items()}
 
     async def reconcile(self, name: str, value: LimitValue, true_count: int) -> int:
-        """Set the count of the current window to what was really counted; how far off it was."""
+        """Set the current window's count to `true_count`; returns the difference."""
         before = await self.used(name, value)
         await _run(_CHANGE, uuid7(), current(), name, _row_of(value, self._now()), true_count - before)
         return true_count - before
 
     async def compact(self) -> int:
-        """Add up the bound tenant's old rows: by day after a week, into one after a year; how many rows went.
+        """Add up the bound tenant's old rows: by day after a week, into one after a year; returns how many were removed.
 
-        Call it in a transaction. No calendar window that is still open loses its beginning by it.
+        Call it in a transaction. Every calendar window that is still open keeps its own rows.
         """
         now = self._now()
         sums: dict[tuple[str, datetime], int] = defaultdict(int)
-        gone = []
+        old_ids = []
         for row in await QuotaUse.filter(since__lt=now - _BY_DAY_AFTER, since__gt=_EVER).select_for_update():
             day = row.since.replace(hour=0, minute=0, second=0, microsecond=0)
             into = _EVER if row.since < now - _IN_ONE_AFTER else day
             if into != row.since:
                 sums[row.limit_name, into] += row.used
-                gone.append(row.id)
-        for start in range(0, len(gone), 500):
-            await QuotaUse.filter(id__in=gone[start : start + 500]).delete()
+                old_ids.append(row.id)
+        for start in range(0, len(old_ids), 500):
+            await QuotaUse.filter(id__in=old_ids[start : start + 500]).delete()
         for (name, since), used in sorted(sums.items()):
             await _run(_CHANGE, uuid7(), current(), name, since, used)
-        return len(gone)
+        return len(old_ids)
 
     def resets_at(self, value: LimitValue) -> datetime | None:
-        """When the current window ends; None for a standing quota."""
+        """When the current window ends; None for a quota that never renews."""
         bounds = window(value, self._now())
         return bounds[1] if bounds else None
 
     def refuse_beyond(self, name: str, value: LimitValue, used: int, amount: int) -> None:
-        """See that `amount` more than the `used` that were counted elsewhere are within the quota; nothing is written.
+        """Check that `amount` more than `used`, counted elsewhere, is within the quota; nothing is written.
 
         Raises:
-            QuotaExceeded: they are not.
+            QuotaExceeded: it is not.
         """
         if value.amount is not None and used + amount > value.amount:
             raise self._refusal(name, value, used)
@@ -169,7 +169,7 @@ class Quotas:
 
 
 def _bounds(value: LimitValue, at: datetime) -> tuple[datetime, datetime]:
-    """The window that a time is in; all times for a standing quota."""
+    """The window that a time is in; all of time for a quota that never renews."""
     return window(value, at) or (_EVER, _NEVER)
 
 

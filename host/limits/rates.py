@@ -1,4 +1,4 @@
-"""Rates: so many in a window of time, counted in Redis in one trip."""
+"""Limit the rate of requests with counters in Redis, all checked and incremented in one round trip."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from host.cache.client import RedisClient
 from host.cache.script import Script
 
 # KEYS: the buckets, then the version keys. ARGV: number of buckets, then limit, milliseconds and cost of each.
-# Every bucket is looked at before any is counted: what is refused counts nowhere.
+# Every bucket is checked before any is incremented: a refused use counts nowhere.
 _TAKE = Script("""
 local buckets = tonumber(ARGV[1])
 local refused, tightest, left, reset = 0, 0, -1, 0
@@ -52,7 +52,7 @@ return {refused, tightest, left, reset, versions}
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """`limit` uses in `seconds`, beginning with the first use; `cost` is what this one counts as."""
+    """`limit` uses within `seconds` of the first use; `cost` is how much this use counts."""
 
     key: str
     limit: int
@@ -62,9 +62,9 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What came of it.
+    """The result of `Rates.take`.
 
-    bucket: index of the bucket that refused, else of the tightest one; None when there were no buckets.
+    bucket: index of the full bucket, else of the one with the fewest uses left; None when there were no buckets.
     remaining, reset_seconds: of that bucket, the latter rounded up. versions: one per version key, None where
     Redis holds none.
     """
@@ -84,10 +84,10 @@ class Rates:
         self._prefix = prefix
 
     async def take(self, buckets: Sequence[Bucket], version_keys: Sequence[str] = ()) -> Taken:
-        """Count one use in every bucket, or in none when one of them is full; read version keys on the same trip.
+        """Count one use in every bucket, or in none when one of them is full; read version keys in the same round trip.
 
         Raises:
-            Unavailable: Redis is away.
+            Unavailable: Redis cannot be reached.
         """
         keys = [self._prefix + bucket.key for bucket in buckets]
         arguments: list[int] = [len(buckets)]

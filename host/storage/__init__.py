@@ -1,1 +1,1 @@
-"""Object storage: a local folder or S3, seen through a namespace that holds tenant and plugin in the key."""
+"""File storage in a local folder or S3, with keys that always begin with the tenant and the plugin."""

@@ -1,4 +1,4 @@
-"""Stored files in a local folder."""
+"""Store files in a local folder."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _MARK = "#f"
 
 
 class LocalStorage:
-    """Keeps every `Storage` promise; a file is written beside its place and moved there when it is whole."""
+    """Implements `Storage` in a folder; a file is written under a temporary name and renamed when complete."""
 
     def __init__(self, folder: Path) -> None:
-        """folder: made when missing."""
+        """folder: created when missing."""
         self._folder = folder.resolve()
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._store = LocalStore(prefix=self._folder, automatic_cleanup=True, mkdir=True)
@@ -39,10 +39,10 @@ class LocalStorage:
     async def get(self, key: str) -> AsyncIterator[bytes]:
         """See `Storage.get`."""
         try:
-            found = await obstore.get_async(self._store, _path(key))
+            result = await obstore.get_async(self._store, _path(key))
         except FileNotFoundError as error:
             raise NotFound() from error
-        return _pieces(found.stream(min_chunk_size=_PIECE))
+        return _pieces(result.stream(min_chunk_size=_PIECE))
 
     async def size(self, key: str) -> int:
         """See `Storage.size`."""
@@ -62,10 +62,10 @@ class LocalStorage:
         """See `Storage.list`."""
         folder = _escaped(prefix.rstrip("/"))
         async for batch in obstore.list(self._store, prefix=folder or None, chunk_size=500):
-            for found in batch:
-                if found["path"].endswith(_MARK):
-                    key = _unescaped(found["path"].removesuffix(_MARK))
-                    yield Stored(key, found["size"], found["last_modified"])
+            for entry in batch:
+                if entry["path"].endswith(_MARK):
+                    key = _unescaped(entry["path"].removesuffix(_MARK))
+                    yield Stored(key, entry["size"], entry["last_modified"])
 
     async def purge_prefix(self, prefix: str) -> int:
         """See `Storage.purge_prefix`."""
@@ -73,7 +73,7 @@ class LocalStorage:
         count = 0
         async for _ in self.list(prefix):
             count += 1
-        # the whole folder: halves of files that a crash left behind go too
+        # the whole folder: incomplete files left by a crash go too
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         return count
 
@@ -87,7 +87,7 @@ class LocalStorage:
 
 
 class _Counting:
-    """Content on its way, counted."""
+    """Content that counts its bytes as it is read."""
 
     def __init__(self, content: Content) -> None:
         self.size = len(content) if isinstance(content, bytes) else 0

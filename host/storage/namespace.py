@@ -1,4 +1,4 @@
-"""Stored files: the promise every storage keeps, and the window a plugin sees of it."""
+"""The interface of file storage, and the part of it that holds one plugin's files in one tenant."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 from uuid import UUID
 
 Content = AsyncIterator[bytes] | bytes
-"""What is stored: all of it, or in pieces."""
+"""The content of a file: whole, or in pieces."""
 
 _LONGEST_KEY = 900  # bytes; S3 allows 1,024 for the whole
 _LONGEST_PART = 200  # bytes; file systems allow 255 for a name, and ours are marked and escaped
@@ -25,13 +25,13 @@ class Stored:
 
 
 class Storage(Protocol):
-    """Where files are. Keys are `/`-separated paths; a file is there whole or not at all.
+    """A file store. Keys are `/`-separated paths; a file is stored completely or not at all.
 
-    Every method raises `host.errors.Unavailable` when the storage is away.
+    Every method raises `host.errors.Unavailable` when the storage cannot be reached.
     """
 
     async def put(self, key: str, content: Content) -> int:
-        """Store a file in place of any of that key; how many bytes it has. A failing `content` stores nothing."""
+        """Store a file in place of any of that key; returns its size in bytes. A failing `content` stores nothing."""
         ...
 
     async def get(self, key: str) -> AsyncIterator[bytes]:
@@ -51,7 +51,7 @@ class Storage(Protocol):
         ...
 
     async def delete(self, key: str) -> None:
-        """Remove a file; no matter if there is none."""
+        """Remove a file; it is no error if there is none."""
         ...
 
     def list(self, prefix: str) -> AsyncIterator[Stored]:
@@ -59,20 +59,20 @@ class Storage(Protocol):
         ...
 
     async def purge_prefix(self, prefix: str) -> int:
-        """Remove every file whose key begins with `prefix`, which ends in `/`; how many they were."""
+        """Remove every file whose key begins with `prefix`, which ends in `/`; returns how many."""
         ...
 
     async def ping(self) -> None:
-        """Ask for a sign of life."""
+        """Check that the storage can be reached."""
         ...
 
     async def close(self) -> None:
-        """Give back what is held."""
+        """Release connections and other resources."""
         ...
 
 
 class StorageNamespace:
-    """One plugin's files in one tenant; keys cannot lead out of it."""
+    """One plugin's files in one tenant; no key reaches other files."""
 
     __slots__ = ("_prefix", "_storage")
 
@@ -83,7 +83,7 @@ class StorageNamespace:
         self._prefix = f"{tenant_prefix(tenant_id)}{plugin}/"
 
     async def put(self, key: str, content: Content) -> int:
-        """Store a file in place of any of that key; how many bytes it has."""
+        """Store a file in place of any of that key; returns its size in bytes."""
         return await self._storage.put(self._key(key), content)
 
     async def get(self, key: str) -> AsyncIterator[bytes]:
@@ -95,11 +95,11 @@ class StorageNamespace:
         return await self._storage.size(self._key(key))
 
     async def delete(self, key: str) -> None:
-        """Remove a file; no matter if there is none."""
+        """Remove a file; it is no error if there is none."""
         await self._storage.delete(self._key(key))
 
     async def list(self, folder: str = "") -> AsyncIterator[Stored]:
-        """The files below `folder`, "" for all; keys as this window knows them."""
+        """The files below `folder`, "" for all; keys are relative to this namespace."""
         inside = self._key(folder.rstrip("/")) + "/" if folder else self._prefix
         async for stored in self._storage.list(inside):
             yield Stored(stored.key.removeprefix(self._prefix), stored.size, stored.modified_at)
@@ -109,7 +109,7 @@ class StorageNamespace:
 
 
 def tenant_prefix(tenant_id: UUID) -> str:
-    """What the keys of a tenant's files begin with."""
+    """The prefix of the keys of a tenant's files."""
     return f"t/{tenant_id}/"
 
 

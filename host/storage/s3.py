@@ -1,4 +1,4 @@
-"""Stored files in S3 or whatever speaks its language."""
+"""Store files in S3 or a compatible object store."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _ABSENT = frozenset({"NoSuchKey", "404", "NotFound"})
 
 
 class S3Storage:
-    """Keeps every `Storage` promise; a file of more than 8 MiB goes in parts and appears when the last one is in."""
+    """Implements `Storage` in a bucket; a file over 8 MiB is a multipart upload, visible when complete."""
 
     def __init__(
         self, bucket: str, *, endpoint: str = "", region: str = "us-east-1", access_key: str = "", secret_key: str = ""
     ) -> None:
-        """endpoint: "" for Amazon's own. Without keys, the machine's own identity is used. The bucket must exist."""
+        """endpoint: "" for Amazon's own. Without keys, the machine's credentials are used. The bucket must exist."""
         self._bucket = bucket
         self._session = aioboto3.Session(
             aws_access_key_id=access_key or None, aws_secret_access_key=secret_key or None, region_name=region
@@ -41,7 +41,7 @@ class S3Storage:
         """See `Storage.put`."""
         client, place = await self._client(), self._place(key)
         if isinstance(content, bytes):
-            with _told():
+            with _translated_errors():
                 await client.put_object(**place, Body=content)
             return len(content)
         async with aclosing(_parts(content)) as parts:
@@ -49,29 +49,29 @@ class S3Storage:
             second = await anext(parts, None)
             if second is not None:
                 return await self._put_parts(client, place, first, second, parts)
-        with _told():
+        with _translated_errors():
             await client.put_object(**place, Body=first)
         return len(first)
 
     async def get(self, key: str) -> AsyncIterator[bytes]:
         """See `Storage.get`."""
         client = await self._client()
-        with _told():
-            found = await client.get_object(**self._place(key))
-        return _pieces(found["Body"])
+        with _translated_errors():
+            response = await client.get_object(**self._place(key))
+        return _pieces(response["Body"])
 
     async def size(self, key: str) -> int:
         """See `Storage.size`."""
         client = await self._client()
-        with _told():
-            found = await client.head_object(**self._place(key))
-        return int(found["ContentLength"])
+        with _translated_errors():
+            response = await client.head_object(**self._place(key))
+        return int(response["ContentLength"])
 
     async def delete(self, key: str) -> None:
         """See `Storage.delete`."""
         client = await self._client()
         try:
-            with _told():
+            with _translated_errors():
                 await client.delete_object(**self._place(key))
         except NotFound:
             return
@@ -80,10 +80,10 @@ class S3Storage:
         """See `Storage.list`."""
         client = await self._client()
         pages = client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
-        with _told():
+        with _translated_errors():
             async for page in pages:
-                for found in page.get("Contents", ()):
-                    yield Stored(found["Key"], found["Size"], found["LastModified"])
+                for entry in page.get("Contents", ()):
+                    yield Stored(entry["Key"], entry["Size"], entry["LastModified"])
 
     async def purge_prefix(self, prefix: str) -> int:
         """See `Storage.purge_prefix`."""
@@ -92,7 +92,7 @@ class S3Storage:
         keys = [stored.key async for stored in self.list(prefix)]
         for start in range(0, len(keys), 1000):
             batch = [{"Key": key} for key in keys[start : start + 1000]]
-            with _told():
+            with _translated_errors():
                 answer = await client.delete_objects(Bucket=self._bucket, Delete={"Objects": batch, "Quiet": True})
             if answer.get("Errors"):
                 raise Unavailable(f"{len(answer['Errors'])} files could not be removed.")
@@ -101,7 +101,7 @@ class S3Storage:
     async def ping(self) -> None:
         """See `Storage.ping`."""
         client = await self._client()
-        with _told():
+        with _translated_errors():
             await client.head_bucket(Bucket=self._bucket)
 
     async def close(self) -> None:
@@ -129,7 +129,7 @@ class S3Storage:
     async def _put_parts(
         self, client: Any, place: dict[str, str], first: bytes, second: bytes, rest: AsyncIterator[bytes]
     ) -> int:
-        with _told():
+        with _translated_errors():
             upload = {**place, "UploadId": (await client.create_multipart_upload(**place))["UploadId"]}
         try:
             sent = [await self._put_part(client, upload, 1, first), await self._put_part(client, upload, 2, second)]
@@ -137,7 +137,7 @@ class S3Storage:
             async for part in rest:
                 sent.append(await self._put_part(client, upload, len(sent) + 1, part))
                 size += len(part)
-            with _told():
+            with _translated_errors():
                 await client.complete_multipart_upload(**upload, MultipartUpload={"Parts": sent})
         except BaseException:
             # parts of an upload that is not aborted are kept, and paid for, unseen
@@ -146,7 +146,7 @@ class S3Storage:
         return size
 
     async def _put_part(self, client: Any, upload: dict[str, str], number: int, part: bytes) -> dict[str, Any]:
-        with _told():
+        with _translated_errors():
             answer = await client.upload_part(**upload, PartNumber=number, Body=part)
         return {"PartNumber": number, "ETag": answer["ETag"]}
 
@@ -174,14 +174,14 @@ async def _parts(content: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
 
 async def _pieces(body: Any) -> AsyncIterator[bytes]:
     async with body:
-        with _told():
+        with _translated_errors():
             while piece := await body.read(_PIECE):
                 yield piece
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """Errors of S3 in the host's own words."""
+def _translated_errors() -> Iterator[None]:
+    """Raise the errors of S3 as the host's NotFound and Unavailable."""
     try:
         yield
     except ClientError as error:
