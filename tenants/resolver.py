@@ -14,7 +14,7 @@ from tenants.models import Domain, Tenant
 
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _KEEP = 10_000  # answers of each kind
-_FRESH = 60.0  # seconds: domains are taken away, and a purged tenant's slug may be given out again
+_FRESH = 60.0  # seconds: domains are removed, and a purged tenant's slug may be given out again
 
 
 def is_slug(text: str) -> bool:

@@ -13,7 +13,7 @@ _SCHEMES = {"redis": False, "valkey": False, "rediss": True, "valkeys": True}
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Host and port, or a unix socket's path; with what is sent to sign in."""
+    """A Redis server's host and port, or its unix socket's path, with credentials and TLS settings."""
 
     host: str = ""
     port: int = 6379
@@ -26,11 +26,11 @@ class Address:
     tls_ca: str = ""
 
     def __str__(self) -> str:
-        """The address for people: never the password."""
+        """The address as shown in logs and messages, without the password."""
         return self.path or f"{self.host}:{self.port}"
 
     def tls_context(self) -> ssl.SSLContext | None:
-        """What TLS is spoken with; None for a plain connection."""
+        """The TLS context to connect with; None for a plain connection."""
         if not self.tls:
             return None
         context = ssl.create_default_context(cafile=self.tls_ca or None)

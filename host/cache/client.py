@@ -20,13 +20,13 @@ Argument = str | bytes | int | float
 T = TypeVar("T")
 
 _log = logging.getLogger("host.cache")
-_PASSING = frozenset({"LOADING", "READONLY", "MASTERDOWN", "OOM", "BUSY", "CLUSTERDOWN", "MISCONF", "TRYAGAIN"})
+_TRANSIENT = frozenset({"LOADING", "READONLY", "MASTERDOWN", "OOM", "BUSY", "CLUSTERDOWN", "MISCONF", "TRYAGAIN"})
 _FIRST_WAIT, _LONGEST_WAIT = 0.05, 1.0
 _MOST_IN_FLIGHT = 10_000
 
 
 class Refused(Exception):
-    """The server understood the command and said no; `code` is the first word of its answer."""
+    """The server answered a command with an error; `code` is the first word of that error."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -36,8 +36,8 @@ class Refused(Exception):
 class RedisClient:
     """A client for short commands (none that block), safe to share by every task of one event loop.
 
-    A command is sent once: when its answer does not come, nobody knows whether it was done, so it is not repeated.
-    A command that was cancelled keeps its place in the line and its answer is thrown away, never given to another.
+    A command is sent once: without an answer it is unknown whether it was executed, so it is never repeated.
+    The answer to a cancelled command is read and discarded, never given to another caller.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class RedisClient:
         self._wait = 0.0
         self._not_before = 0.0
         self._closed = False
-        self.connections = 0  # made so far: what Redis held before may be lost with each new one
+        self.connections = 0  # opened so far; after each new one, data that Redis held before may be lost
 
     async def call(self, *command: Argument) -> Reply:
         """Send one command and return its answer: bytes, int, list or None.
@@ -70,22 +70,22 @@ class RedisClient:
             Unavailable: no connection, or no answer in time.
             Refused: the server answered with an error.
         """
-        return await _watched(str(command[0]), self._call(command))
+        return await _measured(str(command[0]), self._call(command))
 
     async def calls(self, commands: Sequence[Sequence[Argument]]) -> list[Reply]:
-        """Send several commands in one trip and return their answers in order; raises the first error found."""
-        return await _watched(str(commands[0][0]), self._calls(commands))
+        """Send several commands in one round trip and return their answers in order; raises the first error."""
+        return await _measured(str(commands[0][0]), self._calls(commands))
 
     async def ping(self) -> None:
-        """Ask for a sign of life.
+        """Check that Redis answers.
 
         Raises:
-            Unavailable: there is none.
+            Unavailable: it does not.
         """
         await self.call("PING")
 
     async def close(self) -> None:
-        """Hang up; commands in flight fail with Unavailable."""
+        """Close the connection; commands in flight fail with Unavailable."""
         self._closed = True
         if self._connecting is not None:
             self._connecting.cancel()
@@ -137,7 +137,7 @@ class RedisClient:
         try:
             return await self._open()
         except OSError as error:
-            if self._revive is None or isinstance(error, TimeoutError):  # frozen is not gone
+            if self._revive is None or isinstance(error, TimeoutError):  # a server that hangs is still running
                 raise
             await self._revive()
             return await self._open()
@@ -154,8 +154,8 @@ class RedisClient:
         return connection
 
 
-async def _watched(name: str, work: Coroutine[Any, Any, T]) -> T:
-    """Await the answer to a command, the first of several; how long it took, and what went wrong, is measured."""
+async def _measured(name: str, work: Coroutine[Any, Any, T]) -> T:
+    """Await the answer to one or several commands, and record the duration and any error in the metrics."""
     try:
         return await timed("tenantry_redis_duration_seconds", (name,), work)
     except Unavailable:
@@ -178,14 +178,14 @@ def _greeting(address: Address) -> list[tuple[Argument, ...]]:
 
 
 def _pack(command: Sequence[Argument]) -> bytes:
-    packed: bytes = hiredis.pack_command(tuple(command))  # type: ignore[arg-type]  # the stub knows one word only
+    packed: bytes = hiredis.pack_command(tuple(command))  # type: ignore[arg-type]  # the stub allows only one argument
     return packed
 
 
 def _unwrap(answer: Any) -> Reply:
     if isinstance(answer, hiredis.ReplyError):
         refused = Refused(str(answer))
-        if refused.code in _PASSING:
+        if refused.code in _TRANSIENT:
             raise Unavailable(f"Redis cannot do this now: {answer}") from refused
         raise refused
     return answer

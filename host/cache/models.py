@@ -8,7 +8,7 @@ from uuid_utils.compat import uuid7
 
 
 class CacheInvalidation(Model):
-    """Written in the transaction that changed something, deleted once Redis has heard of it."""
+    """A change to tenants or people that is written in its transaction and deleted once Redis was told."""
 
     id = fields.UUIDField(primary_key=True, default=uuid7)
     tenants: fields.JSONField[list[str]] = fields.JSONField(default=list)  # ids

@@ -11,7 +11,10 @@ _LONGEST_KEY = 512
 
 
 class CacheNamespace:
-    """A cache: everything in it expires, and may be gone sooner. Methods raise `Unavailable` when Redis is away."""
+    """One plugin's cache in one tenant: every value expires, and may be lost sooner.
+
+    Methods raise `Unavailable` when Redis cannot be reached.
+    """
 
     __slots__ = ("_prefix", "_redis_client")
 
@@ -27,15 +30,15 @@ class CacheNamespace:
         return value
 
     async def set(self, key: str, value: bytes | str, ttl: timedelta | float) -> None:
-        """Keep a value for `ttl` (seconds when a number)."""
+        """Store a value for `ttl` (seconds when a number)."""
         await self._redis_client.call("SET", self._key(key), value, "PX", _milliseconds(ttl))
 
     async def add(self, key: str, value: bytes | str, ttl: timedelta | float) -> bool:
-        """Keep a value unless there is one already; whether it was kept. Atomic: of many callers one wins."""
+        """Store a value unless there is one already; returns whether it was. Atomic: one caller of many succeeds."""
         return await self._redis_client.call("SET", self._key(key), value, "PX", _milliseconds(ttl), "NX") is not None
 
     async def delete(self, *keys: str) -> int:
-        """Forget values; how many there were."""
+        """Delete values; returns how many there were."""
         if not keys:
             return 0
         return int(await self._redis_client.call("DEL", *map(self._key, keys)))
@@ -54,7 +57,7 @@ def _milliseconds(ttl: timedelta | float) -> int:
 
 
 async def forget_tenant(redis_client: RedisClient, tenant_id: UUID) -> int:
-    """Remove every key of a tenant that is being purged; how many there were."""
+    """Remove every key of a tenant that is being purged; returns how many there were."""
     cursor, removed = b"0", 0
     while True:
         cursor, keys = await redis_client.call("SCAN", cursor, "MATCH", f"t:{tenant_id}:*", "COUNT", 500)

@@ -9,14 +9,14 @@ from host.cache.client import Argument, RedisClient, Refused, Reply
 
 
 class Script:
-    """Runs in one trip; a server that has forgotten the script (restart, failover) is sent it again."""
+    """A Lua script that runs in one round trip; it is sent again when the server lost it (restart, failover)."""
 
     def __init__(self, source: str) -> None:
         self._source = source
         self._digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
 
     async def run(self, redis_client: RedisClient, keys: Sequence[str], arguments: Sequence[Argument]) -> Reply:
-        """Run it.
+        """Run the script with these keys and arguments, and return its result.
 
         Raises:
             Unavailable, Refused: as `RedisClient.call`.

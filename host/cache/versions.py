@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 from host.cache.client import RedisClient
 
-# Facts are kept for 5 minutes at most; a token only has to outlive that by far.
+# Snapshots are cached for 5 minutes at most; a token must live much longer than that.
 _LIFETIME = 3600
 
 
@@ -22,33 +22,33 @@ def user_version_key(user_id: UUID) -> str:
 
 
 EPOCH_KEY = "v:epoch"
-"""The Redis key that is gone when Redis was emptied: with it, every version that was read before."""
+"""The Redis key that is missing after Redis was emptied, which makes every version read before invalid."""
 
 
 class Versions:
-    """Replaces tokens; they are read in the same trip as the rates."""
+    """Replaces version tokens; they are read in the same round trip as the rate limits."""
 
     def __init__(self, redis_client: RedisClient) -> None:
         self._redis_client = redis_client
 
     async def touched(self, tenants: Iterable[UUID], users: Iterable[UUID]) -> None:
-        """Give these tenants and people new tokens, in one trip.
+        """Give these tenants and people new tokens, in one round trip.
 
         Raises:
-            Unavailable: Redis is away; facts then age out by themselves.
+            Unavailable: Redis cannot be reached; cached snapshots then expire by themselves.
         """
         keys = [*map(tenant_version_key, tenants), *map(user_version_key, users)]
         if keys:
             await self._redis_client.calls([("SET", key, uuid4().bytes, "EX", _LIFETIME) for key in keys])
 
     async def read(self, epoch: bytes | None, tokens: Sequence[bytes | None]) -> list[bytes]:
-        """Versions of what the keys `EPOCH_KEY` and some others held, read in one trip.
+        """Versions made from the values of `EPOCH_KEY` and of other keys, read in one round trip.
 
-        An emptied Redis has lost its epoch; one that was restarted or replaced by a copy may hold old tokens, but
-        takes the connection along. Either way no version is the one of before.
+        An emptied Redis has lost its epoch; one that was restarted or replaced by a copy may hold old tokens, but the
+        connection was opened anew. In both cases every version differs from the earlier one.
 
         Raises:
-            Unavailable: Redis is away.
+            Unavailable: Redis cannot be reached.
         """
         if epoch is None:
             epoch = await self._begin_epoch()
@@ -56,16 +56,16 @@ class Versions:
         return [before + (token or b"") for token in tokens]
 
     async def _begin_epoch(self) -> bytes:
-        """Mark a Redis that holds nothing of ours yet; the mark, whoever of several processes made it."""
+        """Set the epoch of an empty Redis; returns it, whichever process set it."""
         await self._redis_client.call("SET", EPOCH_KEY, uuid4().bytes, "NX")
         epoch = await self._redis_client.call("GET", EPOCH_KEY)
         return bytes(epoch or b"")
 
     async def of_tenant(self, tenant_id: UUID) -> bytes:
-        """A tenant's version, as requests know it.
+        """A tenant's version, the same as requests compute.
 
         Raises:
-            Unavailable: Redis is away.
+            Unavailable: Redis cannot be reached.
         """
         epoch, token = await self._redis_client.call("MGET", EPOCH_KEY, tenant_version_key(tenant_id))
         return (await self.read(epoch, [token]))[0]

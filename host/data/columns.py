@@ -28,9 +28,9 @@ Decode = Callable[[Any], Any]
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 
 BY_DATABASE = object()
-"""Instead of a value: the database has a default of its own."""
+"""Stands for a value that the database fills in from its own default."""
 
-_RANGES = (  # the widest first: a BigIntField is not an IntField, but a reader should not have to know
+_RANGES = (  # the widest first, whatever the classes inherit from each other
     (fields.BigIntField, 2**63),
     (fields.SmallIntField, 2**15),
     (fields.IntField, 2**31),
@@ -54,8 +54,8 @@ class Column:
     field: Field[Any]
     dialect: str
     decode: Decode | None
-    plain: int = -1  # of text that is checked for nothing but its length: the most characters; -1 for other columns
-    as_it_is: type[Any] | None = None  # what the driver takes without another look; of times, those in UTC
+    plain: int = -1  # the longest text in characters where only the length is validated; -1 for other columns
+    as_it_is: type[Any] | None = None  # the type passed to the driver unchanged; of times, those in UTC
 
     @property
     def comes_back_as_given(self) -> bool:
@@ -63,10 +63,10 @@ class Column:
         return not isinstance(self.field, fields.DecimalField | fields.TimeDeltaField | fields.TimeField)
 
     def encode(self, value: Any) -> Any:
-        """The value as the driver takes it.
+        """The value as the driver expects it.
 
         Raises:
-            ValidationFailed: it is not of the field's kind, too long or out of range.
+            ValidationFailed: it has the wrong type, is too long or out of range.
         """
         if value is None or (type(value) is self.as_it_is and (self.as_it_is is not datetime or value.tzinfo is UTC)):
             return value
@@ -107,7 +107,7 @@ class Column:
         return f"text of at most {longest} characters" if longest and not _choices(self.field) else _kind(self.field)
 
     def default(self, now: datetime) -> object:
-        """What a new row holds where no value is given; `BY_DATABASE` where the column is better left out.
+        """The value of a new row when none is given; `BY_DATABASE` when the INSERT should leave the column out.
 
         Raises:
             TypeError: a value must be given.
@@ -122,10 +122,10 @@ class Column:
         return field.default() if callable(field.default) else field.default
 
     def parse(self, text: str) -> Any:
-        """The Python value that a query string means.
+        """The Python value of a query string parameter.
 
         Raises:
-            ValidationFailed: it is not of the field's kind.
+            ValidationFailed: it is not a value of the field's type.
         """
         try:
             return _parse(self.field, text)

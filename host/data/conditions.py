@@ -16,10 +16,10 @@ from tenants.context import current
 from tenants.text import address_or_text, fold, fold_part, sort_key
 
 SEARCH = "search"
-"""The filter that looks in every field a list names for it."""
+"""The filter that looks for text in every field listed in `search`."""
 
 FULL_TEXT = "q"
-"""The filter that looks for words, where a list has an index of them."""
+"""The filter for full-text search, in lists with an index of words."""
 
 _MOST_WORDS = 20
 
@@ -27,11 +27,11 @@ Conditions = tuple[tuple[Condition, ...], list[object]]
 
 
 def equal(shapes: SqlBuilder, where: Mapping[str, object], missing: type[NotFound] | None = None) -> Conditions:
-    """Columns that equal values; None: that are null.
+    """Conditions that columns equal values, or are null where the value is None.
 
     Raises:
         TypeError: there is no such column.
-        ValidationFailed: a value is not of its column's kind; with `missing`, that is raised instead.
+        ValidationFailed: a value has the wrong type for its column; with `missing`, that is raised instead.
     """
     conditions, values = [], []
     for name, value in where.items():
@@ -61,10 +61,10 @@ def filtered(
     search: tuple[str, ...],
     full_text: bool = False,
 ) -> Conditions:
-    """What a list is filtered by; `known` says by which field each filter looks, and how.
+    """The conditions of a list's filters; `known` gives the field and the lookup of each filter.
 
     Raises:
-        ValidationFailed: a filter is unknown or its value not of its column's kind.
+        ValidationFailed: a filter is unknown, or its value has the wrong type for its column.
     """
     conditions: list[Condition] = []
     values: list[object] = []
@@ -82,11 +82,11 @@ def filtered(
             raise ValidationFailed(details={name: "is not something this list can be filtered by"})
         field, lookup = known[name]
         if lookup == "pattern" and "*" not in str(value):
-            lookup = "exact"  # which an index answers, in the list's order
+            lookup = "exact"  # which an index can serve in the list's order
         conditions.append(Condition((field,), lookup))
         try:
             values.append(_value(shapes, field, lookup, value))
-        except ValidationFailed as exc:  # under the name that was asked for
+        except ValidationFailed as exc:  # under the name used in the request
             raise ValidationFailed(details=dict.fromkeys([name], *exc.details.values())) from exc
     return tuple(conditions), values
 
@@ -95,7 +95,7 @@ def behind(shapes: SqlBuilder, name: str, position: Sequence[object]) -> list[ob
     """The values of a cursor's position in a list ordered by `name`; a null one is left out.
 
     Raises:
-        BadRequest: it has another shape.
+        BadRequest: it does not have one value per column of the order.
     """
     names = ["id"] if name == "id" else [name, "id"]
     if len(position) != len(names):
@@ -134,7 +134,7 @@ def _pattern(name: str, text: object) -> str:
 
 
 def _words(builder: SqlBuilder, name: str, text: object) -> str:
-    """Words that must all be there, as the database's search wants them."""
+    """The search words, all required, in the syntax of the database's full-text search."""
     folded = fold(_plain(name, text))
     words = asked(folded)
     if not words or sum(1 for _ in runs(folded)) > _MOST_WORDS:

@@ -16,7 +16,7 @@ _SIGNATURE = 16  # bytes
 
 
 def encode(key: bytes, scope: Sequence[str], position: Sequence[object]) -> str:
-    """A cursor for `position`; `scope` says which tenant, list, order and filters it is good for."""
+    """A cursor for `position`; it is valid only for `scope`: tenant, list, order and filters."""
     payload = orjson.dumps(list(position))
     return urlsafe_b64encode(_sign(key, scope, payload) + payload).rstrip(b"=").decode()
 
@@ -30,7 +30,7 @@ def decode(key: bytes, scope: Sequence[str], cursor: str) -> list[object]:
     try:
         raw = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
     except (Error, ValueError) as exc:
-        raise BadRequest("The cursor is not one of ours.") from exc
+        raise BadRequest("The cursor is not valid: use the one that this list returned.") from exc
     signature, payload = raw[:_SIGNATURE], raw[_SIGNATURE:]
     if not hmac.compare_digest(signature, _sign(key, scope, payload)):
         raise BadRequest("The cursor does not belong to this list; begin again without it.")

@@ -25,7 +25,7 @@ Client = PostgresClient | SqliteClient
 Dialect = Literal["sqlite", "postgres"]
 
 SERVING_ROLE = "tenantry_app"
-"""The PostgreSQL role that serves where one login does both; owns nothing and may not pass row-level security."""
+"""The PostgreSQL role that serves where one login does both; it owns nothing and cannot bypass row-level security."""
 
 _NUMBERED = re.compile(r"\$(\d+)")
 _bound: ContextVar[Database | None] = ContextVar("database", default=None)
@@ -44,11 +44,11 @@ def bound() -> Database:
 
 
 class Database:
-    """Where the rows are. Several may live in one process, as long as those in use at once speak one dialect.
+    """A database. Several may be open in one process, as long as those in use at once have the same dialect.
 
     url: `postgres://…`, or "" for the SQLite file at `path`. owner_url: the login that owns the tables; "" means the
     one in `url`, which then serves as the role `tenantry_app`. pool: connections. timeout: seconds a statement may
-    take. pooler: whether a pooler in transaction mode stands before PostgreSQL. apps: label -> modules holding its
+    take. pooler: whether a pooler in transaction mode is in front of PostgreSQL. apps: label -> modules holding its
     models, in dependency order. migrations: label -> package of its migrations. cursor_key: signs the cursors of lists.
     """
 
@@ -119,7 +119,7 @@ class Database:
     async def owner(self, *, foreign_keys: bool = True, patience: float | None = None) -> AsyncIterator[Client]:
         """A connection of the tables' owner, made the current one for the block: for migrations, never for serving.
 
-        Row-level security does not hold it back. foreign_keys: False lets SQLite rebuild tables without cascades.
+        It bypasses row-level security. foreign_keys: False lets SQLite rebuild tables without cascades.
         patience: seconds to wait for another writer of the SQLite file; statements in PostgreSQL are not limited.
         """
         context = await self._start(self._owner_credentials(foreign_keys, patience))
@@ -170,10 +170,10 @@ class Database:
         return tuple(model for model in self.models() if issubclass(model, TenantModel))
 
     async def ping(self) -> None:
-        """Ask the database for a sign of life, and whether row-level security holds this process back.
+        """Check that the database answers, and that row-level security applies to this process.
 
         Raises:
-            Unavailable: there is none. ConfigurationError: it does not.
+            Unavailable: the database does not answer. ConfigurationError: row-level security does not apply.
         """
         if self.dialect == "sqlite":
             await self.fetch("SELECT 1 AS alive")
@@ -183,7 +183,7 @@ class Database:
         )
         if rows[0]["free"] or rows[0]["name"] != self.serving_login():
             raise ConfigurationError(
-                f"the database serves this process as {rows[0]['name']}, which row-level security does not hold back: "
+                f"this process uses the database as {rows[0]['name']}, to which row-level security does not apply: "
                 f"it must be {self.serving_login()}, with NOSUPERUSER NOBYPASSRLS"
             )
 
@@ -194,7 +194,7 @@ class Database:
             return rows
 
     async def execute(self, sql: str, *values: object) -> int:
-        """Run a hand-written statement with `$1`-style parameters; how many rows it touched. For the host only."""
+        """Run a hand-written statement with `$1`-style parameters; returns the row count. Host only."""
         with self.bind():
             touched, _ = await self.client.execute_query(self._spelt(sql), list(values))
             return int(touched)
@@ -204,7 +204,7 @@ class Database:
 
     async def _start(self, credentials: Mapping[str, Any]) -> TortoiseContext:
         config = {
-            # The connection's name is the dialect's: the ORM keeps built SQL by that name for the whole process.
+            # The connection's name is the dialect's: the ORM caches SQL under that name for the whole process.
             "connections": {self.dialect: {"engine": f"host.data.{self.dialect}", "credentials": dict(credentials)}},
             "apps": self.apps_config(),
             "use_tz": True,
@@ -231,7 +231,7 @@ class Database:
         }
 
     def _client_of(self, context: TortoiseContext) -> Client:
-        # Straight from the ORM's storage: its own `get` looks each time whether the event loop is still the same.
+        # Straight from the ORM's storage: its own `get` checks on each call whether the event loop is still the same.
         client: BaseDBAsyncClient | None = context.connections._get_storage().get(self.dialect)
         if client is None:
             client = context.connections.get(self.dialect)
@@ -254,7 +254,7 @@ class Database:
         return {"transactions_only": True} if self.pooler else {}
 
     def serving_login(self) -> str:
-        """PostgreSQL's name of the role that serves: `tenantry_app`, or the login of `url` where there are two."""
+        """The PostgreSQL role of this process: `tenantry_app`, or the login of `url` when there is a separate owner."""
         if self.one_login:
             return SERVING_ROLE
         return unquote(urlsplit(self._url).username or "") or SERVING_ROLE

@@ -13,13 +13,13 @@ from host.data.sql_builder import InsertPlan, SqlBuilder
 from host.data.statement import Insert
 from tenants.context import current_or_none
 
-_FEW = 3  # more are one statement of their own anyway, and each number of them would be another one to prepare
+_FEW = 3  # more rows are a statement of their own, and each row count would be another statement to prepare
 
 
 async def insert_new(rows: Sequence[Model]) -> None:
-    """Insert rows of one model; one that clashes with another is dropped.
+    """Insert rows of one model; a row that conflicts with an existing one is skipped.
 
-    Few rows of the bound tenant cost no trip of their own in a unit of work on PostgreSQL: they go with its other rows.
+    In a unit of work on PostgreSQL, a few rows of the bound tenant are sent with its other rows, without a round trip.
     """
     model, database, tenant = type(rows[0]), bound(), current_or_none()
     few = len(rows) <= _FEW and tenant is not None and all(getattr(row, "tenant_id", None) == tenant for row in rows)

@@ -1,7 +1,7 @@
 """Find and replace a person's e-mail addresses in every text column of the database.
 
-It reads the database's own catalogue, so what nobody declares, such as the tables of a plugin that is not loaded any
-more, is looked through too. Rows are those of the bound tenant; with none bound, those that belong to none.
+It reads the database's own catalogue, so tables that no loaded plugin declares are searched too. Rows are those of
+the bound tenant; with no tenant bound, those that belong to no tenant.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from host.data.database import bound as bound_database
 from tenants.context import current_or_none
 
 AT_ONCE = 200  # rows changed in one transaction
-_KEY = os.urandom(16)  # of what stands for an address: gone with the process, so nobody can try which one it was
+_KEY = os.urandom(16)  # keys the digests in place of addresses; per process, so that nobody can test guesses
 
 _POSTGRES = """
 SELECT c.table_name::text AS "table", c.column_name::text AS "column", c.character_maximum_length AS longest,
@@ -50,7 +50,7 @@ ORDER BY t.name, c.cid
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of text or JSON. longest: characters; None where the database sets no end."""
+    """A column of text or JSON. longest: characters; None where the database sets no limit."""
 
     name: str
     is_json: bool
@@ -59,7 +59,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class TextTable:
-    """A table that holds text. derived: the database keeps it itself, for its search; nobody else writes to it."""
+    """A table that holds text. derived: the database maintains it for full-text search; do not write to it."""
 
     name: str
     columns: tuple[Column, ...]
@@ -76,7 +76,7 @@ def is_mentioned(person: Person, value: object) -> bool:
 
 
 def without(person: Person, value: Any) -> Any:
-    """The same text or JSON-able value with another, meaningless address in the place of each of the person's."""
+    """The same text or JSON-able value with each of the person's addresses replaced by a meaningless one."""
     if isinstance(value, str):
         for pattern, instead in _patterns(person.addresses):
             value = pattern.sub(instead, value)
@@ -90,7 +90,7 @@ def without(person: Person, value: Any) -> Any:
 
 @lru_cache(64)
 def _patterns(addresses: tuple[str, ...]) -> tuple[tuple[re.Pattern[str], str], ...]:
-    """Each address, as it is and as links spell it, where no longer one begins before or goes on behind it."""
+    """A pattern and a replacement per address, plain and URL-encoded; no match within a longer address."""
     patterns = []
     for address in addresses:
         digest = blake2b(address.encode(), digest_size=4, key=_KEY).hexdigest()
@@ -102,7 +102,7 @@ def _patterns(addresses: tuple[str, ...]) -> tuple[tuple[re.Pattern[str], str], 
 
 
 def _needles(person: Person) -> list[str]:
-    """What the database looks for: the longest part in ASCII of each spelling, since SQLite knows no other case."""
+    """The texts to search for: the longest ASCII part of each spelling, since SQLite lowers only ASCII."""
     spelt = {each for address in person.addresses for each in (address, quote(address, safe=""))}
     return sorted({max(re.findall(r"[\x00-\x7f]+", each), key=len).lower() for each in spelt})
 
@@ -130,7 +130,7 @@ async def count_mentions(database: Database, person: Person) -> dict[str, int]:
 
 
 async def replace_mentions(database: Database, person: Person, leave: Sequence[str] = ()) -> dict[str, int]:
-    """Put a meaningless address in the place of the person's, wherever it stands; table -> rows changed.
+    """Replace the person's addresses by meaningless ones in every table; returns table -> rows changed.
 
     leave: tables that are not touched.
     """
@@ -165,7 +165,7 @@ async def _replace(database: Database, table: TextTable, person: Person) -> int:
 
 
 async def _write(database: Database, table: TextTable, person: Person, row: Mapping[str, Any], place: str) -> int:
-    """Change one row, unless it was changed meanwhile: whoever looks again then finds it."""
+    """Change one row unless it was changed meanwhile, in which case a later run finds it; returns the rows changed."""
     sets, same, values = [], [], list[Any]()
     for column in table.columns:
         text = row[column.name]

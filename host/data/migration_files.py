@@ -31,11 +31,11 @@ _HEAD = '''"""Tables of {app}, step {number}."""
 async def make(database: Database, app: str, name: str = "") -> Path | None:
     """Write the next migration of one app, comparing its models with the migrations there are.
 
-    Every other app is looked at too, since models link to each other, and left alone. Returns None when nothing has
-    changed.
+    Models of other apps are read too, because models link to each other, but nothing is written for them. Returns None
+    when nothing has changed.
 
     Raises:
-        ConfigurationError: the app has no migrations package, or a new column could not be given to rows there are.
+        ConfigurationError: the app has no migrations package, or a new column has no value for existing rows.
     """
     if app not in database.migrations:
         raise ConfigurationError(
@@ -49,7 +49,7 @@ async def make(database: Database, app: str, name: str = "") -> Path | None:
 
 
 async def unmade(database: Database) -> dict[str, list[str]]:
-    """App -> what its models say and its migrations do not, such as "Add field note to Task"; empty when all agree."""
+    """App -> model changes that no migration covers, such as "Add field note to Task"; empty when there are none."""
     return {
         writer.app_label: [operation.describe() for operation in writer.operations]
         for writer in await _changes(database)
@@ -65,7 +65,7 @@ async def _changes(database: Database) -> list[MigrationWriter]:
 
 
 def _refuse_unfillable(writer: MigrationWriter) -> None:
-    """See that rows which are there already can have each new column."""
+    """Check that each new column has a value for existing rows."""
     unfillable = [
         f"{operation.model_name}.{operation.name}"
         for operation in writer.operations
@@ -73,9 +73,8 @@ def _refuse_unfillable(writer: MigrationWriter) -> None:
     ]
     if unfillable:
         raise ConfigurationError(
-            f"{', '.join(unfillable)} of {writer.app_label}: new columns that may not be null, and rows that are there "
-            "already would have nothing in them. Give each db_default=… (what old rows get), or null=True; nothing was "
-            "written"
+            f"{', '.join(unfillable)} of {writer.app_label}: new columns that may not be null have no value for "
+            "existing rows. Give each db_default=… (the value of existing rows), or null=True; nothing was written"
         )
 
 
@@ -87,7 +86,7 @@ def _fillable(field: object) -> bool:
 
 
 class _Detector(MigrationAutodetector):
-    """Compares tables only: what a docstring says or an enum allows is the code's business and needs no migration."""
+    """Compares tables only: docstrings and the values of an enum do not need a migration."""
 
     def _current_state(self) -> State:
         state = super()._current_state()
@@ -99,7 +98,7 @@ class _Detector(MigrationAutodetector):
 
 
 def _plain(field: Field[Any]) -> Field[Any]:
-    """The field without its description; an enum as what it is stored as, so that no migration imports it."""
+    """The field without its description; an enum as its stored type, so that no migration imports it."""
     default = field.default.value if isinstance(field.default, Enum) else field.default
     options = {
         "null": field.null,
@@ -129,7 +128,7 @@ def _write(writer: MigrationWriter, name: str) -> Path:
         writer.name = format_migration_name(number, name or described)
     path = writer.path()
     text = _HEAD.format(app=writer.app_label, number=number) + writer.as_string()
-    # Relative, so that a plugin takes its migrations along when it moves into a wheel.
+    # Relative, so that a plugin can be packaged as a wheel together with its migrations.
     package = str(writer.migrations_module).rpartition(".")[0]
     path.write_text(text.replace(f"from {package}.", "from .."), encoding="utf-8")
     return path

@@ -26,10 +26,10 @@ from host.data.sqlite_editor import KeepingSchemaEditor
 from host.errors import ConfigurationError
 
 Progress = Callable[[str, int, int], None]
-"""Told of each step before it runs: its name (`app.0001_initial`), its number from 1, how many there are."""
+"""Called before each step: its name (`app.0001_initial`), its number from 1, how many there are."""
 
 _LOCK = 0x7E4A_4717  # the advisory lock that one migrating process holds
-_TRY_AGAIN = 0.2  # seconds after which a second process asks again whether it may migrate
+_TRY_AGAIN = 0.2  # seconds between a second process's attempts to take the lock
 _PATIENCE = 600.0  # seconds a second process waits for SQLite's writer to finish migrating
 
 
@@ -46,7 +46,7 @@ class Step:
 
 
 class Migrations:
-    """The migrations of a database's apps. Every call takes its own owner's connection."""
+    """The migrations of a database's apps. Every call opens its own connection as the tables' owner."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -57,13 +57,12 @@ class Migrations:
             return run.steps_forward(await run.applied())
 
     async def migrate(self, progress: Progress | None = None) -> list[Step]:
-        """Run what is pending, install row-level security, fill new sort keys. A second process finds nothing left to
-        do.
+        """Run pending migrations, install row-level security, fill new sort keys; a second process then does nothing.
 
         SQLite: all or nothing. PostgreSQL: each migration with its record is one transaction.
 
         Raises:
-            ConfigurationError: a migrations package is missing, or rows would be left without what they link to.
+            ConfigurationError: a migrations package is missing, or rows would link to rows that no longer exist.
         """
         async with self._alone() as run:
             steps = run.steps_forward(await run.applied())
@@ -73,10 +72,10 @@ class Migrations:
             return steps
 
     async def downgrade(self, app: str, to: str, progress: Progress | None = None) -> list[Step]:
-        """Take back one app's migrations after `to` ("zero": all of them), newest first; no other app's.
+        """Undo one app's migrations after `to` ("zero": all of them), newest first; no other app's.
 
         Raises:
-            ConfigurationError: app or name is unknown, or another app's applied migration builds on them.
+            ConfigurationError: app or name is unknown, or another app's applied migration depends on them.
         """
         async with self._alone() as run:
             steps = run.steps_backward(await run.applied(), app, to)
@@ -101,7 +100,7 @@ class Migrations:
         return await make(self._database, app, name)
 
     async def unmade(self) -> list[str]:
-        """What models say and no migration does, one sentence for each app: writes to its tables would fail."""
+        """Model changes that no migration covers, one sentence per app: writes to its tables would fail."""
         changes_by_app = await unmade(self._database)
         return [
             f"models of {app} say what no migration does ({'; '.join(changes[:3])}): `tenantry migrate --make {app}`"
@@ -115,7 +114,7 @@ class Migrations:
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[_Executor]:
-        """An executor that no other process runs beside, with row-level security put up when it is done."""
+        """An executor that runs in one process at a time; row-level security is installed when it is done."""
         async with self._database.owner(foreign_keys=False, patience=_PATIENCE) as client:
             if isinstance(client, SqliteClient):
                 async with client._in_transaction() as transaction:
@@ -157,7 +156,7 @@ class _Executor(MigrationExecutor):
         return editor(self.connection, atomic=atomic, collect_sql=collect_sql)
 
     async def applied(self) -> set[MigrationKey]:
-        """Those of the loaded apps that ran; the record may hold others, of plugins not loaded now."""
+        """The applied migrations of the loaded apps; the table may name others, of plugins not loaded now."""
         catalogue = (
             "SELECT 1 WHERE to_regclass('tortoise_migrations') IS NOT NULL"
             if isinstance(self.connection, PostgresClient)
@@ -197,7 +196,9 @@ class _Executor(MigrationExecutor):
             key = MigrationKey(step.app, step.name)
             migration = self.loader.graph.nodes[key]
             assert migration is not None
-            if not step.backward:  # made once: each migration carries it on, and to make it anew applies all before
+            if (
+                not step.backward
+            ):  # built once and updated by each migration; building it again would replay all earlier ones
                 state = state or await self._project_state(applied)
             if migration.atomic:
                 async with self.connection._in_transaction() as transaction:
@@ -231,7 +232,7 @@ class _Executor(MigrationExecutor):
 
 @asynccontextmanager
 async def _advisory_lock(client: PostgresClient) -> AsyncIterator[None]:
-    """Held by a transaction: behind a pooler a session's lock is anybody's. Who waits keeps no connection."""
+    """A lock held by a transaction, since a pooler shares sessions; a waiting process keeps no connection."""
     while True:
         connection = await client.take()
         try:
@@ -249,7 +250,7 @@ async def _check_links(client: SqliteClient) -> None:
     if rows:
         places = sorted({f"{row['table']} -> {row['parent']}" for row in rows})
         raise ConfigurationError(
-            f"the migration would leave {len(rows)} rows without what they link to ({', '.join(places)}); "
+            f"the migration would leave {len(rows)} rows with links to missing rows ({', '.join(places)}); "
             "nothing was changed: move or delete those rows in the migration first"
         )
 

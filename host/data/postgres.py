@@ -9,7 +9,7 @@ from host.data.postgres_transactions import Transaction
 
 
 class PostgresEngine(PostgresClient):
-    """A pool whose transactions know who is bound."""
+    """A pool of connections whose transactions set the bound tenant."""
 
     def _in_transaction(self) -> TransactionContext:
         return Transaction(self)

@@ -1,9 +1,9 @@
 """The pool of PostgreSQL connections; every statement runs with the bound tenant set for its transaction only.
 
-With a tenant bound (or `across` in force), a statement outside a transaction gets a small one of its own; with
-nothing bound it runs plain, and row-level security shows it no tenant's rows. `Statement.alone` is the short way:
-one trip that sets the tenant and reads within a single autocommitted statement. Behind a pooler in transaction mode,
-where nothing that is set on a connection lasts, every statement runs in a transaction that sets all of it.
+With a tenant bound (or `cross_tenant` in force), a statement outside a transaction gets a small one of its own; with
+nothing bound it runs without, and row-level security shows it no tenant's rows. `Statement.alone` saves round trips:
+it sets the tenant and reads in one autocommitted statement. Behind a pooler in transaction mode, where settings of a
+connection do not last, every statement runs in a transaction that sets all of them.
 """
 
 from __future__ import annotations
@@ -33,26 +33,26 @@ _AWAY = (
     asyncpg.TooManyConnectionsError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
-    asyncpg.InternalClientError,  # the server's last words came before this use of the connection and are half read
+    asyncpg.InternalClientError,  # the server's shutdown message arrived before this use of the connection
 )
-# A statement that was named on one of the server's connections, and looked for on another: only a pooler does that.
+# A statement prepared on one server connection was used on another, which only happens behind a pooler.
 _OTHERS_STATEMENT = (asyncpg.DuplicatePreparedStatementError, asyncpg.InvalidSQLStatementNameError)
 _CONNECT_TIMEOUT = 10.0  # seconds
-_ROLE_LOST = "serves as another role than the one that row-level security holds back"
+_ROLE_LOST = "connection uses another role than the serving role that row-level security applies to"
 _POOLER = (
-    "where a pooler stands between (PgBouncer, Supavisor, pgcat), set pooler = true in [database] "
+    "if a pooler is in between (PgBouncer, Supavisor, pgcat), set pooler = true in [database] "
     "(TENANTRY_DATABASE__POOLER=true), and let owner_url, where there is one, lead past it"
 )
 
 
 class WrongRole(Unavailable):
-    """A connection does not serve as the role it must: nothing is read or written over it."""
+    """A connection does not use the serving role, so nothing is read or written over it."""
 
     default_message = f"The database {_ROLE_LOST}."
 
 
 class _Connection(asyncpg.Connection):  # type: ignore[misc]
-    """A pooled connection. Nothing here outlives a transaction, so giving it back costs no trip to the server."""
+    """A pooled connection. No setting outlives a transaction, so returning it needs no round trip to the server."""
 
     def get_reset_query(self) -> str:
         return ""
@@ -148,7 +148,7 @@ class PostgresClient(AsyncpgDBClient):
                 min_size=1,
                 max_size=self.pool_maxsize,
                 connection_class=_Connection,
-                max_queries=2**31,  # a connection that works is not replaced for its age
+                max_queries=2**31,  # a working connection is not replaced because of its age
                 statement_cache_size=0 if self.transactions_only else 256,
                 max_cached_statement_lifetime=0,
                 server_settings=started,
@@ -164,15 +164,17 @@ class PostgresClient(AsyncpgDBClient):
             raise ConfigurationError(f"the database {_ROLE_LOST}: {_POOLER}") from exc
         except _AWAY as exc:
             if "startup parameter" in str(exc):
-                raise ConfigurationError(f"the database refuses what is set at the start ({exc}): {_POOLER}") from exc
+                raise ConfigurationError(
+                    f"the database refuses the settings of a new connection ({exc}): {_POOLER}"
+                ) from exc
             raise Unavailable(f"The database cannot be reached: {exc}") from exc
         await self._post_connect()
 
     async def _assert_role(self, connection: Any) -> None:
-        """See that what a new connection was started with is in force: a pooler drops it.
+        """Check that a new connection has the serving role, which a pooler may have dropped.
 
         Raises:
-            WrongRole: it is not.
+            WrongRole: it has another one.
         """
         try:
             name = await connection.fetchval("SELECT current_user::text")
@@ -182,7 +184,7 @@ class PostgresClient(AsyncpgDBClient):
             raise WrongRole
 
     async def open_transaction(self, connection: Any, bound: Bound) -> None:
-        """Begin a transaction as the serving role, and tell it who is bound; one trip.
+        """Begin a transaction as the serving role and set the bound tenant, in one round trip.
 
         Raises:
             WrongRole: the login may not become the serving role.
@@ -198,7 +200,7 @@ class PostgresClient(AsyncpgDBClient):
         return (pool.get_size(), pool.get_idle_size()) if pool is not None else (0, 0)
 
     async def take(self) -> Any:
-        """A connection of the pool, opened first where need be."""
+        """A connection from the pool, which is opened first if necessary."""
         if self._pool is None:
             async with self._pool_init_lock:
                 if self._pool is None:
@@ -212,10 +214,10 @@ class PostgresClient(AsyncpgDBClient):
         return await cast(Any, self._pool).acquire()
 
     async def give_back(self, connection: Any, *, idle: bool = False) -> None:
-        """Return a connection that is in no transaction; `idle` where its last statement went well.
+        """Return a connection that is in no transaction; `idle`: its last statement succeeded.
 
-        asyncpg returns one in a task of its own, lest a cancelled caller stop it half way. With an idle connection
-        there is nothing to wait for, and the task would cost a quarter of a short query.
+        asyncpg returns a connection in a task of its own, so that a cancelled caller cannot interrupt it. An idle
+        connection needs no waiting, and the task would cost a quarter of a short query.
         """
         if self._pool is None:
             return
@@ -229,8 +231,8 @@ class PostgresClient(AsyncpgDBClient):
         await asyncio.shield(self._abandon(connection))
 
     async def _abandon(self, connection: Any) -> None:
-        # A connection that breaks returns to the pool by itself: every use of it then is an InterfaceError, which must
-        # not take the place of the error that it is abandoned for.
+        # A broken connection returns to the pool by itself, and every later use raises InterfaceError, which must not
+        # replace the original error.
         try:
             if not connection.is_closed():
                 await connection.execute("ROLLBACK", timeout=10)
@@ -259,18 +261,20 @@ class PostgresClient(AsyncpgDBClient):
         except asyncpg.TransactionRollbackError as exc:  # deadlock, serialization
             raise Unavailable("This collided with another change; try again.") from exc
         except asyncpg.InterfaceError as exc:
-            if "is clos" in str(exc):  # "connection is closed", "pool is closing": the class alone says too little
+            if "is clos" in str(
+                exc
+            ):  # "connection is closed", "pool is closing": the class alone is not specific enough
                 raise Unavailable(f"The database is away: {exc}") from exc
             raise
 
     @translate_exceptions
     async def execute_many(self, query: str, values: list[list[Any]]) -> None:
         async with self.acquire_connection() as connection:
-            await connection.executemany(query, values)  # asyncpg makes it atomic by itself
+            await connection.executemany(query, values)  # asyncpg makes it atomic
 
     @translate_exceptions
     async def rows(self, statement: Statement, values: Sequence[Any]) -> Sequence[Any]:
-        """Run a statement of the bound tenant; `values[0]` is the tenant's id. One trip where it can be."""
+        """Run a statement of the bound tenant; `values[0]` is the tenant's id. One round trip where possible."""
         if statement.alone is None or self.transactions_only:
             async with self.acquire_connection() as connection:
                 return cast(Sequence[Any], await connection.fetch(statement.inside, *values))
@@ -284,7 +288,7 @@ class PostgresClient(AsyncpgDBClient):
         return rows
 
     async def insert_later(self, insert: Insert) -> bool:
-        """Whether a row was taken to be written later; never outside a transaction."""
+        """Whether the row was accepted to be written later; always False outside a transaction."""
         return False
 
 

@@ -23,10 +23,10 @@ _TOGETHER = 100  # rows written with one statement; PostgreSQL takes 65,535 para
 
 
 class TransactionState:
-    """What a transaction and its savepoints share: the connection it has taken, and the rows still to be written.
+    """The state that a transaction shares with its savepoints: its connection and the rows still to be written.
 
-    A connection is taken, and BEGIN said, with the first statement that needs it. Until then reads go alone, which at
-    READ COMMITTED is the same; rows to insert wait for the next statement or the end, and where nothing but they were
+    A connection is taken, and BEGIN sent, with the first statement that needs it. Until then reads are autocommitted,
+    which at READ COMMITTED is the same; rows to insert wait for the next statement or the end, and if nothing else is
     written, one statement writes them all and no transaction is opened.
     """
 
@@ -48,14 +48,14 @@ class TransactionState:
         return self.connection
 
     async def begin(self) -> None:
-        """Say BEGIN, unless that was done."""
+        """Send BEGIN, unless that was done."""
         if not self.begun:
             bound = bound_now()
             await self.pool.open_transaction(await self.taken(), bound)
             self.begun, self.bound = True, bound
 
     async def tell(self, bound: Bound) -> None:
-        """Tell the database who is bound, if it was told of another."""
+        """Set the bound tenant in the database, if another one is set there."""
         if bound != self.bound:
             await self.connection.execute(switch(bound))
             self.bound = bound
@@ -76,7 +76,7 @@ def _of_one_tenant(inserts: Sequence[Insert]) -> Iterator[list[Insert]]:
 
 
 class StatementLease:
-    """The transaction's connection for one statement, told of the tenant first if another is bound now."""
+    """The transaction's connection for one statement, with the bound tenant set first if it has changed."""
 
     __slots__ = ("client",)
 
@@ -123,7 +123,7 @@ class PostgresTransaction(TransactionWrapper, PostgresClient):
 
     @translate_exceptions
     async def commit(self) -> None:
-        """Write what waits and commit; one trip where nothing else was written."""
+        """Write the waiting rows and commit; one round trip if nothing else was written."""
         root = self.root
         async with root.lock:
             runs = list(_of_one_tenant(root.later))
@@ -159,8 +159,8 @@ class PostgresTransaction(TransactionWrapper, PostgresClient):
         self._finalized = True
 
     async def savepoint_rollback(self) -> None:
-        # Not through _Turn: in a failed transaction no statement but this one is allowed, and the rollback also
-        # takes back who was set after the savepoint, so the next statement has to say it again.
+        # Not through StatementLease: a failed transaction allows no statement but this one, and the rollback also
+        # undoes a tenant set after the savepoint, so the next statement has to set it again.
         async with self.root.lock:
             self.root.later.clear()  # `savepoint` wrote what was there before it
             await self.root.connection.execute(f"ROLLBACK TO SAVEPOINT {self._savepoint}")
@@ -179,7 +179,7 @@ class PostgresTransaction(TransactionWrapper, PostgresClient):
             return cast(Sequence[Any], await connection.fetch(statement.inside, *values))
 
     async def insert_later(self, insert: Insert) -> bool:
-        """Take a row to be written with the next statement, or at the end."""
+        """Accept a row, to be written with the next statement or at the end."""
         if self.root.finished:
             return False
         self.root.later.append(insert)
@@ -187,7 +187,7 @@ class PostgresTransaction(TransactionWrapper, PostgresClient):
 
 
 class Transaction(TransactionContext):
-    """Makes a transaction the connection of the current task; leak-free under cancellation."""
+    """Makes a transaction the connection of the current task; releases it even under cancellation."""
 
     def __init__(self, parent: PostgresClient) -> None:
         self._parent = parent

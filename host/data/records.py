@@ -1,7 +1,7 @@
 """Read, page, insert, change and delete the bound tenant's rows of one model as plain dicts.
 
-This is the way for endpoints: what a model object costs is not paid where a row is enough. Writes of several rows
-and rules of their own go through the models.
+Use it in endpoints, where a plain row is enough and a model object would cost more. Use the models to write several
+rows or for rules of their own. The SQL of each statement is built once.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _PAGING = ("limit", "cursor", "sort")
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A changed row: as it was and as it is, and of both only what differs (for records of actions)."""
+    """A changed row before and after, and of both only the changed fields (for records of actions)."""
 
     before: Row
     after: Row
@@ -75,7 +75,7 @@ class Records:
         self._fields = fields
         self._builders: dict[str, SqlBuilder] = {}
 
-    # -- what it is, for documents -----------------------------------------------------------------------
+    # -- description, for the API docs --------------------------------------------------------------------
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -93,7 +93,7 @@ class Records:
         return self.model._meta.fields_map[known[0] if known else name]
 
     def parse(self, arguments: Mapping[str, str]) -> Query:
-        """A query string, each name once, as a Query; filters keep their text, which `page` understands.
+        """Parse a query string, each name once, into a Query; filters keep their text, which `page` parses.
 
         Raises:
             ValidationFailed: a parameter is not one of this list's, or `limit` or `sort` is wrong.
@@ -120,7 +120,7 @@ class Records:
         """The row with that id.
 
         Raises:
-            NotFound: this tenant has none such.
+            NotFound: this tenant has no such row.
         """
         row = await self.find(id=id, **where)
         if row is None:
@@ -139,7 +139,7 @@ class Records:
         return rows[0] if rows else None
 
     async def some(self, limit: int, **where: object) -> list[Row]:
-        """So many of the rows whose columns equal `where`, in no order: for what takes all of them in the end."""
+        """At most `limit` rows whose columns equal `where`, in no order: for callers that process all in turn."""
         database, builder = self._here()
         conditions, values = equal(builder, where)
         statement = builder.select(conditions, limit=limit)
@@ -149,8 +149,8 @@ class Records:
         """One page of the rows whose columns equal `where`, filtered and ordered as `query` says.
 
         Raises:
-            BadRequest: the cursor is not of this list.
-            ValidationFailed: a filter's value is not of its kind.
+            BadRequest: the cursor does not belong to this list.
+            ValidationFailed: a filter's value has the wrong type.
         """
         database = bound()
         sort = self._sort(query)
@@ -165,7 +165,7 @@ class Records:
         return Page(rows, limit, cursors.encode(database.cursor_key, scope, _end(rows[-1], sort)))
 
     async def chunks(self, query: Query, size: int = 1000, **where: object) -> AsyncIterator[list[Row]]:
-        """Every row that `page` would show, in order, `size` at a time: for what reads all of a long list.
+        """Every row that `page` would show, in order, `size` at a time: for reading all of a long list.
 
         Each chunk is a query of its own, so that nothing is held in between; raises what `page` raises.
         """
@@ -187,7 +187,7 @@ class Records:
     async def _behind(
         self, query: Query, sort: str, position: Sequence[object], limit: int, where: Mapping[str, object]
     ) -> list[Row]:
-        """The next rows behind a position, from the first where it is empty."""
+        """The next rows after a position; from the first row when it is empty."""
         database, builder = self._here()
         conditions, values = equal(builder, where)
         more, more_values = filtered(builder, query.filters, self._looked_up, self.search, self.full_text)
@@ -208,7 +208,7 @@ class Records:
                 await client.execute_script("SET LOCAL enable_indexscan = off; SET LOCAL enable_seqscan = off")
                 older = await client.rows(whole, values)
                 await client.execute_script("SET LOCAL enable_indexscan = on; SET LOCAL enable_seqscan = on")
-                new = {row["id"] for row in newest}  # some of them perhaps too new for the index
+                new = {row["id"] for row in newest}  # some of them may be too new for the index
                 newest = [*newest, *(row for row in older if row["id"] not in new)][:limit]
             return builder.rows(newest)
 
@@ -222,14 +222,14 @@ class Records:
     # -- writing -----------------------------------------------------------------------------------------
 
     async def insert(self, **values: object) -> Row:
-        """A new row; what is not given comes from the model's defaults.
+        """Insert a row; fields not given take the model's defaults.
 
-        In a unit of work on PostgreSQL it may be written with what follows, in one trip: then the clash shows there.
+        In a unit of work on PostgreSQL it may be written with later statements, which then raise its conflict.
 
         Raises:
-            ValidationFailed: a value is not of its field's kind.
-            tortoise.exceptions.IntegrityError: it clashes with another row, or links to one that is not there.
-            TypeError: a field is unknown, or misses a value and has no default.
+            ValidationFailed: a value has the wrong type for its field.
+            tortoise.exceptions.IntegrityError: it conflicts with another row, or links to a missing one.
+            TypeError: a field is unknown, or has neither a value nor a default.
         """
         database, builder = self._here()
         values = with_keys(self.model, values)
@@ -244,12 +244,12 @@ class Records:
     async def change(
         self, id: UUID | str, changes: Mapping[str, object], *, version: int | None = None, **where: object
     ) -> Change:
-        """Change a row; what is equal already is left alone. `version` and `updated_at` follow by themselves.
+        """Change a row; fields that are equal already are not written. `version` and `updated_at` are set as well.
 
         Raises:
             NotFound: this tenant has no such row.
             PreconditionFailed: `version` is given and the row has another by now.
-            ValidationFailed: a value is not of its field's kind.
+            ValidationFailed: a value has the wrong type for its field.
             TypeError: a field is unknown.
         """
         database, builder = self._here()
@@ -278,12 +278,12 @@ class Records:
         return Change(before, after, {name: before[name] for name in shown}, {name: after[name] for name in shown})
 
     async def change_each(self, names: tuple[str, ...], rows: Sequence[tuple[object, ...]]) -> None:
-        """Set the columns `names` of many rows, each given as (id, *values); a row that is not there is passed over.
+        """Set the columns `names` of many rows, each given as (id, *values); a missing row is skipped.
 
-        Neither versions nor what they were before are looked at: for what only the code that calls it may write.
+        Versions and earlier values are not checked: for columns that only the calling code writes.
 
         Raises:
-            ValidationFailed: a value is not of its field's kind.
+            ValidationFailed: a value has the wrong type for its field.
             TypeError: a field is unknown.
         """
         database, builder = self._here()
@@ -311,7 +311,7 @@ class Records:
                 raise NotFound
             return builder.rows(rows)[0]
 
-    # -- how ---------------------------------------------------------------------------------------------
+    # -- internals ---------------------------------------------------------------------------------------
 
     def _here(self) -> tuple[Database, SqlBuilder]:
         database = bound()
@@ -352,7 +352,7 @@ def _tenant(database: Database) -> UUID | str:
 
 
 def _end(row: Row, sort: str) -> list[object]:
-    """Where a list goes on behind this row."""
+    """The position in the list after this row."""
     name = sort.removeprefix("-")
     return [_text(row[each]) for each in (("id",) if name == "id" else (name, "id"))]
 

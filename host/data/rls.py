@@ -17,9 +17,9 @@ from host.data.rls_parts import Finding
 
 
 async def secure(database: Database, models: Iterable[type[Model]] | None = None) -> list[str]:
-    """Put up every policy that is missing, as the tables' owner; returns what was missing.
+    """Install every missing policy or trigger, as the tables' owner; returns what was missing.
 
-    models: those whose tables exist; None for all registered ones. Safe to repeat: what stands is not touched.
+    models: those whose tables exist; None for all registered ones. Safe to repeat: what is installed is left alone.
     """
     async with database.owner() as client:
         return await secure_on(client, database, tuple(models if models is not None else database.models()))
@@ -39,12 +39,12 @@ async def secure_on(client: Client, database: Database, models: Sequence[type[Mo
 
 
 async def check(database: Database, models: Iterable[type[Model]] | None = None) -> list[str]:
-    """Read the catalogue and name every gap; empty when row-level security stand."""
+    """Read the catalogue and describe every gap; empty when row-level security is complete."""
     return [finding.complaint for finding in await findings(database, models)]
 
 
 async def findings(database: Database, models: Iterable[type[Model]] | None = None) -> list[Finding]:
-    """As `check`, each gap with its remedy: `secure` mends those that have one."""
+    """As `check`, each gap with its remedy: `secure` runs the SQL of those that have one."""
     async with database.owner() as client:
         return await _gaps(client, database, tuple(models if models is not None else database.models()))
 

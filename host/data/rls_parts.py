@@ -19,16 +19,15 @@ DEPLOYMENT_WIDE = {
     "jobs": "workers take the jobs of all tenants in turn, before any tenant is bound",
     "domains": "a request's host name is looked up before its tenant is known",
 }
-"""Tables with a tenant column whose rows the host itself reads with no tenant bound, and why.
+"""Table -> why the host reads its rows with no tenant bound, although it has a tenant column.
 
-While a tenant is bound they show that tenant's rows only, as every other table does.
+While a tenant is bound, only that tenant's rows are visible, as in every other table.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something missing in row-level security, as a sentence, with the SQL that mends it (None: a person must
-    decide)."""
+    """A gap in row-level security as a sentence, with the SQL that closes it (None: a person must decide)."""
 
     complaint: str
     remedy: str | None = None
@@ -45,7 +44,7 @@ class Link:
 
     @property
     def name(self) -> str:
-        """A name for tenant isolation on this link, within PostgreSQL's 63 characters."""
+        """The name of this link's constraint, within PostgreSQL's 63 characters."""
         return constraint_name(self.table, self.column)
 
 
@@ -58,11 +57,11 @@ def constraint_name(*parts: str) -> str:
 def existing_parts(
     models: Sequence[type[Model]], columns: set[tuple[str, str]]
 ) -> tuple[list[Finding], list[str], list[Link]]:
-    """What of the models stands in a database with these (table, column) pairs.
+    """Compare the models with the (table, column) pairs of a database.
 
     Returns:
-        gaps for what does not, the tenant tables, and the links between them that can be isolated. A model that holds
-        tenants' rows and is no TenantModel is a gap; its table is isolated all the same.
+        gaps for missing tables and columns, the tenant tables, and the links between them that can be isolated. A model
+        that holds tenants' rows and is no TenantModel is a gap; its table is isolated all the same.
     """
     tables = {table for table, _ in columns}
     gaps: list[Finding] = []
@@ -74,7 +73,7 @@ def existing_parts(
             gaps.append(Finding(f"table {table} does not exist: run the migrations"))
         elif not issubclass(model, TenantModel):
             if table not in DEPLOYMENT_WIDE and (column := _tenant_column(model)):
-                gaps.append(Finding(f"{table}.{column} says whose a row is, but its model is no TenantModel"))
+                gaps.append(Finding(f"{table}.{column} names a row's tenant, but its model is not a TenantModel"))
                 isolated += [table] if isinstance(model._meta.fields_map.get(TENANT), UUIDField) else []
         else:
             isolated.append(table)
@@ -89,7 +88,7 @@ def existing_parts(
 
 
 def _tenant_column(model: type[Model]) -> str | None:
-    """The column that says whose a row is; None where there is none."""
+    """The column that holds a row's tenant; None when there is none."""
     links = (model._meta.fields_map[name] for name in model._meta.fk_fields | model._meta.o2o_fields)
     keys = [str(link.source_field) for link in links if getattr(link, "related_model", None) is Tenant]
     names = {TENANT} & set(model._meta.fields_db_projection)
@@ -97,7 +96,7 @@ def _tenant_column(model: type[Model]) -> str | None:
 
 
 def _links(model: type[TenantModel]) -> list[Link]:
-    """The model's foreign keys to tenant tables, its own included."""
+    """The model's foreign keys to tenant tables, including its own table."""
     links = []
     for name in sorted(model._meta.fk_fields | model._meta.o2o_fields):
         field = cast("ForeignKeyFieldInstance[Model]", model._meta.fields_map[name])

@@ -21,14 +21,14 @@ Policies = Mapping[str, tuple[str, str, str | None]]
 """Name -> command, the condition on rows seen, the condition on rows written."""
 
 _SAME_TENANT = "tenant_id = NULLIF(current_setting('app.tenant_id', true), '')::uuid"
-# "Not empty" and not "= 'on'": the planner takes that for likely, the tenant's rows for many, and so the index for
-# a list's order. Taken for unlikely, a page of 20 among 10,000 rows reads and sorts them all.
+# "Not empty" and not "= 'on'": the planner estimates that as likely, the tenant's rows as many, and so uses the
+# index of a list's order. Estimated as unlikely, a page of 20 among 10,000 rows reads and sorts them all.
 _ACROSS = "COALESCE(current_setting('app.across', true), '') <> ''"
 _POLICIES: Policies = {
     "tenant_only": ("ALL", _SAME_TENANT, _SAME_TENANT),
     "across_reads": ("SELECT", _ACROSS, None),
 }
-# Not bound: the host's own work over all tenants. Bound: one tenant's rows, as everywhere.
+# With no tenant bound: the host's own work on all tenants. With one bound: its rows only, as everywhere.
 _UNBOUND = (
     "COALESCE(current_setting('app.tenant_id', true), '') = '' "
     f"AND COALESCE(current_setting('{SYSTEM}', true), '') <> ''"
@@ -41,10 +41,10 @@ _PRIVILEGES = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
 
 async def ensure_role(client: PostgresClient, role: str) -> None:
-    """Make the serving role where it is missing, and let the owner's login become it.
+    """Create the serving role if it is missing, and let the owner's login become it.
 
     Raises:
-        ConfigurationError: the owner may not make roles.
+        ConfigurationError: the owner may not create roles.
     """
     try:
         await client.execute_script(f"""
@@ -63,8 +63,8 @@ async def ensure_role(client: PostgresClient, role: str) -> None:
         if "permission denied" not in str(exc):
             raise
         raise ConfigurationError(
-            f"[database] url logs in as one who may not create the role {role!r} that serves behind row-level "
-            f"security: create it once (CREATE ROLE {role} NOLOGIN; GRANT {role} TO <login>), or give two logins: "
+            f"the login in [database] url may not create the serving role {role!r}, to which row-level security "
+            f"applies: create it once (CREATE ROLE {role} NOLOGIN; GRANT {role} TO <login>), or give two logins: "
             "url for serving and owner_url for migrating"
         ) from exc
 
@@ -104,7 +104,9 @@ async def _role_gaps(client: PostgresClient, role: str, tables: list[str]) -> li
         return [Finding(f"the serving role {role} does not exist")]
     gaps = []
     if roles[0]["rolsuper"] or roles[0]["rolbypassrls"]:
-        gaps.append(Finding(f"the serving role {role} may pass row-level security: it must be NOSUPERUSER NOBYPASSRLS"))
+        gaps.append(
+            Finding(f"the serving role {role} may bypass row-level security: it must be NOSUPERUSER NOBYPASSRLS")
+        )
     owned = await _read(
         client,
         "SELECT relname FROM pg_class WHERE oid = ANY (SELECT quote_ident(t)::regclass FROM unnest($2::text[]) t) "
@@ -134,7 +136,7 @@ async def _role_gaps(client: PostgresClient, role: str, tables: list[str]) -> li
         tables,
     )
     gaps += [
-        Finding(f"the serving role {role} may empty {row['t']} whole", f'REVOKE TRUNCATE ON "{row["t"]}" FROM "{role}"')
+        Finding(f"the serving role {role} may TRUNCATE {row['t']}", f'REVOKE TRUNCATE ON "{row["t"]}" FROM "{role}"')
         for row in emptying
     ]
     if lacking:
@@ -190,7 +192,7 @@ async def _policy_gaps(client: PostgresClient, tables: Mapping[str, Policies], r
             if row is None or not _same_policy(row, command, using, check):
                 gaps.append(Finding(f"table {table} lacks the policy {name}", _policy(table, name, policies)))
     gaps += [
-        Finding(f"table {table} has a policy {name} that is not ours: it may let other tenants' rows through")
+        Finding(f"table {table} has an unknown policy {name}: it may let other tenants' rows through")
         for (table, name), row in installed.items()
         if row["permissive"] == "PERMISSIVE"
     ]
@@ -198,7 +200,7 @@ async def _policy_gaps(client: PostgresClient, tables: Mapping[str, Policies], r
 
 
 async def _view_gaps(client: PostgresClient, tables: list[str], role: str) -> list[Finding]:
-    """Views that plugins search in: the serving role reads them, and writes through none."""
+    """Check the views for full-text search: the serving role may read them, and write through none."""
     rows = await _read(
         client,
         "SELECT viewname::text AS name, definition, "
@@ -211,8 +213,8 @@ async def _view_gaps(client: PostgresClient, tables: list[str], role: str) -> li
     gaps = []
     for row in rows:
         name = row["name"]
-        if not row["readable"] and not is_isolated(row["definition"]):  # never granted to whoever serves
-            gaps.append(Finding(f"the view {name} shows rows of every tenant: make it again as its migration does"))
+        if not row["readable"] and not is_isolated(row["definition"]):  # never granted to the serving role
+            gaps.append(Finding(f"the view {name} shows rows of every tenant: create it again as its migration does"))
         elif not row["readable"]:
             gaps.append(
                 Finding(f"the serving role {role} lacks SELECT on {name}", f'GRANT SELECT ON "{name}" TO "{role}"')

@@ -32,12 +32,12 @@ async def findings(client: SqliteClient, models: Sequence[type[Model]]) -> list[
             gaps.append(Finding(f"the trigger {name} is missing", sql))
         elif installed[name] != sql:
             gaps.append(Finding(f"the trigger {name} was altered", f'DROP TRIGGER "{name}"'))
-            gaps.append(Finding(f"the trigger {name} is put up anew", sql))
+            gaps.append(Finding(f"the trigger {name} is created again", sql))
     return gaps
 
 
 async def lower(client: SqliteClient) -> None:
-    """Take the triggers away: a table cannot be rebuilt while a trigger of another names it."""
+    """Drop the triggers: a table cannot be rebuilt while a trigger of another table names it."""
     rows = await client.execute_query_dict("SELECT name FROM sqlite_master WHERE type = 'trigger'")
     for row in rows:
         if row["name"].startswith("isolation_"):

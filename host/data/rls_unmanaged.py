@@ -9,8 +9,8 @@ from typing import Any
 from host.data.postgres_pool import PostgresClient
 from host.data.rls_parts import Finding
 
-# Relations with a column that says whose a row is (by name, or by a foreign key to the tenants), and every view made of
-# such, in whatever schema; of these the ones that the serving role ($1) can use.
+# Relations with a column that holds a row's tenant (by name, or by a foreign key to `tenants`), and every view on them,
+# in any schema; of these the ones that the serving role ($1) can use.
 _RELATIONS = """
 WITH RECURSIVE showing AS (
     SELECT c.oid FROM pg_class c WHERE c.relkind IN ('r', 'p', 'f') AND (
@@ -38,9 +38,9 @@ _ISOLATED_VIEW = re.compile(r"WHERE(?:\w+\.)?tenant_id=NULLIFcurrent_setting'app
 
 
 async def beside_gaps(client: PostgresClient, ours: Sequence[str], role: str) -> list[Finding]:
-    """What shows tenants' rows and is none of `ours`, the loaded models' tables in the current schema.
+    """Tables and views with tenants' rows that are not among `ours`, the loaded models' tables in the current schema.
 
-    None has a remedy: whose it is and what for, a person must say.
+    None has a remedy, because a person must decide what they are for.
     """
     rows = await client.execute_query_dict(_RELATIONS, [role])
     gaps = []
@@ -49,7 +49,7 @@ async def beside_gaps(client: PostgresClient, ours: Sequence[str], role: str) ->
         if is_table and row["here"] and row["plain"] in ours:
             continue
         if complaint := _complaint(row):
-            gaps.append(Finding(f"{complaint}: give it that, or take its privileges from the serving role {role}"))
+            gaps.append(Finding(f"{complaint}: add it, or revoke the privileges of the serving role {role} on it"))
     return gaps
 
 
@@ -66,7 +66,7 @@ def _complaint(row: dict[str, Any]) -> str | None:
     if not row["secured"]:
         return f"table {name} holds rows of tenants without row-level security, and no loaded plugin knows it"
     if unknown := set(row["policies"]) - _OURS:
-        return f"table {name} of no loaded plugin has a policy {min(unknown)} that is not ours"
+        return f"table {name} of no loaded plugin has an unknown policy {min(unknown)}"
     return None
 
 

@@ -16,7 +16,7 @@ _AT_ONCE = 1000
 
 
 async def fill_sort_keys(client: BaseDBAsyncClient, models: Sequence[type[Model]]) -> None:
-    """Fill every sort key that is empty: no row that was written since has one. Safe to repeat."""
+    """Fill every empty sort key; rows written since the column exists have none empty. Safe to repeat."""
     first, second = ("$1", "$2") if client.capabilities.dialect == "postgres" else ("?", "?")
     for model in models:
         table, columns = f'"{model._meta.db_table}"', model._meta.fields_db_projection

@@ -18,21 +18,20 @@ from host.data.statement import BOUND, Statement
 from tenants.text_columns import FOLD, sort_keys
 
 _COMPARISONS = {"exact": "=", "address": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
-_KEPT = 2000  # shapes; a list's filters, orders and limits combine to far fewer
+_KEPT = 2000  # statements; a list's filters, orders and limits combine to far fewer
 
 SEARCH_SUFFIX = "_search"
-"""Where the words of a table's rows are: `<table>_search`, made by the migrations of a plugin that wants full text.
+"""Suffix of the view or table with the words of a table's rows, created by a plugin's migrations for full-text search.
 
-What words are is said in `host.data.words`. PostgreSQL: a view of the table with tenant isolation as its condition
-and two
-more columns. `words` is an indexed tsvector, `host.data.words.indexed`; `unindexed` is the text of a row too new to
-have words, else null. SQLite: an FTS5 table (tokenize = "ascii") of the words with the same rowids."""
+`host.data.words` defines words. PostgreSQL: `<table>_search` is a view of the table with tenant isolation as its
+condition and two more columns. `words` is an indexed tsvector, `host.data.words.indexed`; `unindexed` is the text of a
+row too new to have words, else null. SQLite: an FTS5 table (tokenize = "ascii") of the words with the same rowids."""
 
 WINDOW = 5_000
-"""How many rows are looked through in a list's order before the index of words is asked: common words are found there,
-and rare ones by the index; which is which the planner cannot know."""
+"""How many rows are searched in the list's order before the index of words is used: this finds common words, the index
+finds rare ones, and the planner cannot tell which a word is."""
 
-# A row waits for its words for seconds: whole words are told apart where they are plain ASCII, parts suffice elsewhere.
+# A row gets its words after seconds; until then plain ASCII words match whole, others match as parts of the text.
 _IN_NEW_TEXT = (
     f"CASE WHEN word ~ '^I|^[0-9a-f]{{32}}$' THEN position(ltrim(word, 'I') IN "
     f"regexp_replace({FOLD}(unindexed), '[-@.+_% ]', '', 'g')) > 0 WHEN word ~ '^[a-z0-9]+$' THEN "
@@ -42,7 +41,7 @@ _IN_NEW_TEXT = (
 After = Literal["", "value", "null"]
 
 LOOKUPS = frozenset({*_COMPARISONS, "in", "contains", "has", "pattern", "address"})
-"""What a filter may do; conditions also know "null", which takes no parameter, and "words" of no single column."""
+"""The lookups of filters; conditions also allow "null", without a parameter, and "words", without a column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +54,9 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class InsertPlan:
-    """How rows are inserted for which the same columns are given; those of `default` get their defaults.
+    """The INSERT of rows with values for the columns `given`; the columns `default` get their defaults.
 
-    decides_itself: whether such a row is known without asking the database for it.
+    decides_itself: True if every column value is known in Python, so that RETURNING is not needed.
     """
 
     given: tuple[Column, ...]
@@ -79,13 +78,11 @@ class SqlBuilder:
         self._decoders = [(name, decode) for name in self.names if (decode := self.columns[name].decode)]
         self._exact = all(column.comes_back_as_given for column in self.columns.values())
         self._model = model.__name__
-        self._forms: dict[
-            tuple[tuple[str, ...], bool], InsertPlan
-        ] = {}  # as many as there are places in the code that insert
+        self._forms: dict[tuple[tuple[str, ...], bool], InsertPlan] = {}  # one per set of columns inserted
         self._kept: dict[object, Statement] = {}
 
     def rows(self, records: Sequence[object]) -> list[Row]:
-        """What the driver gave, as plain rows."""
+        """The driver's records as plain rows with Python values."""
         rows: list[Row] = list(map(dict, records))  # type: ignore[arg-type]
         for name, decode in self._decoders:
             for row in rows:
@@ -94,10 +91,10 @@ class SqlBuilder:
         return rows
 
     def form(self, given: tuple[str, ...], *, pass_over: bool = False) -> InsertPlan:
-        """How a row is inserted for which these columns are given. pass_over: not where it clashes with another.
+        """The INSERT of rows with values for the columns `given`. pass_over: skip a row that conflicts with another.
 
         Raises:
-            TypeError: a field is unknown, or misses a value and has no default.
+            TypeError: a field is unknown, or has neither a value nor a default.
         """
         plan = self._forms.get((given, pass_over))
         if plan is None:
@@ -105,12 +102,12 @@ class SqlBuilder:
         return plan
 
     def row(self, form: InsertPlan, encoded: Sequence[object]) -> Row:
-        """The row that an INSERT of these values makes, where no value is the database's to decide."""
+        """The row that an INSERT of these values makes, if the database fills in no value."""
         inserted = {column.name: value for column, value in zip((*form.given, *form.default), encoded, strict=True)}
         return self.rows([{name: inserted[name] for name in self.names}])[0]
 
     def refuse_unknown(self, names: Iterable[str], fixed: tuple[str, ...] = ()) -> None:
-        """Raise TypeError for a field that is not there, or not to be given."""
+        """Raise TypeError for a field that does not exist or may not be set."""
         for name in names:
             if name not in self.columns or name == "tenant_id" or name in fixed:
                 raise TypeError(f"{self._model} has no field {name!r} that can be given here")
@@ -124,17 +121,17 @@ class SqlBuilder:
         limit: int = 0,
         lock: bool = False,
     ) -> Statement:
-        """Rows by conditions.
+        """SELECT rows by conditions.
 
-        sort: field, "-" before it for descending. after: begins behind a position: one whose value is known
-        (parameters: value, id) or one whose value is null (parameter: id; also where the order is by id).
-        lock: hold the rows until the transaction ends.
+        sort: field, "-" before it for descending. after: start after a position, whose value is not null
+        (parameters: value, id) or is null (parameter: id; also where the order is by id).
+        lock: lock the rows until the transaction ends.
         """
         key = (conditions, sort, after, limit, lock)
         return self._keep(key, partial(self._select, conditions, sort, after, limit, lock))
 
     def select_in_window(self, conditions: tuple[Condition, ...], sort: str, after: After, limit: int) -> Statement:
-        """As `select`, but of the first `WINDOW` rows in the list's order only; PostgreSQL's, for words."""
+        """As `select`, but only of the first `WINDOW` rows in the list's order; for full-text search in PostgreSQL."""
         key = ("window", conditions, sort, after, limit)
         return self._keep(key, partial(self._select_in_window, conditions, sort, after, limit))
 
@@ -142,11 +139,11 @@ class SqlBuilder:
         return self._keep(("count", conditions), partial(self._count, conditions))
 
     def update(self, names: tuple[str, ...]) -> Statement:
-        """Parameters: tenant, id, then the values."""
+        """UPDATE of one row; parameters: tenant, id, then the values."""
         return self._keep(("update", names), partial(self._update, names))
 
     def update_each(self, names: tuple[str, ...]) -> Statement:
-        """The same for many rows, of which nothing comes back."""
+        """As `update`, for many rows, without RETURNING."""
         return self._keep(("update each", names), partial(self._update, names, returning=False))
 
     def delete(self, conditions: tuple[Condition, ...]) -> Statement:
@@ -173,8 +170,8 @@ class SqlBuilder:
         inside = f"{self._head(self._mark(1), searching)}{where}{tail}"
         if searching or not self.postgres:
             return Statement(inside)
-        # What is looked up depends on what setting the tenant returned, so the order cannot be another; the tenant is a
-        # parameter besides, so that the planner knows whose rows they are.
+        # The lookup depends on the result of setting the tenant, so it always runs after it; the tenant is a parameter
+        # too, so that the planner can use its statistics.
         looked_up = (
             f"{self._head('$1', key=key)} AND bound.tenant IS NOT NULL{where}{tail}{'' if limit else ' OFFSET 0'}"
         )
@@ -242,8 +239,7 @@ class SqlBuilder:
         )
 
     def _head(self, tenant: str, searching: bool = False, key: str = "") -> str:
-        # Row-level security keeps an index of words from being used: the view has tenant isolation as a condition of
-        # its own.
+        # Row-level security prevents the use of an index of words, so the view has its own tenant condition.
         source = self._search if searching and self.postgres else self.table
         listed = f"{self._listed()}, {self._quoted(key)}" if key else self._listed()
         return f"SELECT {listed} FROM {source} WHERE tenant_id = {tenant}"
@@ -266,7 +262,7 @@ class SqlBuilder:
             return f'"id"{way}'
         name = self.sort_keys.get(name, name)
         column = f'"{name}"' if outer else self._quoted(name)
-        # Said aloud for SQLite, which would put them elsewhere than PostgreSQL does by itself.
+        # Explicit for SQLite, whose default order of nulls differs from PostgreSQL's.
         nulls = (" NULLS FIRST" if way else " NULLS LAST") if self.columns[name].field.null else ""
         return f'{column}{way}{nulls}, "id"{way}'
 
@@ -287,7 +283,7 @@ class SqlBuilder:
         return "".join(text for _, text in self._numbered(conditions))
 
     def _numbered(self, conditions: tuple[Condition, ...]) -> list[tuple[Condition, str]]:
-        """Each condition but `null` takes one parameter, from the second on."""
+        """Each condition with its SQL; each but `null` takes one parameter, from the second on."""
         texts, number = [], 2
         for condition in conditions:
             texts.append((condition, f" AND {self._compare(condition, number)}"))
@@ -295,7 +291,7 @@ class SqlBuilder:
         return texts
 
     def _or_new(self, condition: Condition, text: str) -> str:
-        """The condition; words, all but the tenant's, may also be in the text of a row too new for the index."""
+        """The condition's SQL; words, except the tenant's, may also match the text of a row too new for the index."""
         if condition.lookup != "words":
             return text
         mark = text[text.index("$") : text.index(",")]
@@ -318,7 +314,7 @@ class SqlBuilder:
         if condition.lookup == "contains":
             return "(" + " OR ".join(f"{FOLD}({name}) LIKE {mark} ESCAPE '\\'" for name in quoted) + ")"
         if condition.lookup == "pattern":
-            # SQLite's LIKE knows no letter case, its GLOB does.
+            # SQLite's LIKE ignores letter case, its GLOB does not.
             return f"{quoted[0]} LIKE {mark} ESCAPE '\\'" if self.postgres else f"{quoted[0]} GLOB {mark}"
         if condition.lookup == "has":
             return (

@@ -36,7 +36,7 @@ class SqliteClient(TortoiseClient):
         super().__init__(
             file_path,
             connection_name=connection_name,
-            # The time to wait comes first: switching the journal of a file in use needs it already.
+            # The busy time-out comes first: changing the journal mode of a file in use needs it.
             busy_timeout=int(timeout * 1000),
             journal_mode="WAL",
             synchronous="NORMAL",
@@ -90,7 +90,7 @@ class SqliteClient(TortoiseClient):
             return cast(Sequence[Any], await connection.execute_fetchall(statement.inside, values))
 
     async def insert_later(self, insert: Insert) -> bool:
-        """Whether a row was taken to be written later; never here, where a trip costs nothing."""
+        """Whether the row was accepted to be written later; always False, since SQLite has no round trips to save."""
         return False
 
 
@@ -122,14 +122,14 @@ class SqliteTransaction(SqliteTransactionWrapper, SqliteClient):
     async def begin(self) -> None:
         try:
             # IMMEDIATE: a transaction that begins as a reader and writes later fails at once when another process
-            # wrote in between, however patient it is.
+            # wrote in between, whatever the time-out.
             await self._connection.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as exc:
             raise Unavailable(f"The database is busy: {exc}") from exc
 
 
 class _Transaction(TransactionContext):
-    """Holds the connection for the length of a transaction; leak-free under cancellation."""
+    """Holds the connection for the length of a transaction; releases it even under cancellation."""
 
     def __init__(self, parent: SqliteClient) -> None:
         self._parent = parent
@@ -142,8 +142,8 @@ class _Transaction(TransactionContext):
             self.client: SqliteTransaction = SqliteTransaction(self._parent)
             await self.client.begin()
         except BaseException:
-            # A cancelled BEGIN still runs in the connection's thread: what is queued after it takes it back.
-            await asyncio.shield(self._take_back())
+            # A cancelled BEGIN still runs in the connection's thread: the rollback queued after it undoes it.
+            await asyncio.shield(self._roll_back())
             raise
         self._token = get_connections().set(self._parent.connection_name, self.client)
         return self.client
@@ -155,7 +155,7 @@ class _Transaction(TransactionContext):
             return
         self.client._finalized = True
         if exc_type is not None:
-            await asyncio.shield(self._take_back())
+            await asyncio.shield(self._roll_back())
             return
         await asyncio.shield(self._commit())
 
@@ -163,14 +163,14 @@ class _Transaction(TransactionContext):
         try:
             await cast(Any, self._parent._connection).commit()
         except sqlite3.IntegrityError as exc:
-            await self._take_back()
+            await self._roll_back()
             raise IntegrityError(exc) from exc
         except BaseException:
-            await self._take_back()
+            await self._roll_back()
             raise
         self._parent._lock.release()
 
-    async def _take_back(self) -> None:
+    async def _roll_back(self) -> None:
         try:
             if self._parent._connection:
                 await self._parent._connection.rollback()

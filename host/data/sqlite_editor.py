@@ -1,7 +1,7 @@
 """Change SQLite tables in migrations without losing indexes or unique constraints.
 
-SQLite alters most things by making a new table and copying. The ORM's editor forgets what is not written in a column's
-own definition: unique constraints over several columns, indexes, a removed link's column. This one remembers them.
+SQLite changes most things by copying a table into a new one. The ORM's editor loses what is not in a column's own
+definition: unique constraints over several columns, indexes, a removed link's column. This one keeps them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class _Index:
 
 
 class KeepingSchemaEditor(SqliteSchemaEditor):
-    """The ORM's SQLite editor with the gaps of `_remake_table` closed."""
+    """The ORM's SQLite schema editor, with a `_remake_table` that restores indexes and constraints."""
 
     async def _run_sql(self, sql: str) -> None:
         if self.collect_sql:
@@ -45,7 +45,7 @@ class KeepingSchemaEditor(SqliteSchemaEditor):
         *,
         dropped: tuple[str, ...] = (),
     ) -> None:
-        """dropped: columns of a unique constraint that goes."""
+        """dropped: columns of a unique constraint that is removed."""
         altered = list(alter_fields or ())
         before = await self._indexes(model._meta.db_table)
         all_fields = model._meta.fields_map
@@ -115,7 +115,7 @@ class KeepingSchemaEditor(SqliteSchemaEditor):
         return [each.name for each in await self._indexes(table_name) if each.unique and each.columns == columns]
 
     async def remove_constraint(self, model: type[Model], constraint: Any) -> None:
-        """Remove a constraint; one written into the table's definition goes by rebuilding the table."""
+        """Remove a constraint; one in the table's definition is removed by rebuilding the table."""
         names = tuple(self._resolve_fields_to_columns(model, getattr(constraint, "fields", ())))
         constraint_names = (
             await self._get_unique_constraint_names_from_db(model._meta.db_table, list(names)) if names else []

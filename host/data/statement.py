@@ -7,16 +7,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 BOUND = "WITH bound AS MATERIALIZED (SELECT set_config('app.tenant_id', $1::uuid::text, true)::uuid AS tenant)"
-"""How a statement of PostgreSQL sets the tenant and works within one trip: what follows must depend on `bound`."""
+"""The start of a PostgreSQL statement that sets the tenant in one round trip; the rest must depend on `bound`."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)  # one is kept for each shape: to compare texts would be dearer
+@dataclass(
+    frozen=True, slots=True, eq=False
+)  # compared by identity, as each is cached once; comparing texts would be slower
 class Statement:
     """SQL whose first parameter is the tenant's id.
 
-    inside: the plain form, run in a transaction that already says which tenant is bound.
+    inside: the plain form, run in a transaction that has the tenant set.
     alone: for PostgreSQL outside a transaction: sets the tenant and does the work in one autocommitted statement;
-        None where there is no such form, then a small transaction is opened around `inside`.
+        None if there is no such form; then a small transaction is opened around `inside`.
     reads: it changes and locks nothing.
     into: of an INSERT, the text before the values, with the columns, `tenant_id` the first; clash: the text after them.
     """

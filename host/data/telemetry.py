@@ -13,5 +13,5 @@ T = TypeVar("T")
 
 
 def observed(sql: str, system: str, work: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
-    """One SQL statement on its way to the database; its time counts as the plugin's whose code runs."""
+    """Await one SQL statement in a trace span, and record its duration for the plugin whose code runs."""
     return timed("tenantry_database_duration_seconds", (plugin(),), statement(sql, system, work))

@@ -15,7 +15,7 @@ from host.data.database import Database
 from host.errors import Conflict
 from tenants.context import WrongTenant, current
 
-# The column that has the name for it says whose a row is; where there is none, a foreign key to the tenants.
+# A row's tenant is in `tenant_id`; in a table without that column, in a foreign key to `tenants`.
 _POSTGRES = """
 SELECT DISTINCT c.oid::regclass::text AS name, quote_ident(a.attname) AS "column",
     format_type(a.atttypid, NULL) AS kind,
@@ -43,14 +43,14 @@ WHERE t.type = 'table' AND t.sql NOT LIKE 'CREATE VIRTUAL%' AND (c.name = 'tenan
 ) AND NOT EXISTS (SELECT 1 FROM pragma_table_info(t.name) i WHERE i.name = 'tenant_id'))
 ORDER BY 1, 2
 """
-_BATCH = 1_000  # rows held in memory at a time, where they can be read in turn
+_BATCH = 1_000  # rows held in memory at a time, where they can be read in batches
 
 
 @dataclass(frozen=True, slots=True)
 class TenantTable:
-    """A table with a column that says whose a row is.
+    """A table with a column that holds a row's tenant.
 
-    name, column: quoted where they must be. kind: the column's type. usable: whether the serving role may read and
+    name, column: quoted where necessary. kind: the column's type. usable: whether the serving role may read and
     delete. has_id: whether rows can be read in the order of `id`.
     """
 
@@ -67,17 +67,17 @@ class TenantTable:
 
 
 async def tenant_tables(database: Database, without: Collection[str] = ()) -> list[TenantTable]:
-    """Every such table, by name; without: names of tables that are somebody else's to look after."""
+    """Every table with tenants' rows, by name; without: names of tables to leave out."""
     rows = await database.fetch(_POSTGRES if database.dialect == "postgres" else _SQLITE)
     tables = [TenantTable(**{**row, "usable": bool(row["usable"]), "has_id": bool(row["has_id"])}) for row in rows]
     return [table for table in tables if table.plain not in without]
 
 
 def refuse_out_of_reach(tables: Sequence[TenantTable]) -> None:
-    """See that rows of all of these can be read and deleted.
+    """Check that rows of all these tables can be read and deleted.
 
     Raises:
-        Conflict: of some they cannot; the message names them.
+        Conflict: some tables do not allow it; the message names them.
     """
     if unusable := sorted({table.plain for table in tables if not table.usable}):
         raise Conflict(
@@ -109,7 +109,7 @@ async def read_rows(database: Database, table: TenantTable) -> AsyncIterator[dic
 
 
 async def delete_rows(database: Database, tables: Sequence[TenantTable]) -> dict[str, int]:
-    """Delete the bound tenant's rows in the current transaction, whatever the order they can go in; how many each had.
+    """Delete the bound tenant's rows in the current transaction, in any order that works; returns rows by table.
 
     Raises:
         Conflict: some cannot be deleted; the message names their tables.

@@ -9,7 +9,7 @@ from typing import Any
 from tenants.text import fold
 from tenants.text_columns import FOLD
 
-# Lower case beyond ASCII needs a collation that knows it; a database's own may be "C". The best there is, by name:
+# Lower case beyond ASCII needs a collation that knows it; a database's own may be "C". In order of preference:
 # PostgreSQL 17's own, the system's, ICU's.
 _COLLATIONS = ("pg_c_utf8", "C.utf8", "C.UTF-8", "und-x-icu", "en_US.utf8", "default")
 
@@ -24,9 +24,9 @@ POSTGRES = f"""DO $make$ DECLARE known text; BEGIN
             replace(replace(replace(lower(normalize($1, NFKC) COLLATE %s), 'ß', 'ss'), 'ς', 'σ'), 'i' || chr(775), 'i')
             COLLATE "C" END $fold$$sql$, known);
 END $make$"""
-"""Makes the function; safe to repeat."""
+"""SQL that creates the function in PostgreSQL; safe to repeat."""
 
 
 def text_fold(text: Any) -> Any:
-    """The function in SQLite: text folded, anything else as it is."""
+    """The function for SQLite: folded text; any other value unchanged."""
     return fold(text) if isinstance(text, str) else text

@@ -1,7 +1,7 @@
 """The unit of work: one transaction around one action, with its audit record, events and jobs.
 
 Never wait for anything outside the database inside one (Stripe, a mail server, a model): it holds a pooled connection
-and, with SQLite, everybody else. Enqueue a job, or use `after_commit`.
+and, with SQLite, blocks every other writer. Enqueue a job, or use `after_commit`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ AfterCommit = Callable[[], Awaitable[None]]
 
 
 class UnitOfWork:
-    """What happens together or not at all. Made by `Transactions.begin`."""
+    """Changes that are committed together or not at all. Created by `Transactions.begin`."""
 
     def __init__(self, jobs_for: Callable[[Event], Sequence[JobDraft]]) -> None:
         self._jobs_for = jobs_for
@@ -54,10 +54,10 @@ class UnitOfWork:
         public: Collection[str] = (),
         secret: Collection[str] = (),
     ) -> None:
-        """Note what was done: `<area>.<resource>.<verb>`. Plugins are told in `on_action` before the commit.
+        """Record an action, named `<area>.<resource>.<verb>`. Plugins get it in `on_action` before the commit.
 
         before, after: the changed fields only, secrets left out. public, secret: names of fields, at any depth, that
-        are to be shown or hidden whatever they look like; what is in neither is guessed at by name and looks.
+        are to be shown or hidden whatever their values; for other fields it is guessed from name and value.
         """
         self._check_open()
         action = Action(
@@ -76,7 +76,7 @@ class UnitOfWork:
         self.actions.append(action)
 
     def announce(self, event: Event) -> None:
-        """Let listeners hear of an event, each in a durable job of the bound tenant, once this is committed."""
+        """Publish an event to its listeners, each in a durable job of the bound tenant, after the commit."""
         self._check_open()
         self.jobs.extend(self._jobs_for(event))
         self.events.append(event)
@@ -92,12 +92,12 @@ class UnitOfWork:
         replace: bool = False,
         **arguments: Any,
     ) -> UUID:
-        """Have `<plugin>.<task>` run in the bound tenant once this is committed; the job's id.
+        """Enqueue a job of `<plugin>.<task>` in the bound tenant, stored with this commit; returns the job's id.
 
         run_at: not before (UTC). key: at most one job on record per tenant, task and key. priority: lower runs first;
-            above 0 it can wait, below 0 it is urgent: places of each worker are kept for what cannot wait.
+            above 0 it can wait, below 0 it is urgent: each worker reserves slots for jobs that cannot wait.
         job_id: the id of the thing that the job is about, so that it has one job at most. replace: an older one of this
-            id gives way, wherever it is; without it the older one stays, and this one is dropped.
+            id is replaced, whatever its state; without it the older one stays, and this one is dropped.
         arguments: JSON-able plain values; ids, never objects.
         """
         self._check_open()
@@ -116,7 +116,7 @@ class UnitOfWork:
         return draft.id
 
     def touch(self, *, tenant: UUID | None = None, user: UUID | None = None) -> None:
-        """Say that what is known of a tenant or a person has changed: caches let go of it after the commit."""
+        """Mark a tenant or a person as changed: caches drop them after the commit."""
         self._check_open()
         if tenant is not None:
             self.tenants.add(tenant)
@@ -142,12 +142,13 @@ _current: ContextVar[UnitOfWork | None] = ContextVar("unit_of_work", default=Non
 class Transactions:
     """Begins units of work on a database.
 
-    tell: plugins hear of an action, inside the transaction; raising undoes it. jobs_for: an event's jobs. store_jobs:
-    writes jobs, inside the transaction. push: hands stored jobs to the queue, after it. touched: notes (tenants, users)
-    whose facts changed, inside it; what it returns tells of them, after it. announced: what was announced, after it.
+    tell: sends an action to plugins, inside the transaction; raising undoes it. jobs_for: returns an event's jobs.
+    store_jobs: writes jobs, inside the transaction. push: hands stored jobs to the queue, after it. touched: records
+    changed (tenants, users), inside it; the callback it returns tells caches, after it. announced: gets the published
+    events, after it.
     """
 
-    def __init__(  # noqa: PLR0917 - five ports of one kind, named at the one place that gives them
+    def __init__(  # noqa: PLR0917 - callbacks of one kind, passed by name in one place
         self,
         database: Database,
         tell: Callable[[Action], Awaitable[None]],
@@ -178,7 +179,7 @@ class Transactions:
             yield outer
             return
         with self._database.bind():
-            if self._database.in_transaction:  # it could not tell anybody after the commit: that is not its own
+            if self._database.in_transaction:  # the commit would not be its own, so nothing could run after it
                 raise TransactionManagementError("begin the unit of work outside, not within a bare transaction")
             work = UnitOfWork(self._jobs_for)
             async with self._database.transaction():
@@ -204,7 +205,7 @@ class Transactions:
         for action in actions:
             await self._tell(action)
         if len(work.actions) > len(actions):
-            raise TransactionManagementError("on_action must not record an action: it would be told of its own")
+            raise TransactionManagementError("on_action must not record an action: it would be called for that one too")
         if work.jobs:
             await self._store_jobs(work.jobs)
         if work.tenants or work.users:
@@ -220,4 +221,4 @@ class Transactions:
             try:
                 await step()
             except Exception:
-                _log.exception("after the commit: %r failed; what was committed stands", step)
+                _log.exception("after the commit: %r failed; the committed changes stay", step)

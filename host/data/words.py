@@ -1,11 +1,10 @@
 """Split text into words for full-text search (`?q=`), the same way on both databases.
 
-A table is searched by words where its migrations made `<table>_search` (see `host.data.sql_builder.SEARCH_SUFFIX`),
-its rows
-hold `indexed(tenant_id, texts)` in a `WordsField`, and its `Records` say `full_text=True`.
+Tables can be searched whose migrations create `<table>_search` (see `host.data.sql_builder.SEARCH_SUFFIX`), whose
+rows hold `indexed(tenant_id, texts)` in a `WordsField`, and whose `Records` have `full_text=True`.
 
-What is a word: text folded as `tenants.text.fold` does; letters and digits with their marks (Hindi keeps its vowels,
-the optional ones of Arabic and Hebrew are left out); scripts without blanks between words (Chinese, Japanese, Korean,
+Words come from text folded by `tenants.text.fold`: letters and digits with their marks (Hindi keeps its vowels, the
+optional ones of Arabic and Hebrew are left out); scripts without blanks between words (Chinese, Japanese, Korean,
 Thai, Lao, Khmer, Burmese) as overlapping pairs; UUIDs and e-mail addresses whole as well.
 """
 
@@ -23,10 +22,10 @@ from tenants.text import fold
 
 LONGEST_WORD = 200
 MOST_WORDS = 1000
-"""Words of one row; what comes after them is not found."""
+"""The most words indexed of one row; later ones are not found."""
 
 WORDS = "text_words"
-"""The SQL function that is `words_of` in SQLite, for the triggers that index rows as they are written."""
+"""The name of the SQLite function for `words_of`, used by triggers that index rows as they are written."""
 
 _WHOLE = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[\w.+%-]+@[\w-]+(?:\.[\w-]+)+")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -46,12 +45,12 @@ class WordsField(fields.TextField):
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a text, each once, in order; one that begins with a capital is an address as a whole."""
+    """The words of a text, each once, in order; a word that begins with a capital letter is a whole e-mail address."""
     return list(dict.fromkeys(word[:LONGEST_WORD] for word in _words(fold(text))))
 
 
 def asked(text: str) -> list[str]:
-    """The words that must all be there, of what somebody looks for; one that ends in `*` may be the beginning."""
+    """The words of a search, all of which must match; one that ends in `*` is a prefix."""
     words: dict[str, None] = {}
     for run in runs(fold(text)):
         if not _PAIRED.match(run):
@@ -75,7 +74,7 @@ def tenant_word(tenant: UUID) -> str:
 
 
 def text_words(text: Any) -> str:
-    """The function in SQLite."""
+    """The function for SQLite: the words of a text, separated by spaces."""
     return " ".join(words_of(text)[:MOST_WORDS]) if isinstance(text, str) else ""
 
 
@@ -101,7 +100,7 @@ def _wholes(text: str) -> Iterator[str]:
 
 
 def runs(text: str) -> Iterator[str]:
-    """Runs of letters, digits and marks; of those, what is written without blanks apart from what is not."""
+    """Runs of letters, digits and marks; scripts written without spaces are separate runs."""
     text = _UUID.sub(" ", text)
     if text.isascii():
         yield from _ASCII_WORD.findall(text)

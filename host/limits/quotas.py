@@ -19,7 +19,7 @@ from tenants.limits import LimitValue, window
 _LONGEST = timedelta(hours=1)  # the time one row covers; shorter in a shorter window
 _BY_DAY_AFTER, _IN_ONE_AFTER = timedelta(days=8), timedelta(days=400)  # when rows are added up, see `compact`
 _EVER, _NEVER = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
-# Use is kept in rows by when it happened, whatever the plan's period is then or later; a window's use is their sum.
+# Rows record use by the time it happened, whatever the plan's period is; the use in a window is their sum.
 # Spending also adds 0 to the rows before and after its own, which locks them: concurrent spenders, even at the turn of
 # an hour, wait for each other, and all three rows are returned as they are after the wait. No other row can grow in
 # between, so one statement computes the exact sum under any concurrency.
@@ -117,7 +117,7 @@ class Quotas:
         return true_count - before
 
     async def compact(self) -> int:
-        """Add up the bound tenant's old rows: by day after a week, into one after a year; returns how many were removed.
+        """Merge the bound tenant's old rows: by day after a week, into one after a year; returns how many were removed.
 
         Call it in a transaction. Every calendar window that is still open keeps its own rows.
         """

@@ -32,7 +32,7 @@ class LocalStorage:
         counter = _Counting(content)
         try:
             await obstore.put_async(self._store, _path(key), counter.content)
-        except OSError as error:  # the disk is full, or the folder was taken away
+        except OSError as error:  # the disk is full, or the folder was removed
             raise Unavailable(f"The file could not be stored: {error.strerror or error}") from error
         return counter.size
 

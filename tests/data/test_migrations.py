@@ -370,7 +370,7 @@ async def test_migrate_when_rows_would_lose_their_parent_then_nothing_is_changed
         await fill(database, tenant := uuid7())
         path = workshop.folder / f"{workshop.tag}a/migrations/0002_orphans.py"
         path.write_text(ORPHANING.replace("{tag}", workshop.tag))
-        with pytest.raises(ConfigurationError, match="1 rows without what they link to"):
+        with pytest.raises(ConfigurationError, match="1 rows with links to missing rows"):
             await migrations.migrate()
         with database.bind(), bind(tenant):
             assert await model(database, "Shelf").all().count() == 1

@@ -182,7 +182,7 @@ async def test_unit_of_work_when_a_step_after_the_commit_fails_then_logged_and_t
             work.touch(user=uuid4())
             work.after_commit(callback)
     assert called.is_set()
-    assert caplog.text.count("what was committed stands") == 2
+    assert caplog.text.count("the committed changes stay") == 2
     assert await application.shelves() == 1
 
 
