@@ -304,14 +304,14 @@ def _plans(settings: Settings) -> Plans:
 
 def _roles(settings: Settings, registry: Registry) -> tuple[RoleSeed, ...]:
     roles = read_roles(settings.roles_file)
-    known = {role.name for role in roles}
+    role_names = {role.name for role in roles}
     refuse(
         [
             f'permission "{permission.name}" is given to the role "{role}", which {settings.roles_file} does not name'
-            f"{nearest(role, known)}"
+            f"{nearest(role, role_names)}"
             for permission in registry.catalog.permissions.values()
             for role in permission.roles
-            if role not in known
+            if role not in role_names
         ]
     )
     return roles

@@ -93,7 +93,7 @@ class PluginCallbacks:
     async def job_failed(self, job: Job, error: str) -> None:
         """Tell plugins that a job failed for good, in its tenant and as an action of the job itself."""
         facts = await self.snapshot_of(job.tenant_id) if job.tenant_id is not None else None
-        if job.tenant_id is None or facts is not None:  # else nobody is left to hear it
+        if job.tenant_id is None or facts is not None:  # else its tenant is gone
             with use_context(ExecutionContext(origin_of(job), facts, NOBODY, job.plugin)):
                 await record_failure(job.task, error, resource_type="job", resource_id=str(job.id))
 

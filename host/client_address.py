@@ -46,8 +46,8 @@ def client_address(peer: str, forwarded: Iterable[bytes], proxies: int) -> str:
 
 def counted_as(address: str) -> str:
     """The key by which attempts and requests are counted: the address, or for IPv6 its /64 network."""
-    found = parse_address(address)
-    return str(ip_network((found, HOME), strict=False)) if isinstance(found, IPv6Address) else address
+    parsed = parse_address(address)
+    return str(ip_network((parsed, HOME), strict=False)) if isinstance(parsed, IPv6Address) else address
 
 
 def _is_port(text: str) -> bool:

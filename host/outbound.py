@@ -43,7 +43,7 @@ async def public_addresses(host: str, port: int) -> Sequence[str]:
     in the internal network.
 
     Raises:
-        OSError: the name leads nowhere, or nobody answers for it.
+        OSError: the name does not resolve.
     """
     try:
         resolved = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)

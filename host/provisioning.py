@@ -123,7 +123,7 @@ class Provisioning:
     async def purge(self, tenant_id: UUID) -> None:
         """Remove every row and every stored file of a tenant, for ever; safe to repeat.
 
-        Rows of plugins that are not loaded go too: their tables stand in the database's catalogue.
+        Rows of plugins that are not loaded go too: their tables are found in the database's catalogue.
 
         Raises:
             Conflict: it was not deleted first, or rows of it are out of reach; then nothing is removed.

@@ -24,7 +24,7 @@ from itertools import islice, pairwise
 from typing import Literal
 
 HIDDEN = "•••"
-"""What stands in the place of what is not shown."""
+"""Shown in place of a hidden value."""
 
 _SECRETS = frozenset({
     *("password", "passwords", "passwd", "passphrase", "passcode", "pwd", "secret", "secrets", "token", "tokens"),
@@ -73,7 +73,7 @@ _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|=\([^)]*\)")
 def is_secret(name: str, value: object = None) -> bool:
     """Whether what goes by this name is a secret: `api_key`, `resetToken`, `client-secret`, `Set-Cookie`.
 
-    value: what stands there; a number under `tokens` is how many there were.
+    value: the value itself; a number under `tokens` is how many there were.
     """
     meaning = _said_by(name)
     return meaning == "secret" or (meaning == "tokens" and not isinstance(value, int | float))

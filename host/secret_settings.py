@@ -53,10 +53,10 @@ def unmasked(sent: Any, model: type[BaseModel], plain: Mapping[str, Any]) -> Any
     that may stand for several stays, and `encrypted` refuses it.
     """
     try:
-        known = model.model_validate(plain)
+        settings = model.model_validate(plain)
     except ValidationError:  # set for an older version of the plugin
         return sent
-    return _unmasked(sent, known.model_dump(mode="json"), known.model_dump())
+    return _unmasked(sent, settings.model_dump(mode="json"), settings.model_dump())
 
 
 def _is_secret(value: Any) -> bool:

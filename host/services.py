@@ -264,7 +264,7 @@ async def open_token(token: str, purpose: str, *, any_tenant_state: bool = False
     Raises:
         NotFound: the token was not signed by this plugin for this purpose, or the tenant is not active, or has the
             plugin switched off; the caller cannot tell which.
-        PluginQuarantined: with any_tenant_state, the plugin is in quarantine; whoever asks may come again.
+        PluginQuarantined: with any_tenant_state, the plugin is in quarantine; the caller may try again.
     """
     verified = services().signed_tokens.verify(token, plugin(), purpose)
     facts = await services().enter(verified[0], plugin(), any_tenant_state) if verified else None

@@ -153,12 +153,14 @@ async def _production(application: Application) -> list[Finding]:
         wrong.append(("Redis is the embedded one", "set REDIS_URL"))
     if not settings.app.public_url.startswith("https://"):
         wrong.append(("links and cookies are not for https", "set TENANTRY_APP__PUBLIC_URL to https://…"))
-    wrong += [(what, "production does not start with it") for what in application.registry.unfit_for_production()]
-    findings = [_finding("production", what, fix) for what, fix in wrong]
+    wrong += [
+        (complaint, "production does not start with it") for complaint in application.registry.unfit_for_production()
+    ]
+    findings = [_finding("production", complaint, fix) for complaint, fix in wrong]
     if settings.database.url and application.services.database.one_login:
-        what = "one login owns the tables and serves: whoever gets hold of it can bypass row-level security"
+        complaint = "one login owns the tables and serves: whoever gets hold of it can bypass row-level security"
         fix = "give two logins: DATABASE_URL for serving, TENANTRY_DATABASE__OWNER_URL for migrating"
-        findings.append({**_finding("production", what, fix), "level": "warning"})
+        findings.append({**_finding("production", complaint, fix), "level": "warning"})
     return findings
 
 

@@ -164,11 +164,11 @@ async def delete(terminal: Terminal, slug: str, purge: bool, yes: bool, dry_run:
     async with opened() as application:
         row = await by_slug(slug)
         counts = await row_counts(application, row.id)
-        what = f"{slug} ({row.name}): {sum(counts.values())} rows in {len(counts)} tables"
+        contents = f"{slug} ({row.name}): {sum(counts.values())} rows in {len(counts)} tables"
         if dry_run:
             when = "at once" if purge else f"after {application.settings.tenants.grace_days} days"
-            return terminal.done({**facts(row), "rows": counts}, f"Would remove {what}, {when}.")
-        terminal.confirm(f"Delete {what}{' NOW AND FOR EVER' if purge else ''}?", yes)
+            return terminal.done({**facts(row), "rows": counts}, f"Would remove {contents}, {when}.")
+        terminal.confirm(f"Delete {contents}{' NOW AND FOR EVER' if purge else ''}?", yes)
         if row.status != TenantStatus.DELETING:
             await application.provisioning.delete(row.id)
         if purge:

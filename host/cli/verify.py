@@ -97,8 +97,8 @@ async def _crossing(application: Application, model: type[TenantModel]) -> list[
         async with application.services.database.owner() as client:
             wrong = (await client.execute_query_dict(sql))[0]["wrong"]
         if wrong:
-            what = f"{wrong} rows of {child} link to another tenant's {above}"
-            findings.append(_finding(what, "delete or relink them"))
+            complaint = f"{wrong} rows of {child} link to another tenant's {above}"
+            findings.append(_finding(complaint, "delete or relink them"))
     return findings
 
 
@@ -121,7 +121,7 @@ async def gates(terminal: Terminal) -> None:
 async def _call_without_access(
     app: AsgiApp, number: int, owner: str, route: Route, headers: dict[str, str]
 ) -> list[Finding]:
-    # An address of its own for each endpoint: the rate limit must not be what refuses.
+    # An address of its own for each endpoint: a refusal must not come from the rate limit.
     address = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
     transport = httpx.ASGITransport(app=app, client=(address, 1))  # type: ignore[arg-type]
     path = "/api/v1" + re.sub(r"<(?:(\w+):)?\w+>", _filled, route.path)
@@ -130,8 +130,8 @@ async def _call_without_access(
     if answer.status_code == 401:
         return []
     who = "a forged token" if headers else "no token"
-    what = f"{route.method} {route.path} ({owner}) answers {answer.status_code} to {who}"
-    return [_finding(what, "it must answer 401: see who may call it with `tenantry routes`")]
+    complaint = f"{route.method} {route.path} ({owner}) answers {answer.status_code} to {who}"
+    return [_finding(complaint, "it must answer 401: see who may call it with `tenantry routes`")]
 
 
 def _filled(parameter: re.Match[str]) -> str:

@@ -63,24 +63,25 @@ class Catalog:
 def build_catalog(declared: Sequence[Declarations]) -> Catalog:
     """One table out of checked declarations, given in load order."""
     listeners: dict[str, tuple[tuple[str, Subscription], ...]] = {}
-    for one in declared:
-        for heard in one.listeners:
-            listeners[heard.event] = (*listeners.get(heard.event, ()), (one.plugin, heard))
+    for declarations in declared:
+        for subscription in declarations.listeners:
+            heard = listeners.get(subscription.event, ())
+            listeners[subscription.event] = (*heard, (declarations.plugin, subscription))
     return Catalog(
-        routes=tuple((one.plugin, route) for one in declared for route in one.routes),
-        models=_frozen({one.plugin: one.models for one in declared if one.models}),
-        permissions=_frozen({item.name: item for one in declared for item in one.permissions}),
-        permission_owner=_frozen({item.name: one.plugin for one in declared for item in one.permissions}),
-        limits=_frozen({item.name: item for one in declared for item in one.limits}),
-        limit_owner=_frozen({item.name: one.plugin for one in declared for item in one.limits}),
-        tasks=_frozen({f"{one.plugin}.{item.name}": item for one in declared for item in one.tasks}),
-        events=_frozen({f"{one.plugin}.{item.model.__name__}": item for one in declared for item in one.events}),
+        routes=tuple((each.plugin, route) for each in declared for route in each.routes),
+        models=_frozen({each.plugin: each.models for each in declared if each.models}),
+        permissions=_frozen({item.name: item for each in declared for item in each.permissions}),
+        permission_owner=_frozen({item.name: each.plugin for each in declared for item in each.permissions}),
+        limits=_frozen({item.name: item for each in declared for item in each.limits}),
+        limit_owner=_frozen({item.name: each.plugin for each in declared for item in each.limits}),
+        tasks=_frozen({f"{each.plugin}.{item.name}": item for each in declared for item in each.tasks}),
+        events=_frozen({f"{each.plugin}.{item.model.__name__}": item for each in declared for item in each.events}),
         listeners=_frozen(listeners),
-        commands=tuple((one.plugin, item) for one in declared for item in one.commands),
-        health_checks=tuple((one.plugin, item) for one in declared for item in one.health_checks),
-        metrics=tuple((one.plugin, item) for one in declared for item in one.metrics),
-        personal_data=tuple((one.plugin, item) for one in declared for item in one.personal_data),
-        tenant_settings=_frozen({one.plugin: one.tenant_settings for one in declared if one.tenant_settings}),
+        commands=tuple((each.plugin, item) for each in declared for item in each.commands),
+        health_checks=tuple((each.plugin, item) for each in declared for item in each.health_checks),
+        metrics=tuple((each.plugin, item) for each in declared for item in each.metrics),
+        personal_data=tuple((each.plugin, item) for each in declared for item in each.personal_data),
+        tenant_settings=_frozen({each.plugin: each.tenant_settings for each in declared if each.tenant_settings}),
     )
 
 

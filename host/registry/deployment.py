@@ -60,11 +60,11 @@ def disable(plugins_toml: Path, plugin_id: str, *, bundled: str = BUNDLED, dry_r
     Raises:
         ConfigurationError: it is not named there, or another named plugin requires it.
     """
-    wanted = read(plugins_toml)
-    ids = [one.id for one in wanted]
+    named = read(plugins_toml)
+    ids = [one.id for one in named]
     if plugin_id not in ids:
         refuse([f"{plugins_toml}: no plugin [{plugin_id}] is named here{nearest(plugin_id, ids)}"])
-    needing = [one.manifest.id for one in find(wanted, plugins_toml, bundled) if plugin_id in one.manifest.requires]
+    needing = [one.manifest.id for one in find(named, plugins_toml, bundled) if plugin_id in one.manifest.requires]
     if needing:
         refuse([f"{plugins_toml}: [{plugin_id}] is required by {', '.join(needing)}; disable them first"])
     document = tomlkit.parse(_text(plugins_toml))

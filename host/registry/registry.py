@@ -189,11 +189,11 @@ class _Loader:
         manager = new_plugin_manager()
         if host_plugin is not None:
             self._register(manager, HOST, host_plugin)
-        for one in found:
-            module = import_plugin(one, self.quarantine)
+        for plugin in found:
+            module = import_plugin(plugin, self.quarantine)
             if module is not None:
-                self._register(manager, one.manifest.id, module)
-        self.implemented = implementations(manager, (HOST, *(one.manifest.id for one in found)))
+                self._register(manager, plugin.manifest.id, module)
+        self.implemented = implementations(manager, (HOST, *(plugin.manifest.id for plugin in found)))
         if not self.messages:
             self._collect()
 
@@ -254,16 +254,16 @@ class _Loader:
         """
         declared = {item.name: item for one in self.declared for item in one.limits}
         incomplete = tuple(f"{one.plugin}." for one in self.declared if not one.complete)
-        given = [(plan.id, name, text) for plan in plans for name, text in plan.limits.items()]
-        names = {*declared, *(name for _, name, _ in given if name.startswith(incomplete))}
+        plan_limits = [(plan.id, name, text) for plan in plans for name, text in plan.limits.items()]
+        names = {*declared, *(name for _, name, _ in plan_limits if name.startswith(incomplete))}
         loaded = {one.manifest.id for one in self.found}
         features = {name for plan in plans for name in plan.features} - loaded - {EVERYTHING}
-        limits = {name for _, name, _ in given if "." in name}
+        limits = {name for _, name, _ in plan_limits if "." in name}
         unused = {name for name in features | limits if _absent(name, loaded, available)}
         for name in sorted(unused):
             _log.warning("%s: %r belongs to a plugin that is not loaded here and has no effect", plans.path, name)
         self.messages += plans.check({*names, *unused}, {*loaded, *unused})
-        for plan_id, name, text in given:
+        for plan_id, name, text in plan_limits:
             if name in declared and (wrong := limit_complaint(declared[name], text)):
                 self.messages.append(f"{plans.path}: [{plan_id}.limits] {name!r}: {wrong}")
 
