@@ -161,12 +161,14 @@ class Channel:
 
     name: "" for the channel that all tenants share, else the owner's name. concurrency: jobs at once, per process.
     interval: seconds between two jobs, per process; 0 without a rate. rest: how long it takes no jobs from now on.
+    seconds: how long a job took lately, on average; 0 when that is not known.
     """
 
     name: str = ""
     concurrency: int = 10
     interval: float = 0.0
     rest: timedelta = timedelta(0)
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

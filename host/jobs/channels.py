@@ -34,8 +34,7 @@ class Intake:
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self.channel = Channel(concurrency=1)
         self._clock = clock
-        self._in_hand = self._runs = self._ended = 0
-        self._pace = 0.0  # jobs per second, as observed
+        self._in_hand = self._runs = 0
         self._next = 0.0  # when its rate allows the next job
         self._rests_until = 0.0
         self._changed = asyncio.Event()
@@ -43,11 +42,18 @@ class Intake:
 
     @property
     def room(self) -> int:
-        """How many more jobs may be claimed now."""
+        """How many jobs may be claimed now: a quarter of all that may be claimed at a time, or none.
+
+        So each run that ends makes room for the next while others go on, and runs do not get smaller and smaller.
+        """
         now = self._clock()
         if now < self._rests_until or self._runs >= max(_RUNS, self.channel.concurrency):
             return 0
-        free = int(self.channel.concurrency + self._pace * AHEAD) - self._in_hand
+        places, seconds = self.channel.concurrency, self.channel.seconds
+        most = places + (int(places * AHEAD / seconds) if seconds else 0)
+        free = max(1, most // 4)
+        if self._in_hand + free > most:
+            return 0
         if interval := self.channel.interval:
             ahead = now + max(AHEAD, interval) - max(self._next, now)
             free = min(free, int(ahead / interval + 1e-6))
@@ -60,14 +66,11 @@ class Intake:
 
     def begin(self, count: int) -> Callable[[], None]:
         """Count `count` jobs as started; call the returned function when they have ended."""
-        began, before = self._clock(), self._ended
         self._in_hand, self._runs = self._in_hand + count, self._runs + 1
-        self._next = max(self._next, began) + count * self.channel.interval
+        self._next = max(self._next, self._clock()) + count * self.channel.interval
 
         def end() -> None:
-            self._in_hand, self._runs, self._ended = self._in_hand - count, self._runs - 1, self._ended + count
-            seen = (self._ended - before) / max(0.001, self._clock() - began)
-            self._pace = (self._pace + seen) / 2
+            self._in_hand, self._runs = self._in_hand - count, self._runs - 1
             self._changed.set()
 
         return end
@@ -196,8 +199,7 @@ class Channels:
             if limits.rest > timedelta(0):
                 await self._job_store.release(job, "its channel accepts no jobs for now")
                 return 0
-            # half of what may be claimed, so that runs end at different times and the channel stays in use
-            batch = task.batch_size if eager else min(task.batch_size, (intake.room + 1) // 2)
+            batch = task.batch_size if eager else min(task.batch_size, intake.room)
             jobs = [job, *(await self._job_store.claim_alike(job, batch - 1))]
             run = asyncio.create_task(self._run(jobs, task, intake.begin(len(jobs))))
         self.runs.add(run)

@@ -26,6 +26,7 @@ HANDOVER = Metric(
     "Seconds that providers take for a message, by outcome: taken, refused or away",
     labels=("provider", "outcome"),
 )
+_NEWEST = 0.1  # the weight of the latest in the average
 _log = logging.getLogger("mail.dispatcher")
 
 
@@ -39,6 +40,7 @@ class ProviderChannel:
         self.circuit = Circuit()
         self._pace = Pace(pacing.interval)
         self.interval = pacing.interval
+        self.seconds = 0.0  # that a hand-over takes: an average in which the latest count most
         self.places = Places(pacing.concurrency)
 
     async def deliver(self, outgoing: Outgoing) -> Receipt:
@@ -95,7 +97,9 @@ class ProviderChannel:
                 f"it did not take the message within {LONGEST:g} seconds", uncertain=True
             ) from None
         finally:
-            observe(HANDOVER.name, perf_counter() - began, provider=self.name, outcome=outcome)
+            took = max(0.001, perf_counter() - began)
+            self.seconds += (took - self.seconds) * (_NEWEST if self.seconds else 1.0)
+            observe(HANDOVER.name, took, provider=self.name, outcome=outcome)
 
     def _failed(self, reason: str, *, at_once: bool = False, rest: timedelta | None = None) -> None:
         if self.circuit.failed(at_once=at_once, rest=rest):

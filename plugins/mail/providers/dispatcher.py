@@ -70,7 +70,8 @@ class Dispatcher:
         available = next((channel for channel in self.channels if not channel.circuit.left), None)
         if available is None:
             return Channel(name, rest=min((channel.circuit.left for channel in self.channels), default=timedelta(0)))
-        return Channel(name, 1 if available.circuit.is_open else available.places.count, available.interval)
+        concurrency = 1 if available.circuit.is_open else available.places.count
+        return Channel(name, concurrency, available.interval, seconds=available.seconds)
 
     async def check(self) -> str | None:
         """None while a provider works, else a sentence. Calls no provider: it reports what deliveries found."""

@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import pytest
 
+from host.sdk import Channel
 from plugins.mail.addresses import Address
 from plugins.mail.outgoing import Outgoing
 from plugins.mail.providers import circuit
@@ -228,6 +229,19 @@ async def test_message_when_bulk_has_taken_every_place_it_may_then_handed_over_n
     assert int(receipt.provider_id) <= 2 * concurrency
     await asyncio.gather(*letters)
     assert (provider.asked, provider.most) == (31, concurrency)
+
+
+async def test_channel_when_messages_went_through_then_tells_how_long_one_takes_and_rests_with_the_circuit() -> None:
+    provider = Played("smtp")
+    dispatcher = relay_of(provider, pacing=Pacing(concurrency=3, rate="10/second"))
+    assert dispatcher.channel("own") == Channel("own", 3, 0.1)
+    for seconds in (0.05, 0.3):
+        provider.seconds = seconds
+        await dispatcher.deliver(MESSAGE)
+    assert 0.05 <= dispatcher.channel().seconds < 0.3
+    provider.answer = BAD_KEY
+    await failing(dispatcher)
+    assert dispatcher.channel().rest == timedelta(seconds=circuit.FIRST_REST)
 
 
 async def test_provider_when_it_has_a_rate_then_asked_no_faster() -> None:
