@@ -107,6 +107,12 @@ class Channels:
         self._intakes: dict[str, Intake] = {}
         self._loops: dict[str, asyncio.Task[None]] = {}
         self._again: set[str] = set()
+        self._claims: set[asyncio.Task[int]] = set()
+        self._stopped = False
+
+    def start(self) -> None:
+        """Let `look` start loops (again)."""
+        self._stopped = False
 
     async def look(self) -> None:
         """Start a loop for every channel with due jobs that has none in this process."""
@@ -115,7 +121,7 @@ class Channels:
         except Exception:  # the database is unavailable: the reconciler wakes workers again
             _log.exception("the channels with due jobs could not be read")
             return
-        for channel in filter(None, due):
+        for channel in filter(None, () if self._stopped else due):
             self._again.add(channel)
             if channel not in self._loops:
                 self._loops[channel] = asyncio.create_task(self._feed(channel), name=f"channel {channel}")
@@ -130,10 +136,11 @@ class Channels:
 
     async def stop(self) -> None:
         """Claim no more jobs; running ones go on."""
+        self._stopped = True
         loops = list(self._loops.values())
         for loop in loops:
             loop.cancel()
-        await asyncio.gather(*loops, return_exceptions=True)
+        await asyncio.gather(*loops, *self._claims, return_exceptions=True)
 
     async def interrupt(self) -> None:
         """Cancel the running jobs, which gives them back to the job store."""
@@ -164,7 +171,7 @@ class Channels:
             while channel in self._again:
                 self._again.discard(channel)
                 await self._wait_for_room(channel, intake)
-                while await self._take(channel, intake):
+                while await self._take_whole(channel, intake):
                     await self._wait_for_room(channel, intake)
         except Exception:  # the database is unavailable: claimed jobs run again after their lease
             _log.exception("jobs of channel %s could not be claimed", channel)
@@ -184,6 +191,13 @@ class Channels:
                 if job is not None and task is not None:
                     await self.move(job, task)
                 intake.known.setdefault((tenant_id, name), now)
+
+    async def _take_whole(self, channel: str, intake: Intake) -> int:
+        """Claim and start jobs, also when cancelled meanwhile: claimed jobs that nobody runs wait for their lease."""
+        claim = asyncio.create_task(self._take(channel, intake))
+        self._claims.add(claim)
+        claim.add_done_callback(self._claims.discard)
+        return await asyncio.shield(claim)
 
     async def _take(self, channel: str, intake: Intake, *, eager: bool = False) -> int:
         """Claim the next due jobs of a channel and start them; how many. eager: claim a whole batch of the task."""

@@ -79,6 +79,7 @@ class Runner:
         if current_or_none() is not None:
             raise RuntimeError("a runner must be started with no tenant bound")
         self._stopping = False
+        self._channels.start()
         self._worker = self._wakeups.worker(self.answer, concurrency=self._concurrency, name=self.name)
         self._loops = [asyncio.create_task(self._worker.start()), asyncio.create_task(self._keep_alive())]
 
