@@ -1,1 +1,1 @@
-"""Identity: passwords, tokens, sessions, API keys, sign-in through other providers."""
+"""Sign-in and identity: passwords, access tokens, sessions, API keys and OAuth providers."""

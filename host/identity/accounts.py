@@ -1,4 +1,4 @@
-"""Accounts: registering, signing in with a password, a person's own profile."""
+"""Register accounts, sign in with a password, and change a person's profile and settings."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from host.services import record_failure, services, unit_of_work
 from tenants.models import Tenant, User
 
 MakeTenant = Callable[[str, User], Awaitable[Tenant]]
-"""How a tenant is made for its owner: provisioning's, which stands above this package."""
+"""Creates a tenant for its owner; passed in by callers, as this package must not import provisioning."""
 
 
 async def register(
@@ -37,13 +37,13 @@ async def register(
     """Make an account, with a tenant of its own if named, and sign in.
 
     Returns:
-        None where `[identity] require_verified_email` is on: whether the address was new is then told by mail only,
-        to whoever reads it.
+        None where `[identity] require_verified_email` is on: whether the address was new is then told only by a
+        mail to that address.
 
     Raises:
         PermissionDenied: this deployment takes no registrations. ValidationFailed: address, password or tenant name.
-        Conflict: the address has an account (where verification is not required: the answer is a sign-in, so it
-        cannot be the same). RateLimited.
+        Conflict: the address has an account (only where verification is not required: the answer is a sign-in, so it
+        must differ). RateLimited.
     """
     config = services().settings.identity
     address = normalise(email)
@@ -77,14 +77,14 @@ async def sign_in(*, email: str, password: str, device: str = "") -> SignedIn:
     device: what the browser keeps from an earlier sign-in (see host.identity.devices).
 
     Raises:
-        Unauthenticated: unknown address or wrong password, told apart neither by words nor by time; or the account is
+        Unauthenticated: unknown address or wrong password, indistinguishable by message and by time; or the account is
         disabled. PermissionDenied: the address has to be verified first. RateLimited.
     """
     address = normalise(email)
     user = await User.get_or_none(email=address)
-    known = device_id(device, user.id) if user else ""
-    # with the token version: a new password forgets the wrong guesses at the old one, from wherever they came
-    attempt = await allow_attempt("sign_in", f"{address} {user.token_version if user else 1}", device=known)
+    browser = device_id(device, user.id) if user else ""
+    # with the token version, so that a new password starts a new count of wrong guesses
+    attempt = await allow_attempt("sign_in", f"{address} {user.token_version if user else 1}", device=browser)
     matches = await passwords.matches(password, user.password_hash if user else None)
     if user is None or not matches:
         reason = "wrong password" if user else "unknown address"
@@ -111,14 +111,14 @@ async def update_profile(
     current_password: str | None = None,
     version: int | None = None,
 ) -> User:
-    """Change a person's name or language, or ask for another e-mail address, which counts when it is verified.
+    """Change a person's name or language, or ask for another e-mail address, which takes effect once it is verified.
 
     Raises:
-        PreconditionFailed: `version` is not the profile's. ValidationFailed: the address is none, or the password,
+        PreconditionFailed: `version` is not the profile's. ValidationFailed: the address is not valid, or the password,
         needed for another address, is wrong. Unauthenticated: there is no such person any more.
     """
-    wanted = normalise(email) if email is not None else None
-    if wanted is not None:
+    new_email = normalise(email) if email is not None else None
+    if new_email is not None:
         await _refuse_wrong_password(user_id, current_password)
     async with unit_of_work() as work:
         user = await User.select_for_update().get_or_none(id=user_id)
@@ -126,21 +126,21 @@ async def update_profile(
             raise Unauthenticated
         if version is not None and version != user.version:
             raise PreconditionFailed
-        wishes = {"name": name, "locale": locale}
-        for field, value in wishes.items():
+        changes = {"name": name, "locale": locale}
+        for field, value in changes.items():
             before = getattr(user, field)
             if value is not None and value != before:
                 setattr(user, field, value)
                 work.record("auth.user.update", "user", str(user.id), before={field: before}, after={field: value})
                 await _save(user, field)
                 work.touch(user=user.id)
-        if wanted is not None and wanted != user.email:
-            await ask_for_verification(work, user, wanted)
+        if new_email is not None and new_email != user.email:
+            await ask_for_verification(work, user, new_email)
     return user
 
 
 async def replace_settings(user_id: UUID, values: dict[str, Any]) -> dict[str, Any]:
-    """Put a person's own settings, kept for the programs they use, in the place of the old ones."""
+    """Replace the settings that client programs store for a person."""
     async with unit_of_work() as work:
         user = await User.select_for_update().get(id=user_id)
         user.settings = values
@@ -150,10 +150,10 @@ async def replace_settings(user_id: UUID, values: dict[str, Any]) -> dict[str, A
 
 
 async def ensure_operator(email: str, password: str) -> User:
-    """Make the deployment's operator. An operator who exists stays as they are, their password too.
+    """Create the deployment's operator. An existing operator is not changed, nor is their password.
 
-    An account that somebody registered with this address before is taken over: the credentials given here count, and
-    whatever opened it until now does so no more.
+    An account that somebody registered with this address before is taken over: it gets this password, and all
+    earlier sessions, links and keys of it end.
 
     Raises:
         ValidationFailed: address or password.
@@ -166,12 +166,12 @@ async def ensure_operator(email: str, password: str) -> User:
     password_hash = await passwords.hashed(password)
     async with unit_of_work() as work:
         now = datetime.now(UTC)
-        given = {"name": "Operator", "password_hash": password_hash, "email_verified_at": now, "is_operator": True}
-        _, made = await User.get_or_create(defaults=given, email=address)
+        defaults = {"name": "Operator", "password_hash": password_hash, "email_verified_at": now, "is_operator": True}
+        _, created = await User.get_or_create(defaults=defaults, email=address)
         user = await User.select_for_update().get(email=address)
-        if not made and not user.is_operator:  # else another process was faster
+        if not created and not user.is_operator:  # else another process was faster
             await _take_over(work, user, password_hash)
-        verb = "create" if made else "update"
+        verb = "create" if created else "update"
         work.record(f"auth.user.{verb}", "user", str(user.id), after={"email": address, "is_operator": True})
         work.touch(user=user.id)
     return user
@@ -192,7 +192,7 @@ async def _take_over(work: UnitOfWork, user: User, password_hash: str) -> None:
 
 
 class _RehearsedError(Exception):
-    """Undoes a registration that was only gone through."""
+    """Rolls back a registration that was only simulated."""
 
 
 async def _create(
@@ -208,7 +208,7 @@ async def _create(
 
 
 async def _register_unseen(person: User, tenant_name: str | None, make_tenant: MakeTenant) -> None:
-    """Register whoever is new; for whoever is known go through the same work, which may be refused the same way."""
+    """Register a new address; for a known one do the same work and roll it back, so that both look the same."""
     address = person.email
     taken = await is_taken(address)
     try:
@@ -224,11 +224,11 @@ async def _register_unseen(person: User, tenant_name: str | None, make_tenant: M
     except IntegrityError:
         if not await is_taken(address):
             raise
-    known = await User.get_or_none(email=address)
-    if known is not None:
+    owner = await User.get_or_none(email=address)
+    if owner is not None:
         async with unit_of_work() as work:
             work.announce(
-                RegistrationRepeated(user_id=known.id, email=known.email, name=known.name, locale=known.locale)
+                RegistrationRepeated(user_id=owner.id, email=owner.email, name=owner.name, locale=owner.locale)
             )
 
 
@@ -249,14 +249,14 @@ async def _refuse_wrong_password(user_id: UUID, password: str | None) -> None:
 
 
 async def _record_refused(reason: str, user: User | None) -> None:
-    """The address typed is left out: people type their password there."""
+    """Record a refused sign-in, without the address entered: people sometimes enter their password there."""
     who = str(user.id) if user else ""
     tally("tenantry_sign_ins_total", "password", reason)
     await record_failure("auth.session.create", reason, resource_type="user", resource_id=who)
 
 
 async def _strengthen(user: User, password: str) -> None:
-    """Hash anew with today's costs; the condition keeps a password that was changed meanwhile."""
+    """Hash the password anew if the cost settings have changed, unless it was replaced meanwhile."""
     old = user.password_hash
     if old is not None and passwords.is_outdated(old):
         await User.filter(id=user.id, password_hash=old).update(password_hash=await passwords.hashed(password))

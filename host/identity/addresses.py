@@ -1,4 +1,4 @@
-"""E-mail addresses: checked, and written in the one way by which a person is found again."""
+"""Validate an e-mail address and convert it to the one form in which it is stored and compared."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ def normalise(address: str, *, field: str = "email") -> str:
     """The address in lower case, its domain in IDNA's ASCII form (RFC 5891), 254 characters at most.
 
     Raises:
-        ValidationFailed: it is no address; `field` is the key of the complaint.
+        ValidationFailed: it is not an address; `field` is the key in the error's details.
     """
     try:
         return address_key(address)

@@ -1,4 +1,4 @@
-"""API keys: for programs, of one tenant, shown once and stored hashed."""
+"""Create, check and revoke API keys: secrets for programs, of one tenant, stored hashed."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from tenants.models import User
 
 LIMIT = "tenant.api_keys"
 DELEGATE = "tenant.api_keys.delegate"
-"""What a key must hold to make further keys."""
+"""The permission that a key needs to make further keys."""
 
 SCHEME = "tk"
 USED_EVERY = timedelta(minutes=1)
-"""`last_used_at` is right to this: not every request has to write."""
+"""How exact `last_used_at` is: it is written at most this often."""
 
 KEYS = Records(
     ApiKey,
@@ -43,7 +43,7 @@ KEYS = Records(
 
 @dataclass(frozen=True, slots=True)
 class KeyText:
-    """A key taken apart: its tenant is known before anything is asked of the database."""
+    """The parts of an API key; they name its tenant before the database is read."""
 
     tenant_id: UUID
     key_id: UUID
@@ -52,8 +52,8 @@ class KeyText:
 
 @dataclass(frozen=True, slots=True)
 class ApiKeySnapshot:
-    """What is known of a genuine key. `permissions` were within the maker's when it was made: whoever decides
-    narrows them to what `made_by` may do now."""
+    """A valid key's data. `permissions` were within the maker's when it was made; whoever checks access narrows them to
+    what `made_by` may do now."""
 
     id: UUID
     tenant_id: UUID
@@ -64,7 +64,7 @@ class ApiKeySnapshot:
 
 
 def parse_key(text: str) -> KeyText | None:
-    """An API key taken apart; None for a text of another shape."""
+    """Parse an API key; None if the text does not have the form of one."""
     parts = text.split("_")
     if len(parts) != 4 or parts[0] != SCHEME or len(parts[3]) != 52:
         return None
@@ -75,7 +75,7 @@ def parse_key(text: str) -> KeyText | None:
 
 
 async def api_key(key_id: UUID, secret: str) -> ApiKeySnapshot | None:
-    """The facts about a key of the bound tenant; None when it is unknown, revoked or too old, or not its secret."""
+    """Check a key of the bound tenant; None if it is unknown, revoked or expired, or the secret is wrong."""
     row = await ApiKey.get_or_none(id=key_id)
     genuine = hmac.compare_digest(digest(secret), row.secret_hash if row else "")
     now = datetime.now(UTC)
@@ -88,7 +88,7 @@ async def api_key(key_id: UUID, secret: str) -> ApiKeySnapshot | None:
 
 
 async def record_refused_key(key_id: UUID, reason: str) -> None:
-    """Note that somebody showed a key that opens nothing."""
+    """Record in the audit log that an invalid key was used."""
     await record_failure(
         "tenant.api_keys.use", reason, outcome="denied", resource_type="api_key", resource_id=str(key_id)
     )
@@ -99,12 +99,12 @@ async def make_key(
 ) -> tuple[Row, str]:
     """Make a key in the bound tenant; its row, and its text that nobody can read again.
 
-    Whether the maker holds `permissions` is asked before. A key that is made with a key ends with it: by its time,
-    which is the maker's where `expires_at` is None, and when the maker is ended.
+    The caller has checked that the maker holds `permissions`. A key made with another expires no later than that one
+    (at the same time where `expires_at` is None) and is revoked with it.
 
     Raises:
-        ValidationFailed: it would be past its time at once, or outlive the key that makes it.
-        PermissionDenied: a key that may not make keys. QuotaExceeded: the plan allows no more keys.
+        ValidationFailed: `expires_at` is in the past, or later than that of the key that makes it.
+        PermissionDenied: the request's key may not make keys. QuotaExceeded: the plan allows no more keys.
     """
     if expires_at is not None and expires_at <= datetime.now(UTC):
         raise ValidationFailed(details={"expires_at": "lies in the past"})
@@ -133,7 +133,7 @@ async def make_key(
 
 
 async def revoke_key(key_id: UUID) -> None:
-    """End a key of the bound tenant at once, and the keys made with it; their rows are kept.
+    """Revoke a key of the bound tenant, and the keys made with it; their rows are kept.
 
     Raises:
         NotFound: there is none, or it was revoked before.
@@ -144,37 +144,37 @@ async def revoke_key(key_id: UUID) -> None:
 
 
 async def end_keys_of(user_id: UUID) -> None:
-    """End every key of the bound tenant that a person made, for ever: they do not belong to it any more."""
+    """Revoke every key of the bound tenant that a person made, because they left it."""
     async with unit_of_work() as work:
-        made = await ApiKey.filter(made_by=user_id, revoked_at=None)
-        await _end(work, [each.id for each in made])
+        keys = await ApiKey.filter(made_by=user_id, revoked_at=None)
+        await _end(work, [each.id for each in keys])
         work.touch(tenant=current())
 
 
 async def end_keys_everywhere(work: UnitOfWork, user_id: UUID) -> None:
-    """End the keys that a person made, in whatever organisation, and the keys made with those."""
+    """Revoke the keys that a person made in any tenant, and the keys made with those."""
     with cross_tenant("the API keys that a person made"):
-        made = await ApiKey.filter(made_by=user_id, revoked_at=None)
-    for tenant_id in sorted({each.tenant_id for each in made}):
+        keys = await ApiKey.filter(made_by=user_id, revoked_at=None)
+    for tenant_id in sorted({each.tenant_id for each in keys}):
         with bind(tenant_id):
-            await _end(work, [each.id for each in made if each.tenant_id == tenant_id])
+            await _end(work, [each.id for each in keys if each.tenant_id == tenant_id])
 
 
 # -- steps -----------------------------------------------------------------------------------------------
 
 
 async def _making_key() -> ApiKey | None:
-    """The key that the request shows, held until the end of the transaction; None when a person asks."""
+    """The request's API key, its row locked until the transaction ends; None if a person makes the request."""
     if actor().kind != "api_key":
         return None
     if not grants().allows(DELEGATE):
         raise PermissionDenied(
             f"An API key makes further keys only if it holds {DELEGATE}.", details={"permission": DELEGATE}
         )
-    found = await ApiKey.select_for_update().get_or_none(id=actor().id, revoked_at=None)
-    if found is None:
+    key = await ApiKey.select_for_update().get_or_none(id=actor().id, revoked_at=None)
+    if key is None:
         raise Unauthenticated("This API key does not exist, has expired or was ended.")
-    return found
+    return key
 
 
 def _within(parent: ApiKey, expires_at: datetime | None) -> datetime | None:
@@ -200,23 +200,23 @@ async def _announce(work: UnitOfWork, key_id: UUID, key_name: str, made_by: UUID
 
 
 async def _end(work: UnitOfWork, ids: Collection[UUID]) -> int:
-    """End keys of the bound tenant, and what was made with them; how many were ended."""
+    """Revoke keys of the bound tenant and the keys made with them; how many were revoked."""
     count, now = 0, datetime.now(UTC)
     while ids:
         ending = await ApiKey.select_for_update().filter(id__in=list(ids), revoked_at=None)
-        for each in ending:
-            await ApiKey.filter(id=each.id).update(revoked_at=now)
-            work.record("tenant.api_keys.delete", "api_key", str(each.id), before={"name": each.name})
+        for key in ending:
+            await ApiKey.filter(id=key.id).update(revoked_at=now)
+            work.record("tenant.api_keys.delete", "api_key", str(key.id), before={"name": key.name})
             count += 1
-        made_with = await ApiKey.filter(parent_id__in=[each.id for each in ending], revoked_at=None) if ending else []
-        ids = [each.id for each in made_with]
+        made_with = await ApiKey.filter(parent_id__in=[key.id for key in ending], revoked_at=None) if ending else []
+        ids = [key.id for key in made_with]
     if count:
         work.touch(tenant=current())
     return count
 
 
 async def count_keys() -> int:
-    """How many keys of the bound tenant work: not ended, not past their time."""
+    """How many keys of the bound tenant are valid: neither revoked nor expired."""
     now = datetime.now(UTC)
     return await ApiKey.filter(Q(expires_at=None) | Q(expires_at__gt=now), revoked_at=None).count()
 

@@ -1,4 +1,4 @@
-"""What has expired: forgotten once a day, so that no table of sign-ins grows for ever."""
+"""Delete expired sign-in attempts, one-time links and sessions once a day."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from host.services import unit_of_work
 _BATCH = 200
 
 KEPT = timedelta(days=30)
-"""How long ended sessions and spent links are kept, for whoever looks into what happened."""
+"""How long ended sessions and used links are kept, so that incidents can be investigated."""
 
 
 async def forget_expired() -> int:
-    """Delete sign-ins under way that were given up, and links and sessions over for `KEPT`; how many rows."""
+    """Delete abandoned provider sign-ins, and links and sessions that ended longer ago than `KEPT`; how many rows."""
     now = datetime.now(UTC)
     await _end_run_out(now)
     states = await OAuthState.filter(expires_at__lt=now).delete()
     links = await OneTimeToken.filter(expires_at__lt=now - KEPT).delete()
-    over = await Session.filter(expires_at__lt=now - KEPT).delete()
+    expired = await Session.filter(expires_at__lt=now - KEPT).delete()
     ended = await Session.filter(ended_at__lt=now - KEPT).delete()
-    return states + links + over + ended
+    return states + links + expired + ended
 
 
 async def _end_run_out(now: datetime) -> None:
-    """Sessions that nobody ended are over when their time is: announced once, a batch in each transaction."""
+    """Mark expired sessions as ended and announce each once, one batch per transaction."""
     while True:
         async with unit_of_work() as work:
-            over = await Session.filter(ended_at=None, expires_at__lt=now).limit(_BATCH).select_for_update()
-            for each in over:
-                announce_ended(work, each.id, each.user_id, "expired")
-            run_out = Session.filter(id__in=[each.id for each in over])
-            await run_out.update(ended_at=F("expires_at"), end_reason="expired")
-        if len(over) < _BATCH:
+            expired = await Session.filter(ended_at=None, expires_at__lt=now).limit(_BATCH).select_for_update()
+            for session in expired:
+                announce_ended(work, session.id, session.user_id, "expired")
+            batch = Session.filter(id__in=[session.id for session in expired])
+            await batch.update(ended_at=F("expires_at"), end_reason="expired")
+        if len(expired) < _BATCH:
             return

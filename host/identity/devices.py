@@ -1,7 +1,7 @@
-"""Tell a browser that somebody has signed in from before from an anonymous caller's, by a signed value in a cookie.
+"""Recognise a browser from which a person has signed in before, by a signed cookie value.
 
-Guesses from there are counted by themselves, so anonymous callers cannot use up its owner's attempts
-(https://owasp.org/www-community/Slow_Down_Online_Guessing_Attacks_with_Device_Cookies). The value opens nothing.
+Attempts from such a browser are counted separately, so anonymous callers cannot use up its owner's attempts
+(https://owasp.org/www-community/Slow_Down_Online_Guessing_Attacks_with_Device_Cookies). The value grants no access.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _ID, _MAC = 16, 32  # bytes
 
 
 def device_token(user_id: UUID) -> str:
-    """A new value for a browser in which `user_id` has just signed in, fit for a cookie."""
+    """A new value for a browser in which `user_id` has just signed in, safe in a cookie."""
     device = secrets.token_bytes(_ID)
     return urlsafe_b64encode(device + _mac(user_id, device)).rstrip(b"=").decode()
 

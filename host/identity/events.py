@@ -1,4 +1,4 @@
-"""What the host announces about people: whoever sends mail listens to these."""
+"""Events about accounts and sign-in, such as for plugins that send mail."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class UserRegistered(Event, frozen=True):
 
 
 class EmailVerificationRequested(Event, frozen=True):
-    """`email` is to be proved by opening `link`, good for `hours`."""
+    """Opening `link`, which is valid for `hours` hours, proves that the person owns `email`."""
 
     user_id: UUID
     email: str
@@ -29,7 +29,7 @@ class EmailVerificationRequested(Event, frozen=True):
 
 
 class PasswordResetRequested(Event, frozen=True):
-    """Somebody asked for a new password for the account of `email`; `link` is good for `minutes`."""
+    """Somebody asked for a new password for the account of `email`; `link` is valid for `minutes` minutes."""
 
     user_id: UUID
     email: str
@@ -49,7 +49,7 @@ class RegistrationRepeated(Event, frozen=True):
 
 
 class PasswordChanged(Event, frozen=True):
-    """The password of an account was replaced; its owner should hear of it, in case it was somebody else."""
+    """The password of an account was replaced; its owner is told, in case somebody else did it."""
 
     user_id: UUID
     email: str
@@ -58,7 +58,7 @@ class PasswordChanged(Event, frozen=True):
 
 
 class EmailChanged(Event, frozen=True):
-    """The address of an account was replaced: `email` is the old one, whose owner should hear of it."""
+    """The address of an account was replaced: `email` is the old one, whose owner is told."""
 
     user_id: UUID
     email: str
@@ -68,7 +68,7 @@ class EmailChanged(Event, frozen=True):
 
 
 class SignInLinked(Event, frozen=True):
-    """A sign-in with another provider opens an existing account from now on."""
+    """A sign-in with another provider was linked to an existing account."""
 
     user_id: UUID
     email: str
@@ -78,7 +78,7 @@ class SignInLinked(Event, frozen=True):
 
 
 class SignInUnlinked(Event, frozen=True):
-    """A sign-in with another provider does not open the account any more."""
+    """A sign-in with another provider was unlinked from the account."""
 
     user_id: UUID
     email: str
@@ -99,7 +99,7 @@ class ApiKeyCreated(Event, frozen=True):
 
 
 class SessionEnded(Event, frozen=True):
-    """A session is over, whoever ended it: its tokens stopped working. Announced in no tenant."""
+    """A session has ended for any reason, and its tokens stopped working. Announced with no tenant bound."""
 
     session_id: UUID
     user_id: UUID

@@ -1,4 +1,4 @@
-"""Languages of people: BCP 47 tags, checked, and the one that a browser asks for first."""
+"""Validate BCP 47 language tags, and read a browser's preferred language from Accept-Language."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import langcodes
 from host.errors import ValidationFailed
 
 LONGEST = 35
-"""Characters of a language tag (RFC 5646, 4.4.1)."""
+"""Most characters of a language tag (RFC 5646, 4.4.1)."""
 
 
 def locale(tag: str, *, field: str = "locale") -> str:
     """A language tag in its usual spelling: "de_at" -> "de-AT".
 
     Raises:
-        ValidationFailed: it is none; `field` is the key of the complaint.
+        ValidationFailed: it is not a language tag; `field` is the key in the error's details.
     """
-    found = _standard(tag)
-    if not found:
+    standard = _standard(tag)
+    if not standard:
         raise ValidationFailed(details={field: 'write a language tag (BCP 47), such as "en", "de-AT" or "zh-Hant"'})
-    return found
+    return standard
 
 
 def accepted_locale(header: str) -> str:
@@ -33,12 +33,12 @@ def accepted_locale(header: str) -> str:
             continue
         ranked.append((quality, tag))
     ranked.sort(key=lambda each: -each[0])
-    return next((found for quality, tag in ranked if quality > 0 and (found := _standard(tag))), "")
+    return next((standard for quality, tag in ranked if quality > 0 and (standard := _standard(tag))), "")
 
 
 def _standard(tag: str) -> str:
     text = tag.strip()
     if not text.isascii() or len(text) > LONGEST or not langcodes.tag_is_valid(text):
         return ""
-    found = langcodes.standardize_tag(text)
-    return "" if found == "und" or len(found) > LONGEST else found
+    standard = langcodes.standardize_tag(text)
+    return "" if standard == "und" or len(standard) > LONGEST else standard

@@ -1,4 +1,4 @@
-"""What makes guessing slow and telling: the rate of sign-in attempts, and answers that take equal time."""
+"""Limit the rate of sign-in attempts by account and network, and give answers that take equal time."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from host.services import record_failure, services
 from tenants.plans import parse_limit
 
 ALONE = 10
-"""How many times the rate of one account from one network either may use alone: one account from many networks, many
-accounts from one."""
+"""Factor on the rate (per account and network) for one account from all networks together, and for all accounts
+from one network together."""
 
 SECONDS = 0.3
-"""How long an answer takes that must not tell by its time whether an account exists."""
+"""Seconds that an answer takes which must not reveal by its time whether an account exists."""
 
 
 _Kind = Literal["sign_in", "register", "message", "password"]
@@ -33,20 +33,20 @@ _ACTIONS: Mapping[_Kind, str] = {
     "password": "auth.user.update",
 }
 _GUESSES: frozenset[_Kind] = frozenset({"sign_in", "password"})
-"""Attempts that may be wrong: only wrong ones stay counted. The others cost something each time, such as a mail."""
+"""Attempts that may be wrong: only wrong ones stay counted. Others cost something each time: a mail."""
 
 _UNBOUNDED = 2**31
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt that was counted; call `succeeded` when it turns out to be no guess."""
+    """One attempt that was counted; call `succeeded` if the credentials were right."""
 
-    own: Bucket | None = None  # of this account from here
+    own: Bucket | None = None  # of this account from this network or device
     shared: Sequence[Bucket] = ()
 
     async def succeeded(self) -> None:
-        """Take it back, with the wrong ones at the same account from here before it."""
+        """Uncount it, with earlier wrong attempts at the same account from the same network or device."""
         if self.own is None:
             return
         rates = services().rates
@@ -59,10 +59,10 @@ class Attempt:
 async def allow_attempt(kind: _Kind, account: str, *, device: str = "") -> Attempt:
     """Count one attempt on an account from the network of the request; `[rates] sign_in` says how many are allowed.
 
-    From one network so many at an account, `ALONE` times as many at all accounts. Strangers cannot lock an owner out:
-    after `ALONE` times as many wrong guesses at an account from everywhere, each network still has one, so whoever
-    knows the password gets in; and a `device` (see `host.identity.devices`) that was signed in before has attempts of
-    its own.
+    The rate holds for one account from one network, `ALONE` times the rate for all accounts from one network. Others
+    cannot lock an owner out: after `ALONE` times as many wrong guesses at an account from all networks, each network
+    still has one attempt, so whoever knows the password gets in; and a `device` (see `host.identity.devices`) that was
+    signed in before has attempts of its own.
 
     Raises:
         RateLimited: too many; Retry-After says for how long.
@@ -70,24 +70,24 @@ async def allow_attempt(kind: _Kind, account: str, *, device: str = "") -> Attem
     rate = parse_limit(services().settings.rates.sign_in)
     if rate.amount is None or rate.seconds is None:
         return Attempt()
-    place = f"device {device}" if device else counted_as(origin().address)
-    own = Bucket(f"{kind}:both:{digest(f'{place} {account}')}", rate.amount, rate.seconds)
+    source = f"device {device}" if device else counted_as(origin().address)
+    own = Bucket(f"{kind}:both:{digest(f'{source} {account}')}", rate.amount, rate.seconds)
     by_account = Bucket(f"{kind}:account:{digest(account)}", rate.amount * ALONE, rate.seconds)
-    by_network = Bucket(f"{kind}:address:{digest(place)}", rate.amount * ALONE, rate.seconds)
+    by_network = Bucket(f"{kind}:address:{digest(source)}", rate.amount * ALONE, rate.seconds)
     shared: list[Bucket] = [] if device else [by_account, by_network]
     if shared and kind in _GUESSES:
-        guessed_at = await services().rates.peek(by_account) >= by_account.limit
-        own = replace(own, limit=1) if guessed_at else own
+        under_attack = await services().rates.peek(by_account) >= by_account.limit
+        own = replace(own, limit=1) if under_attack else own
         shared = [replace(by_account, limit=_UNBOUNDED), by_network]
-    taken = await services().rates.take([own, *shared], [])
-    if not taken.allowed:
+    result = await services().rates.take([own, *shared], [])
+    if not result.allowed:
         tally("tenantry_rate_refusals_total", kind)
-        once = Bucket(f"{kind}:told:{digest(f'{place} {account}')}", 1, rate.seconds)
-        if (await services().rates.take([once], [])).allowed:  # the others would only fill the log
+        first_refusal = Bucket(f"{kind}:told:{digest(f'{source} {account}')}", 1, rate.seconds)
+        if (await services().rates.take([first_refusal], [])).allowed:  # the others would only fill the log
             await record_failure(_ACTIONS[kind], "too many attempts", outcome="denied", resource_type="user")
         raise RateLimited(
             "Too many attempts; wait as long as Retry-After says.",
-            headers={"Retry-After": str(max(1, taken.reset_seconds))},
+            headers={"Retry-After": str(max(1, result.reset_seconds))},
         )
     return Attempt(own, shared)
 

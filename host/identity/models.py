@@ -1,4 +1,4 @@
-"""What the host remembers about signing in: Session, ApiKey, OneTimeToken, OAuthAccount, OAuthState."""
+"""Database tables for sign-in: sessions, API keys, one-time tokens, OAuth accounts and OAuth states."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from tenants.text_columns import SortKeyField
 
 
 class Session(Model):
-    """One sign-in on one device: a family of refresh tokens, of which only the newest generation is good.
+    """One sign-in on one device: a series of refresh tokens, of which only the newest generation is valid.
 
-    The refresh token of a generation is a MAC over id, generation and `salt` (see host.identity.tokens), so the row
-    alone makes no token, and any earlier generation is recognised for ever.
+    The refresh token of a generation is a MAC over id, generation and `salt` (see host.identity.tokens), so a token
+    cannot be made from the row alone, and earlier generations are always recognised.
     """
 
     id = fields.UUIDField(primary_key=True, default=uuid7)
@@ -63,14 +63,14 @@ class ApiKey(TenantModel):
 
 
 class TokenPurpose(StrEnum):
-    """What a one-time token is good for."""
+    """What a one-time token may be used for."""
 
     VERIFY_EMAIL = "verify_email"
     RESET_PASSWORD = "reset_password"  # noqa: S105 - a purpose, no password
 
 
 class OneTimeToken(Model):
-    """A token sent by mail and good once, stored hashed; only for the address it was sent to."""
+    """A token sent by mail, valid once and only for the address it was sent to; stored hashed."""
 
     id = fields.UUIDField(primary_key=True, default=uuid7)
     user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField("tenants.User", related_name=False)
@@ -107,7 +107,7 @@ class OAuthAccount(Model):
 
 
 class OAuthState(Model):
-    """A sign-in under way at another provider: what its callback must prove, good once and for minutes."""
+    """A sign-in under way at another provider: what its callback must prove; valid once, for 10 minutes."""
 
     id = fields.UUIDField(primary_key=True, default=uuid7)
     provider = fields.CharField(max_length=63)

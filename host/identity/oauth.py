@@ -1,4 +1,4 @@
-"""Signing in with another provider: begun here, finished when the browser comes back with proof."""
+"""Sign in with an OAuth or OpenID Connect provider: start at the provider, finish at the callback."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tenants.models import User
 from tenants.text import cut_to_line
 
 LIFETIME = timedelta(minutes=10)
-"""How long a person may take at the provider."""
+"""How long a sign-in at the provider may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +37,19 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The sign-in, and the path the person wanted to go to; empty for none."""
+    """The sign-in, and the path to send the person to; empty for none."""
 
     signed_in: SignedIn
     return_to: str
 
 
 async def begin(name: str, return_to: str = "") -> Begun:
-    """Begin a sign-in with the provider `name`; state, nonce and PKCE verifier are kept here, never in the browser.
+    """Begin a sign-in with the provider `name`; the nonce and PKCE verifier are stored in the database.
 
     Raises:
-        NotFound: no such provider. ValidationFailed: `return_to` is not a path of ours. Unavailable: no metadata.
+        NotFound: no such provider. ValidationFailed: `return_to` is not a local path. Unavailable: no metadata.
     """
-    _refuse_elsewhere(return_to)
+    _refuse_foreign_path(return_to)
     chosen = await provider(name)
     state, nonce, verifier, browser = (random_token() for _ in range(4))
     await OAuthState.create(
@@ -68,9 +68,9 @@ async def begin(name: str, return_to: str = "") -> Begun:
 
 
 async def finish(name: str, *, state: str, code: str, browser: str, error: str = "", issuer: str = "") -> Finished:
-    """Finish a sign-in: the same browser, a state of ours used once, a code that only our verifier opens.
+    """Finish a sign-in: checks that it is the same browser, and the state, which works once; exchanges the code.
 
-    issuer: what the answer says about who gives it (RFC 9207); must be the provider's own when it is said.
+    issuer: the `iss` of the answer (RFC 9207); if present it must be the provider's.
 
     Raises:
         BadRequest: any of that is wrong, or the provider refused. Conflict: the address has an account that this
@@ -94,13 +94,12 @@ async def finish(name: str, *, state: str, code: str, browser: str, error: str =
 
 
 async def _consume(name: str, state: str, browser: str) -> OAuthState:
-    """The browser's cookie is what keeps an anonymous caller's sign-in from being finished in somebody else's
-    browser."""
-    found = await OAuthState.get_or_none(state_hash=digest(state), provider=name, expires_at__gt=datetime.now(UTC))
-    same_browser = found is not None and hmac.compare_digest(found.browser_hash, digest(browser))
-    if found is None or not same_browser or not await OAuthState.filter(id=found.id).delete():
+    """Check and delete the state. The cookie prevents a sign-in from being finished in somebody else's browser."""
+    started = await OAuthState.get_or_none(state_hash=digest(state), provider=name, expires_at__gt=datetime.now(UTC))
+    same_browser = started is not None and hmac.compare_digest(started.browser_hash, digest(browser))
+    if started is None or not same_browser or not await OAuthState.filter(id=started.id).delete():
         raise BadRequest("This sign-in was not begun here, was finished, or took too long; begin again.")
-    return found
+    return started
 
 
 async def _account(chosen: Provider, who: Person) -> User:
@@ -119,19 +118,19 @@ async def _account(chosen: Provider, who: Person) -> User:
 
 
 async def _linked(name: str, who: Person) -> User | None:
-    known = await OAuthAccount.get_or_none(provider=name, subject=who.subject).select_related("user")
-    if known is None:
+    account = await OAuthAccount.get_or_none(provider=name, subject=who.subject).select_related("user")
+    if account is None:
         return None
-    user, vouched = known.user, _vouched(who)
-    if user.email_verified_at is not None and not known.email_verified and vouched != user.email:
+    user, verified_email = account.user, _verified_email(who)
+    if user.email_verified_at is not None and not account.email_verified and verified_email != user.email:
         raise _not_proven(name)  # it was linked by whoever had the account before its address was proved
-    proven = {"email": vouched, "email_verified": True} if vouched else {}
-    await OAuthAccount.filter(id=known.id).update(last_used_at=datetime.now(UTC), **proven)
+    changes = {"email": verified_email, "email_verified": True} if verified_email else {}
+    await OAuthAccount.filter(id=account.id).update(last_used_at=datetime.now(UTC), **changes)
     return user
 
 
-def _vouched(who: Person) -> str:
-    """The address that the provider says is proved; empty for none."""
+def _verified_email(who: Person) -> str:
+    """The address that the provider says is verified; empty for none."""
     try:
         return normalise(who.email) if who.email_verified else ""
     except ValidationFailed:
@@ -193,8 +192,8 @@ async def _refused(name: str, reason: str, user: User) -> None:
     await record_failure("auth.session.create", reason, resource_type="user", resource_id=str(user.id))
 
 
-def _refuse_elsewhere(return_to: str) -> None:
-    """Only a path: an address elsewhere would make the sign-in a springboard to it."""
+def _refuse_foreign_path(return_to: str) -> None:
+    """Refuse a `return_to` that is not a local path, which would make the sign-in an open redirect."""
     plain = return_to.isascii() and return_to.isprintable() and "\\" not in return_to and " " not in return_to
     if return_to and not (plain and return_to.startswith("/") and not return_to.startswith("//")):
         raise ValidationFailed(details={"return_to": "must be a path that begins with one slash"})

@@ -1,4 +1,4 @@
-"""Passwords: what is acceptable, hashed and checked with argon2id in threads of their own."""
+"""Check that a password is acceptable, hash it and verify it with argon2id in a thread pool."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatc
 from host.errors import ValidationFailed
 
 SHORTEST, LONGEST = 8, 1024
-"""Characters; NIST SP 800-63B asks for 8 at least and 64 or more allowed."""
+"""Length in characters; NIST SP 800-63B asks for a minimum of 8 and for at least 64 to be allowed."""
 
 HASHER = PasswordHasher()
 """argon2id with the second recommended option of RFC 9106: 64 MiB, 3 passes, 4 lanes."""
 
-_HASHING = ThreadPoolExecutor(max_workers=4, thread_name_prefix="argon2")  # so many times 64 MiB at once, no more
+_HASHING = ThreadPoolExecutor(max_workers=4, thread_name_prefix="argon2")  # at most 4 times 64 MiB in use at once
 
 _TRIED_FIRST = """
 00000000 0123456789 11111111 1111111111 111222333 112233445566 11223344 12121212 123123123 12341234 1234512345
@@ -34,11 +34,11 @@ q1w2e3r4t5 qazwsxedc qqww1122 qwer1234 qwerasdf qwerqwer qwerty12 qwerty123 qwer
 samsung1 scorpion secret123 snowball spiderman sunshine sunshine1 superman superman1 starwars test1234 testtest
 tinkerbell trustno1 victoria welcome1 welcome123 whatever william1 zaq12wsx zaq1zaq1 zxcvbnm1 zxcvbnm123
 """
-_COMMONEST = frozenset(_TRIED_FIRST.split())
+_COMMON_PASSWORDS = frozenset(_TRIED_FIRST.split())
 
 
 def _nobody() -> str:
-    """A well-formed hash that no password has, for accounts that do not exist: checking it takes as long."""
+    """A well-formed hash that no password matches, so that unknown accounts take as long to check as known ones."""
     salt, digest = (b64encode(bytes(size)).rstrip(b"=").decode() for size in (HASHER.salt_len, HASHER.hash_len))
     cost = f"m={HASHER.memory_cost},t={HASHER.time_cost},p={HASHER.parallelism}"
     return f"$argon2id$v=19${cost}${salt}${digest}"
@@ -51,7 +51,7 @@ def check(password: str, *, email: str, field: str = "password") -> None:
     """Refuse a password that is too short, too long, the person's own address or one of the commonest.
 
     Raises:
-        ValidationFailed: `field` is the key of the complaint.
+        ValidationFailed: the password is refused; `field` is the key in the error's details.
     """
     plain = _normal(password)
     if not SHORTEST <= len(plain) <= LONGEST:
@@ -59,7 +59,7 @@ def check(password: str, *, email: str, field: str = "password") -> None:
     folded = plain.casefold()
     if folded in (email.casefold(), email.casefold().split("@")[0]):
         raise ValidationFailed(details={field: "a password must not be the e-mail address"})
-    if folded in _COMMONEST or len(set(plain)) == 1:
+    if folded in _COMMON_PASSWORDS or len(set(plain)) == 1:
         raise ValidationFailed(details={field: "this is one of the passwords that are tried first; choose another"})
 
 
@@ -71,12 +71,12 @@ async def hashed(password: str) -> str:
 async def matches(password: str, known: str | None) -> bool:
     """Whether `password` has the hash `known`; None (no account, no password) takes as long and is False."""
     stored = known or NOBODY
-    found = await asyncio.get_running_loop().run_in_executor(_HASHING, _verify, _normal(password), stored)
-    return found and known is not None
+    is_match = await asyncio.get_running_loop().run_in_executor(_HASHING, _verify, _normal(password), stored)
+    return is_match and known is not None
 
 
 def is_outdated(known: str) -> bool:
-    """Whether a hash was made with other costs than today's and should be made anew."""
+    """Whether a hash was made with other cost settings than the current ones and should be replaced."""
     return HASHER.check_needs_rehash(known)
 
 
@@ -88,5 +88,5 @@ def _verify(password: str, stored: str) -> bool:
 
 
 def _normal(password: str) -> str:
-    """The same bytes from every keyboard (NIST SP 800-63B, 5.1.1.2)."""
+    """Normalise to NFKC, so that every keyboard gives the same bytes (NIST SP 800-63B, 5.1.1.2)."""
     return unicodedata.normalize("NFKC", password)

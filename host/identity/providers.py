@@ -1,4 +1,4 @@
-"""Other places to sign in with: found in settings, discovered (OpenID Connect), asked who somebody is."""
+"""Read OAuth and OpenID Connect provider settings, discover their endpoints and ask who signed in."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _GITHUB = "api.github.com"
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """A provider as it is talked to. `issuer` and `jwks_url` are empty where it speaks plain OAuth 2.
+    """A provider's endpoints and credentials. `issuer` and `jwks_url` are empty for plain OAuth 2.
 
     An `issuer` that serves many directories holds `{tenantid}` (Microsoft Entra ID); `tenants` are those allowed, all
-    if empty. trust_email: an address counts as proved unless it is said not to be.
+    if empty. trust_email: an address counts as verified unless the provider denies it.
     """
 
     name: str
@@ -68,25 +68,25 @@ class Person:
 
 
 async def provider(name: str) -> Provider:
-    """A provider from `[oauth.<name>]`; with an issuer, its addresses are read from its own metadata.
+    """A provider from the settings `[oauth.<name>]`; with an issuer, its endpoints are read from its metadata.
 
     Raises:
-        NotFound: this deployment has none of that name. Unavailable: its metadata cannot be read.
+        NotFound: this deployment has no such provider. Unavailable: its metadata cannot be read.
         ConfigurationError: an address is not https, or the metadata is another issuer's.
     """
-    known = services().settings.oauth.get(name)
-    if known is None:
+    settings = services().settings.oauth.get(name)
+    if settings is None:
         raise NotFound(f"This deployment has no sign-in with {name!r}.")
-    found = await _discovered(name, known) if known.issuer else _explicit(name, known)
-    for address in (found.authorize_url, found.token_url, found.userinfo_url, found.jwks_url):
+    chosen = await _discovered(name, settings) if settings.issuer else _explicit(name, settings)
+    for address in (chosen.authorize_url, chosen.token_url, chosen.userinfo_url, chosen.jwks_url):
         if address and not _is_safe(address):
             raise ConfigurationError(f"oauth.{name}: {address} is not https; only a loopback address may be http")
-    return found
+    return chosen
 
 
 @asynccontextmanager
 async def client(of: Provider, redirect_uri: str, token: Mapping[str, Any] | None = None) -> AsyncIterator[Any]:
-    """An OAuth 2 client of the provider, with PKCE (RFC 7636, S256); what goes wrong on the way is our error.
+    """An OAuth 2 client for the provider, with PKCE (RFC 7636, S256); its failures become our errors.
 
     Raises:
         BadRequest: the provider refused. Unavailable: it did not answer.
@@ -115,28 +115,28 @@ async def person(of: Provider, token: Mapping[str, Any], nonce: str, session: An
     Raises:
         BadRequest: the ID token is not genuine, not for us, too old, or not of this sign-in.
     """
-    said: dict[str, Any] = {}
+    claims: dict[str, Any] = {}
     if of.jwks_url:
         keys = (await _get(session, of.jwks_url)).json()
-        said = verified(str(token.get("id_token", "")), keys, of, nonce)
-    if of.userinfo_url and not said.get("email"):
-        more = (await _get(session, of.userinfo_url)).json()
-        if said and more.get("sub") != said["sub"]:
-            raise BadRequest(f"{of.name} spoke of two different people.")
-        said = {**more, **said}
+        claims = verified(str(token.get("id_token", "")), keys, of, nonce)
+    if of.userinfo_url and not claims.get("email"):
+        user_info = (await _get(session, of.userinfo_url)).json()
+        if claims and user_info.get("sub") != claims["sub"]:
+            raise BadRequest(f"{of.name} described two different people: the ID token and the user info do not match.")
+        claims = {**user_info, **claims}
     if urlsplit(of.userinfo_url).hostname == _GITHUB:
-        said |= _github_address((await _get(session, f"{of.userinfo_url}/emails")).json())
-    subject = str(said.get("sub") or said.get("id") or "")
+        claims |= _github_address((await _get(session, f"{of.userinfo_url}/emails")).json())
+    subject = str(claims.get("sub") or claims.get("id") or "")
     if subject and of.is_common:
-        subject = f"{said['tid']} {subject}"  # a subject is one person within its directory only
+        subject = f"{claims['tid']} {subject}"  # a subject is one person within its directory only
     if not subject:
         raise BadRequest(f"{of.name} did not say who signed in.")
     return Person(
         subject=subject,
-        email=str(said.get("email") or ""),
-        email_verified=said.get("email_verified", of.trust_email) in (True, "true"),
-        name=str(said.get("name") or said.get("login") or ""),
-        locale=accepted_locale(str(said.get("locale") or "")),
+        email=str(claims.get("email") or ""),
+        email_verified=claims.get("email_verified", of.trust_email) in (True, "true"),
+        name=str(claims.get("name") or claims.get("login") or ""),
+        locale=accepted_locale(str(claims.get("locale") or "")),
     )
 
 
@@ -168,7 +168,7 @@ def _issuer_for(of: Provider, claims: Mapping[str, Any]) -> str:
     """The issuer that the ID token must name: with the token's own directory, if that one is allowed.
 
     Raises:
-        ValueError: it is not.
+        ValueError: the directory is not allowed.
     """
     if not of.is_common:
         return of.issuer
@@ -187,51 +187,51 @@ def _is_issuer(named: str, issuer: str) -> bool:
     return issuer == f"{before}{word}{after}" and word.isalpha()
 
 
-async def _discovered(name: str, known: OAuthProvider) -> Provider:
-    """OpenID Connect Discovery 1.0, section 4."""
-    issuer = known.issuer.rstrip("/")
+async def _discovered(name: str, settings: OAuthProvider) -> Provider:
+    """Read a provider's endpoints from its metadata (OpenID Connect Discovery 1.0, section 4)."""
+    issuer = settings.issuer.rstrip("/")
     if not _is_safe(issuer):
         raise ConfigurationError(f"oauth.{name}.issuer is not https; only a loopback address may be http")
     try:
         async with httpx2.AsyncClient(timeout=TIMEOUT) as session:
-            said = (await _get(session, f"{issuer}/.well-known/openid-configuration")).json()
-        if not _is_issuer(said["issuer"], issuer):
-            raise ConfigurationError(f"oauth.{name}.issuer: {issuer} calls itself {said['issuer']}")
-        if _DIRECTORY in said["issuer"] and known.trust_email and not known.tenants:
+            metadata = (await _get(session, f"{issuer}/.well-known/openid-configuration")).json()
+        if not _is_issuer(metadata["issuer"], issuer):
+            raise ConfigurationError(f"oauth.{name}.issuer: {issuer} calls itself {metadata['issuer']}")
+        if _DIRECTORY in metadata["issuer"] and settings.trust_email and not settings.tenants:
             raise ConfigurationError(
                 f"oauth.{name}.trust_email: {issuer} signs in people of any directory, and whoever owns one may claim "
                 f"any address there: name yours in oauth.{name}.tenants"
             )
         return Provider(
             name=name,
-            client_id=known.client_id,
-            client_secret=known.client_secret.get_secret_value(),
-            scopes=tuple(known.scopes),
-            issuer=said["issuer"],
-            authorize_url=said["authorization_endpoint"],
-            token_url=said["token_endpoint"],
-            userinfo_url=said.get("userinfo_endpoint", ""),
-            jwks_url=said["jwks_uri"],
-            auth_method=_auth_method(said.get("token_endpoint_auth_methods_supported", [])),
-            trust_email=known.trust_email,
-            tenants=tuple(each.lower() for each in known.tenants),
+            client_id=settings.client_id,
+            client_secret=settings.client_secret.get_secret_value(),
+            scopes=tuple(settings.scopes),
+            issuer=metadata["issuer"],
+            authorize_url=metadata["authorization_endpoint"],
+            token_url=metadata["token_endpoint"],
+            userinfo_url=metadata.get("userinfo_endpoint", ""),
+            jwks_url=metadata["jwks_uri"],
+            auth_method=_auth_method(metadata.get("token_endpoint_auth_methods_supported", [])),
+            trust_email=settings.trust_email,
+            tenants=tuple(each.lower() for each in settings.tenants),
         )
     except (httpx2.HTTPError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise Unavailable(f"The metadata of {name} cannot be read.") from error
 
 
-def _explicit(name: str, known: OAuthProvider) -> Provider:
-    github = urlsplit(known.userinfo_url).hostname == _GITHUB
-    scopes = ("read:user", "user:email") if github and "user:email" not in known.scopes else tuple(known.scopes)
+def _explicit(name: str, settings: OAuthProvider) -> Provider:
+    github = urlsplit(settings.userinfo_url).hostname == _GITHUB
+    scopes = ("read:user", "user:email") if github and "user:email" not in settings.scopes else tuple(settings.scopes)
     return Provider(
         name=name,
-        client_id=known.client_id,
-        client_secret=known.client_secret.get_secret_value(),
+        client_id=settings.client_id,
+        client_secret=settings.client_secret.get_secret_value(),
         scopes=scopes,
-        authorize_url=known.authorize_url,
-        token_url=known.token_url,
-        userinfo_url=known.userinfo_url,
-        trust_email=known.trust_email,
+        authorize_url=settings.authorize_url,
+        token_url=settings.token_url,
+        userinfo_url=settings.userinfo_url,
+        trust_email=settings.trust_email,
     )
 
 
@@ -241,9 +241,9 @@ def _auth_method(offered: list[str]) -> str:
 
 def _github_address(addresses: list[dict[str, Any]]) -> dict[str, Any]:
     """GitHub's profile holds the public address, proved or not; the list says which is primary and verified."""
-    for each in addresses:
-        if each.get("primary") and each.get("verified"):
-            return {"email": each["email"], "email_verified": True}
+    for entry in addresses:
+        if entry.get("primary") and entry.get("verified"):
+            return {"email": entry["email"], "email_verified": True}
     return {"email": "", "email_verified": False}
 
 

@@ -1,4 +1,4 @@
-"""Recovery: proving an address, a forgotten password, a changed one."""
+"""Verify e-mail addresses, reset forgotten passwords and change known ones."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _log = logging.getLogger("host.identity.links")
 
 
 async def ask_for_verification(work: UnitOfWork, user: User, email: str | None = None) -> None:
-    """Send a link that proves `email`; None: the person's own address. Another one replaces it when proved."""
+    """Send a link that proves `email`; None: the person's own address. Another one replaces that once proved."""
     hours = services().settings.identity.verification_hours
     address = email or user.email
     token = await _make(user, TokenPurpose.VERIFY_EMAIL, address, timedelta(hours=hours))
@@ -41,13 +41,13 @@ async def ask_for_verification(work: UnitOfWork, user: User, email: str | None =
 
 
 async def is_taken(address: str) -> bool:
-    """Whether an address, normalised, has an account or is kept for the operator that the settings name."""
+    """Whether a normalised address has an account or is reserved for the operator named in the settings."""
     configured = services().settings.operator.email
     return (bool(configured) and address == normalise(configured)) or await User.filter(email=address).exists()
 
 
 async def send_verification(email: str) -> None:
-    """Send the link again to whoever has not proved this address yet; nobody learns here who that is."""
+    """Send the link again to whoever has not proved this address yet; the caller cannot tell whether anybody has."""
     address = normalise(email)
     await allow_attempt("message", address)
     async with equal_time():
@@ -71,7 +71,7 @@ async def verify_email(token: str, session_id: UUID | None = None) -> str:
         async with unit_of_work() as work:
             user, address = await _consume(token, TokenPurpose.VERIFY_EMAIL)
             if user.disabled_at is not None:
-                raise _spent()
+                raise _invalid_link()
             if address != user.email and await is_taken(address):
                 raise _taken()
             before = {"email": user.email, "email_verified_at": user.email_verified_at}
@@ -112,20 +112,20 @@ async def send_reset(email: str) -> None:
 
 
 async def reset_password(token: str, password: str) -> None:
-    """Set a new password with the token that was sent; the address is proved, and all that is not proven ends.
+    """Set a new password with the token that was sent; this proves the address, and everything unproven ends.
 
     Raises:
         BadRequest: the token is unknown, used or too old. ValidationFailed: the password.
     """
-    found = await _open_tokens(token, TokenPurpose.RESET_PASSWORD).first()
-    if found is None:
-        raise _spent()
-    passwords.check(password, email=found.email)
+    stored = await _open_tokens(token, TokenPurpose.RESET_PASSWORD).first()
+    if stored is None:
+        raise _invalid_link()
+    passwords.check(password, email=stored.email)
     password_hash = await passwords.hashed(password)  # before the transaction: it takes long
     async with unit_of_work() as work:
         user, address = await _consume(token, TokenPurpose.RESET_PASSWORD)
         if address != user.email or user.disabled_at is not None:
-            raise _spent()
+            raise _invalid_link()
         await _replace_password(work, user, password_hash)
         await User.filter(id=user.id, email_verified_at=None).update(email_verified_at=datetime.now(UTC))
         await end_unproven(work, user, reason="password reset")
@@ -176,7 +176,7 @@ def _announce_change(work: UnitOfWork, user: User, old: str) -> None:
 
 
 async def _replace_password(work: UnitOfWork, user: User, password_hash: str) -> None:
-    """Raising the token version voids every access token issued before, at once."""
+    """Store a new password hash; the higher token version makes every earlier access token invalid at once."""
     await User.filter(id=user.id).update(
         password_hash=password_hash, token_version=F("token_version") + 1, version=F("version") + 1
     )
@@ -203,17 +203,17 @@ def _open_tokens(token: str, purpose: TokenPurpose) -> QuerySet[OneTimeToken]:
 
 
 async def _consume(token: str, purpose: TokenPurpose) -> tuple[User, str]:
-    """Whose token it is and the address it was sent to; of two that come at once, one gets it."""
+    """Use a token up: its user and the address it was sent to. Of two requests at once, one succeeds."""
     if not await _open_tokens(token, purpose).update(used_at=datetime.now(UTC)):
-        raise _spent()
-    found = await OneTimeToken.get(token_hash=digest(token))
-    user = await User.select_for_update().get(id=found.user_id)
-    await _drop(user, purpose)
-    return user, found.email
+        raise _invalid_link()
+    stored = await OneTimeToken.get(token_hash=digest(token))
+    user = await User.select_for_update().get(id=stored.user_id)
+    await _invalidate_others(user, purpose)
+    return user, stored.email
 
 
-async def _drop(user: User, purpose: TokenPurpose) -> None:
-    """Void what else was sent for this purpose: an older link must not undo what a newer one did."""
+async def _invalidate_others(user: User, purpose: TokenPurpose) -> None:
+    """Make other tokens for this purpose invalid: an older link must not undo what a newer one did."""
     await OneTimeToken.filter(user_id=user.id, purpose=purpose, used_at=None).update(used_at=datetime.now(UTC))
 
 
@@ -221,12 +221,12 @@ def _taken() -> Conflict:
     return Conflict("This address has another account.", details={"email": "taken"})
 
 
-def _spent() -> BadRequest:
+def _invalid_link() -> BadRequest:
     return BadRequest("This link was used, replaced, or is too old; ask for a new one.")
 
 
 def _link(page: str, token: str) -> str:
-    """A link into whatever front end is served at the public address; shown in the log in development only."""
+    """A link to the front end at the public URL; also logged, in development only."""
     config = services().settings
     link = f"{config.public_url}/{page}?token={quote(token)}"
     if not config.app.production:

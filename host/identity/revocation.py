@@ -1,4 +1,4 @@
-"""End what of an account is pending or not proven, once its owner has shown who they are.
+"""End an account's pending and unproven sessions, links, sign-ins and keys after its owner is proven.
 
 Whoever held an account before, or registered somebody's address first, must not find a way back in after the owner has
 proved the address, set a new password or changed the address (https://arxiv.org/abs/2205.10174 lists the ways).
@@ -22,8 +22,8 @@ async def end_unproven(
 ) -> None:
     """End sessions, one-time links (a pending change of the address with them), unproven sign-ins and API keys.
 
-    An API key belongs to an organisation but acts in the name of the person who made it, so it ends with the rest: who
-    had the account may have made it to come back with. A sign-in at another provider is proven while that provider
+    An API key belongs to an organisation but acts in the name of the person who made it, so it ends with the rest: an
+    intruder may have made it to come back later. A sign-in at another provider is proven while that provider
     vouches for the address that the account has now.
 
     reason: for the record and for `SessionEnded`. keep_session: goes on, because it is where the owner showed who they

@@ -1,4 +1,4 @@
-"""Sessions: begun by a sign-in, kept by refresh tokens that rotate, ended by their owner or by a replay."""
+"""Start, refresh and end sign-in sessions; a refresh token used twice ends its session."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tenants.context import bind, cross_tenant, current_or_none
 from tenants.models import Membership, Tenant, TenantStatus, User
 
 RACE = timedelta(seconds=10)
-"""How long after a rotation the token before it is still answered: two requests of one client, or a lost answer."""
+"""How long after a rotation the token before it is still accepted: for two requests at once, or a lost answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """What a client gets: `access_token` is good for `expires_in` seconds, `refresh_token` once."""
+    """What a client receives: `access_token` is valid for `expires_in` seconds, `refresh_token` once."""
 
     user: User
     tenant_id: UUID | None
@@ -36,20 +36,20 @@ class SignedIn:
 
 
 def access_tokens() -> AccessTokens:
-    """The maker and reader of access tokens as settings have it; keep one where many are read."""
+    """An `AccessTokens` with the current settings; reuse it where many tokens are read, as it caches them."""
     config = services().settings.identity
     return AccessTokens(_secret(), timedelta(minutes=config.access_token_minutes))
 
 
 async def session_alive(session_id: UUID) -> bool:
-    """Whether a session was neither ended nor has run out; one read."""
+    """Whether a session is neither ended nor expired; one query."""
     return await Session.filter(id=session_id, ended_at=None, expires_at__gt=datetime.now(UTC)).exists()
 
 
 async def start(user: User, *, method: str, tenant_id: UUID | None) -> SignedIn:
     """Begin a session of `user` on the device that the request comes from.
 
-    method: how they proved who they are: "password", or a provider's name. tenant_id: the default tenant.
+    method: "password", or the provider's name. tenant_id: the default tenant.
     """
     now = datetime.now(UTC)
     async with unit_of_work() as work:
@@ -71,10 +71,10 @@ async def start(user: User, *, method: str, tenant_id: UUID | None) -> SignedIn:
 
 
 async def rotate(text: str) -> SignedIn:
-    """Trade a refresh token for an access token and its successor.
+    """Exchange a refresh token for an access token and the next refresh token.
 
-    The same token again within `RACE`, from the same program, gets the same successor. Later, or after the successor
-    was used, it was copied by somebody: the session ends for both (RFC 9700, 4.14.2).
+    The same token again within `RACE`, from the same program, gets the same answer. Later, or after the next token was
+    used, it counts as stolen: the session ends for both (RFC 9700, 4.14.2).
 
     Raises:
         Unauthenticated: no such token, the session has ended, or the token was replayed.
@@ -94,7 +94,7 @@ async def rotate(text: str) -> SignedIn:
 
 
 async def renewed(session_id: UUID) -> SignedIn:
-    """An open session's tokens anew, after its facts have changed.
+    """New tokens for an open session, after its data has changed.
 
     Raises:
         Unauthenticated: it is not open any more.
@@ -141,22 +141,22 @@ async def sessions_of(user_id: UUID) -> Sequence[Session]:
 
 
 async def default_tenant(user_id: UUID, preferred: UUID | None = None) -> UUID | None:
-    """Where a person is when a request does not say: `preferred` or the bound tenant if they belong there, else the
+    """The tenant of a person whose request names none: `preferred` or the bound tenant if they belong there, else the
     one they have belonged to longest. Not to be called inside a unit of work: it reads across tenants.
     """
     with cross_tenant("a person's own memberships"):
         memberships = await Membership.filter(user_id=user_id).order_by("created_at", "id")
-    theirs = [each.tenant_id for each in memberships]
-    is_open = {each.id for each in await Tenant.filter(id__in=theirs, status=TenantStatus.ACTIVE)}
-    wanted: list[UUID | None] = [preferred, current_or_none(), *theirs]
-    return next((each for each in wanted if each in is_open), None)
+    joined = [each.tenant_id for each in memberships]
+    open_ids = {each.id for each in await Tenant.filter(id__in=joined, status=TenantStatus.ACTIVE)}
+    candidates: list[UUID | None] = [preferred, current_or_none(), *joined]
+    return next((each for each in candidates if each in open_ids), None)
 
 
 # -- steps -----------------------------------------------------------------------------------------------
 
 
 async def _advance(session: Session, token: RefreshToken) -> bool:
-    """Make the next generation the good one; of two that try at once, one succeeds."""
+    """Make the next generation the valid one; of two requests at once, one succeeds."""
     if token.generation != session.generation:
         return False
     tenant_id = await default_tenant(session.user_id, session.tenant_default)
@@ -184,7 +184,7 @@ def _is_race(session: Session, token: RefreshToken) -> bool:
 
 
 async def _end_replayed(session: Session) -> None:
-    """Committed before the refusal is raised: a rollback would leave the thief's session open."""
+    """End a session whose token was replayed; committed before the error is raised, which would roll it back."""
     await _end(session.user_id, "replayed", id=session.id)
     reason = "an old refresh token was used again: it may have been copied"
     await record_failure("auth.session.refresh", reason, resource_type="session", resource_id=str(session.id))
@@ -195,10 +195,10 @@ async def _end(user_id: UUID, reason: str, **which: UUID) -> int:
     async with unit_of_work() as work:
         still_open = Session.filter(user_id=user_id, ended_at=None, expires_at__gt=now, **which)
         ended = await still_open.select_for_update()  # of two that end it at once, one announces it
-        await Session.filter(id__in=[each.id for each in ended]).update(ended_at=now, end_reason=reason)
-        for each in ended:
-            work.record("auth.session.delete", "session", str(each.id), after={"reason": reason})
-            announce_ended(work, each.id, user_id, reason)
+        await Session.filter(id__in=[session.id for session in ended]).update(ended_at=now, end_reason=reason)
+        for session in ended:
+            work.record("auth.session.delete", "session", str(session.id), after={"reason": reason})
+            announce_ended(work, session.id, user_id, reason)
         work.touch(user=user_id)
     return len(ended)
 

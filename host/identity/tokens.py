@@ -1,4 +1,4 @@
-"""Tokens: signed access tokens, refresh tokens that know their generation, random one-time ones."""
+"""Create and verify tokens: signed access tokens (JWT), refresh tokens, and random one-time tokens."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class Claims:
 class AccessTokens:
     """Makes and reads access tokens (JWT, RFC 7519, HS256).
 
-    secret: the deployment's signing secret. lifetime: how long a token is good. remembered: how many tokens whose
-    signature was found good are kept, so that it is computed once; the expiry is looked at every time.
+    secret: the deployment's signing secret. lifetime: how long a token is valid. remembered: how many verified tokens
+    are cached, so that the signature is computed once; the expiry is checked every time.
     """
 
     def __init__(self, secret: str, lifetime: timedelta, remembered: int = 10_000) -> None:
@@ -52,7 +52,7 @@ class AccessTokens:
 
     @property
     def lifetime(self) -> int:
-        """Seconds a new token is good for."""
+        """Seconds for which a new token is valid."""
         return self._lifetime
 
     def issue(
@@ -67,43 +67,43 @@ class AccessTokens:
         return jwt.encode({"alg": "HS256", "typ": "at+jwt"}, claims, self._key)
 
     def read(self, token: str) -> Claims:
-        """What a token says; whether its session and its token version still stand is for the caller to ask.
+        """What a token says; the caller must check that its session and token version are still current.
 
         Raises:
-            TokenExpired: it was good once. Unauthenticated: it never was.
+            TokenExpired: it was valid once. Unauthenticated: it never was.
         """
-        known = self._known.get(token)
-        if known is None:
-            known = self._verified(token)
-            self._known[token] = known
+        claims = self._known.get(token)
+        if claims is None:
+            claims = self._verified(token)
+            self._known[token] = claims
             if len(self._known) > self._remembered:
                 self._known.popitem(last=False)
         else:
             self._known.move_to_end(token)
-        if time.time() >= known.expires_at:
+        if time.time() >= claims.expires_at:
             self._known.pop(token, None)
             raise TokenExpired
-        return known
+        return claims
 
     def _verified(self, token: str) -> Claims:
         try:
-            said = jwt.decode(token, self._key, algorithms=["HS256"])
-            if said.header.get("typ") != "at+jwt":
+            decoded = jwt.decode(token, self._key, algorithms=["HS256"])
+            if decoded.header.get("typ") != "at+jwt":
                 raise ValueError("no access token")
-            return _claims(said.claims)
+            return _claims(decoded.claims)
         except (JoseError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise Unauthenticated("This is no access token of this service; sign in again.") from error
 
 
-def _claims(said: dict[str, Any]) -> Claims:
+def _claims(payload: dict[str, Any]) -> Claims:
     return Claims(
-        user_id=UUID(said["sub"]),
-        session_id=UUID(said["sid"]),
-        token_version=int(said["tv"]),
-        tenant_id=UUID(said["tid"]) if said.get("tid") else None,
-        is_operator=said.get("op") is True,
-        issued_at=int(said["iat"]),
-        expires_at=int(said["exp"]),
+        user_id=UUID(payload["sub"]),
+        session_id=UUID(payload["sid"]),
+        token_version=int(payload["tv"]),
+        tenant_id=UUID(payload["tid"]) if payload.get("tid") else None,
+        is_operator=payload.get("op") is True,
+        issued_at=int(payload["iat"]),
+        expires_at=int(payload["exp"]),
     )
 
 
@@ -112,7 +112,7 @@ def _claims(said: dict[str, Any]) -> Claims:
 
 @dataclass(frozen=True, slots=True)
 class RefreshToken:
-    """A refresh token taken apart, not yet found genuine."""
+    """The parts of a refresh token, not yet verified."""
 
     session_id: UUID
     generation: int
@@ -127,14 +127,14 @@ def refresh_token(secret: str, session_id: UUID, generation: int, salt: str) -> 
     """The one refresh token of a session's generation.
 
     It is a MAC and not a random text so that it can be handed out a second time to a client whose two requests
-    raced, and so that a replayed ancestor of any age is told from a forgery: forging must not end a session.
+    raced, and so that a replayed older token can be told from a forged one: a forged one must not end a session.
     """
     packed = _REFRESH.pack(session_id.bytes, generation, _mac(secret, session_id, generation, salt))
     return urlsafe_b64encode(packed).rstrip(b"=").decode()
 
 
 def parse_refresh_token(text: str) -> RefreshToken | None:
-    """A refresh token taken apart; None for a text of another shape."""
+    """Parse a refresh token; None if the text does not have the form of one."""
     try:
         raw = urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
         session_id, generation, mac = _REFRESH.unpack(raw)
@@ -152,10 +152,10 @@ def _mac(secret: str, session_id: UUID, generation: int, salt: str) -> bytes:
 
 
 def random_token() -> str:
-    """256 random bits, fit for a link."""
+    """256 random bits as text that is safe in a URL."""
     return secrets.token_urlsafe(32)
 
 
 def digest(token: str) -> str:
-    """What is stored of a random token: SHA-256 in hexadecimal; enough, since nothing random can be guessed."""
+    """The SHA-256 of a random token in hexadecimal, to be stored in its place; no salt is needed for random tokens."""
     return hashlib.sha256(token.encode()).hexdigest()
