@@ -119,7 +119,7 @@ async def test_words_when_rare_among_many_then_found_beyond_the_window(
     from plugins.audit.service import ENTRIES
 
     monkeypatch.setattr(sql_builder, "WINDOW", 3)
-    monkeypatch.setattr(ENTRIES, "_shapes", {})  # its statements are built once
+    monkeypatch.setattr(ENTRIES, "_builders", {})  # its statements are built once
     await write(log, "old", after={"note": "needle"})
     for number in range(5):
         await write(log, f"{number}", after={"note": "hay"})
