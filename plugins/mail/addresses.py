@@ -13,12 +13,12 @@ from pydantic import AfterValidator, Field
 from host.sdk import cut_to_line, one_line
 
 LONGEST = 254
-"""Characters of an address (RFC 3696 erratum 1690)."""
+"""Characters of an address, at most (RFC 3696 erratum 1690)."""
 
 LONGEST_NAME = 200
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-"""What ends a line or is no text; never in a header (RFC 5322 section 2.2)."""
+"""Line breaks, control characters and surrogates, which may not be in a header (RFC 5322 section 2.2)."""
 
 _ANGLED = re.compile(r"(?P<name>.*?)<(?P<email>[^<>]*)>", re.DOTALL)
 _ENCODED_WORD = re.compile(r"=\?[^?\s]*\?[bq]\?", re.IGNORECASE)  # RFC 2047
@@ -39,7 +39,7 @@ class Address:
 
     @property
     def needs_smtputf8(self) -> bool:
-        """Whether the part before the @ leaves ASCII, which only some servers take (RFC 6531)."""
+        """Whether the part before the @ is not ASCII, which only some servers take (RFC 6531)."""
         return not self.email.isascii()
 
     @property
@@ -52,7 +52,7 @@ class Address:
 
 
 def phrase(name: str) -> str:
-    """A name as it stands before `<`: in quotation marks where RFC 5322 section 3.2.4 wants them."""
+    """A name as a header shows it before `<`: in quotation marks where RFC 5322 section 3.2.4 requires them."""
     if _PHRASE.fullmatch(name):
         return name
     return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
@@ -60,7 +60,7 @@ def phrase(name: str) -> str:
 
 @lru_cache(maxsize=1000)
 def stored_address(text: str) -> Address:
-    """An address as `str(Address)` wrote it into a row, whatever its name: that was never asked of anybody again."""
+    """Parse an address that `str(Address)` wrote into a row, without checking its name again."""
     name, angle, email = text.removesuffix(">").rpartition("<")
     if not angle:
         return Address("", text)
@@ -74,7 +74,7 @@ def parse_address(text: str) -> Address:
     """One address: `ada@example.com`, `Ada <ada@example.com>` or `"Lovelace, Ada" <ada@example.com>`.
 
     Raises:
-        ValueError: it is none, or more than one, or could break out of a header; a sentence for people.
+        ValueError: it is not one valid address, or could break out of a header; a sentence for people.
     """
     if len(text) > LONGEST + 2 * LONGEST_NAME:
         raise ValueError("The address is too long.")
@@ -88,7 +88,7 @@ def parse_address(text: str) -> Address:
 
 
 def searched(text: str) -> str:
-    """What to look for in stored addresses: an address, or its end or any other part of it, in the spelling of rows."""
+    """Normalise a search term, an address or a part of one, to the spelling that rows have."""
     try:
         return parse_address(text).key
     except ValueError:
@@ -104,7 +104,7 @@ def _name(written: str) -> str:
     if quoted:
         written = re.sub(r"\\(.)", r"\1", quoted["inner"]).strip()
     elif special := _SPECIAL.search(written):
-        raise ValueError(f"Give one address; a name with {special[0]} in it stands in quotation marks.")
+        raise ValueError(f"Give one address; put a name with {special[0]} in it into quotation marks.")
     if _ENCODED_WORD.search(written):
         raise ValueError("Write the name itself, not as an encoded word (RFC 2047).")
     if len(written) > LONGEST_NAME:
@@ -113,14 +113,14 @@ def _name(written: str) -> str:
 
 
 def _email(written: str) -> str:
-    # Bound, so that the library's work on what is far too long stays small.
+    # Checked first, so that the library does no work on text that is far too long.
     if len(written) > LONGEST:
         raise ValueError(f"An address has {LONGEST} characters at most.")
     try:
-        found = validate_email(written, check_deliverability=False, strict=True)
+        validated = validate_email(written, check_deliverability=False, strict=True)
     except EmailNotValidError as error:
         raise ValueError(str(error)) from None
-    email = f"{found.local_part}@{found.ascii_domain}"
+    email = f"{validated.local_part}@{validated.ascii_domain}"
     if len(email.encode()) > LONGEST:
         raise ValueError(f"An address has {LONGEST} characters at most.")
     return email
@@ -131,4 +131,4 @@ AddressText = Annotated[
     AfterValidator(lambda text: str(parse_address(text))),
     Field(description="`ada@example.com` or `Ada Lovelace <ada@example.com>`", max_length=LONGEST + 2 * LONGEST_NAME),
 ]
-"""An address in a body, as text: checked, and written in the one form."""
+"""An address in a request body: checked and normalised, as text."""

@@ -54,7 +54,7 @@ class AddressSuppressed(Event, frozen=True):
 
 class AddressUnsubscribed(Event, frozen=True):
     address: str
-    category: str  # "*": every one that can be unsubscribed from
+    category: str  # "*": every category that can be unsubscribed from
     source: str  # one_click, page, provider, settings
 
 
@@ -70,8 +70,12 @@ EVENTS = (
     EventType(MessageBounced, "The provider says that a message cannot reach a recipient."),
     EventType(MessageComplained, "A recipient says that a message is spam."),
     EventType(MessageFailed, "A message was given up; `reason` says why. It can be retried by hand."),
-    EventType(BatchFinished, "Nothing of a batch waits to be sent any more; not announced for cancelled ones."),
-    EventType(AddressSuppressed, "An address gets no mail any more: it bounced, complained, or somebody said so."),
-    EventType(AddressUnsubscribed, "The owner of an address, or somebody of the tenant, ended a category for it."),
-    EventType(AddressSubscribed, "An address gets a category again that it had been unsubscribed from."),
+    EventType(BatchFinished, "No message of a batch waits to be sent any more; not announced for cancelled batches."),
+    EventType(
+        AddressSuppressed, "An address was added to the suppression list: it bounced, complained, or was added by hand."
+    ),
+    EventType(
+        AddressUnsubscribed, "An address was unsubscribed from a category, by its owner or by a member of the tenant."
+    ),
+    EventType(AddressSubscribed, "An address was subscribed again to a category that it had been unsubscribed from."),
 )

@@ -20,7 +20,7 @@ from urllib.parse import quote
 from .addresses import CONTROL, Address, phrase
 
 REFERENCE, REFERENCE_HEADER = "reference", "X-Tenantry-Reference"
-"""What providers carry `Outgoing.reference` under, and bring it back under in their webhooks."""
+"""The names under which providers carry `Outgoing.reference` and return it in their webhooks."""
 
 LONGEST_LINE = 998
 """Characters of a line without its end (RFC 5322 section 2.1.1)."""
@@ -33,10 +33,10 @@ OWN_HEADERS = frozenset(
         *("mime-version", "content-type", "content-transfer-encoding", "return-path", "received"),
     }
 )
-"""Headers that are written here, or only by servers on the way; never given."""
+"""Headers that this module or servers on the way write; they cannot be given."""
 
 MACHINE_MADE = (("Auto-Submitted", "auto-generated"), ("X-Auto-Response-Suppress", "OOF, AutoReply"))
-"""Headers of what no person has written, so that no out-of-office note answers it (RFC 3834 section 5, MS-OXCMAIL)."""
+"""Headers of automatic mail, so that no out-of-office note answers it (RFC 3834 section 5, MS-OXCMAIL)."""
 
 _HEADER_NAME = re.compile(r"[!-9;-~]{1,76}")
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,240}@[!-;=?-~]{1,240}>")
@@ -45,7 +45,7 @@ _CONTENT_TYPE = re.compile(r"[\w!#$&^.+-]{1,127}/[\w!#$&^.+-]{1,127}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Attached:
-    """A file that goes with a message; content_type without parameters, such as "application/pdf"."""
+    """An attached file; content_type without parameters, such as "application/pdf"."""
 
     filename: str
     content_type: str
@@ -56,10 +56,10 @@ class Attached:
 class Outgoing:
     """A message ready to leave.
 
-    message_id: with its angle brackets, `<…@…>`. bcc: gets it too and is in no header. text, html: one may be "".
-    headers: more of them, such as List-Unsubscribe. reference: an opaque note that the provider's webhooks bring back.
-    category: for the provider's statistics. priority: which of those that wait here goes first, the lower; above 0 it
-    can wait for what is not.
+    message_id: with its angle brackets, `<…@…>`. bcc: recipients that no header names. text, html: one may be "".
+    headers: additional ones, such as List-Unsubscribe. reference: an opaque token that the provider's webhooks return.
+    category: for the provider's statistics. priority: the lower goes first; one slot of a provider is reserved for
+    priorities of 0 and below.
     """
 
     message_id: str
@@ -79,12 +79,12 @@ class Outgoing:
 
     @property
     def recipients(self) -> tuple[str, ...]:
-        """Everybody who gets it, each address once."""
+        """The bare addresses of all recipients, each once."""
         return tuple(dict.fromkeys(address.email for address in (*self.to, *self.cc, *self.bcc)))
 
     @property
     def needs_smtputf8(self) -> bool:
-        """Whether an address in it leaves ASCII before the @ (RFC 6531)."""
+        """Whether an address in it is not ASCII before the @ (RFC 6531)."""
         everybody = (self.sender, *self.to, *self.cc, *self.bcc, *self.reply_to)
         return any(address.needs_smtputf8 for address in everybody)
 
@@ -93,7 +93,7 @@ def mime(outgoing: Outgoing) -> bytes:
     """The message as bytes, lines ended by CRLF; 7-bit but for addresses that need SMTPUTF8. Bcc is not in it.
 
     Raises:
-        ValueError: something in it cannot stand in a header or a body; a sentence for people.
+        ValueError: something in it is not allowed in a header or a body; a sentence for people.
     """
     content = _body(outgoing)
     if outgoing.attachments:
@@ -102,10 +102,10 @@ def mime(outgoing: Outgoing) -> bytes:
 
 
 def check(outgoing: Outgoing) -> None:
-    """For a provider that writes the message itself, the same complaints.
+    """Make the checks of `mime`, for a provider that builds the message itself.
 
     Raises:
-        ValueError: something in it cannot stand in a header; a sentence for people.
+        ValueError: something in it is not allowed in a header; a sentence for people.
     """
     _head(outgoing)
     for attached in outgoing.attachments:
@@ -124,7 +124,7 @@ def header_value(value: str) -> str:
 
 def _head(outgoing: Outgoing) -> bytes:
     if not _MESSAGE_ID.fullmatch(outgoing.message_id):
-        raise ValueError(f"{outgoing.message_id!r} is no Message-ID")
+        raise ValueError(f"{outgoing.message_id!r} is not a valid Message-ID")
     lines = [
         f"Date: {format_datetime(datetime.now(UTC))}",
         f"Message-ID: {outgoing.message_id}",
@@ -168,7 +168,7 @@ def _unstructured(name: str, value: str) -> str:
 
 
 def _encoded(text: str, first: int = 20) -> str:
-    """Encoded words (RFC 2047); also for what looks like one, so that it is shown as it was written."""
+    """Encoded words (RFC 2047); also for text that looks like one, so that it is shown as it was written."""
     return Header(text, "utf-8", maxlinelen=FOLD_AT, header_name="x" * (first - 2)).encode(linesep="\r\n")
 
 
@@ -184,9 +184,9 @@ def _folded(name: str, words: Iterable[str]) -> str:
     return "\r\n".join(lines)
 
 
-def _refuse_control(what: str, text: str) -> None:
+def _refuse_control(label: str, text: str) -> None:
     if CONTROL.search(text):
-        raise ValueError(f"{what} is one line, without control characters")
+        raise ValueError(f"{label} is one line, without control characters")
 
 
 # -- bodies ----------------------------------------------------------------------------------------------
@@ -209,7 +209,7 @@ def _text(subtype: str, text: str) -> bytes:
 
 
 def _transferable(text: str) -> tuple[str, bytes]:
-    """The text in the encoding that reads best of those that go through every server (RFC 2045 section 6)."""
+    """The text in the most readable encoding that every server passes on (RFC 2045 section 6)."""
     raw = text.encode()
     if raw.isascii() and b"\0" not in raw and all(len(line) <= LONGEST_LINE for line in raw.split(b"\n")):
         return "7bit", raw
@@ -225,7 +225,7 @@ def _attachment(attached: Attached) -> bytes:
 def _attachment_head(attached: Attached) -> bytes:
     content_type = attached.content_type
     if not _CONTENT_TYPE.fullmatch(content_type):
-        raise ValueError(f"{content_type!r} is no content type such as application/pdf")
+        raise ValueError(f"{content_type!r} is not a content type such as application/pdf")
     if content_type.lower().startswith(("message/", "multipart/")):
         content_type = "application/octet-stream"  # RFC 2046 allows those no base64
     return (

@@ -33,14 +33,14 @@ async def send(
     attachments: Sequence[UUID | Enclosed] = (),
     when_limited: WhenLimited = "wait",
 ) -> Row:
-    """Send a message as if a person had: a template with variables, or a subject with text, HTML or both.
+    """Send a message: a template with variables, or a subject with text, HTML or both.
 
-    Call it outside a unit of work: sent-along attachments are stored, and templates read, before it is accepted.
+    Call it outside a unit of work: enclosed attachments are stored, and templates read, before it is accepted.
 
     Raises:
-        ValidationFailed: something in it is not as it should be; details name the field.
+        ValidationFailed: a field is invalid; details name it.
         RateLimited: beyond the plan's rate with `when_limited="refuse"`.
-        QuotaExceeded: the plan's month is used up.
+        QuotaExceeded: the plan's monthly quota is used up.
         PayloadTooLarge: the attachments are larger than a message may carry.
     """
     draft = Draft(

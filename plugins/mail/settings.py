@@ -24,10 +24,10 @@ from host.sdk import Backoff, TextForm, Title
 from .addresses import Address, AddressText, parse_address
 
 NOWHERE = "tenantry.local"
-"""The domain of the address that mail is from where nobody has set one."""
+"""The domain of the default sender address; it belongs to nobody."""
 
 _RATE = re.compile(r"(\d{1,9})/(second|minute|hour|day)")
-FIRST_RETRY_WHEN_AWAY = 5.0  # seconds
+FIRST_RETRY_WHEN_AWAY = 5.0  # seconds, when no provider could be reached
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
 
 
@@ -37,8 +37,8 @@ def _split(value: object) -> object:
 
 
 def _rate(value: str) -> str:
-    found = _RATE.fullmatch(value)
-    if value != "unlimited" and not (found and int(found[1])):
+    match = _RATE.fullmatch(value)
+    if value != "unlimited" and not (match and int(match[1])):
         raise ValueError('write a rate as a count and a period, such as "14/second", or "unlimited"')
     return value
 
@@ -75,108 +75,132 @@ ConfigurationSet = Annotated[str, TextForm(r"[A-Za-z0-9_-]{0,64}", "at most 64 l
 
 
 class Section(BaseModel):
-    """What all sections share: frozen, and an unknown key is refused."""
+    """Base of all sections: frozen, and an unknown key is refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Pacing(Section):
-    """How much a provider is asked to take; each process keeps to it by itself."""
+    """Concurrency and rate limit of a provider; each process applies them by itself."""
 
-    concurrency: int = Field(default=10, ge=1, le=1000, description="Messages handed over at once, per process.")
-    rate: Rate = Field(default="unlimited", description='Messages per time and process, such as "14/second".')
+    concurrency: int = Field(
+        default=10, ge=1, le=1000, description="Messages handed over at the same time, per process; default 10."
+    )
+    rate: Rate = Field(
+        default="unlimited", description='Messages per period and process, such as "14/second"; default unlimited.'
+    )
 
     @property
     def interval(self) -> float:
         """Seconds between two messages; 0 when unlimited."""
-        found = _RATE.fullmatch(self.rate)
-        return _SECONDS[found[2]] / int(found[1]) if found else 0.0
+        match = _RATE.fullmatch(self.rate)
+        return _SECONDS[match[2]] / int(match[1]) if match else 0.0
 
 
 class FileSettings(Pacing):
-    folder: str = Field(default="", description="Where .eml files go; empty: a folder in the host's data folder.")
+    folder: str = Field(default="", description="Folder for .eml files; empty: `outbox` in the host's data folder.")
 
 
 class SmtpSettings(Pacing):
-    host: Host = Field(default="", description="Name or address of the server.")
-    port: int | None = Field(default=None, ge=1, le=65535, description="Empty: 587, or 465 with tls, or 25 with none.")
-    username: str = Field(default="", description="Empty: without signing in.")
+    host: Host = Field(default="", description="Name or address of the SMTP server.")
+    port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65535,
+        description="Port of the SMTP server; empty: 587, or 465 with tls, or 25 with none.",
+    )
+    username: str = Field(default="", description="User name to sign in with; empty: no sign-in.")
     password: SecretStr = SecretStr("")
     tls: Literal["none", "starttls", "tls"] = Field(
-        default="starttls", description="starttls begins in the clear and refuses to go on so; tls from the start."
+        default="starttls",
+        description="Encryption: starttls (default) is required after connecting; tls from the start; none.",
     )
-    timeout: float = Field(default=30.0, gt=0, le=300, description="Seconds the server may take for each answer.")
-    ca_file: str = Field(default="", description="Certificates to trust instead of the system's, as PEM.")
-    ehlo_name: Domain = Field(
-        default="", description="The name we introduce ourselves with (EHLO); empty: the domain of `from_address`."
+    timeout: float = Field(
+        default=30.0, gt=0, le=300, description="Seconds the server may take for each answer; default 30."
     )
+    ca_file: str = Field(
+        default="", description="PEM file of certificates to trust instead of the system's; empty: the system's."
+    )
+    ehlo_name: Domain = Field(default="", description="Host name sent in EHLO; empty: the domain of `from_address`.")
 
 
 class SendGridSettings(Pacing):
     api_key: SecretStr = SecretStr("")
     region: Where = "us"
-    endpoint: str = Field(default="", description="Empty: SendGrid's own for the region.")
+    endpoint: str = Field(default="", description="Base URL of the API; empty: SendGrid's own for the region.")
     timeout: float = Field(default=30.0, gt=0, le=300)
-    webhook_key: PublicKey = Field(default="", description="Public key of the signed event webhook.")
+    webhook_key: PublicKey = Field(
+        default="", description="Public key of the signed event webhook; empty: its webhooks are refused."
+    )
 
 
 class MailgunSettings(Pacing):
     api_key: SecretStr = SecretStr("")
-    domain: Domain = Field(default="", description="The sending domain.")
+    domain: Domain = Field(default="", description="The sending domain at Mailgun.")
     region: Where = "us"
-    endpoint: str = Field(default="", description="Empty: Mailgun's own for the region.")
+    endpoint: str = Field(default="", description="Base URL of the API; empty: Mailgun's own for the region.")
     timeout: float = Field(default=30.0, gt=0, le=300)
-    webhook_key: SecretStr = Field(default=SecretStr(""), description="The HTTP webhook signing key.")
+    webhook_key: SecretStr = Field(
+        default=SecretStr(""), description="The HTTP webhook signing key; empty: its webhooks are refused."
+    )
 
 
 class SesSettings(Pacing):
     region: Region = "us-east-1"
-    access_key: SecretStr = Field(default=SecretStr(""), description="Empty: the machine's own role.")
+    access_key: SecretStr = Field(
+        default=SecretStr(""), description="AWS access key id; empty: the machine's own role."
+    )
     secret_key: SecretStr = SecretStr("")
     configuration_set: ConfigurationSet = ""
-    endpoint: str = Field(default="", description="Empty: Amazon's own for the region.")
+    endpoint: str = Field(default="", description="Base URL of the API; empty: Amazon's own for the region.")
     timeout: float = Field(default=30.0, gt=0, le=300)
     topics: Annotated[tuple[Topic, ...], BeforeValidator(_split)] = Field(
-        default=(), description="ARNs of the SNS topics whose notifications are believed."
+        default=(), description="ARNs of the SNS topics whose notifications are accepted; empty: none."
     )
 
 
 class Settings(Section):
-    """This deployment's: `[mail.settings]` in plugins.toml, `TENANTRY_MAIL__…` in the environment."""
+    """Settings of the deployment: `[mail.settings]` in plugins.toml, `TENANTRY_MAIL__…` in the environment."""
 
     providers: Annotated[tuple[ProviderName, ...], BeforeValidator(_split)] = Field(
-        default=("file",), min_length=1, description="In the order of failover: file, smtp, sendgrid, mailgun, ses."
+        default=("file",),
+        min_length=1,
+        description="Providers in order of failover: file (default), smtp, sendgrid, mailgun, ses.",
     )
     from_address: AddressText = Field(
-        default=f"no-reply@{NOWHERE}", description="Sender of the host's own mail and of who has none confirmed."
+        default=f"no-reply@{NOWHERE}",
+        description="Sender of account mail and of organisations without a confirmed sender.",
     )
-    from_name: Title = Field(default="", description="Empty: the organisation's name.")
+    from_name: Title = Field(default="", description="Name of that sender; empty: the organisation's name.")
     first_retry: float = Field(
         default=60.0,
         gt=0,
         le=3600,
-        description="Seconds before a message that was refused for now (4xx, such as greylisting) is tried again; then "
-        "doubled, up to an hour. Where the server cannot be reached it is tried sooner.",
+        description="Seconds before a message that was refused temporarily (4xx, such as greylisting) is tried again, "
+        "then doubled, up to an hour; default 60. Where the server cannot be reached it is tried sooner.",
     )
     retry_hours: float = Field(
-        default=48.0, ge=0, le=240, description="Hours of waiting between tries after which a message has failed."
+        default=48.0, ge=0, le=240, description="Hours of waiting in all, after which a message has failed; default 48."
     )
     max_attachments: ByteSize = Field(
-        default=ByteSize(10_000_000), gt=0, description="Size of a message's attachments together."
+        default=ByteSize(10_000_000), gt=0, description="Bytes of all attachments of a message together; default 10 MB."
     )
     allow_private_hosts: bool = Field(
-        default=False, description="Whether an organisation's own SMTP server may be on a private network."
+        default=False, description="Whether an organisation's own SMTP server may be on a private network; default no."
     )
     webhook_tolerance: float = Field(
-        default=86_400, gt=0, le=31_536_000, description="Seconds that a webhook's signed time may be away from now."
+        default=86_400,
+        gt=0,
+        le=31_536_000,
+        description="Seconds that a webhook's signed time may differ from now; default one day.",
     )
     templates: str = Field(
         default="",
-        description="A folder of templates that go before the plugin's own, laid out as plugins/mail/templates.",
+        description="Folder of templates that take precedence over the plugin's, laid out as plugins/mail/templates.",
     )
     locale: Annotated[str, TextForm(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*", "a language tag such as de or de-AT")] = Field(
         default="en",
-        description="The language of readers for whom there is no other.",
+        description="Default language of mail; default en.",
     )
     file: FileSettings = FileSettings()
     smtp: SmtpSettings = SmtpSettings()
@@ -210,8 +234,8 @@ class Settings(Section):
     def backoff(self, *, away: bool, uncertain: bool = False, within: float = float("inf")) -> Backoff:
         """How long to wait between tries.
 
-        away: the provider was not reached, rather than refused. uncertain: it may have taken the message, which is then
-        tried five times and no more: people may get each of them. within: seconds.
+        away: the provider was not reached, rather than refused the message. uncertain: it may have taken the message,
+        which is then tried five times at most, since people may receive each of them. within: seconds in all.
         """
         first = min(self.first_retry, FIRST_RETRY_WHEN_AWAY) if away and not uncertain else self.first_retry
         five_tries = 15 * first if uncertain else within
@@ -228,13 +252,14 @@ class Settings(Section):
             )
         if self.sender.email.endswith(f"@{NOWHERE}"):
             raise ValueError(
-                f"{self.sender.email} is nobody's; in production, set TENANTRY_MAIL__FROM_ADDRESS to one of yours"
+                f"{self.sender.email} is only a placeholder; in production, set TENANTRY_MAIL__FROM_ADDRESS to an address "
+                "of yours"
             )
         return self
 
     @property
     def sender(self) -> Address:
-        """Who the host's own mail is from."""
+        """The sender of account mail."""
         address = parse_address(self.from_address)
         return Address(self.from_name or address.name, address.email)
 
@@ -243,22 +268,27 @@ Category = Annotated[
     str,
     TextForm(r"[a-z0-9][a-z0-9_.-]{0,62}", "1 to 63 lower-case letters, digits, dots, - and _"),
 ]
-"""What kind of mail it is, as people unsubscribe from it: a slug such as "newsletter"."""
+"""A category of mail that people can unsubscribe from: a slug such as "newsletter"."""
 
 
 class TenantSettings(BaseModel, extra="forbid"):
-    """What each organisation may set."""
+    """Settings of each organisation."""
 
     sender: AddressText | Literal[""] = Field(
-        default="", description="Who mail is from when a message does not say; empty: the sender confirmed first."
+        default="", description="Default sender of messages; empty: the sender confirmed first."
     )
     transactional_categories: list[Category] = Field(
         default=["transactional"],
         max_length=50,
-        description="Categories that nobody can unsubscribe from; every other goes out as bulk mail.",
+        description="Categories that nobody can unsubscribe from; all others are sent as bulk mail.",
     )
     keep_days: int = Field(
-        default=90, ge=1, le=3650, description="Days that the content of a message is kept once it is over."
+        default=90,
+        ge=1,
+        le=3650,
+        description="Days that the content of a message is kept once it is sent or has failed; default 90.",
     )
-    track_opens: bool = Field(default=False, description="Whether HTML carries a picture that tells of opens.")
-    track_clicks: bool = Field(default=False, description="Whether links in HTML lead through us, to count clicks.")
+    track_opens: bool = Field(default=False, description="Whether HTML contains a picture to count opens; default no.")
+    track_clicks: bool = Field(
+        default=False, description="Whether links in HTML are redirected to count clicks; default no."
+    )

@@ -22,12 +22,12 @@ async def deliver(items: Sequence[Mapping[str, Any]]) -> Sequence[Exception | No
 
 
 async def retry_message(arguments: Mapping[str, Any]) -> None:
-    """Running its job again is sending the message after all, in its place in the plan's rate."""
+    """Send the message again when its job is run again, within the plan's rate."""
     await messages.retry(UUID(arguments["message"]), "wait")
 
 
 async def cancel_message(arguments: Mapping[str, Any]) -> None:
-    """Calling its job off is calling the message off."""
+    """Cancel the message when its job is cancelled."""
     await messages.cancel_job(UUID(arguments["message"]))
 
 
@@ -39,17 +39,17 @@ async def expand(batch_id: UUID) -> None:
 
 
 async def resume_batch(arguments: Mapping[str, Any]) -> None:
-    """A batch goes on where it was left, unless it was called off."""
+    """Let a batch go on where it stopped, unless it is done or cancelled."""
     await batches.must_go_on(UUID(arguments["batch_id"]))
 
 
 async def cancel_batch(arguments: Mapping[str, Any]) -> None:
-    """Calling its job off is calling the batch off."""
+    """Cancel the batch when its job is cancelled."""
     await batches.cancel(UUID(arguments["batch_id"]))
 
 
 async def maintain() -> None:
-    """Look after what nobody else looks after any more."""
+    """Requeue lost messages and batches, and remove old content and files."""
     await maintenance.maintain()
 
 
@@ -58,8 +58,8 @@ TASKS = (
         name="deliver",
         run=deliver,
         summary="Deliver messages",
-        timeout=5 * (LONGEST + LONGEST_QUEUE) + 60,  # five providers may be asked, one after the other
-        tries=100,  # a message counts its own tries: only one that kills its workers comes to an end here
+        timeout=5 * (LONGEST + LONGEST_QUEUE) + 60,  # up to five providers are asked, one after the other
+        tries=100,  # a message counts its own tries; this limit only stops one that kills its workers
         batch_size=delivery.TOGETHER,
         channel=tenant_channel,
         on_retry=retry_message,
@@ -84,7 +84,7 @@ TASKS = (
     Task(
         name="tend",
         run=maintain,
-        summary="Take up messages left behind, remove old content and unused files",
+        summary="Requeue lost messages, remove old content and unused files",
         timeout=600.0,
         every=timedelta(minutes=5),
     ),

@@ -13,12 +13,13 @@ from host.sdk import TenantModel
 
 
 class Status(StrEnum):
-    """Where a message is in its life.
+    """The status of a message.
 
-    queued: due, or soon. scheduled: for later, by `send_at` or because the rate is spread. sending: in a worker's
-    hands. sent: handed to the provider. delivered: the provider says so. deferred: refused for now, tried again by us
-    or by the provider. bounced: there is nobody at the address, as the provider said at once or later. complained: the
-    provider says so. failed: given up, the reason in `error`. suppressed: nobody it is for may be written to.
+    queued: due now or soon. scheduled: for later, by `send_at` or because of the rate limit. sending: being delivered
+    by a worker. sent: handed to the provider. delivered: the provider reported it. deferred: refused temporarily, tried
+    again by us or by the provider. bounced: the provider says the address does not exist. complained: a recipient
+    reported it as spam. failed: given up, the reason in `error`. suppressed: all recipients are suppressed or have
+    unsubscribed.
     """
 
     QUEUED = "queued"
@@ -35,16 +36,16 @@ class Status(StrEnum):
 
 
 WAITING = (Status.QUEUED, Status.SCHEDULED, Status.DEFERRED)
-"""With a `due_at`: not in anybody's hands yet, and may be called off."""
+"""Statuses that, with a `due_at`, wait for a worker and can be cancelled."""
 
 OPEN = (*WAITING, Status.SENDING)
-"""With a `due_at`: to be delivered by us."""
+"""Statuses that, with a `due_at`, are still to be delivered."""
 
 FINAL = tuple(status for status in Status if status not in OPEN)
 
 
 class BatchStatus(StrEnum):
-    """queued: accepted. running: its messages are being written down and sent. done: nothing of it waits any more."""
+    """queued: accepted. running: messages are created and sent. done: no message waits to be sent any more."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -53,9 +54,10 @@ class BatchStatus(StrEnum):
 
 
 class Message(TenantModel):
-    """One accepted mail to up to 50 recipients; the row stays, its content goes after the tenant's `keep_days`."""
+    """One accepted message to up to 50 recipients; the row stays, its content is removed after `keep_days` days."""
 
-    batch_id = fields.UUIDField(null=True)  # a Batch, which then holds the content; no key: nothing removes batches
+    # batch_id: a Batch, which then holds the content; no foreign key, since batches are never removed.
+    batch_id = fields.UUIDField(null=True)
     status = fields.CharEnumField(Status, max_length=16, default=Status.QUEUED)
     category = fields.CharField(max_length=63)
     bulk = fields.BooleanField(default=False)  # may be unsubscribed from; one recipient only
@@ -64,12 +66,12 @@ class Message(TenantModel):
     cc: fields.Field[list[str]] = fields.JSONField(default=list)
     bcc: fields.Field[list[str]] = fields.JSONField(default=list)
     reply_to: fields.Field[list[str]] = fields.JSONField(default=list)
-    recipients = fields.TextField(default="")  # the bare addresses of to, cc and bcc, a line each: what `?to=` looks in
+    recipients = fields.TextField(default="")  # bare addresses of to, cc and bcc, one per line; for `?to=`
     subject = fields.CharField(max_length=998, default="")
     text = fields.TextField(default="")
     html = fields.TextField(default="")
     template = fields.CharField(max_length=63, default="")
-    template_version = fields.IntField(null=True)  # null: the deployment's or the plugin's own
+    template_version = fields.IntField(null=True)  # null: a template of the deployment or the plugin
     locale = fields.CharField(max_length=35, default="")
     variables: fields.Field[dict[str, Any]] = fields.JSONField(default=dict)
     attachments: fields.Field[list[dict[str, Any]]] = fields.JSONField(
@@ -78,14 +80,14 @@ class Message(TenantModel):
     message_id = fields.CharField(max_length=320)  # RFC 5322 Message-ID with its angle brackets; never changes
     provider = fields.CharField(max_length=63, default="")
     provider_id = fields.CharField(max_length=255, default="")
-    attempts = fields.IntField(default=0)  # hand-overs tried and refused for now
-    error = fields.TextField(default="")  # why it failed, or was refused for now
-    when_limited = fields.CharField(max_length=8, default="refuse")  # "wait": takes its place in the rate at delivery
-    handed: fields.Field[list[str]] = fields.JSONField(default=list)  # of several recipients: taken, the rest refused
-    charged = fields.IntField(default=0)  # recipients spent from the quota and not given back
-    charged_at = fields.DatetimeField(null=True)  # null: never; a past month's quota takes nothing back
+    attempts = fields.IntField(default=0)  # deliveries tried that failed temporarily
+    error = fields.TextField(default="")  # why it failed or was deferred
+    when_limited = fields.CharField(max_length=8, default="refuse")  # "wait": the rate limit is applied at delivery
+    handed: fields.Field[list[str]] = fields.JSONField(default=list)  # taken recipients when others were refused
+    charged = fields.IntField(default=0)  # recipients charged to the quota and not refunded
+    charged_at = fields.DatetimeField(null=True)  # null: never; refunds go to the period it was charged in
     send_at = fields.DatetimeField(null=True)
-    due_at = fields.DatetimeField(null=True)  # when we deliver it (again); null: never (any more)
+    due_at = fields.DatetimeField(null=True)  # when it is delivered (again); null: never (any more)
     sent_at = fields.DatetimeField(null=True)
     emptied = fields.BooleanField(default=False)  # its content was removed after `keep_days`
     opens = fields.IntField(default=0)
@@ -99,23 +101,23 @@ class Message(TenantModel):
         table = "mail_messages"
         unique_together = (("tenant_id", "message_id"),)
         indexes = (
-            Index(fields=("tenant_id", "created_at", "id")),  # also what `?to=`, `?from=` and `?q=` read along
+            Index(fields=("tenant_id", "created_at", "id")),  # also for `?to=`, `?from=` and `?q=`
             Index(fields=("tenant_id", "status", "created_at", "id")),
             Index(fields=("tenant_id", "batch_id", "status", "created_at", "id")),
         )
 
 
 class Happening(TenantModel):
-    """Something that became of a message: sent, deferred, delivered, opened, … in the order of `at`."""
+    """An event of a message: sent, deferred, delivered, opened, … in the order of `at`."""
 
     message: fields.ForeignKeyRelation[Message] = fields.ForeignKeyField("mail.Message", related_name=False)
     message_id: UUID
     at = fields.DatetimeField()
     kind = fields.CharField(max_length=16)
-    recipient = fields.CharField(max_length=320, default="")  # "": all of them, or it does not matter whom
+    recipient = fields.CharField(max_length=320, default="")  # "": all of them, or unknown
     detail = fields.TextField(default="")
     provider = fields.CharField(max_length=63, default="")
-    provider_event = fields.CharField(max_length=255, null=True)  # the provider's id of it, so that it counts once
+    provider_event = fields.CharField(max_length=255, null=True)  # the provider's id of it, recorded once
 
     class Meta:
         table = "mail_happenings"
@@ -142,7 +144,7 @@ class Batch(TenantModel):
     locale = fields.CharField(max_length=35, default="")
     attachments: fields.Field[list[dict[str, Any]]] = fields.JSONField(default=list)
     total = fields.IntField()  # recipients accepted
-    expanded = fields.IntField(default=0)  # recipients that are messages by now
+    expanded = fields.IntField(default=0)  # recipients that have become messages
     send_at = fields.DatetimeField(null=True)
     emptied = fields.BooleanField(default=False)
     finished_at = fields.DatetimeField(null=True)
@@ -160,12 +162,12 @@ class Batch(TenantModel):
 
 
 class BatchSlice(TenantModel):
-    """Recipients of a batch that are not messages yet; removed in the transaction that makes them so."""
+    """Recipients of a batch that are not messages yet; removed in the transaction that creates the messages."""
 
     batch: fields.ForeignKeyRelation[Batch] = fields.ForeignKeyField("mail.Batch", related_name=False)
     batch_id: UUID
     number = fields.IntField()  # position of its first recipient in the batch
-    charged = fields.IntField()  # how many of them were spent from the quota
+    charged = fields.IntField()  # how many of them were charged to the quota
     recipients: fields.Field[list[dict[str, Any]]] = fields.JSONField()  # {to, email, variables, locale, charged}
 
     class Meta:
@@ -174,7 +176,7 @@ class BatchSlice(TenantModel):
 
 
 class Attachment(TenantModel):
-    """A stored file to be sent along; kept as long as a message that names it may need it."""
+    """A stored attachment; kept as long as a message that names it may need it."""
 
     filename = fields.CharField(max_length=255)
     content_type = fields.CharField(max_length=127)

@@ -9,12 +9,12 @@ from tortoise import fields
 from host.sdk import TenantModel
 
 EVERYTHING = "*"
-"""Stands for every category without a row of its own."""
+"""The `category` that means every category without a row of its own."""
 
 
 class Source(StrEnum):
     """one_click: the mail program's own button (RFC 8058). page: our page. provider: the provider's feedback.
-    settings: somebody of the tenant, through the API."""
+    settings: a member of the tenant, through the API."""
 
     ONE_CLICK = "one_click"
     PAGE = "page"

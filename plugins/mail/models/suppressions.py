@@ -11,7 +11,7 @@ from host.sdk import TenantModel
 
 
 class Reason(StrEnum):
-    """bounce: it does not exist. complaint: its owner called our mail spam. manual: somebody of the tenant said so."""
+    """bounce: the address does not exist. complaint: its owner reported spam. manual: added by hand."""
 
     BOUNCE = "bounce"
     COMPLAINT = "complaint"
@@ -24,8 +24,8 @@ class Suppression(TenantModel):
     address = fields.CharField(max_length=254)
     reason = fields.CharEnumField(Reason, max_length=20)
     detail = fields.CharField(max_length=500, default="")
-    message_id = fields.UUIDField(null=True)  # the message that brought it about; may be gone by now
-    created_by = fields.UUIDField(null=True)  # null: the provider's feedback did it
+    message_id = fields.UUIDField(null=True)  # the message that caused it; may no longer exist
+    created_by = fields.UUIDField(null=True)  # null: added by provider feedback
     created_at = fields.DatetimeField(auto_now_add=True)
 
     class Meta:

@@ -12,10 +12,10 @@ from host.sdk import TenantModel
 
 
 class Template(TenantModel):
-    """A name that a tenant has written for, in one locale or several.
+    """A template that a tenant has written, in one or more locales.
 
-    in_force: locale -> number of the TemplateVersion that counts there; empty once deleted. version: the number of the
-    latest change of any kind, so that a number never comes twice.
+    in_force: locale -> number of the TemplateVersion in use; empty once deleted. version: the number of the latest
+    change of any kind, so that no number is used twice.
     """
 
     name = fields.CharField(max_length=63)
@@ -31,7 +31,7 @@ class Template(TenantModel):
 
 
 class TemplateVersion(TenantModel):
-    """What was written once; never changes. Either mjml or html; variables: {name, summary, example, required} each."""
+    """One version of a template; never changes. Either mjml or html; variables: {name, summary, example, required}."""
 
     template: fields.ForeignKeyRelation[Template] = fields.ForeignKeyField("mail.Template", related_name=False)
     template_id: UUID

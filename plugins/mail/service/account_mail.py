@@ -1,7 +1,8 @@
 """Send account mail: welcome, verification, password reset, invitation and security notices.
 
-There is no message row and no charge: the links are secrets, and no plan should keep people from signing in. What a
-killed worker sends twice has the job's own Message-ID both times.
+It is sent inside the event's own job. It has no message row and costs no quota: the links are secrets, and no plan
+should keep people from signing in. If a killed worker sends it twice, both have the same Message-ID, made of the job's
+id.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ from .templates import Rendered, render, render_builtin
 
 CATEGORY = "account"
 _NAMES = frozenset({"name", "organisation", "key_name"})
-"""What others wrote, perhaps to be read by somebody who never asked for it: no links, one line."""
+"""Variables with text that other people wrote: links and line breaks are removed from them."""
 
 
 class Person(Protocol):
-    """What the host says of a person in its events."""
+    """The fields of host events about a person."""
 
     @property
     def email(self) -> str: ...
@@ -74,7 +75,7 @@ class Invitation(Protocol):
     def token(self) -> str: ...
 
 
-# -- what the host announces -----------------------------------------------------------------------------
+# -- listeners of host events ----------------------------------------------------------------------------
 
 
 async def welcome(event: Person) -> None:
@@ -110,7 +111,7 @@ async def email_changed(event: AddressChange) -> None:
 
 
 async def api_key_created(event: NewKey) -> None:
-    """Tell a person that an API key was made in their name."""
+    """Tell a person that an API key was created in their name."""
     organisation = (await tenant()).name
     await _send(
         "api_key_created",
@@ -123,43 +124,43 @@ async def api_key_created(event: NewKey) -> None:
 
 
 async def sign_in_linked(event: SignIn) -> None:
-    """Tell a person that another provider opens their account now."""
+    """Tell a person that a sign-in provider was linked to their account."""
     await _send("sign_in_linked", event.email, event.locale, name=event.name, provider=event.provider)
 
 
 async def sign_in_unlinked(event: SignIn) -> None:
-    """Tell a person that another provider does not open their account any more."""
+    """Tell a person that a sign-in provider was unlinked from their account."""
     await _send("sign_in_unlinked", event.email, event.locale, name=event.name, provider=event.provider)
 
 
 async def invitation(event: Invitation) -> None:
-    """Ask somebody to join the organisation this was announced in."""
+    """Invite somebody to the organisation of the event."""
     front_end = absolute_url("/").partition("/api/")[0]
     link = f"{front_end}/accept-invitation?token={quote(event.token)}"
     await _send("invitation", event.email, "", link=link, organisation=(await tenant()).name)
 
 
 async def check() -> str | None:
-    """None while the deployment's providers take mail; else what is wrong with them."""
+    """Health check without network: None while one of the deployment's providers works, else what is wrong."""
     return await house_relay().check()
 
 
 async def ask() -> str | None:
-    """None when every one of the deployment's providers would take mail now; asks them, on connections of its own."""
+    """Thorough health check: ask every provider; None when all would take mail, else what is wrong."""
     try:
         return await house_relay().ask()
     finally:
         await close_relays()
 
 
-# -- how it is sent --------------------------------------------------------------------------------------
+# -- sending ---------------------------------------------------------------------------------------------
 
 
 async def _send(template: str, email: str, locale: str, *, within: timedelta = timedelta.max, **variables: Any) -> None:
-    """Render in the reader's language and hand over. within: how long it is of any use.
+    """Render in the reader's language and hand over. within: how long the mail is of use.
 
     Raises:
-        GiveUp: the provider will never take it.
+        GiveUp: the provider refused it permanently.
         TryAgain, Postpone: as `hand_over`.
     """
     shown = {key: without_links(cut_to_line(value)) if key in _NAMES else value for key, value in variables.items()}
@@ -181,7 +182,7 @@ async def _send(template: str, email: str, locale: str, *, within: timedelta = t
 
 
 async def _rendered(template: str, variables: dict[str, object], locale: str) -> Rendered:
-    """In an organisation its own version of the template counts."""
+    """Render the organisation's own version of the template where a tenant is bound, else the built-in one."""
     try:
         await tenant()
     except TenantMissing:

@@ -49,17 +49,17 @@ async def count_stored() -> int:
 
 
 LIMITS = (
-    Limit(STORED, "quota", "How much may be stored to be sent along", "bytes", default="1 GB", count=count_stored),
-    Limit(LARGEST, "value", "How much a message may carry; the deployment may allow less", unit="bytes"),
+    Limit(STORED, "quota", "Size of all stored attachments", "bytes", default="1 GB", count=count_stored),
+    Limit(LARGEST, "value", "Size of all attachments of a message; the deployment may allow less", unit="bytes"),
 )
 
 UNUSED = timedelta(days=1)
-"""How long an upload waits for the message that names it."""
+"""How long an upload is kept until a message names it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Enclosed:
-    """A file sent along with a message; content in base64 (RFC 4648 section 4)."""
+    """A file given within a message; content in base64 (RFC 4648 section 4)."""
 
     filename: str
     content_type: str
@@ -74,8 +74,8 @@ async def upload(filename: str, content_type: str, chunks: AsyncIterator[bytes])
 
     Raises:
         PayloadTooLarge: it is larger than a message may carry; reading stops there.
-        ValidationFailed: it is empty, or its name cannot go with a message.
-        QuotaExceeded: the plan has no room for so many bytes.
+        ValidationFailed: it is empty, or its name or type is not allowed in a message.
+        QuotaExceeded: the plan's storage for attachments does not suffice.
     """
     if wrong := _complaints(filename, content_type, "filename"):
         raise ValidationFailed(details=wrong)
@@ -96,7 +96,7 @@ async def upload(filename: str, content_type: str, chunks: AsyncIterator[bytes])
 
 
 async def remove(attachment_id: UUID) -> None:
-    """Delete a file; messages that name it and have not left will fail, saying so.
+    """Delete a file; messages that name it and are not sent yet will fail and say so.
 
     Raises:
         NotFound: this tenant has no such attachment.
@@ -107,56 +107,56 @@ async def remove(attachment_id: UUID) -> None:
     await storage().delete(_key(attachment_id))
 
 
-# -- what a message carries ------------------------------------------------------------------------------
+# -- attachments of messages -----------------------------------------------------------------------------
 
 
 async def gather(given: Sequence[UUID | Enclosed]) -> list[Row]:
-    """The files of a message as {id, filename, content_type, size}; those sent along are stored, as if uploaded.
+    """The files of a message as {id, filename, content_type, size}; enclosed ones are stored, as if uploaded.
 
     Raises:
-        ValidationFailed: an id is not one of this tenant's uploads, or a content is no base64.
+        ValidationFailed: an id is not one of this tenant's uploads, or a content is not base64.
         PayloadTooLarge: together they are larger than a message may carry.
-        QuotaExceeded: the plan has no room for so many bytes.
+        QuotaExceeded: the plan's storage for attachments does not suffice.
     """
     if not given:
         return []
     largest = await _largest()
-    ids = [each for each in given if isinstance(each, UUID)]
+    ids = [item for item in given if isinstance(item, UUID)]
     rows = await Attachment.filter(id__in=ids, size__gt=0).values(*_FACTS) if ids else []
-    known = {row["id"]: {**row, "id": str(row["id"])} for row in rows}
-    _check_total((known[each]["size"] if each in known else 0 for each in ids), largest)
+    uploads = {row["id"]: {**row, "id": str(row["id"])} for row in rows}
+    _check_total((uploads[item]["size"] if item in uploads else 0 for item in ids), largest)
     wrong: dict[str, str] = {}
     files, contents = list[Row](), dict[int, bytes]()
-    for number, each in enumerate(given):
-        if isinstance(each, Enclosed):
-            wrong |= _complaints(each.filename, each.content_type, f"attachments.{number}.filename")
+    for number, item in enumerate(given):
+        if isinstance(item, Enclosed):
+            wrong |= _complaints(item.filename, item.content_type, f"attachments.{number}.filename")
             try:
-                contents[number] = base64.b64decode(each.content, validate=True)
+                contents[number] = base64.b64decode(item.content, validate=True)
             except (binascii.Error, ValueError):
                 wrong[f"attachments.{number}.content"] = "This is not base64."
-        elif each not in known:
+        elif item not in uploads:
             wrong[f"attachments.{number}.id"] = "There is no such attachment here; upload it first."
         else:
-            file = known[each]
+            file = uploads[item]
             wrong |= _complaints(file["filename"], file["content_type"], f"attachments.{number}.id")
     if wrong:
         raise ValidationFailed(details=wrong)
-    _check_total([*(known[each]["size"] for each in ids), *map(len, contents.values())], largest)
-    for number, each in enumerate(given):
-        file = await _store(each, contents[number]) if isinstance(each, Enclosed) else known[each]
+    _check_total([*(uploads[item]["size"] for item in ids), *map(len, contents.values())], largest)
+    for number, item in enumerate(given):
+        file = await _store(item, contents[number]) if isinstance(item, Enclosed) else uploads[item]
         files.append(file)
     return files
 
 
 async def keep(files: Iterable[Mapping[str, Any]], until: datetime) -> None:
-    """See that files are kept at least so long, for a message that names them; in the caller's unit of work."""
+    """Keep files at least until `until`, for a message that names them; in the caller's unit of work."""
     ids = [file["id"] for file in files]
     if ids:
         await Attachment.filter(id__in=ids, needed_until__lt=until).update(needed_until=until)
 
 
 async def contents(files: Iterable[Mapping[str, Any]]) -> tuple[Attached, ...]:
-    """The files themselves.
+    """Read the files from storage.
 
     Raises:
         NotFound: one of them was deleted.
@@ -169,7 +169,7 @@ async def contents(files: Iterable[Mapping[str, Any]]) -> tuple[Attached, ...]:
 
 
 async def sweep(limit: int = 500) -> int:
-    """Remove files that no message needs any more; how many."""
+    """Remove up to `limit` files that no message needs any more; returns how many."""
     old = Q(needed_until__lt=datetime.now(UTC))
     ids = [row["id"] for row in await Attachment.filter(old).limit(limit).values("id")]
     await _discard(ids, old)
@@ -180,7 +180,7 @@ async def sweep(limit: int = 500) -> int:
 
 
 async def _begin(filename: str, content_type: str) -> Row:
-    """A row of size 0: the file is on its way. Should it never arrive, the row is swept, and with it what there is."""
+    """Insert a row of size 0 before the upload; if the upload never ends, `sweep` removes the row and the file."""
     return await ATTACHMENTS.insert(
         filename=filename,
         content_type=content_type,
@@ -204,7 +204,7 @@ async def _store(enclosed: Enclosed, content: bytes) -> Row:
 
 
 async def _discard(ids: Sequence[UUID], only: Q | None = None) -> None:
-    """The rows first: what a row names is there."""
+    """Delete rows, then their files, so that no row ever names a missing file."""
     rows = Attachment.filter(id__in=list(ids))
     await (rows.filter(only) if only is not None else rows).delete()
     for attachment_id in ids:
@@ -213,7 +213,7 @@ async def _discard(ids: Sequence[UUID], only: Q | None = None) -> None:
 
 
 def _complaints(filename: str, content_type: str, field: str) -> dict[str, str]:
-    """Why a file cannot go with a message, by field."""
+    """Why a file cannot be attached, by field; {} when it can."""
     try:
         check_attached(filename, content_type)
     except ValueError as error:
@@ -230,7 +230,7 @@ async def _counted(chunks: AsyncIterator[bytes], largest: int) -> AsyncIterator[
 
 
 async def _largest() -> int:
-    """Bytes that a message may carry: what the deployment allows, or the plan where that is less."""
+    """Bytes of attachments that a message may have: the lower of the deployment's and the plan's limit."""
     value, _ = await limit_value(LARGEST)
     allowed = int(settings(Settings).max_attachments)
     return allowed if value.amount is None else min(allowed, value.amount)
@@ -238,7 +238,7 @@ async def _largest() -> int:
 
 def _check_total(sizes: Iterable[int], largest: int) -> None:
     if sum(sizes) > largest:
-        raise PayloadTooLarge(f"A message carries at most {largest:,} bytes of attachments in all.")
+        raise PayloadTooLarge(f"The attachments of a message have at most {largest:,} bytes in all.")
 
 
 def _key(attachment_id: UUID | str) -> str:

@@ -43,7 +43,7 @@ EXPAND, EXPANDING = "mail.expand", BULK - 1
 """The task that turns a batch into messages, and its priority: before the messages themselves."""
 
 CHECK_SECONDS = 40.0
-"""How long the recipients of a batch may take to be checked: well within a request's time."""
+"""Seconds that checking the recipients of a batch may take, well within a request's time-out."""
 
 _MAX_COMPLAINTS = 50
 _AT_ONCE = 100
@@ -83,7 +83,7 @@ BATCHES = Records(
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """One recipient of a batch, with what the template is told about them."""
+    """One recipient of a batch, with their variables for the template."""
 
     to: str
     variables: Mapping[str, Any]
@@ -94,13 +94,13 @@ class Recipient:
 
 
 async def accept(draft: Draft, recipients: Sequence[Recipient]) -> Row:
-    """Take a batch: every recipient is checked and spent for now, and becomes a message soon.
+    """Accept a batch: every recipient is checked and charged now, and becomes a message soon.
 
-    Who may not be written to (suppressed, unsubscribed) costs nothing.
+    Recipients that are suppressed or unsubscribed are not charged.
 
     Raises:
-        ValidationFailed: details name what is wrong, as `recipients.17.variables`.
-        QuotaExceeded: the plan's month does not hold them all.
+        ValidationFailed: details name the invalid fields, such as `recipients.17.variables`.
+        QuotaExceeded: the plan's monthly quota does not suffice for all.
         PayloadTooLarge: the attachments are larger than a message may carry.
     """
     columns = await columns_of(draft, many=True)
@@ -135,77 +135,77 @@ def _slices(checked: Sequence[Row]) -> Iterator[tuple[int, list[Row]]]:
 
 
 async def _checked(recipients: Sequence[Recipient], batch: Batch, locale: str) -> list[Row]:
-    """The recipients as slices hold them, each once, after every message was tried as it will be sent.
+    """The recipients in the form of slices, each address once; every message is rendered and checked.
 
-    In a thread, some at a time, so that other requests get their turn: 10,000 take a few seconds.
+    This runs in a thread, 100 recipients at a time, so that other requests go on: 10,000 take a few seconds.
     """
     locales = {each.locale or locale for each in recipients}
     versions = {each: batch.template_version if each == locale else None for each in locales}
     templates = {each: await template_of(batch.template, each, versions[each]) for each in locales}
-    known: set[str] = set()
+    seen: set[str] = set()
     checked, wrong, until = list[Row](), dict[str, str](), monotonic() + CHECK_SECONDS
     for start in range(0, len(recipients), _AT_ONCE):
         part = recipients[start : start + _AT_ONCE]
-        rows, found = await asyncio.to_thread(_check_part, start, part, batch, templates, known)
+        rows, problems = await asyncio.to_thread(_check_part, start, part, batch, templates, seen)
         checked += rows
-        wrong |= found
+        wrong |= problems
         if len(wrong) >= _MAX_COMPLAINTS:
             break
         if monotonic() > until and start + len(part) < len(recipients):
-            said = f"Filling this template in for so many takes too long: send up to {start + len(part)} at a time."
-            raise ValidationFailed(details={"recipients": said})
+            reason = f"Rendering this template for so many takes too long: send up to {start + len(part)} at a time."
+            raise ValidationFailed(details={"recipients": reason})
     if wrong:
         raise refused(dict(list(wrong.items())[:_MAX_COMPLAINTS]), batch.template)
     return checked
 
 
 def _check_part(
-    start: int, part: Sequence[Recipient], batch: Batch, templates: Mapping[str, Prepared | None], known: set[str]
+    start: int, part: Sequence[Recipient], batch: Batch, templates: Mapping[str, Prepared | None], seen: set[str]
 ) -> tuple[list[Row], dict[str, str]]:
-    """Some recipients as slices hold them, without those whose address is among `known` already; what is wrong."""
+    """Check some recipients; returns them in the form of slices, without addresses in `seen`, and what is wrong."""
     checked, wrong, now = list[Row](), dict[str, str](), datetime.now(UTC)
-    for number, each in enumerate(part, start):
+    for number, recipient in enumerate(part, start):
         try:
-            address = parse_address(each.to)
+            address = parse_address(recipient.to)
         except ValueError as error:
             wrong[f"recipients.{number}.to"] = str(error)
             continue
-        if address.key in known:
+        if address.key in seen:
             continue
-        known.add(address.key)
-        row = {"to": str(address), "email": address.email, "locale": each.locale, "charged": 1}
-        row["variables"] = dict(each.variables)
+        seen.add(address.key)
+        row = {"to": str(address), "email": address.email, "locale": recipient.locale, "charged": 1}
+        row["variables"] = dict(recipient.variables)
         message = batch_message(batch, row, now, now)
-        found, _ = complaints(message, batch, templates[message.locale])
-        wrong |= {f"recipients.{number}.{field}": said for field, said in found.items()}
+        problems, _ = complaints(message, batch, templates[message.locale])
+        wrong |= {f"recipients.{number}.{field}": reason for field, reason in problems.items()}
         checked.append(row)
     return checked, wrong
 
 
 async def _charge(part: Sequence[Row], columns: Mapping[str, Any]) -> None:
-    """Who may not be written to costs nothing."""
+    """Set `charged` of each recipient: 0 for those that may not be written to, else 1."""
     barred = await barred_of([(each["email"], columns["category"]) for each in part], bulk=columns["bulk"])
     emails = {email for email, _ in barred}
     for each in part:
         each["charged"] = int(each["email"] not in emails)
 
 
-# -- calling off, and the end ----------------------------------------------------------------------------
+# -- cancelling and finishing ----------------------------------------------------------------------------
 
 
 async def cancel(batch_id: UUID) -> Row:
-    """Stop what has not left; what that cost is given back.
+    """Cancel the messages that are not sent yet, and refund them.
 
     Raises:
         NotFound: this tenant has no such batch.
-        Conflict: it is over.
+        Conflict: it is done or cancelled.
     """
     async with unit_of_work() as work:
         batch = await Batch.filter(id=batch_id).select_for_update().first()
         if batch is None:
             raise NotFound
         if batch.status not in {BatchStatus.QUEUED, BatchStatus.RUNNING}:
-            raise Conflict(f"The batch is {batch.status.value}: nothing of it waits to be sent.")
+            raise Conflict(f"The batch is {batch.status.value}: no message of it waits to be sent.")
         now = datetime.now(UTC)
         unwritten = sum(row["charged"] for row in await BatchSlice.filter(batch_id=batch_id).values("charged"))
         await BatchSlice.filter(batch_id=batch_id).delete()
@@ -223,22 +223,21 @@ async def cancel(batch_id: UUID) -> Row:
 
 
 async def must_go_on(batch_id: UUID) -> None:
-    """Make sure that something of a batch is still to be sent.
+    """Check that a batch is neither done nor cancelled.
 
     Raises:
         NotFound: this tenant has no such batch.
-        Conflict: it is over.
+        Conflict: it is done or cancelled.
     """
     status = (await BATCHES.get(batch_id))["status"]
     if status not in {BatchStatus.QUEUED, BatchStatus.RUNNING}:
-        raise Conflict(f"The batch is {status}: nothing of it waits to be sent.")
+        raise Conflict(f"The batch is {status}: no message of it waits to be sent.")
 
 
 async def finish(batch_ids: Collection[UUID]) -> int:
-    """Close batches of which nothing waits any more, and announce it; how many.
+    """Mark batches as done when no message of them waits any more, and announce it; returns how many.
 
-    Asked after the commit of what may have been their last message, so that of two such commits the later one sees
-    both.
+    Called after the commit of what may have been the last message, so that of two such commits the later one sees both.
     """
     closed = 0
     for batch_id in batch_ids:
@@ -259,7 +258,7 @@ async def finish(batch_ids: Collection[UUID]) -> int:
 
 
 async def read(batch_id: UUID) -> Row:
-    """A batch with `counts` by status of its messages, and `progress`: how much of it has left or never will, 0..1.
+    """A batch with `counts` of its messages by status, and `progress`: the share that waits no more, 0..1.
 
     Raises:
         NotFound: this tenant has no such batch.

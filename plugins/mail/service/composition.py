@@ -30,13 +30,13 @@ def compose(
     closed: Collection[str] = (),
     tracking: tuple[bool, bool] = (False, False),
 ) -> Outgoing:
-    """A message ready to leave, but for its attachments.
+    """The message as it will be sent, without its attachments.
 
-    content: what holds subject, text and HTML: the message's batch, or itself. template: None where there is none.
-    closed: recipients to leave out. tracking: of opens and clicks.
+    content: the row with subject, text and HTML: the message's batch, or the message itself. template: None where it
+    has none. closed: recipients to leave out. tracking: whether to track opens, and clicks.
 
     Raises:
-        MissingVariables, RenderFailed: the template wants more variables, or fails.
+        MissingVariables, RenderFailed: the template needs more variables, or fails.
     """
     emails = message.recipients.split("\n")
     words = _words(message, content, template, emails[0])
@@ -66,7 +66,7 @@ def compose(
 
 
 def _words(message: Message, content: Message | Batch, template: Prepared | None, email: str) -> Rendered:
-    """What one recipient gets to read; where it may be unsubscribed from, with the link to do so in every part."""
+    """Subject, text and HTML for one recipient; bulk mail gets the unsubscribe link in text and HTML."""
     link = unsubscribe_link(email, message.category) if message.bulk else ""
     if template is None:
         words = Rendered(content.subject, content.text, content.html)
@@ -85,7 +85,7 @@ def _words(message: Message, content: Message | Batch, template: Prepared | None
 
 
 def batch_message(batch: Batch, recipient: Mapping[str, Any], due_at: datetime, now: datetime) -> Message:
-    """The message of one recipient of a batch; `recipient` as slices hold them."""
+    """The message of one recipient of a batch; `recipient` in the form of slices."""
     message_id, locale = uuid7(), recipient["locale"] or batch.locale
     return Message(
         id=message_id,
@@ -118,14 +118,14 @@ def message_id_of(number: object, sender: str) -> str:
     return f"<{number}@{stored_address(sender).email.rpartition('@')[2]}>"
 
 
-# -- at the time of asking -------------------------------------------------------------------------------
+# -- when a message is accepted --------------------------------------------------------------------------
 
 
 async def template_of(name: str, locale: str, version: int | None) -> Prepared | None:
     """The template that a message names; None where it names none.
 
     Raises:
-        ValidationFailed: there is no such template, or it is not accepted any more.
+        ValidationFailed: there is no such template, or it is no longer valid.
     """
     if not name:
         return None
@@ -139,7 +139,7 @@ async def template_of(name: str, locale: str, version: int | None) -> Prepared |
 
 
 def complaints(message: Message, content: Message | Batch, template: Prepared | None) -> tuple[dict[str, str], str]:
-    """What would keep a message from being sent, by field, and its subject as rendered; at best ({}, subject)."""
+    """What would keep a message from being sent, by field (else {}), and its rendered subject."""
     if template is None and message.variables:
         return {"variables": "Only a template takes variables."}, ""
     wrong: dict[str, str] = {}
@@ -156,14 +156,14 @@ def complaints(message: Message, content: Message | Batch, template: Prepared | 
         wrong["template"] = str(error)
     except ValueError as error:
         wrong["message"] = str(error)
-    said = (("missing", missing), ("unknown", unknown))
-    if names := "; ".join(f"{what}: {', '.join(sorted(each))}" for what, each in said if each):
+    groups = (("missing", missing), ("unknown", unknown))
+    if names := "; ".join(f"{label}: {', '.join(sorted(group))}" for label, group in groups if group):
         wrong["variables"] = names
     return wrong, subject
 
 
 def refused(wrong: Mapping[str, str], template: str) -> ValidationFailed:
-    """The refusal of what has complaints; where they are of variables, it points to the template's description."""
+    """The error for `complaints`; where variables are wrong, it points to the template's description."""
     described = any(field.rpartition(".")[2] == "variables" for field in wrong) and template
-    said = f"Some fields are not as they should be. GET /mail/templates/{template} describes the variables."
+    said = f"Some fields are invalid. GET /mail/templates/{template} describes the variables."
     return ValidationFailed(said if described else None, details=wrong)

@@ -23,16 +23,16 @@ from .templates import MissingVariables, Prepared, RenderFailed, prepared
 from .tracking import switches
 
 TOGETHER = 50
-"""Messages in one run of the task."""
+"""Messages delivered in one run of the task, at most."""
 
-_WRITE_EVERY = 0.25  # seconds: what a killed worker has handed over and not written down is sent twice
-_WITH_FILES = 3  # messages with attachments in memory at once
+_WRITE_EVERY = 0.25  # seconds; what a killed worker has handed over and not recorded is sent twice
+_WITH_FILES = 3  # messages whose attachments are in memory at the same time
 _log = logging.getLogger("plugins.mail")
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a job of `mail.deliver` is told. paced: takes its place in the rate now."""
+    """The arguments of a `mail.deliver` job. paced: the rate limit is applied now, at delivery."""
 
     message: UUID
     paced: bool
@@ -40,7 +40,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class _Hand:
-    """Messages in our hands, with all that is known for making them ready."""
+    """Messages taken for delivery, with their batches and the (address, category) pairs that must not be sent."""
 
     messages: Sequence[Message]
     batches: Mapping[UUID, Batch]
@@ -56,7 +56,7 @@ _Templates = Mapping[_Key, Prepared | Exception]
 
 @dataclass(frozen=True, slots=True)
 class _Desk:
-    """What messages are made ready with. tracking: of opens and clicks. files: how many may be in memory at once."""
+    """What all messages of a run share. tracking: of opens, of clicks. files: limits attachments in memory."""
 
     dispatcher: Dispatcher
     templates: _Templates
@@ -65,9 +65,9 @@ class _Desk:
 
 
 async def deliver(orders: Sequence[Order]) -> list[Exception | None]:
-    """Deliver messages of the bound tenant; what became of each job: None, Postpone or GiveUp.
+    """Deliver messages of the bound tenant; returns the result of each job: None, Postpone or GiveUp.
 
-    An order whose message is over is done.
+    An order whose message no longer waits is done: None.
     """
     answers: dict[UUID, Exception | None] = await _beyond_rate(orders)
     hand = await _take([order for order in orders if order.message not in answers])
@@ -78,7 +78,7 @@ async def deliver(orders: Sequence[Order]) -> list[Exception | None]:
 
 
 async def _beyond_rate(orders: Sequence[Order]) -> dict[UUID, Exception | None]:
-    """The paced orders that the plan's rate has no room for now, put off one behind the other."""
+    """Postpone the paced orders that exceed the plan's rate now, one after the other at that rate."""
     paced = [order for order in orders if order.paced]
     for number in range(len(paced)):
         try:
@@ -98,7 +98,7 @@ async def _beyond_rate(orders: Sequence[Order]) -> dict[UUID, Exception | None]:
 
 
 async def _take(orders: Sequence[Order]) -> _Hand:
-    """Take messages in hand: whoever calls them off comes too late from here on."""
+    """Mark the messages as being sent: from here on they cannot be cancelled."""
     async with unit_of_work():
         messages: list[Message] = []
         mine = Message.filter(id__in=[order.message for order in orders], due_at__isnull=False)
@@ -114,16 +114,16 @@ async def _take(orders: Sequence[Order]) -> _Hand:
 
 
 async def _templates(hand: _Hand) -> _Templates:
-    """Each template once for all messages in hand, or why there is none."""
-    found: dict[_Key, Prepared | Exception] = {}
+    """Each template of the messages, loaded once, or the error why it cannot be used."""
+    templates: dict[_Key, Prepared | Exception] = {}
     for message in hand.messages:
         key = _key(message, hand.batch_of(message))
-        if key[0] and key not in found:
+        if key[0] and key not in templates:
             try:
-                found[key] = await prepared(key[0], locale=key[1], version=key[2])
+                templates[key] = await prepared(key[0], locale=key[1], version=key[2])
             except (NotFound, RenderFailed) as error:
-                found[key] = error
-    return found
+                templates[key] = error
+    return templates
 
 
 def _key(message: Message, batch: Batch | None) -> _Key:
@@ -136,7 +136,7 @@ def _pairs(message: Message) -> list[tuple[str, str]]:
 
 
 async def _written(attempts: Sequence[asyncio.Task[Outcome]]) -> dict[UUID, Exception | None]:
-    """What came of the attempts, written down a few times a second; those called off with us are nobody's."""
+    """Record the outcomes of the attempts a few times a second; when this is cancelled, cancel the attempts too."""
     answers: dict[UUID, Exception | None] = {}
     waiting = set(attempts)
     try:
@@ -158,7 +158,7 @@ async def _written(attempts: Sequence[asyncio.Task[Outcome]]) -> dict[UUID, Exce
 
 
 async def _attempt(message: Message, hand: _Hand, desk: _Desk) -> Outcome:
-    """Make one message ready and hand it over; never raises but when it is cancelled."""
+    """Compose one message and hand it over; raises only when it is cancelled."""
     batch = hand.batch_of(message)
     if batch is not None and batch.status is BatchStatus.CANCELLED:
         return Outcome(message, Status.CANCELLED)
@@ -180,11 +180,11 @@ async def _attempt(message: Message, hand: _Hand, desk: _Desk) -> Outcome:
         return replace(outcome, status=Status.FAILED, reason=str(error))
     except NotFound:
         return replace(outcome, status=Status.FAILED, reason="its template or one of its attachments was deleted")
-    except ApiError as error:  # storage or Redis is away: no try of the message's own
+    except ApiError as error:  # storage or Redis is unavailable: not counted as an attempt
         return replace(outcome, status=Status.DEFERRED, reason=error.message, tried=False)
     except Exception:
         _log.exception("message %s could not be handed over", message.id)
-        reason = "something failed on our side; it is tried again"
+        reason = "something failed on our side; the message is tried again"
         return replace(outcome, status=Status.DEFERRED, reason=reason, uncertain=True)
 
 
@@ -192,11 +192,13 @@ async def _handed(outgoing: Outgoing, dispatcher: Dispatcher, outcome: Outcome) 
     try:
         receipt = await dispatcher.deliver(outgoing)
     except Refused as refused:
-        each = refused.recipients or dict.fromkeys(outgoing.recipients if is_dead(refused) else (), refused)
-        return replace(outcome, status=_refusal(refused), reason=str(refused), refused=each)
-    except ProviderUnavailable as away:
-        deferred = replace(outcome, status=Status.DEFERRED, reason=away.reason)
-        return replace(deferred, wait=away.wait, tried=away.tried, away=True, uncertain=away.uncertain)
+        refusals = refused.recipients or dict.fromkeys(outgoing.recipients if is_dead(refused) else (), refused)
+        return replace(outcome, status=_refusal(refused), reason=str(refused), refused=refusals)
+    except ProviderUnavailable as unavailable:
+        deferred = replace(outcome, status=Status.DEFERRED, reason=unavailable.reason)
+        return replace(
+            deferred, wait=unavailable.wait, tried=unavailable.tried, away=True, uncertain=unavailable.uncertain
+        )
     again = tuple(email for email, refused in receipt.refused.items() if not refused.permanent)
     return replace(
         outcome,

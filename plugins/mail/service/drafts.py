@@ -19,17 +19,17 @@ from .templates import current_version, library, text_of
 MAX_RECIPIENTS = 50
 LATEST = timedelta(days=366)
 BULK, TRANSACTIONAL = 10, 0
-"""Priorities of jobs: what people wait for goes first."""
+"""Priorities of delivery jobs: transactional mail, which people wait for, goes first."""
 
 TRANSACTIONAL_CATEGORY = "transactional"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """What is to be said. Either a template, or a subject with text, HTML or both.
+    """The content of a new message or batch. Either a template, or a subject with text, HTML or both.
 
-    sender, reply_to: addresses as text; no sender: the organisation's own. send_at: not before (aware). category: "" is
-    the template's own, else transactional mail, which a batch has to call so.
+    sender, reply_to: addresses as text; no sender: the organisation's own. send_at: not before (aware). category: ""
+    means the template's own, else transactional; a batch has to name it unless its template does.
     """
 
     sender: str | None = None
@@ -45,12 +45,12 @@ class Draft:
 
 
 async def columns_of(draft: Draft, *, many: bool = False) -> dict[str, Any]:
-    """The columns that Message and Batch have in common, but for the attachments, which are not stored yet.
+    """The columns that Message and Batch have in common, except for the attachments, which are not stored yet.
 
-    many: what goes to many has to say of which category it is.
+    many: it is a batch, which has to have a category.
 
     Raises:
-        ValidationFailed: details name each field that is not as it should be.
+        ValidationFailed: details name each invalid field.
     """
     wrong = _contradictions(draft)
     if draft.send_at is not None and draft.send_at > datetime.now(UTC) + LATEST:
@@ -62,12 +62,12 @@ async def columns_of(draft: Draft, *, many: bool = False) -> dict[str, Any]:
         )
     if wrong:
         raise ValidationFailed(details=wrong)
-    tenants = await tenant_settings(TenantSettings)
+    tenant_values = await tenant_settings(TenantSettings)
     sender = await sender_for(draft.sender)
     return {
         "sender": str(sender),
         "category": category,
-        "bulk": category not in tenants.transactional_categories,
+        "bulk": category not in tenant_values.transactional_categories,
         "subject": draft.subject,
         "text": draft.text or (text_of(draft.html) if draft.html else ""),
         "html": draft.html,
@@ -84,7 +84,7 @@ def _contradictions(draft: Draft) -> dict[str, str]:
     if draft.template and content:
         return {"template": "Give a template, or subject and content, not both."}
     if not draft.template and not (draft.text or draft.html):
-        return {"text": "Say something: text, html or a template."}
+        return {"text": "Give a text, html or a template."}
     if not draft.template and not draft.subject.strip():
         return {"subject": "A message without a template needs a subject."}
     return {}
@@ -100,22 +100,22 @@ async def _version(draft: Draft) -> int | None:
 
 
 def addresses_of(texts: Sequence[str], field: str) -> list[Address]:
-    """Addresses from their text.
+    """Parse addresses.
 
     Raises:
-        ValidationFailed: details name each that is none, as `to.2`.
+        ValidationFailed: details name each invalid one, such as `to.2`.
     """
-    found, wrong = [], {}
+    addresses, wrong = [], {}
     for number, text in enumerate(texts):
         try:
-            found.append(parse_address(text))
+            addresses.append(parse_address(text))
         except ValueError as error:
             wrong[f"{field}.{number}"] = str(error)
     if wrong:
         raise ValidationFailed(details=wrong)
-    return found
+    return addresses
 
 
 def due(send_at: datetime | None, earliest: datetime | None = None) -> datetime:
-    """When a message is to leave: now, at `send_at` or at `earliest`, whichever is last."""
+    """When a message is due: now, at `send_at` or at `earliest`, whichever is last."""
     return max(each for each in (datetime.now(UTC), send_at, earliest) if each is not None)

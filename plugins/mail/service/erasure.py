@@ -17,65 +17,67 @@ _FIELDS = ("to", "cc", "bcc")
 
 
 async def find_messages(person: Person) -> int:
-    """How many messages were, or are to be, written to the person and still have their content."""
+    """Count the messages to the person, sent or not, that still have their content."""
     return len(await _written_to(person))
 
 
 async def erase_messages(person: Person) -> int:
-    """Call off what waits to be written to the person, and remove the content of what was."""
-    found = await _written_to(person)
-    for message_id in found:
+    """Cancel waiting messages to the person, and remove the content of sent ones."""
+    message_ids = await _written_to(person)
+    for message_id in message_ids:
         async with unit_of_work():
             message = await Message.filter(id=message_id).select_for_update().first()
             if message is None:
                 continue
             others = [each for each in message.recipients.split("\n") if not is_mentioned(person, each)]
-            if message.status in WAITING and others:  # they get it all the same
+            if message.status in WAITING and others:  # the others still get it
                 left = {field: _but_for(person, getattr(message, field)) for field in _FIELDS}
                 await Message.filter(id=message_id).update(recipients="\n".join(others), **left)
                 continue
             if message.status in WAITING and message.due_at is not None:
                 await messages.cancel(message_id)
-            if message.status != Status.SENDING:  # by then, `find` comes upon it again
+            if message.status != Status.SENDING:  # `find` finds it again once it is sent
                 gone = {"subject": "", "text": "", "html": "", "variables": {}, "emptied": True}
                 named = {field: without(person, getattr(message, field)) for field in (*_FIELDS, "recipients")}
                 await Message.filter(id=message_id).update(**gone, **named)
-    return len(found)
+    return len(message_ids)
 
 
 async def _written_to(person: Person) -> list[UUID]:
-    ids, found = await rows_mentioning(Message, person), list[UUID]()
+    ids, matching = await rows_mentioning(Message, person), list[UUID]()
     for message_id in ids:
         message = await Message.get_or_none(id=message_id)
         if message is not None and is_mentioned(person, message.recipients):
-            found.append(message_id)
-    return found
+            matching.append(message_id)
+    return matching
 
 
 async def find_recipients(person: Person) -> int:
-    """How many pieces of batches wait to become messages to the person."""
+    """Count the slices of batches that still contain the person as a recipient."""
     return len(await rows_mentioning(BatchSlice, person))
 
 
 async def erase_recipients(person: Person) -> int:
-    """Take the person out of them."""
+    """Remove the person from the slices of batches."""
     ids = await rows_mentioning(BatchSlice, person)
-    for each in ids:
+    for slice_id in ids:
         async with unit_of_work():
-            part = await BatchSlice.filter(id=each).select_for_update().first()
+            part = await BatchSlice.filter(id=slice_id).select_for_update().first()
             if part is not None:
-                part.recipients = [one for one in part.recipients if not is_mentioned(person, one["email"])]
+                part.recipients = [
+                    recipient for recipient in part.recipients if not is_mentioned(person, recipient["email"])
+                ]
                 await part.save(update_fields=["recipients"])
     return len(ids)
 
 
 async def find_lists(person: Person) -> int:
-    """How many rows say what may be sent to the person."""
+    """Count the suppressions and subscriptions of the person's addresses."""
     return sum([await model.filter(address__in=person.addresses).count() for model in (Suppression, Subscription)])
 
 
 async def erase_lists(person: Person) -> int:
-    """Keep only what tells the address when somebody gives it again: that it wants no mail must outlive the erasure."""
+    """Replace the addresses by keyed hashes, so that what they want no mail of outlives the erasure."""
     changed = 0
     for address in person.addresses:
         gone = {"address": hidden(address), "detail": "", "message_id": None, "created_by": None}
@@ -87,12 +89,12 @@ async def erase_lists(person: Person) -> int:
 
 
 async def find_senders(person: Person) -> int:
-    """How many senders write as the person."""
+    """Count the senders with the person's addresses."""
     return await Sender.filter(email__in=person.addresses).count()
 
 
 async def erase_senders(person: Person) -> int:
-    """Remove them: nobody writes in the person's name any more."""
+    """Delete the senders with the person's addresses."""
     return await Sender.filter(email__in=person.addresses).delete()
 
 
@@ -102,12 +104,12 @@ def _but_for(person: Person, addresses: Sequence[str]) -> list[str]:
 
 PERSONAL_DATA = (
     PersonalData(
-        "messages", "Messages to the person", find_messages, erase_messages, kept="That one was sent, and when."
+        "messages", "Messages to the person", find_messages, erase_messages, kept="That a message was sent, and when."
     ),
-    PersonalData("recipients", "Batches that will write to the person", find_recipients, erase_recipients),
+    PersonalData("recipients", "Waiting batches with the person as a recipient", find_recipients, erase_recipients),
     PersonalData(
         "lists",
-        "What may be sent to the address: suppressions, subscriptions",
+        "Suppressions and subscriptions of the address",
         find_lists,
         erase_lists,
         kept="A keyed hash of the address, so that nobody writes to it again.",

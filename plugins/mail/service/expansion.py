@@ -20,9 +20,9 @@ from .timeline import Happened, note
 
 
 async def expand_slice(batch_id: UUID) -> float | None:
-    """Turn the next slice of a batch into messages with their jobs; how far that is, 0..1, or None at the end.
+    """Turn the next slice of a batch into messages with their jobs; returns the progress, 0..1, or None at the end.
 
-    The slice goes in the same transaction, so that whoever is killed in between leaves all of it or nothing.
+    The slice is deleted in the same transaction, so that an interruption leaves all of it or nothing.
     """
     value, _ = await limit_value(RATE)
     pace = timedelta(seconds=(value.seconds or 0) / value.amount) if value.amount else timedelta(0)
@@ -46,15 +46,15 @@ async def expand_slice(batch_id: UUID) -> float | None:
 
 
 async def _write(work: UnitOfWork, batch: Batch, part: BatchSlice, pace: timedelta) -> None:
-    """The messages of one slice; what may not be written to any more is refunded."""
+    """Create the messages of one slice; recipients that may no longer be written to are refunded."""
     now = datetime.now(UTC)
     pairs = [(each["email"], batch.category) for each in part.recipients]
     barred = {email for email, _ in await barred_of(pairs, bulk=batch.bulk)}
     start = due(batch.send_at, batch.created_at)
     messages = []
-    for number, each in enumerate(part.recipients, part.number):
-        message = batch_message(batch, each, start + pace * number, now)
-        if each["email"] in barred:
+    for number, recipient in enumerate(part.recipients, part.number):
+        message = batch_message(batch, recipient, start + pace * number, now)
+        if recipient["email"] in barred:
             message.status, message.due_at, message.charged = Status.SUPPRESSED, None, 0
         messages.append(message)
     await Message.bulk_create(messages)
@@ -63,12 +63,12 @@ async def _write(work: UnitOfWork, batch: Batch, part: BatchSlice, pace: timedel
             about = {"id": message.id, "bulk": True}
             await hand_to_job(work, about, message.due_at, paced=True)
     await refund(part.charged - sum(message.charged for message in messages), batch.created_at)
-    kept_out = [message for message in messages if message.status is Status.SUPPRESSED]
-    await note([Happened(each.id, "suppressed", now, recipient=each.recipients) for each in kept_out])
+    suppressed = [message for message in messages if message.status is Status.SUPPRESSED]
+    await note([Happened(each.id, "suppressed", now, recipient=each.recipients) for each in suppressed])
 
 
 async def resume(silent_since: datetime) -> int:
-    """Give batches new jobs whose own came to nothing; how many."""
+    """Enqueue new jobs for batches whose own were lost; returns how many."""
     stuck = [each async for each in _unexpanded(updated_at__lt=silent_since)]
     async with unit_of_work() as work:
         for batch_id in stuck:

@@ -13,18 +13,18 @@ from ..providers.dispatcher import house_relay
 from ..settings import Settings
 
 PRIORITY = -10
-"""People wait for these in front of a form: before what an organisation sends, in the job store and at the provider."""
+"""Priority of account mail, in the job store and at the provider: before tenants' mail, since people wait for it."""
 
-_REST = timedelta(seconds=15)  # before the next try where no provider was even asked
+_REST = timedelta(seconds=15)  # before the next try when no provider was asked
 
 
 async def hand_over(outgoing: Outgoing, *, within: timedelta = timedelta.max) -> None:
-    """Hand it over, before what tenants send. within: how long it is of any use.
+    """Hand a message over, before tenants' mail. within: how long the message is of use.
 
     Raises:
-        Refused: for good.
-        TryAgain: for now, or no provider was reached.
-        Postpone: no provider could be asked.
+        Refused: it was refused permanently.
+        TryAgain: it was refused temporarily, or no provider was reached.
+        Postpone: all providers are paused or at their limits.
     """
     try:
         await house_relay().deliver(replace(outgoing, priority=PRIORITY))
@@ -33,8 +33,8 @@ async def hand_over(outgoing: Outgoing, *, within: timedelta = timedelta.max) ->
             raise
         backoff = settings(Settings).backoff(away=False, within=within.total_seconds())
         raise TryAgain(str(refused), backoff) from refused
-    except ProviderUnavailable as away:
-        if not away.tried:
-            raise Postpone(away.wait or _REST, away.reason) from away
-        backoff = settings(Settings).backoff(away=True, uncertain=away.uncertain, within=within.total_seconds())
-        raise TryAgain(away.reason, backoff) from away
+    except ProviderUnavailable as unavailable:
+        if not unavailable.tried:
+            raise Postpone(unavailable.wait or _REST, unavailable.reason) from unavailable
+        backoff = settings(Settings).backoff(away=True, uncertain=unavailable.uncertain, within=within.total_seconds())
+        raise TryAgain(unavailable.reason, backoff) from unavailable

@@ -19,15 +19,15 @@ from .messages import hand_to_job, refund
 from .timeline import Happened, note
 
 LEFT_BEHIND = timedelta(hours=1)
-"""Due for so long without any news: no job looks after it any more, or it waits behind very many others."""
+"""How long a message is overdue without change before its job counts as lost."""
 
 _TAKEN_UP = "taken_up"
-_OFTEN = 3  # times that a message is taken up out of a dead worker's hands
+_OFTEN = 3  # times that a message is requeued after its worker died
 _SLICE = 500
 
 
 async def maintain() -> None:
-    """All of it; each step is safe to do twice."""
+    """Run all maintenance steps; each is safe to run twice."""
     while await take_up() == _SLICE:
         pass
     await expansion.resume(datetime.now(UTC) - LEFT_BEHIND)
@@ -39,12 +39,12 @@ async def maintain() -> None:
 
 
 async def take_up() -> int:
-    """Give messages that were left behind a new job, which takes the place of any older one; how many."""
+    """Enqueue a new job, which replaces any older one, for lost messages; returns how many."""
     now = datetime.now(UTC)
     silent = now - LEFT_BEHIND
     async with unit_of_work() as work:
-        found = Message.filter(status__in=OPEN, due_at__lt=silent, updated_at__lt=silent)
-        messages = await found.limit(_SLICE).select_for_update(skip_locked=True)
+        overdue = Message.filter(status__in=OPEN, due_at__lt=silent, updated_at__lt=silent)
+        messages = await overdue.limit(_SLICE).select_for_update(skip_locked=True)
         often = await _often([each for each in messages if each.status is Status.SENDING])
         for message in messages:
             row, facts = Message.filter(id=message.id), {"updated_at": now, "version": F("version") + 1}
@@ -72,13 +72,13 @@ async def _often(messages: Sequence[Message]) -> set[UUID]:
 
 
 async def finish_batches() -> int:
-    """Close batches whose last message went without anybody noticing; how many."""
+    """Mark batches as done that `batches.finish` missed; returns how many."""
     running = Batch.filter(status=BatchStatus.RUNNING, expanded=F("total")).limit(_SLICE)
     return await batches.finish([row["id"] for row in await running.values("id")])
 
 
 async def empty() -> int:
-    """Remove the content of messages and batches that have been over for as long as it is kept; how many."""
+    """Remove the content of finished messages and batches older than `keep_days`; returns how many rows."""
     kept = timedelta(days=(await tenant_settings(TenantSettings)).keep_days)
     old = Q(emptied=False, updated_at__lt=datetime.now(UTC) - kept)
     nothing = {"text": "", "html": "", "attachments": [], "emptied": True}

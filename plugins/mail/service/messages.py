@@ -39,8 +39,8 @@ from .timeline import Happened, note, timeline
 
 QUOTA, RATE = "mail.monthly", "mail.rate"
 LIMITS = (
-    Limit(QUOTA, "quota", "How many recipients may be written to", unit="recipients", default="unlimited"),
-    Limit(RATE, "rate", "How many messages may leave", unit="messages", default="unlimited"),
+    Limit(QUOTA, "quota", "Recipients of messages", unit="recipients", default="unlimited"),
+    Limit(RATE, "rate", "Messages sent", unit="messages", default="unlimited"),
 )
 DELIVER = "mail.deliver"
 RETRIABLE = (Status.FAILED, Status.CANCELLED, Status.SUPPRESSED)
@@ -111,15 +111,15 @@ async def accept(
     variables: Mapping[str, Any] | None = None,
     when_limited: WhenLimited = "refuse",
 ) -> Row:
-    """Take a message to be delivered: from here on it ends sent, or failed with its reason.
+    """Accept a message for delivery: it ends as sent, or as failed with its reason.
 
-    Who may not be written to (suppressed, unsubscribed) costs nothing. when_limited: what to do beyond the rate.
+    Recipients that are suppressed or unsubscribed are not charged. when_limited: what to do beyond the rate limit.
 
     Raises:
-        ValidationFailed: an address, the sender, the template or its variables are not as they should be.
+        ValidationFailed: an address, the sender, the template or its variables are invalid.
         RateLimited: the plan's rate is used up, and `when_limited` is "refuse".
-        QuotaExceeded: the plan's month is used up.
-        PayloadTooLarge: the attachments are larger than a message may carry.
+        QuotaExceeded: the plan's monthly quota is used up.
+        PayloadTooLarge: the attachments are larger than allowed.
     """
     recipients = _recipients(to, cc, bcc)
     columns = await columns_of(draft)
@@ -164,7 +164,7 @@ def _recipients(to: Sequence[str], cc: Sequence[str], bcc: Sequence[str]) -> dic
 
 
 async def _within_rate(when_limited: WhenLimited) -> datetime | None:
-    """None when the message may leave now, else the time before which it is no use to try."""
+    """None when the rate limit allows the message now, else the earliest time to try."""
     try:
         await allow(RATE)
     except RateLimited as limited:
@@ -198,7 +198,7 @@ async def _store(values: Mapping[str, Any], due_at: datetime, paced: object) -> 
 
 
 async def barred_of(pairs: Sequence[tuple[str, str]], *, bulk: bool) -> set[tuple[str, str]]:
-    """Of (address, category), those that must not be sent: suppressed, or unsubscribed from what is bulk."""
+    """The (address, category) pairs that must not be sent: suppressed, or for bulk mail unsubscribed."""
     addresses = await suppressed([address for address, _ in pairs])
     barred = {pair for pair in pairs if pair[0] in addresses}
     return barred | await unsubscribed(pairs) if bulk else barred
@@ -207,7 +207,7 @@ async def barred_of(pairs: Sequence[tuple[str, str]], *, bulk: bool) -> set[tupl
 async def hand_to_job(
     work: UnitOfWork, row: Mapping[str, Any], due_at: datetime, *, paced: bool, again: bool = False
 ) -> None:
-    """Have a message delivered, by a job of its id. paced: it takes its place in the rate. again: it had a job."""
+    """Enqueue the delivery job, with the message's id. paced: apply the rate limit then. again: replace the job."""
     await work.enqueue(
         DELIVER,
         run_at=due_at,
@@ -219,22 +219,22 @@ async def hand_to_job(
     )
 
 
-# -- calling off and trying again ------------------------------------------------------------------------
+# -- cancelling and retrying -----------------------------------------------------------------------------
 
 
 async def cancel(message_id: UUID) -> Row:
-    """Call off a message that is in nobody's hands yet; what it cost is given back.
+    """Cancel a message that is not being sent yet, and refund it.
 
     Raises:
         NotFound: this tenant has no such message.
-        Conflict: it is being sent, or its life is over.
+        Conflict: it is being sent, or no longer waits.
     """
     async with unit_of_work() as work:
         before = await Message.filter(id=message_id).select_for_update().first()
         if before is None:
             raise NotFound
         if before.status not in WAITING or before.due_at is None:
-            raise Conflict(f"The message is {before.status.value}: only what waits can be cancelled.")
+            raise Conflict(f"The message is {before.status.value}: only waiting messages can be cancelled.")
         now = datetime.now(UTC)
         await Message.filter(id=message_id).update(
             status=Status.CANCELLED, due_at=None, charged=0, updated_at=now, version=F("version") + 1
@@ -247,7 +247,7 @@ async def cancel(message_id: UUID) -> Row:
 
 
 async def cancel_job(message_id: UUID) -> None:
-    """What calling its job off means: the message is called off, unless its life is over anyway.
+    """Cancel the message of a cancelled job, if it still waits.
 
     Raises:
         Conflict: it is being sent.
@@ -257,13 +257,13 @@ async def cancel_job(message_id: UUID) -> None:
 
 
 async def retry(message_id: UUID, when_limited: WhenLimited = "refuse") -> Row:
-    """Deliver a failed, cancelled or suppressed message after all, with all its tries; it is spent for again.
+    """Send a failed, cancelled or suppressed message after all, with all its attempts; it is charged again.
 
-    What bounced or was complained of stays so: write a new message once the address is off the list of suppressions.
+    Bounced messages and those with complaints stay so: send a new one once the address is off the suppression list.
 
     Raises:
         NotFound: this tenant has no such message.
-        Conflict: it is in another state, or its content is gone, or nobody it is for may be written to.
+        Conflict: it has another status, its content was removed, or no recipient may be written to.
         RateLimited, QuotaExceeded: the plan does not allow it now.
     """
     await WHOLE.get(message_id)
@@ -274,7 +274,9 @@ async def retry(message_id: UUID, when_limited: WhenLimited = "refuse") -> Row:
         if before is None:
             raise NotFound
         if before.status not in RETRIABLE:
-            raise Conflict(f"The message is {before.status.value}: only what failed or was cancelled can be retried.")
+            raise Conflict(
+                f"The message is {before.status.value}: only failed, cancelled or suppressed messages can be retried."
+            )
         if (
             before.batch_id is not None
             and await Batch.filter(id=before.batch_id, status=BatchStatus.CANCELLED).exists()
@@ -300,7 +302,7 @@ async def retry(message_id: UUID, when_limited: WhenLimited = "refuse") -> Row:
 
 
 async def refund(charged: int, charged_at: datetime | None) -> None:
-    """Give recipients back to the quota, in the window that they were spent in."""
+    """Refund recipients to the quota, in the period that they were charged in."""
     if charged:
         await give_back(QUOTA, charged, spent_at=charged_at)
 
@@ -309,7 +311,7 @@ async def refund(charged: int, charged_at: datetime | None) -> None:
 
 
 async def read(message_id: UUID) -> Row:
-    """A message with its content and its `timeline`.
+    """A message with its content and its events as `timeline`.
 
     Raises:
         NotFound: this tenant has no such message.
@@ -327,6 +329,6 @@ def _waiting(due_at: datetime, now: datetime) -> Status:
 
 
 def _recorded(row: Row) -> Row:
-    """What the record of actions holds: neither content nor variables, which the subject may show."""
+    """The columns for the audit trail: without content, variables and the subject, which may show variables."""
     named = ("status", "category", "sender", "to", "cc", "bcc", "template", "send_at", "message_id")
     return {name: row[name] for name in named}

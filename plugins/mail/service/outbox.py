@@ -19,7 +19,7 @@ ENDING = ".eml"
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """One written message; `name` is its path below the outbox."""
+    """A message written to a file; `name` is its path below the outbox."""
 
     name: str
     at: datetime
@@ -28,7 +28,7 @@ class Written:
 
 
 async def newest(limit: int) -> list[Written]:
-    """The newest messages: of the bound tenant, or of everybody where none is bound; none where nothing is written."""
+    """The newest messages of the bound tenant, or of all tenants where none is bound."""
     found = sorted(await _files(), key=lambda path: path.name, reverse=True)
     return [_written(path) for path in found[:limit]]
 
@@ -42,7 +42,7 @@ async def content(part: str) -> tuple[str, str] | None:
 
 
 def forget(slug: str) -> None:
-    """Remove what was written for an organisation."""
+    """Delete the files written for an organisation."""
     for folder in _folders():
         shutil.rmtree(folder / slug, ignore_errors=True)
 

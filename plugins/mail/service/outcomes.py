@@ -22,20 +22,20 @@ from .messages import refund
 from .suppressions import suppress
 from .timeline import Happened, note
 
-_REST = timedelta(seconds=15)  # before the next look at what was not even tried
+_REST = timedelta(seconds=15)  # before the next try when no provider was asked
 
 Answer = GiveUp | Postpone | None
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one attempt.
+    """The outcome of one delivery attempt.
 
     status: sent, deferred (to be tried again), bounced, failed, suppressed or cancelled. reason: why, when not sent.
     subject: as rendered. barred: recipients left out since they may not be written to. receipt: the provider's. taken:
-    recipients it took. refused: those it refused, each for a reason of its own. wait: how long the provider wants to be
-    left alone. tried: whether it was asked at all. away: it was not reached, rather than refused. uncertain: it may
-    have taken it.
+    recipients it took. refused: recipients it refused, with the reason of each. wait: how long the provider asks not to
+    be called. tried: whether it was called at all. away: it was not reached, rather than refused the message.
+    uncertain: it may have taken the message.
     """
 
     message: Message
@@ -53,7 +53,7 @@ class Outcome:
 
 
 async def write(outcomes: Sequence[Outcome]) -> dict[UUID, Exception | None]:
-    """Write outcomes down, in one unit of work; what each message's job is answered with."""
+    """Record outcomes in one unit of work; returns the result of each message's job."""
     if not outcomes:
         return {}
     now = datetime.now(UTC)
@@ -78,7 +78,7 @@ async def write(outcomes: Sequence[Outcome]) -> dict[UUID, Exception | None]:
     return answers
 
 
-# -- the usual: taken by the provider, for everybody -----------------------------------------------------
+# -- the usual case: taken for all recipients ------------------------------------------------------------
 
 
 def _is_plain(outcome: Outcome) -> bool:
@@ -96,7 +96,7 @@ async def _write_plain(outcomes: Sequence[Outcome], now: datetime) -> None:
         facts = {"provider": provider, "sent_at": now, "due_at": None, "error": "", "updated_at": now}
         rows = Message.filter(id__in=[each.id for each in messages])
         sent = await rows.filter(status=Status.SENDING).update(status=Status.SENT, version=F("version") + 1, **facts)
-        if sent < len(messages):  # the provider's word about some was quicker than we are
+        if sent < len(messages):  # webhooks about some of them came first
             await rows.exclude(status=Status.SENT).update(version=F("version") + 1, **facts)
         await Message.bulk_update(messages, fields=["provider_id", "subject"])
 
@@ -105,7 +105,7 @@ async def _write_plain(outcomes: Sequence[Outcome], now: datetime) -> None:
 
 
 def _judged(outcome: Outcome, now: datetime) -> tuple[dict[str, Any], Answer]:
-    """The columns that change, and the answer to the job."""
+    """The columns that change, and the result of the job."""
     message = outcome.message
     handed = [*message.handed, *outcome.taken]
     attempts = message.attempts + (outcome.status is Status.DEFERRED and outcome.tried)
@@ -120,13 +120,13 @@ def _judged(outcome: Outcome, now: datetime) -> tuple[dict[str, Any], Answer]:
         return values | {"status": status, "due_at": now + wait}, Postpone(wait, outcome.reason)
     status = Status.FAILED if outcome.status is Status.DEFERRED else outcome.status
     over = {"due_at": None, "charged": min(message.charged, len(handed))}
-    if handed:  # for some of its recipients it left
+    if handed:  # sent to some of its recipients
         return values | over | {"status": Status.SENT}, None
     return values | over | {"status": status}, GiveUp(outcome.reason) if status is Status.FAILED else None
 
 
 def _wait(outcome: Outcome, attempts: int) -> timedelta | None:
-    """How long until it is tried again, at least as long as the provider asks; None: it was tried for long enough."""
+    """How long until the next try, at least as long as the provider asks; None: no more tries."""
     if not outcome.tried:
         return outcome.wait or _REST
     own = settings(Settings).backoff(away=outcome.away, uncertain=outcome.uncertain).wait(attempts)
@@ -136,7 +136,7 @@ def _wait(outcome: Outcome, attempts: int) -> timedelta | None:
 async def _write_one(outcome: Outcome, values: dict[str, Any], now: datetime) -> None:
     message = outcome.message
     row, facts = Message.filter(id=message.id), values | {"updated_at": now, "version": F("version") + 1}
-    if not await row.filter(status=Status.SENDING).update(**facts):  # the provider's word stands above ours
+    if not await row.filter(status=Status.SENDING).update(**facts):  # a webhook already set the status
         del facts["status"]
         await row.update(**facts)
     await refund(message.charged - values.get("charged", message.charged), message.charged_at)
@@ -146,11 +146,11 @@ async def _write_one(outcome: Outcome, values: dict[str, Any], now: datetime) ->
 
 
 def is_dead(refused: Refused) -> bool:
-    """Whether a refusal says that there is nobody at the address, and never will be."""
+    """Whether a refusal says that the address does not exist."""
     return refused.permanent and refused.kind == "address"
 
 
-# -- what is told of it ----------------------------------------------------------------------------------
+# -- events ----------------------------------------------------------------------------------------------
 
 
 def _sent(outcome: Outcome, now: datetime) -> Happened:
@@ -159,7 +159,7 @@ def _sent(outcome: Outcome, now: datetime) -> Happened:
 
 
 def _happenings(outcome: Outcome, status: Status, now: datetime) -> Iterator[Happened]:
-    """An attempt on the time line, with every recipient it was not for."""
+    """The events of an attempt, with one for each recipient left out or refused."""
     message_id = outcome.message.id
     if status in {Status.SENT, Status.SUPPRESSED}:
         for email in outcome.barred:
@@ -176,11 +176,11 @@ def _happenings(outcome: Outcome, status: Status, now: datetime) -> Iterator[Hap
 
 
 def _announce(work: UnitOfWork, happened: Sequence[Happened], batch_ids: dict[UUID, UUID | None]) -> None:
-    for each in happened:
-        message_id, batch_id, at = each.message_id, batch_ids[each.message_id], each.at
-        if each.kind == "sent":
-            work.announce(MessageSent(message_id=message_id, batch_id=batch_id, provider=each.provider, at=at))
-        elif each.kind == "failed":
-            work.announce(MessageFailed(message_id=message_id, batch_id=batch_id, reason=each.detail, at=at))
-        elif each.kind == "bounced":
-            work.announce(MessageBounced(message_id=message_id, recipient=each.recipient, reason=each.detail, at=at))
+    for event in happened:
+        message_id, batch_id, at = event.message_id, batch_ids[event.message_id], event.at
+        if event.kind == "sent":
+            work.announce(MessageSent(message_id=message_id, batch_id=batch_id, provider=event.provider, at=at))
+        elif event.kind == "failed":
+            work.announce(MessageFailed(message_id=message_id, batch_id=batch_id, reason=event.detail, at=at))
+        elif event.kind == "bounced":
+            work.announce(MessageBounced(message_id=message_id, recipient=event.recipient, reason=event.detail, at=at))

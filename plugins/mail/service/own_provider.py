@@ -20,7 +20,7 @@ from ..providers.public_hosts import SMTP_PORTS, public_addresses
 from ..settings import Settings
 
 TRIAL_SECONDS = 45.0
-"""How long a trial may take in all; below what a request may."""
+"""Seconds that testing a provider may take, below the time-out of a request."""
 
 ACCOUNTS = Records(
     ProviderAccount, fields=("id", "provider", "settings", "created_by", "version", "created_at", "updated_at")
@@ -29,7 +29,7 @@ ACCOUNTS = Records(
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What a tenant brings: the name of a provider, its settings that may be shown, and those that may not."""
+    """A tenant's own provider: its name, its settings that may be shown, and its secrets."""
 
     provider: str
     settings: dict[str, Any]
@@ -40,7 +40,7 @@ async def read_provider() -> Row:
     """The tenant's own provider, without its secrets.
 
     Raises:
-        NotFound: it has none; its mail leaves through the deployment's.
+        NotFound: it has none; its mail is sent through the deployment's.
     """
     row = await ACCOUNTS.find()
     if row is None:
@@ -49,10 +49,10 @@ async def read_provider() -> Row:
 
 
 async def set_provider(chosen: Chosen, *, version: int | None = None) -> tuple[Row, bool]:
-    """Have the tenant's mail leave through its own provider from now on; the row, and whether it had none before.
+    """Send the tenant's mail through its own provider from now on; returns the row, and whether it had none before.
 
     Raises:
-        ValidationFailed: its server is not on the public internet, or not one for mail.
+        ValidationFailed: its server is not on the public internet, or its port is not one of mail servers.
         PreconditionFailed: `version` is no longer the provider's.
     """
     if chosen.provider == "smtp" and not settings(Settings).allow_private_hosts:
@@ -60,28 +60,28 @@ async def set_provider(chosen: Chosen, *, version: int | None = None) -> tuple[R
     values = {"provider": chosen.provider, "settings": chosen.settings, "secrets": encrypt(json.dumps(chosen.secrets))}
     shown = {"provider": chosen.provider, "settings": chosen.settings}
     async with unit_of_work() as work:
-        known = await ACCOUNTS.find()
-        if known is None:
+        existing = await ACCOUNTS.find()
+        if existing is None:
             row = await ACCOUNTS.insert(**values, created_by=actor().user_id)
         else:
-            row = (await ACCOUNTS.change(known["id"], values, version=version)).after
-        before = None if known is None else {name: known[name] for name in shown}
+            row = (await ACCOUNTS.change(existing["id"], values, version=version)).after
+        before = None if existing is None else {name: existing[name] for name in shown}
         work.record("mail.provider.update", "provider", row["id"], before=before, after=shown)
-    return row, known is None
+    return row, existing is None
 
 
 async def delete_provider(*, version: int | None = None) -> None:
-    """Have the tenant's mail leave through the deployment's providers again.
+    """Send the tenant's mail through the deployment's providers again.
 
     Raises:
         NotFound: it has none of its own.
         PreconditionFailed: `version` is no longer the provider's.
     """
     async with unit_of_work() as work:
-        known = await read_provider()
-        await ACCOUNTS.remove(known["id"], version=version)
-        before = {name: known[name] for name in ("provider", "settings")}
-        work.record("mail.provider.delete", "provider", known["id"], before=before)
+        row = await read_provider()
+        await ACCOUNTS.remove(row["id"], version=version)
+        before = {name: row[name] for name in ("provider", "settings")}
+        work.record("mail.provider.delete", "provider", row["id"], before=before)
 
 
 async def try_provider() -> dict[str, Any]:
@@ -97,7 +97,7 @@ async def try_provider() -> dict[str, Any]:
         raise NotFound("This organisation has no provider of its own.")
     await allow("mail.rate")
     sender = await Sender.filter(confirmed_at__isnull=False).order_by("confirmed_at", "id").first()
-    dispatcher = own_relay(account)  # apart from the one in use: a trial opens no circuit
+    dispatcher = own_relay(account)  # separate from the one in use, whose circuit a test must not open
     try:
         async with asyncio.timeout(TRIAL_SECONDS):
             problem = await dispatcher.ask()

@@ -26,10 +26,10 @@ class Draft:
 
 
 async def of_draft(name: str, draft: Draft, variables: Mapping[str, Any], locale: str = "") -> Rendered:
-    """What a reader would get of a draft; variables go before its examples, these before those of the host.
+    """Render a draft; given variables take precedence over its examples, these over those of the built-in template.
 
     Raises:
-        ValidationFailed: a variable has no value and no example, or the draft is not accepted or fails.
+        ValidationFailed: a variable has no value and no example, or the draft is invalid or fails.
     """
     compiled = await compiled_draft(draft, locale or library().default_locale)
     builtin = builtin_template(name, locale)
@@ -39,7 +39,7 @@ async def of_draft(name: str, draft: Draft, variables: Mapping[str, Any], locale
 async def of_template(
     name: str, examples: Mapping[str, Any], variables: Mapping[str, Any], locale: str = ""
 ) -> Rendered:
-    """What a reader would get of the template that counts.
+    """Render the template that is in use for a locale.
 
     Raises:
         NotFound: there is no such template.
@@ -53,7 +53,7 @@ async def of_template(
 
 
 async def accepted(draft: Draft, locale: str, builtin: BuiltinTemplate | None) -> Compiled:
-    """A draft compiled, and filled in once with its examples: what loops for ever is found now and not at night.
+    """Compile a draft and render it once with its examples, so that endless loops are found before it is used.
 
     Raises:
         ValidationFailed: subject, mjml, html or text is not accepted; details hold line and reason.
@@ -62,14 +62,14 @@ async def accepted(draft: Draft, locale: str, builtin: BuiltinTemplate | None) -
     try:
         await _render(compiled, {**(builtin.examples if builtin else {}), **draft.examples})
     except MissingVariables:
-        pass  # there is no example for all of it
+        pass  # some variables have no example
     except RenderFailed as failed:
         raise ValidationFailed(details=_named(failed)) from None
     return compiled
 
 
 async def compiled_draft(draft: Draft, locale: str) -> Compiled:
-    """A draft compiled, in a thread: what anonymous callers write may take its time.
+    """Compile a draft, in a thread, since untrusted templates may take long.
 
     Raises:
         ValidationFailed: subject, mjml, html or text is not accepted; details hold line and reason.
@@ -84,15 +84,17 @@ async def _filled(compiled: Compiled, values: Mapping[str, Any]) -> Rendered:
     try:
         return await _render(compiled, values)
     except MissingVariables as error:
-        wrong = {f"variables.{each}": "It has neither value nor example." for each in error.names}
+        wrong = {f"variables.{each}": "This variable has neither value nor example." for each in error.names}
         raise ValidationFailed(details=wrong) from None
     except RenderFailed as failed:
         raise ValidationFailed(details=_named(failed)) from None
 
 
 async def _render(compiled: Compiled, values: Mapping[str, Any]) -> Rendered:
-    given = {"organisation": (await tenant()).name, **_ALWAYS, **values}
-    return await asyncio.to_thread(compiled.render, {name: each for name, each in given.items() if each is not None})
+    all_values = {"organisation": (await tenant()).name, **_ALWAYS, **values}
+    return await asyncio.to_thread(
+        compiled.render, {name: each for name, each in all_values.items() if each is not None}
+    )
 
 
 def _named(failed: RenderFailed) -> dict[str, str]:

@@ -37,7 +37,7 @@ from ..settings import Settings, TenantSettings
 from .hand_over import PRIORITY, hand_over
 
 CODES = "mail.sender_codes"
-LIMITS = (Limit(CODES, "rate", "How many codes that confirm a sender may be mailed", unit="codes", default="10/hour"),)
+LIMITS = (Limit(CODES, "rate", "Mailed codes that confirm a sender", unit="codes", default="10/hour"),)
 MAIL_CODE = "mail.mail_sender_code"
 CODE_LIFE = timedelta(minutes=30)
 CODE_TRIES = 5
@@ -65,13 +65,13 @@ _log = logging.getLogger("mail.senders")
 
 
 async def sender_for(text: str | None) -> Address:
-    """Who a message is from: the confirmed sender that is named, or the tenant's own when none is.
+    """The sender of a message: the named one, which has to be confirmed, or the tenant's default.
 
-    The tenant's own is the one in its settings, else the one confirmed first, else the deployment's address with the
-    organisation's name.
+    The default is the one in the tenant's settings, else the one confirmed first, else the deployment's address with
+    the organisation's name.
 
     Raises:
-        ValidationFailed: it is no address, or not confirmed here.
+        ValidationFailed: it is not a valid address, or not confirmed by this tenant.
     """
     chosen = text or (await tenant_settings(TenantSettings)).sender
     if chosen:
@@ -97,12 +97,12 @@ async def _confirmed(text: str) -> Address:
 
 
 async def add_sender(text: str) -> Row:
-    """Add an address to write from, and have a code mailed to it.
+    """Add a sender address, and mail a code to it.
 
     Raises:
-        ValidationFailed: it is no address.
+        ValidationFailed: it is not a valid address.
         Conflict: it is a sender already.
-        RateLimited: enough codes were mailed for now.
+        RateLimited: too many codes were mailed.
     """
     try:
         address = parse_address(text)
@@ -120,16 +120,16 @@ async def add_sender(text: str) -> Row:
 
 
 async def resend_code(sender_id: UUID) -> Row:
-    """Have another code mailed; the one before is no longer taken.
+    """Mail a new code; the one before is no longer valid.
 
     Raises:
         NotFound: this tenant has no such sender.
-        Conflict: it is confirmed.
-        RateLimited: enough codes were mailed for now.
+        Conflict: it is already confirmed.
+        RateLimited: too many codes were mailed.
     """
     row = await SENDERS.get(sender_id)
     if row["confirmed_at"] is not None:
-        raise Conflict("This sender is confirmed.")
+        raise Conflict("This sender is already confirmed.")
     await allow(CODES)
     async with unit_of_work() as work:
         await work.enqueue(MAIL_CODE, priority=PRIORITY, sender_id=str(sender_id))
@@ -141,7 +141,7 @@ async def confirm_sender(sender_id: UUID, code: str) -> Row:
 
     Raises:
         NotFound: this tenant has no such sender.
-        Conflict: there is no code, it has expired, or it was guessed at too often.
+        Conflict: there is no code, it has expired, or there were too many wrong codes.
         ValidationFailed: this is not the code.
     """
     sender = await Sender.filter(id=sender_id).first()
@@ -150,8 +150,8 @@ async def confirm_sender(sender_id: UUID, code: str) -> Row:
     if sender.confirmed_at is not None:
         return await SENDERS.get(sender_id)
     if not sender.code_hash or sender.code_expires_at is None or sender.code_expires_at < datetime.now(UTC):
-        raise Conflict("There is no code that is still good; have one mailed with POST /mail/senders/{id}/resend.")
-    # Counted before it is looked at: as many at once as there are cannot try more often.
+        raise Conflict("There is no valid code; have a new one mailed with POST /mail/senders/{id}/resend.")
+    # Counted before the code is compared, so that simultaneous requests cannot try more often.
     mine = Sender.filter(id=sender_id, code_hash=sender.code_hash, code_tries__lt=CODE_TRIES)
     if not await mine.update(code_tries=F("code_tries") + 1):
         raise Conflict("Too many wrong codes; have another mailed with POST /mail/senders/{id}/resend.")
@@ -165,7 +165,7 @@ async def confirm_sender(sender_id: UUID, code: str) -> Row:
 
 
 async def delete_sender(sender_id: UUID, *, version: int | None = None) -> None:
-    """Delete a sender; what was accepted with it still leaves.
+    """Delete a sender; messages accepted with it are still sent.
 
     Raises:
         NotFound: this tenant has no such sender.
@@ -177,11 +177,11 @@ async def delete_sender(sender_id: UUID, *, version: int | None = None) -> None:
 
 
 async def mail_code(sender_id: UUID) -> None:
-    """Make a code and mail it through the deployment's relay: as a task, so that no code is ever written down.
+    """Generate a code and mail it through the deployment's providers; in a task, so that no code is stored in clear.
 
     Raises:
-        GiveUp: the address or the message is refused for good; the sender's `code_error` says why.
-        Away, Refused: it could not be mailed now.
+        GiveUp: the address or the message is refused permanently; the sender's `code_error` says why.
+        TryAgain, Postpone: it could not be mailed now.
     """
     sender = await Sender.filter(id=sender_id, confirmed_at__isnull=True).first()
     if sender is None:
@@ -200,7 +200,7 @@ async def mail_code(sender_id: UUID) -> None:
 
 
 async def _code_mail(sender: Sender, code: str) -> Outgoing:
-    """Names the organisation by its slug alone: its name is free text, and this goes to whom it has not met."""
+    """The mail with the code; it names the organisation by its slug, since its name is free text."""
     application, minutes = settings(Settings).sender, int(CODE_LIFE.total_seconds() // 60)
     text = (
         f'The organisation "{(await tenant()).slug}" wants to send mail from {sender.email}.\n\n'
@@ -209,7 +209,7 @@ async def _code_mail(sender: Sender, code: str) -> Outgoing:
         "If you do not know what this is about, do nothing: without the code no mail is sent in your name.\n"
     )
     return Outgoing(
-        # A new one for each code: a mail program that drops doubles must not drop the code that counts.
+        # New for each code, so that mail programs do not drop the new code as a duplicate.
         message_id=f"<{uuid4()}@{application.email.rpartition('@')[2]}>",
         sender=application,
         to=(Address("", sender.email),),
@@ -221,7 +221,7 @@ async def _code_mail(sender: Sender, code: str) -> Outgoing:
 
 
 def _hashed(code: str, salt: bytes) -> str:
-    """scrypt, with the cost that RFC 7914 names for signing in: to try all codes takes longer than one lives."""
+    """Hash with scrypt at the cost RFC 7914 gives for sign-in: trying all codes takes longer than a code is valid."""
     return f"{salt.hex()}:{scrypt(code.encode(), salt=salt, n=2**14, r=8, p=1).hex()}"
 
 

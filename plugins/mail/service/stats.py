@@ -23,7 +23,8 @@ MOST_ROWS = 1_000
 _COUNTS: Mapping[str, Expression] = {
     "accepted": Count("id"),
     "sent": Count("id", _filter=Q(sent_at__isnull=False)),
-    "delivered": Count("id", _filter=Q(status__in=[Status.DELIVERED, Status.COMPLAINED])),  # who complains, has got it
+    # Whoever complains has received the message.
+    "delivered": Count("id", _filter=Q(status__in=[Status.DELIVERED, Status.COMPLAINED])),
     "bounced": Count("id", _filter=Q(status=Status.BOUNCED)),
     "complained": Count("id", _filter=Q(status=Status.COMPLAINED)),
     "failed": Count("id", _filter=Q(status=Status.FAILED)),
@@ -34,7 +35,7 @@ _COUNTS: Mapping[str, Expression] = {
 
 
 class _SqlUtcDay(SqlFunction):
-    """The day in UTC of a time, on either database, whatever zone the session has."""
+    """SQL function: the day in UTC of a time, on either database, whatever the session's time zone."""
 
     def __init__(self, term: Any) -> None:
         super().__init__("DATE", term)
@@ -50,10 +51,10 @@ class _UtcDay(Function):
 
 
 async def stats(first: date, last: date, by: By) -> list[Row]:
-    """What became of the messages accepted on these days (UTC, both included), in order of what they are grouped by.
+    """Count the messages accepted on these days (UTC, both included) by outcome, grouped and ordered by `by`.
 
     Each row holds `day` (or `category`, or `template`; "" without one), accepted, sent, delivered, bounced, complained,
-    failed, suppressed, opens, clicks. `sent` counts what was ever handed to a provider, the others the state of today.
+    failed, suppressed, opens, clicks. `sent` counts messages ever handed to a provider, the others the current status.
 
     Raises:
         ValidationFailed: the days are in the wrong order, or more than a year.
@@ -68,18 +69,18 @@ async def stats(first: date, last: date, by: By) -> list[Row]:
 
 
 async def waiting() -> dict[str, int]:
-    """How many messages of the bound tenant wait to be sent, by status."""
+    """Count the waiting messages of the bound tenant by status."""
     counted = Message.filter(status__in=OPEN, due_at__isnull=False).annotate(count=Count("id")).group_by("status")
     return {str(status): count for status, count in sorted(await counted.values_list("status", "count"))}
 
 
 async def queue() -> Row:
-    """What is due and not handed over yet: `length`, and `oldest_seconds` that the oldest of it has been due."""
+    """The queue of due messages: `length`, and `oldest_seconds` for which the oldest has been due."""
     now = datetime.now(UTC)
     due = Message.filter(status__in=OPEN, due_at__lte=now)
     [row] = await due.annotate(length=Count("id"), oldest=Min("due_at")).values("length", "oldest")
     oldest = row["oldest"]
-    if isinstance(oldest, str):  # SQLite has no times of its own
+    if isinstance(oldest, str):  # SQLite stores times as text
         oldest = datetime.fromisoformat(oldest)
     if oldest is not None and oldest.tzinfo is None:
         oldest = oldest.replace(tzinfo=UTC)

@@ -12,7 +12,7 @@ from ..models.subscriptions import EVERYTHING, Source, Subscription
 from ..settings import TenantSettings
 from .suppressions import hidden, normalised
 
-PASS = "unsubscribe"  # noqa: S105 - the purpose of a pass, no password
+PASS = "unsubscribe"  # noqa: S105 - the purpose of a signed token, not a password
 PATH = "/mail/unsubscribe/"
 
 _AT_ONCE = 1_000
@@ -22,12 +22,12 @@ _AT_ONCE = 1_000
 
 
 def unsubscribe_link(address: str, category: str) -> str:
-    """The address of the page on which the owner of an address says what they want."""
+    """The URL of the unsubscribe page for an address and a category."""
     return absolute_url(PATH + sign_token(PASS, address=normalised(address), category=category))
 
 
 def unsubscribe_headers(address: str, category: str) -> tuple[tuple[str, str], ...]:
-    """The headers of a message in a category that can be ended (RFC 2369 section 3.2, RFC 8058 section 2)."""
+    """The headers of a message in a category that allows unsubscribing (RFC 2369 section 3.2, RFC 8058 section 2)."""
     return (
         ("List-Unsubscribe", f"<{unsubscribe_link(address, category)}>"),
         ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
@@ -38,46 +38,46 @@ def unsubscribe_headers(address: str, category: str) -> tuple[tuple[str, str], .
 
 
 async def unsubscribed(pairs: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
-    """Which of these (address, category) are not wanted; transactional categories always are."""
+    """The (address, category) pairs that are unsubscribed; transactional categories never are."""
     exempt = await _exempt()
-    asked = [(address, category) for address, category in pairs if category not in exempt]
-    said: dict[tuple[str, str], bool] = {}
-    keys = {address: address_or_text(address) for address, _ in asked}
+    candidates = [(address, category) for address, category in pairs if category not in exempt]
+    stored: dict[tuple[str, str], bool] = {}
+    keys = {address: address_or_text(address) for address, _ in candidates}
     spelt = {form: key for address, key in keys.items() for form in (key, hidden(key))}
     addresses = list(spelt)
-    categories = [*{category for _, category in asked}, EVERYTHING]
+    categories = [*{category for _, category in candidates}, EVERYTHING]
     for start in range(0, len(addresses), _AT_ONCE):
         rows = Subscription.filter(address__in=addresses[start : start + _AT_ONCE], category__in=categories)
         for address, category, subscribed in await rows.values_list("address", "category", "subscribed"):
-            said[spelt[str(address)], str(category)] = bool(subscribed)
+            stored[spelt[str(address)], str(category)] = bool(subscribed)
     return {
         (address, category)
-        for address, category in asked
-        if not said.get((keys[address], category), said.get((keys[address], EVERYTHING), True))
+        for address, category in candidates
+        if not stored.get((keys[address], category), stored.get((keys[address], EVERYTHING), True))
     }
 
 
 async def preferences(address: str) -> Row:
-    """What is known of an address: `everything`, and `categories` in order, each with `subscribed`, `since`, `source`.
+    """The preferences of an address: `everything`, and sorted `categories` with `subscribed`, `since`, `source`.
 
     Raises:
-        ValidationFailed: it is no address.
+        ValidationFailed: it is not a valid address.
     """
     known_as = _checked(address)
     rows = await _rows(known_as)
     exempt = {category: _row(category, None) | {"exempt": True} for category in await _exempt()}
-    said = {name: _row(name, row) for name, row in rows.items() if name != EVERYTHING}
+    own_rows = {name: _row(name, row) for name, row in rows.items() if name != EVERYTHING}
     everything = _row(EVERYTHING, rows.get(EVERYTHING))
     del everything["category"], everything["exempt"]
     return {
         "address": known_as,
         "everything": everything,
-        "categories": [each for _, each in sorted((said | exempt).items())],
+        "categories": [each for _, each in sorted((own_rows | exempt).items())],
     }
 
 
 async def wants(address: str, category: str) -> bool:
-    """Whether an address gets a category."""
+    """Whether an address is subscribed to a category."""
     return not await unsubscribed([(address, category)])
 
 
@@ -101,14 +101,14 @@ def _row(category: str, row: Subscription | None) -> Row:
     return {"category": category, "subscribed": row.subscribed, "since": row.since, "source": source, "exempt": False}
 
 
-# -- choosing --------------------------------------------------------------------------------------------
+# -- changing --------------------------------------------------------------------------------------------
 
 
 async def choose(address: str, choices: Mapping[str, bool], source: Source) -> None:
-    """Have an address get categories, or no more; what is said about EVERYTHING comes first and counts for each.
+    """Subscribe an address to categories or unsubscribe it; EVERYTHING is applied first and to all categories.
 
     Raises:
-        ValidationFailed: it is no address, or one of the categories cannot be unsubscribed from.
+        ValidationFailed: it is not a valid address, or one of the categories cannot be unsubscribed from.
     """
     known_as, exempt = _checked(address), await _exempt()
     if wrong := [category for category, wanted in choices.items() if category in exempt and not wanted]:
@@ -131,7 +131,7 @@ async def choose(address: str, choices: Mapping[str, bool], source: Source) -> N
 
 
 def _after(said: Mapping[str, bool], choices: Mapping[str, bool]) -> dict[str, bool]:
-    """What is said of each category once the choices are made; only what differs from the silence before."""
+    """The state of each category after the choices; without categories that need no row."""
     everything = choices.get(EVERYTHING, said.get(EVERYTHING, True))
     after = {name: everything if EVERYTHING in choices else wanted for name, wanted in said.items()}
     if EVERYTHING in choices and (EVERYTHING in said or not everything):

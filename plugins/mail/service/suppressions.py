@@ -20,39 +20,39 @@ SUPPRESSIONS = Records(
     search=("address", "detail"),
 )
 
-_AT_ONCE = 1_000  # addresses in one query: every database takes that many
+_AT_ONCE = 1_000  # addresses in one query, within the limits of every database
 
 
 def normalised(address: str) -> str:
-    """An address, or a mailbox with a name, as lists of addresses keep it: bare and in lower case.
+    """Normalise an address, with or without a name, to the bare address in lower case.
 
     Raises:
-        ValueError: it is no address; a sentence for people.
+        ValueError: it is not a valid address; a sentence for people.
     """
     return parse_address(address).key
 
 
 def hidden(address: str) -> str:
-    """What stands for an address whose owner was erased: it tells the bound tenant the address only if it is given."""
+    """A keyed hash in place of an erased address: it only tells whether a given address is the same."""
     return f"erased:{signature(b'address ' + address.lower().encode()).hex()}"
 
 
 async def suppressed(addresses: Collection[str]) -> set[str]:
-    """Which of these addresses are sent nothing; in the spelling they were given in."""
+    """Which of these addresses are suppressed, in the spelling they were given in."""
     spelt: dict[str, list[str]] = {}
     for address in addresses:
         spelt.setdefault(address_or_text(address), []).append(address)
         spelt.setdefault(hidden(address_or_text(address)), []).append(address)
-    wanted, found = list(spelt), set[str]()
-    for start in range(0, len(wanted), _AT_ONCE):
-        rows = Suppression.filter(address__in=wanted[start : start + _AT_ONCE])
-        found.update(str(address) for address in await rows.values_list("address", flat=True))
-    return {address for known in found for address in spelt[known]}
+    keys, listed = list(spelt), set[str]()
+    for start in range(0, len(keys), _AT_ONCE):
+        rows = Suppression.filter(address__in=keys[start : start + _AT_ONCE])
+        listed.update(str(address) for address in await rows.values_list("address", flat=True))
+    return {address for key in listed for address in spelt[key]}
 
 
 @dataclass(frozen=True, slots=True)
 class Unwanted:
-    """An address, normalised, that is to be sent nothing more."""
+    """A normalised address to suppress."""
 
     address: str
     reason: Reason
@@ -63,21 +63,21 @@ class Unwanted:
 async def suppress(
     address: str, reason: Literal["bounce", "complaint", "manual"], detail: str = "", message_id: UUID | None = None
 ) -> None:
-    """Send nothing more to an address; one that is on the list stays there as it is.
+    """Suppress an address; one that is on the list already stays as it is.
 
     Raises:
-        ValueError: it is no address.
+        ValueError: it is not a valid address.
     """
     await suppress_all([Unwanted(normalised(address), Reason(reason), detail, message_id)])
 
 
 async def suppress_all(unwanted: Sequence[Unwanted]) -> list[str]:
-    """Put addresses on the list; returns those that were not on it yet."""
+    """Add addresses to the list; returns those that were not on it yet."""
     async with unit_of_work() as work:
-        wanted = {each.address: each for each in reversed(unwanted)}  # of several about one address, the first
-        for known in await suppressed(wanted):
-            del wanted[known]
-        if not wanted:
+        new = {each.address: each for each in reversed(unwanted)}  # of several for one address, the first wins
+        for listed in await suppressed(new):
+            del new[listed]
+        if not new:
             return []
         rows = [
             Suppression(
@@ -87,58 +87,58 @@ async def suppress_all(unwanted: Sequence[Unwanted]) -> list[str]:
                 message_id=each.message_id,
                 created_by=actor().user_id,
             )
-            for each in wanted.values()
+            for each in new.values()
         ]
-        # Of two at once that add the same address, the second leaves it as the first wrote it.
+        # When two add the same address at the same time, the first row stays.
         await Suppression.bulk_create(rows, batch_size=_AT_ONCE, ignore_conflicts=True)
-        added = {each.address: each.reason.value for each in wanted.values()}
+        added = {each.address: each.reason.value for each in new.values()}
         work.record(
             "mail.suppressions.create", "suppression", next(iter(added)) if len(added) == 1 else "", after=added
         )
-        for each in wanted.values():
+        for each in new.values():
             work.announce(AddressSuppressed(address=each.address, reason=each.reason.value, message_id=each.message_id))
     return list(added)
 
 
 async def add(address: str, detail: str = "") -> tuple[Row, bool]:
-    """Put an address on the list by hand; its row, and whether it is new there.
+    """Add an address to the list by hand; returns its row, and whether it is new.
 
     Raises:
-        ValidationFailed: it is no address.
+        ValidationFailed: it is not a valid address.
     """
     [known_as] = _checked([address])
     async with unit_of_work():
         added = await suppress_all([Unwanted(known_as, Reason.MANUAL, detail)])
         row = await SUPPRESSIONS.find(address=known_as)
     if row is None:
-        raise Conflict("The address was taken off the list at this very moment; try again.")
+        raise Conflict("The address was removed from the list at the same moment; try again.")
     return row, bool(added)
 
 
 async def add_all(addresses: Sequence[str], detail: str = "") -> int:
-    """Put up to 1,000 addresses on the list by hand, all or none; how many were not on it yet.
+    """Add up to 1,000 addresses to the list by hand, all or none; returns how many were not on it yet.
 
     Raises:
-        ValidationFailed: some are no addresses.
+        ValidationFailed: some are not valid addresses.
     """
     unwanted = [Unwanted(address, Reason.MANUAL, detail) for address in _checked(addresses)]
     return len(await suppress_all(unwanted))
 
 
 def _checked(addresses: Sequence[str]) -> list[str]:
-    found, wrong = [], {}
+    keys, wrong = [], {}
     for position, address in enumerate(addresses):
         try:
-            found.append(normalised(address))
+            keys.append(normalised(address))
         except ValueError as error:
             wrong["address" if len(addresses) == 1 else f"addresses.{position}"] = str(error)
     if wrong:
         raise ValidationFailed(details=dict(list(wrong.items())[:50]))
-    return found
+    return keys
 
 
 async def remove(suppression_id: UUID) -> None:
-    """Take an address off the list.
+    """Remove an address from the list.
 
     Raises:
         NotFound: this tenant has no such suppression.
@@ -149,15 +149,15 @@ async def remove(suppression_id: UUID) -> None:
 
 
 async def remove_address(address: str) -> None:
-    """Take an address off the list, by its name.
+    """Remove an address from the list, by the address.
 
     Raises:
         NotFound: it is not on the list.
     """
     try:
-        found = await SUPPRESSIONS.find(address=normalised(address))
+        row = await SUPPRESSIONS.find(address=normalised(address))
     except ValueError:
-        found = None
-    if found is None:
+        row = None
+    if row is None:
         raise NotFound
-    await remove(found["id"])
+    await remove(row["id"])

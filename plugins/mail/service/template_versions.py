@@ -35,10 +35,10 @@ from .templates import (
 )
 
 KEPT = 50
-"""Versions of a name that are kept: the newest, and those in force."""
+"""Versions of a template that are kept, besides those in use: the newest."""
 
 NAMES = 200
-"""Names that a tenant may write for."""
+"""Templates that a tenant may have, at most."""
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
 
@@ -56,7 +56,7 @@ HISTORY = Records(
 
 
 async def listed() -> list[Row]:
-    """Every template there is for the tenant, by name."""
+    """All templates available to the tenant, sorted by name."""
     own = {row["name"]: row for row in await Template.all().values("id", "name", "in_force", "version")}
     written = {name: row for name, row in own.items() if row["in_force"]}
     numbers = {number for row in written.values() for number in row["in_force"].values()}
@@ -74,7 +74,7 @@ async def listed() -> list[Row]:
 
 
 async def read(name: str, locale: str = "") -> Row:
-    """The template that counts for a reader of `locale`, with what it says.
+    """The template in use for a reader of `locale`, with its content.
 
     Raises:
         NotFound: there is no such template.
@@ -88,18 +88,18 @@ async def read(name: str, locale: str = "") -> Row:
     builtin = builtin_template(name, locale)
     if builtin is None:
         raise NotFound(f"There is no template {name!r}.")
-    said = {key: getattr(builtin.source, key) for key in ("subject", "mjml", "html", "text")}
+    builtin_content = {key: getattr(builtin.source, key) for key in ("subject", "mjml", "html", "text")}
     return entry | {
         "locale": builtin.locale,
         "number": None,
-        **said,
+        **builtin_content,
         "variables": _shown(builtin),
         "source": builtin.origin,
     }
 
 
 async def examples(name: str, locale: str = "") -> dict[str, Any]:
-    """Variable -> example, of the template that counts for a reader of `locale`; without those that have none.
+    """Variable -> example, of the template in use for a reader of `locale`; variables without example are left out.
 
     Raises:
         NotFound: there is no such template.
@@ -109,19 +109,19 @@ async def examples(name: str, locale: str = "") -> dict[str, Any]:
 
 
 async def history(name: str, query: Query) -> Page:
-    """What the tenant has written under that name, the newest first.
+    """The tenant's versions of a template, the newest first.
 
     Raises:
-        NotFound: it has written nothing there.
+        NotFound: the tenant has written none.
     """
     return await HISTORY.page(query, template_id=await _id(name))
 
 
 async def past(name: str, number: int) -> Row:
-    """What the tenant has written once.
+    """One version of a tenant's template.
 
     Raises:
-        NotFound: there is no such version, or not any more.
+        NotFound: there is no such version, or it is no longer kept.
     """
     row = await stored(name, number)
     if row is None:
@@ -153,7 +153,7 @@ def _entry(name: str, own: Row | None) -> Row:
 
 
 def _nearest(entry: Row, own: Row | None) -> int | None:
-    """The number of the tenant's version that a list speaks of: the default language's, if that is the tenant's."""
+    """The number of the version that lists show: the default language's, if the tenant has written it."""
     locales: Mapping[str, str] = entry["locales"]
     locale = next((each for each in fallbacks("", library().default_locale) if each in locales), min(locales))
     number: int | None = own["in_force"].get(locale) if own else None
@@ -171,30 +171,38 @@ def _shown(builtin: BuiltinTemplate | None) -> list[Row]:
 
 
 async def write(name: str, draft: Draft, locale: str, *, version: int | None = None) -> tuple[Row, bool]:
-    """Have the tenant's own text count from now on; returns it, and whether the name is new to the tenant.
+    """Write a new version and use it from now on; returns the template, and whether the tenant had none of that name.
 
-    version: what the template's version has to be still; 0 where the tenant has written nothing yet.
+    version: the version the template must still have; 0 where the tenant has written none yet.
 
     Raises:
-        ValidationFailed: the name, or subject, mjml, html or text is not accepted; details hold line and reason.
+        ValidationFailed: the name, or subject, mjml, html or text is invalid; details hold line and reason.
         PreconditionFailed: it was changed meanwhile.
-        Conflict: the tenant has written for as many names as it may.
+        Conflict: the tenant has the largest number of templates allowed.
     """
     if not NAME.fullmatch(name):
         raise ValidationFailed(details={"name": "Give up to 63 letters a-z, digits, - and _."})
     builtin = builtin_template(name, locale)
     compiled = await accepted(draft, locale, builtin)
-    said = draft.source
-    values = {"locale": locale, "subject": said.subject, "mjml": said.mjml, "html": said.html, "text": said.text}
+    source = draft.source
+    values = {
+        "locale": locale,
+        "subject": source.subject,
+        "mjml": source.mjml,
+        "html": source.html,
+        "text": source.text,
+    }
     async with unit_of_work() as work:
-        known = await _locked(name, version)
-        if known is None:
+        existing = await _locked(name, version)
+        if existing is None:
             if await Template.all().count() >= NAMES:
-                raise Conflict(f"There are templates of {NAMES} names already, which is all there may be.")
+                raise Conflict(
+                    f"There are {NAMES} templates of your own already, which is the limit; delete one first."
+                )
             template = await TEMPLATES.insert(name=name, in_force={locale: 1})
         else:
-            in_force = known.in_force | {locale: known.version + 1}
-            template = (await TEMPLATES.change(known.id, {"in_force": in_force})).after
+            in_force = existing.in_force | {locale: existing.version + 1}
+            template = (await TEMPLATES.change(existing.id, {"in_force": in_force})).after
         number = template["version"]
         await VERSIONS.insert(
             template_id=template["id"],
@@ -204,18 +212,18 @@ async def write(name: str, draft: Draft, locale: str, *, version: int | None = N
             **values,
         )
         await _forget_old(template)
-        before = known.in_force.get(locale) if known else None
+        before = existing.in_force.get(locale) if existing else None
         work.record(
             "mail.templates.update", "template", name, before={"version": before}, after={"version": number, **values}
         )
-    return await read(name, locale), known is None
+    return await read(name, locale), existing is None
 
 
 async def restore(name: str, number: int, *, version: int | None = None) -> Row:
-    """Have an earlier version count again, as a new one.
+    """Use an earlier version again, as a new version.
 
     Raises:
-        NotFound: there is no such version, or not any more.
+        NotFound: there is no such version, or it is no longer kept.
         PreconditionFailed: the template was changed meanwhile.
     """
     earlier = await past(name, number)
@@ -225,32 +233,36 @@ async def restore(name: str, number: int, *, version: int | None = None) -> Row:
 
 
 async def remove(name: str, locale: str = "", *, version: int | None = None) -> None:
-    """Have the host's own count again, in one language or all; what was written can still be restored.
+    """Use the built-in template again, in one language or all; the versions can still be restored.
 
     Raises:
-        NotFound: the tenant has nothing in force there.
+        NotFound: the tenant has no own version in use there.
         PreconditionFailed: the template was changed meanwhile.
     """
     async with unit_of_work() as work:
-        known = await _locked(name, version)
-        gone = {each: n for each, n in known.in_force.items() if locale in {"", each}} if known else {}
-        if known is None or not gone:
-            raise NotFound(f"There is nothing of your own in {name!r}" + (f" for {locale}." if locale else "."))
-        left = {each: number for each, number in known.in_force.items() if each not in gone}
-        await TEMPLATES.change(known.id, {"in_force": left})
-        work.record("mail.templates.delete", "template", name, before={"in_force": gone}, after={})
+        template = await _locked(name, version)
+        removed = (
+            {language: number for language, number in template.in_force.items() if locale in {"", language}}
+            if template
+            else {}
+        )
+        if template is None or not removed:
+            raise NotFound(f"You have no template of your own for {name!r}" + (f" for {locale}." if locale else "."))
+        remaining = {language: number for language, number in template.in_force.items() if language not in removed}
+        await TEMPLATES.change(template.id, {"in_force": remaining})
+        work.record("mail.templates.delete", "template", name, before={"in_force": removed}, after={})
 
 
 async def _locked(name: str, version: int | None) -> Template | None:
-    known = await Template.filter(name=name).select_for_update().first()
-    current = known.version if known else 0
+    template = await Template.filter(name=name).select_for_update().first()
+    current = template.version if template else 0
     if version is not None and version != current:
         raise PreconditionFailed(details={"version": current})
-    return known
+    return template
 
 
 async def _forget_old(template: Row) -> None:
-    """Versions beyond the newest go, unless they are in force."""
+    """Delete versions beyond the newest KEPT, except those in use."""
     newest = TemplateVersion.filter(template_id=template["id"]).order_by("-number").offset(KEPT).limit(KEPT)
     old = set(await newest.values_list("number", flat=True)) - set(template["in_force"].values())
     if old:
@@ -258,14 +270,14 @@ async def _forget_old(template: Row) -> None:
 
 
 def _declared(compiled: Compiled, examples: Mapping[str, Any], builtin: BuiltinTemplate | None) -> Sequence[Row]:
-    """Every variable that the template uses, as far as something is known of it."""
-    known = {each.name: each for each in builtin.variables} if builtin else {}
-    used = (compiled.needs.required | compiled.needs.optional) - (BY_THE_HOUSE - known.keys() - examples.keys())
+    """Every variable that the template uses, with summary and example where there are any."""
+    described = {each.name: each for each in builtin.variables} if builtin else {}
+    used = (compiled.needs.required | compiled.needs.optional) - (BY_THE_HOUSE - described.keys() - examples.keys())
     return [
         {
             "name": name,
-            "summary": known[name].summary if name in known else "",
-            "example": examples.get(name, known[name].example if name in known else None),
+            "summary": described[name].summary if name in described else "",
+            "example": examples.get(name, described[name].example if name in described else None),
             "required": name in compiled.needs.required - BY_THE_HOUSE,
         }
         for name in sorted(used)

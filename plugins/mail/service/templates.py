@@ -1,8 +1,8 @@
 """Choose the template for a tenant and language, compile it and render it.
 
-The reader's language goes first, then whose template it is: a German reader gets a German text, the tenant's if it has
-one, else the deployment's, else the plugin's; only where nobody has any German does the default locale count, then
-English, each in the same order. So a tenant that has written in English only does not take the German texts away.
+The reader's language comes first, then the owner of the template: a German reader gets a German text, the tenant's if
+it has one, else the deployment's, else the plugin's; only where there is no German text, the default locale is used,
+then English, each in the same order. So a tenant that has written only English texts does not hide the German ones.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ TEMPLATES = Records(Template)
 VERSIONS = Records(TemplateVersion, filters={"locale": "exact"}, sorts=("number",), default_sort="-number")
 
 BY_THE_HOUSE = frozenset({"organisation", "unsubscribe_url"})
-"""Variables that nobody has to give: who sends, and for bulk mail the way out of it."""
+"""Variables that are set for every template: the organisation's name, and for bulk mail the unsubscribe link."""
 
 
 def library() -> Library:
-    """The host's templates and all that was compiled, of this application.
+    """The built-in and deployment templates of this application, with the cache of compiled ones.
 
     Raises:
-        TemplateRefused: the deployment's folder is not as it should be.
+        TemplateRefused: something in the deployment's folder is wrong.
     """
     return app_singleton(_library)
 
@@ -52,14 +52,14 @@ def _library() -> Library:
     return Library(Path(chosen.templates) if chosen.templates else None, chosen.locale)
 
 
-# -- filling in ------------------------------------------------------------------------------------------
+# -- rendering -------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A template found and compiled, to be filled in for any number of recipients.
+    """A compiled template, to be rendered for any number of recipients.
 
-    version: the tenant's; None for one of the host. described: variables that it may be given, used or not.
+    version: of the tenant's template; None for a built-in one. described: variables it may be given, used or not.
     """
 
     compiled: Compiled
@@ -68,10 +68,10 @@ class Prepared:
     described: frozenset[str] = BY_THE_HOUSE
 
     def render(self, variables: Mapping[str, object]) -> Rendered:
-        """What one recipient gets to read.
+        """Render the template for one recipient.
 
         Raises:
-            MissingVariables: names all that the template uses and was not given.
+            MissingVariables: names all variables that the template uses and was not given.
             RenderFailed: the reason.
         """
         return self.compiled.render({"organisation": self.organisation, **variables})
@@ -85,29 +85,29 @@ class Prepared:
 async def render(
     name: str, variables: Mapping[str, object], *, locale: str = "", version: int | None = None
 ) -> Rendered:
-    """Fill in a template for a reader of `locale`.
+    """Render a template for a reader of `locale`.
 
-    version: the tenant's of that number, whatever counts by now; once it is no longer kept, what counts.
+    version: use the tenant's version of that number; if it is no longer kept, the one in use.
 
     Raises:
         NotFound: there is no such template.
-        MissingVariables: names all that the template uses and was not given.
+        MissingVariables: names all variables that the template uses and was not given.
         RenderFailed: the reason.
     """
     return (await prepared(name, locale=locale, version=version)).render(variables)
 
 
 def render_builtin(name: str, variables: Mapping[str, object], locale: str = "") -> Rendered:
-    """Fill in the deployment's or the plugin's own template; needs no tenant.
+    """Render the deployment's or the plugin's template; needs no tenant.
 
     Raises:
         NotFound, MissingVariables, RenderFailed: as `render`.
     """
-    found = builtin_template(name, locale)
-    if found is None:
+    template = builtin_template(name, locale)
+    if template is None:
         raise NotFound(f"There is no template {name!r}.")
     sender = settings(Settings).sender.name or "Tenantry"
-    return Prepared(_compiled_builtin(found), sender, None).render(variables)
+    return Prepared(_compiled_builtin(template), sender, None).render(variables)
 
 
 async def prepared(name: str, *, locale: str = "", version: int | None = None) -> Prepared:
@@ -115,24 +115,24 @@ async def prepared(name: str, *, locale: str = "", version: int | None = None) -
 
     Raises:
         NotFound: there is no such template.
-        RenderFailed: it is not accepted any more; the reason.
+        RenderFailed: it is no longer valid; the reason.
     """
-    here = await tenant()
+    owner = await tenant()
     number = version if version is not None else await current_version(name, locale)
     if number is not None:
-        key = (here.id, name, number)
+        key = (owner.id, name, number)
         compiled = library().find(key)
         row = None if compiled else await stored(name, number)
         if row is not None:
             compiled = library().cached(key, lambda: _compiled_own(row))
         if compiled is not None:
-            return Prepared(compiled, cut_to_line(here.name), number, _described(name))
-        if version is not None and (now := await current_version(name, locale)) != version:
-            return await prepared(name, locale=locale, version=now)
-    found = builtin_template(name, locale)
-    if found is None:
+            return Prepared(compiled, cut_to_line(owner.name), number, _described(name))
+        if version is not None and (in_use := await current_version(name, locale)) != version:
+            return await prepared(name, locale=locale, version=in_use)
+    builtin = builtin_template(name, locale)
+    if builtin is None:
         raise NotFound(f"There is no template {name!r}.")
-    return Prepared(_compiled_builtin(found), cut_to_line(here.name), None, _described(name))
+    return Prepared(_compiled_builtin(builtin), cut_to_line(owner.name), None, _described(name))
 
 
 def _described(name: str) -> frozenset[str]:
@@ -154,11 +154,11 @@ def _compiled_builtin(template: BuiltinTemplate) -> Compiled:
         raise RenderFailed(f"{template.name}/{template.locale}: {error.message}", part=error.part) from None
 
 
-# -- which one -------------------------------------------------------------------------------------------
+# -- choosing --------------------------------------------------------------------------------------------
 
 
 async def current_version(name: str, locale: str = "") -> int | None:
-    """The number of the tenant's version that counts for a reader of `locale`; None where the host's counts.
+    """The number of the tenant's version in use for a reader of `locale`; None where the built-in one is used.
 
     Raises:
         NotFound: there is no such template.
@@ -172,7 +172,7 @@ async def current_version(name: str, locale: str = "") -> int | None:
         if candidate in builtin:
             return None
     if in_force:
-        return in_force[min(in_force)]  # a name of the tenant's own, in languages that neither is asked for
+        return in_force[min(in_force)]  # the tenant's own template, in none of the languages asked for
     if builtin:
         return None
     raise NotFound(f"There is no template {name!r}.")
@@ -192,5 +192,5 @@ async def stored(name: str, number: int) -> Row | None:
 
 
 def source_of(row: Row) -> Source:
-    """What a version says."""
+    """The source of a version."""
     return Source(row["subject"], mjml=row["mjml"], html=row["html"], text=row["text"])

@@ -14,20 +14,20 @@ from .template_versions import examples
 
 
 async def send(name: str, to: str, variables: Mapping[str, Any], locale: str = "") -> Row:
-    """Accept a message of the template to a member of the tenant; examples stand in for what is not given.
+    """Accept a message of the template to a member of the tenant; examples replace variables that are not given.
 
     Raises:
         NotFound: there is no such template.
-        ValidationFailed: `to` is nobody of this tenant, or a variable has neither value nor example.
-        QuotaExceeded, RateLimited: the plan.
+        ValidationFailed: `to` is not a member of this tenant, or a variable has neither value nor example.
+        QuotaExceeded, RateLimited: a limit of the plan is reached.
     """
     try:
         address = parse_address(to).email
     except ValueError as error:
         raise ValidationFailed(details={"to": str(error)}) from None
     if await member_by_email(address) is None:
-        raise ValidationFailed(details={"to": "Nobody of this organisation has this address."})
-    given = {**await examples(name, locale), **variables}
+        raise ValidationFailed(details={"to": "No member of this organisation has this address."})
+    values = {**await examples(name, locale), **variables}
     return await accept(
-        Draft(template=name, locale=locale, category=TRANSACTIONAL_CATEGORY), to=[address], variables=given
+        Draft(template=name, locale=locale, category=TRANSACTIONAL_CATEGORY), to=[address], variables=values
     )

@@ -17,7 +17,7 @@ from ..events import MessageBounced, MessageComplained, MessageDelivered
 from ..models import Happening, Message, Status
 
 _RANKS = {
-    # A provider may tell out of order, and even of a message that was given up here: what it says only ever raises.
+    # Providers report out of order, even about messages given up here: a report only ever raises the status.
     **dict.fromkeys((Status.QUEUED, Status.SCHEDULED, Status.SENDING, Status.FAILED), 0),
     Status.SENT: 1,
     Status.DEFERRED: 2,
@@ -29,25 +29,23 @@ _BELOW = {
     status: [lower for lower, rank in _RANKS.items() if rank < _RANKS[status]]
     for status in (Status.DEFERRED, Status.DELIVERED, Status.BOUNCED, Status.COMPLAINED)
 }
-MESSAGES_TOTAL = Metric(
-    "tenantry_mail_messages_total", "counter", "Messages by what became of them", labels=("status",)
-)
+MESSAGES_TOTAL = Metric("tenantry_mail_messages_total", "counter", "Messages by status", labels=("status",))
 FEEDBACK = "feedback"
-"""The purpose of the pass that a message carries for the provider's webhooks to bring back."""
+"""The purpose of the signed token in each message that the provider's webhooks return."""
 
 COUNTED = {"opened": "opens", "clicked": "clicks"}
-"""What is counted of a message, and in which of its columns."""
+"""Kinds of events that are counted, with the column of the message."""
 
 _LONGEST_DETAIL = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """Something that happened to a message.
+    """An event of a message.
 
     kind: sent, deferred, delivered, bounced, complained, failed, cancelled, retried, refused, suppressed, opened,
-    clicked, unsubscribed. recipient: a bare address, "" for all. provider_event: the provider's own id of it; the same
-    one is written down once.
+    clicked, unsubscribed. recipient: a bare address, "" for all. provider_event: the provider's id of the
+    event; each is recorded once.
     """
 
     message_id: UUID
@@ -60,9 +58,9 @@ class Happened:
 
 
 async def happened(events: Sequence[Happened]) -> list[Happened]:
-    """Write down what providers and recipients tell, raise statuses by rank and announce it; those that were new.
+    """Record events from providers and recipients, raise statuses by rank and announce it; returns the new events.
 
-    Unknown messages, and events of a provider that are known, are left out.
+    Events of unknown messages, and events recorded before, are left out.
     """
     if not events:
         return []
@@ -79,7 +77,7 @@ async def happened(events: Sequence[Happened]) -> list[Happened]:
 
 
 async def note(events: Sequence[Happened]) -> None:
-    """Append to the time line and nothing else; in the caller's unit of work."""
+    """Insert events and nothing else; in the caller's unit of work."""
     statuses = Counter(event.kind for event in events if event.kind in set(Status))
 
     async def measured() -> None:
@@ -101,12 +99,12 @@ async def note(events: Sequence[Happened]) -> None:
             )
             for event in events
         ],
-        ignore_conflicts=True,  # of two calls with one event at the same instant, one writes it down
+        ignore_conflicts=True,  # when two calls bring the same event at the same time, one row stays
     )
 
 
 async def timeline(message: Mapping[str, Any]) -> list[Row]:
-    """What happened to a message since it was accepted, the oldest first: at, kind, recipient, detail, provider."""
+    """The events of a message since it was accepted, the oldest first: at, kind, recipient, detail, provider."""
     happenings = Happening.filter(message_id=message["id"]).order_by("at", "id")
     rows = await happenings.values("at", "kind", "recipient", "detail", "provider")
     accepted = {"at": message["created_at"], "kind": "accepted", "recipient": "", "detail": "", "provider": ""}
@@ -114,21 +112,25 @@ async def timeline(message: Mapping[str, Any]) -> list[Row]:
 
 
 async def _fresh(events: Sequence[Happened]) -> list[Happened]:
-    known = set(await Message.filter(id__in=list({event.message_id for event in events})).values_list("id", flat=True))
-    told = [event.provider_event for event in events if event.provider_event is not None]
-    rows = Happening.filter(provider_event__in=told).values_list("provider", "provider_event") if told else None
+    message_ids = set(
+        await Message.filter(id__in=list({event.message_id for event in events})).values_list("id", flat=True)
+    )
+    event_ids = [event.provider_event for event in events if event.provider_event is not None]
+    rows = (
+        Happening.filter(provider_event__in=event_ids).values_list("provider", "provider_event") if event_ids else None
+    )
     seen = set(await rows) if rows is not None else set()
     fresh = []
     for event in events:
         key = (event.provider, event.provider_event)
-        if event.message_id in known and (event.provider_event is None or key not in seen):
+        if event.message_id in message_ids and (event.provider_event is None or key not in seen):
             seen.add(key)
             fresh.append(event)
     return fresh
 
 
 async def _raise_statuses(events: Sequence[Happened]) -> None:
-    """In order of rank, one UPDATE each: the highest comes last and stands."""
+    """Raise statuses in order of rank, with one UPDATE each, so that the highest is set last."""
     ids = defaultdict(set)
     for event in events:
         ids[event.kind].add(event.message_id)

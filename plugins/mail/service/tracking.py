@@ -19,17 +19,17 @@ from .subscriptions import PATH as UNSUBSCRIBE_PATH
 from .timeline import Happened, note
 
 CLICK, OPEN = "click", "open"
-"""The purposes of the passes in links and pictures."""
+"""The purposes of the signed tokens in links and pictures."""
 
 CLICK_PATH, OPEN_PATH = "/mail/c/", "/mail/o/"
 
 MOST_COUNTED = 1_000
-"""Opens, and clicks, of one message that are counted; what comes after them changes nothing."""
+"""Opens, and clicks, of one message that are counted at most; further ones are ignored."""
 
 _LONGEST_TARGET = 2_000
 _URL_SAFE = "/:?#[]@!$&'()*+,;=%-._~"
-# Links, and everything in which something might look like one. A tag that is never closed swallows the rest, as in
-# browsers: what does not match is looked at once, so that no HTML takes long.
+# Links, and everything that may contain something that looks like a link. A tag that is never closed swallows the rest,
+# as in browsers; each character is read once, so that no HTML takes long.
 _ATTRIBUTES = r"""[^>"']*+(?:(?:"[^"]*+"|'[^']*+')[^>"']*+)*+"""
 _RAW = "script|style|title|textarea|xmp|iframe|noembed|noframes"
 _TOKEN = re.compile(
@@ -47,15 +47,15 @@ _LAST_BODY = re.compile(r"</body\s*>", re.IGNORECASE)
 
 
 async def switches() -> tuple[bool, bool]:
-    """Whether the bound tenant has opens, and clicks, tracked."""
+    """Whether the bound tenant has enabled tracking of opens, and of clicks."""
     chosen = await tenant_settings(TenantSettings)
     return chosen.track_opens, chosen.track_clicks
 
 
 def track(html: str, message_id: UUID, recipient: str = "", *, opens: bool = True, clicks: bool = True) -> str:
-    """The HTML of a message with its links led through us and a picture at its end; `switches` says whether to.
+    """Add tracking to the HTML of a message: redirected links, and a picture at its end; see `switches`.
 
-    Links to http and https addresses only; those to unsubscribe stay as they are, and so does what is no plain link.
+    Only links to http and https addresses are changed; unsubscribe links and malformed ones stay as they are.
     """
     claims = {"message": str(message_id)} | ({"recipient": recipient} if recipient else {})
     if clicks:
@@ -64,13 +64,13 @@ def track(html: str, message_id: UUID, recipient: str = "", *, opens: bool = Tru
 
 
 async def opened(message_id: UUID, recipient: str = "") -> None:
-    """Count an open, if the tenant still wants to know; the first is put on the time line."""
+    """Count an open, if the tenant still tracks opens; the first is recorded as an event."""
     if (await switches())[0]:
         await _count(message_id, "opened", "opens", recipient, "")
 
 
 async def clicked(message_id: UUID, target: str, recipient: str = "") -> None:
-    """Count a click, if the tenant still wants to know; the first is put on the time line."""
+    """Count a click, if the tenant still tracks clicks; the first is recorded as an event."""
     if (await switches())[1]:
         await _count(message_id, "clicked", "clicks", recipient, target)
 
@@ -94,32 +94,32 @@ def _click_link(target: str, claims: Mapping[str, str]) -> str:
 def _with_links(html: str, link_to: Callable[[str], str]) -> str:
     """The HTML with the target of each link replaced by what `link_to` makes of it."""
     ours = tuple(absolute_url(path) for path in (UNSUBSCRIBE_PATH, CLICK_PATH, OPEN_PATH))
-    known: dict[str, str] = {}
+    replacements: dict[str, str] = {}
     pieces, end = [], 0
     for token in _TOKEN.finditer(html):
-        found = _href(token["link"]) if token.lastgroup == "link" else None
-        if found is None or found[2].startswith(ours):
+        href = _href(token["link"]) if token.lastgroup == "link" else None
+        if href is None or href[2].startswith(ours):
             continue
-        start, stop, target = found
-        if target not in known:
-            known[target] = link_to(target)
+        start, stop, target = href
+        if target not in replacements:
+            replacements[target] = link_to(target)
         offset = token.start("link")
-        pieces += [html[end : offset + start], f'"{escape(known[target])}"']
+        pieces += [html[end : offset + start], f'"{escape(replacements[target])}"']
         end = offset + stop
     return "".join([*pieces, html[end:]])
 
 
 def _href(attributes: str) -> tuple[int, int, str] | None:
     """Where in a tag's attributes the value of href is, with its target; None when there is no plain one."""
-    position, found = 0, None
+    position, href = 0, None
     while attribute := _ATTRIBUTE.match(attributes, position):
         position = attribute.end()
-        if found is None and attribute["name"].lower() == "href":
-            found = attribute
-    if found is None or found["value"] is None or attributes[position:].strip(" \t\r\n\f/"):
-        return None  # an odd tag, which is not to be made odder
-    target = _target(unescape(found["value"].strip("\"'")))
-    return None if target is None else (found.start("value"), found.end("value"), target)
+        if href is None and attribute["name"].lower() == "href":
+            href = attribute
+    if href is None or href["value"] is None or attributes[position:].strip(" \t\r\n\f/"):
+        return None  # a malformed tag, left unchanged
+    target = _target(unescape(href["value"].strip("\"'")))
+    return None if target is None else (href.start("value"), href.end("value"), target)
 
 
 def _target(written: str) -> str | None:
@@ -139,7 +139,7 @@ def _with_picture(html: str, address: str) -> str:
 
 
 def at_the_end(html: str, piece: str) -> str:
-    """The HTML with a piece more, the last in its body."""
+    """The HTML with a piece inserted at the end of its body."""
     last = None
     for last in _LAST_BODY.finditer(html):  # noqa: B007 - the last one is what is looked for
         pass

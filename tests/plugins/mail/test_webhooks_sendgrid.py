@@ -239,7 +239,7 @@ async def test_sendgrid_call_when_signature_is_wrong_then_400_and_nothing_change
         {name: value for name, value in good.items() if name != TIMESTAMP},
     ]
     for headers in wrong:
-        assert await refused(two_tenants, body, headers) == "The signature is not the one this provider's key gives."
+        assert await refused(two_tenants, body, headers) == "The signature does not match this provider's key."
     await refused(two_tenants, body + b" ", good)
     assert (await message.look())["status"] == "sent"
     assert await suppressed(two_tenants.acme) == {}

@@ -18,10 +18,10 @@ Kind = Literal["deferred", "delivered", "bounced", "complained", "opened", "clic
 Unwanted = Literal["bounce", "complaint"]
 
 MAX_BODY = 2 * 1024 * 1024
-"""Bytes of one call: SendGrid, which sends the largest, stops at 768 KB."""
+"""Bytes of one call, at most; SendGrid, which sends the largest ones, stops at 768 KB."""
 
 MAX_EVENTS = 2_000
-"""Events of one call."""
+"""Events of one call, at most."""
 
 _DETAIL, _EVENT_ID = 500, 200  # characters kept
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]+")
@@ -37,10 +37,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """What a provider says happened.
+    """One event that a provider reports.
 
-    reference: the pass that our message carried. event: the provider's own id, the same when it tells it again.
-    suppress: why the recipient gets no more mail; None where that is not called for.
+    reference: the signed token of our message. event: the provider's id of the event, the same when it is repeated.
+    suppress: the reason to suppress the recipient; None: do not suppress.
     """
 
     reference: str
@@ -56,7 +56,7 @@ def json_of(body: bytes) -> object:
     """The body as JSON.
 
     Raises:
-        BadRequest: it is none.
+        BadRequest: it is not JSON.
     """
     try:
         return orjson.loads(body)
@@ -65,36 +65,36 @@ def json_of(body: bytes) -> object:
 
 
 def check_number(events: Sequence[object]) -> None:
-    """Raise PayloadTooLarge when there are more events than one call may bring."""
+    """Raise PayloadTooLarge when there are more events than one call may contain."""
     if len(events) > MAX_EVENTS:
-        raise PayloadTooLarge(f"{len(events)} events are more than the {MAX_EVENTS} that one call may bring.")
+        raise PayloadTooLarge(f"{len(events)} events are more than the {MAX_EVENTS} that one call may contain.")
 
 
 def check_age(at: datetime, tolerance: timedelta) -> None:
-    """Raise BadRequest when a call was signed too long ago, or too far in the future, to be believed."""
+    """Raise BadRequest when a call was signed too long ago, or too far in the future, to be accepted."""
     if abs(datetime.now(UTC) - at) > tolerance:
-        raise BadRequest(f"The call was signed at {at.isoformat()}, which is more than {tolerance} away from now.")
+        raise BadRequest(f"The call was signed at {at.isoformat()}, which differs from now by more than {tolerance}.")
 
 
 def refused_signature() -> BadRequest:
-    """What every wrong signature is answered with, whatever is wrong with it."""
-    return BadRequest("The signature is not the one this provider's key gives.")
+    """The error for every wrong signature, whatever is wrong with it."""
+    return BadRequest("The signature does not match this provider's key.")
 
 
 def part(value: object, *names: str) -> object:
-    """What is found in nested objects by these names; None where there is nothing, or no object."""
+    """The value at this path of nested objects; None where there is none."""
     for name in names:
         value = value.get(name) if isinstance(value, Mapping) else None
     return value
 
 
 def items(value: object) -> list[object]:
-    """The items of a list; none where there is no list."""
+    """The items of a list; [] for anything else."""
     return value if isinstance(value, list) else []
 
 
 def text(value: object, length: int = _DETAIL) -> str:
-    """Text as it may be stored: without control characters, cut to `length`; "" for anything else than text."""
+    """Text as it may be stored: without control characters, cut to `length`; "" for anything but text."""
     return _CONTROLS.sub(" ", value).strip()[:length] if isinstance(value, str) else ""
 
 
@@ -104,7 +104,7 @@ def event_id(value: object) -> str:
 
 
 def address(value: object) -> str:
-    """A recipient as we store addresses; "" for what is none."""
+    """A recipient in the spelling of stored addresses; "" when it is not a valid address."""
     try:
         return parse_address(value).key if isinstance(value, str) else ""
     except ValueError:
@@ -112,7 +112,7 @@ def address(value: object) -> str:
 
 
 def unix_time(value: object) -> datetime | None:
-    """Seconds since 1970, as a number or in digits; None for what is neither."""
+    """A Unix time, given as a number or in digits; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -122,20 +122,20 @@ def unix_time(value: object) -> datetime | None:
 
 
 def iso_time(value: object) -> datetime | None:
-    """A time as ISO 8601 writes it; None for what is none."""
+    """An ISO 8601 time; None for anything else."""
     try:
-        known = datetime.fromisoformat(value) if isinstance(value, str) else None
+        time = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
         return None
-    if known is None:
+    if time is None:
         return None
     try:
-        return known.replace(tzinfo=UTC) if known.tzinfo is None else known.astimezone(UTC)
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     except OverflowError:
         return None
 
 
 def happened_at(known: datetime | None) -> datetime:
-    """When an event happened: as the provider says, but not in the future; now where it does not say."""
+    """The time of an event: the provider's, but not in the future; now where it gives none."""
     now = datetime.now(UTC)
     return now if known is None else min(known, now)

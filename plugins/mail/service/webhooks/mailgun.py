@@ -36,7 +36,7 @@ _KINDS: Mapping[str, Kind] = {
     "clicked": "clicked",
     "unsubscribed": "unsubscribed",
 }
-# Reasons of a permanent failure that say something about the address for good.
+# Reasons of a permanent failure that are about the address itself.
 _FAILED: Mapping[str, Unwanted] = {
     "bounce": "bounce",
     "suppress-bounce": "bounce",
@@ -45,13 +45,13 @@ _FAILED: Mapping[str, Unwanted] = {
 
 
 def read(call: Call, signing_key: str, tolerance: timedelta) -> list[Feedback]:
-    """The event of a call, if it is one that we follow.
+    """Verify a call and return its event, or [] for kinds that are not followed.
 
-    Mailgun signs no more than a time and a token, so whoever has seen one call could send another body with them. The
-    token therefore is the event's id here: what it has once brought in, it never brings in again.
+    Mailgun signs only a time and a token, so whoever has seen one call could send another body with them. Therefore the
+    token is used as the event's id: each token is recorded once.
 
     Raises:
-        BadRequest: the signature is wrong, the time too far away, or the body no JSON.
+        BadRequest: the signature is wrong, the time too far away, or the body is not JSON.
     """
     document = json_of(call.body)
     token = _verify(document, signing_key, tolerance)
@@ -75,7 +75,7 @@ def read(call: Call, signing_key: str, tolerance: timedelta) -> list[Feedback]:
 
 
 def _verify(document: object, signing_key: str, tolerance: timedelta) -> str:
-    """The token, once the signature is known to be right."""
+    """Verify the signature and return the token."""
     timestamp, token = part(document, "signature", "timestamp"), part(document, "signature", "token")
     signature, signed_at = part(document, "signature", "signature"), unix_time(timestamp)
     if not (isinstance(token, str) and isinstance(signature, str) and token and signed_at is not None):

@@ -39,19 +39,19 @@ from .feedback import Call, Feedback
 ProviderName = Literal["sendgrid", "mailgun", "ses"]
 
 OWN = "webhook"
-"""The purpose of the passes in the addresses of tenants' own webhooks."""
+"""The purpose of the signed tokens in the URLs of tenants' own webhooks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """How one account's calls are known: SendGrid's public key, Mailgun's signing key, or the topics of Amazon SNS."""
+    """What verifies an account's calls: SendGrid's public key, Mailgun's signing key, or topics of Amazon SNS."""
 
     key: str = ""
     topics: frozenset[str] = frozenset()
 
 
 async def own_address() -> tuple[str, str]:
-    """The bound tenant's own provider, and where that is to send its webhooks.
+    """The bound tenant's own provider, and the URL to send its webhooks to.
 
     Raises:
         NotFound: the tenant has none, or one that sends no webhooks.
@@ -64,25 +64,25 @@ async def own_address() -> tuple[str, str]:
 
 
 async def receive(provider: ProviderName, call: Call) -> int:
-    """Take in a call of the deployment's account; how many events were new. They are stored when this returns.
+    """Record a call of the deployment's account; returns how many events were new, once they are stored.
 
     Raises:
         NotFound: this deployment has no key for that provider's webhooks.
         BadRequest: signature, time or body is wrong.
-        PayloadTooLarge: it brings too many events.
-        Unavailable: Amazon could not be asked.
+        PayloadTooLarge: it contains too many events.
+        Unavailable: Amazon could not be reached.
     """
-    known = settings(Settings)
+    configured = settings(Settings)
     keys = {
-        "sendgrid": Keys(key=known.sendgrid.webhook_key),
-        "mailgun": Keys(key=known.mailgun.webhook_key.get_secret_value()),
-        "ses": Keys(topics=frozenset(known.ses.topics)),
+        "sendgrid": Keys(key=configured.sendgrid.webhook_key),
+        "mailgun": Keys(key=configured.mailgun.webhook_key.get_secret_value()),
+        "ses": Keys(topics=frozenset(configured.ses.topics)),
     }
     return await _write_down(provider, await _read(provider, call, keys[provider]))
 
 
 async def receive_own(provider: ProviderName, token: str, call: Call) -> int:
-    """Take in a call of a tenant's own account, which can tell of that tenant's messages only; raises as `receive`."""
+    """Record a call of a tenant's own account, only for that tenant's messages; raises as `receive`."""
     async with open_token(token, OWN, any_tenant_state=True) as claims:
         if claims["provider"] != provider:
             raise NotFound
@@ -91,15 +91,15 @@ async def receive_own(provider: ProviderName, token: str, call: Call) -> int:
 
 
 async def _own_keys(provider: ProviderName) -> Keys:
-    """How calls of the bound tenant's own account are known; nothing where it has none with that provider."""
+    """The keys of the bound tenant's own account; empty where it has none with that provider."""
     account = await ProviderAccount.first()
     if account is None or account.provider != provider:
         return Keys()
     try:
-        known = account.settings | json.loads(decrypt(account.secrets))
+        values = account.settings | json.loads(decrypt(account.secrets))
     except ValueError:  # the deployment's secret has changed: the tenant has to set its provider again
         return Keys()
-    return Keys(key=str(known.get("webhook_key", "")), topics=frozenset(known.get("topics", ())))
+    return Keys(key=str(values.get("webhook_key", "")), topics=frozenset(values.get("topics", ())))
 
 
 async def _read(provider: ProviderName, call: Call, keys: Keys) -> list[Feedback]:
@@ -113,45 +113,45 @@ async def _read(provider: ProviderName, call: Call, keys: Keys) -> list[Feedback
     return await ses.read(call, keys.topics, tolerance, app_singleton(sns.Certificates), sns.fetch)
 
 
-# -- writing down ----------------------------------------------------------------------------------------
+# -- recording -------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
-    """Something told of a message, which may still turn out not to exist."""
+class _Entry:
+    """An event with the id of its message, which may not exist."""
 
     message_id: UUID
     feedback: Feedback
 
 
 async def _write_down(provider: str, feedback: Sequence[Feedback], only: UUID | None = None) -> int:
-    """Write down what is about known tenants (or `only` this one), each tenant's in one unit of work."""
-    tenants: dict[UUID, list[_Told]] = {}
+    """Record events in their tenants (or `only` in this one), in one unit of work for each."""
+    tenants: dict[UUID, list[_Entry]] = {}
     for reference, about in _by_reference(feedback).items():
-        with ignoring(NotFound, ValueError, KeyError):  # not ours, or not any more
+        with ignoring(NotFound, ValueError, KeyError):  # an unknown or outdated token
             async with open_token(reference, FEEDBACK, any_tenant_state=True) as claims:
                 tenant_id, message_id = (await tenant()).id, UUID(claims["message"])
             if only in {None, tenant_id}:
-                tenants.setdefault(tenant_id, []).extend(_Told(message_id, each) for each in about)
+                tenants.setdefault(tenant_id, []).extend(_Entry(message_id, each) for each in about)
     new = 0
-    for told in tenants.values():
-        async with open_token(told[0].feedback.reference, FEEDBACK, any_tenant_state=True):
-            new += await _write_down_here(provider, told)
+    for entries in tenants.values():
+        async with open_token(entries[0].feedback.reference, FEEDBACK, any_tenant_state=True):
+            new += await _write_down_here(provider, entries)
     return new
 
 
 def _by_reference(feedback: Sequence[Feedback]) -> dict[str, list[Feedback]]:
-    found: dict[str, list[Feedback]] = {}
-    for each in feedback:
-        found.setdefault(each.reference, []).append(each)
-    return found
+    grouped: dict[str, list[Feedback]] = {}
+    for event in feedback:
+        grouped.setdefault(event.reference, []).append(event)
+    return grouped
 
 
-async def _write_down_here(provider: str, told: Sequence[_Told]) -> int:
-    """In the bound tenant: the time line, and what follows for lists."""
+async def _write_down_here(provider: str, entries: Sequence[_Entry]) -> int:
+    """Record events in the bound tenant, and update its suppressions and subscriptions."""
     chosen = await tenant_settings(TenantSettings)
     tracked = {"opened": chosen.track_opens, "clicked": chosen.track_clicks}
-    by_event = {each.feedback.event: each for each in told if tracked.get(each.feedback.kind, True)}
+    by_event = {each.feedback.event: each for each in entries if tracked.get(each.feedback.kind, True)}
     async with unit_of_work():
         ids = list({each.message_id for each in by_event.values()})
         rows = await Message.filter(id__in=ids).values("id", "category", "bulk", "opens", "clicks")
@@ -163,16 +163,16 @@ async def _write_down_here(provider: str, told: Sequence[_Told]) -> int:
     return len(fresh)
 
 
-def _counts(told: _Told, messages: dict[object, Row]) -> bool:
-    """Whether the message exists, and has not been opened or clicked so often that nobody counts any more."""
-    message, column = messages.get(told.message_id), COUNTED.get(told.feedback.kind)
+def _counts(entry: _Entry, messages: dict[object, Row]) -> bool:
+    """Whether the message exists, and its opens or clicks are still counted."""
+    message, column = messages.get(entry.message_id), COUNTED.get(entry.feedback.kind)
     return message is not None and (column is None or message[column] < MOST_COUNTED)
 
 
-def _happened(provider: str, told: _Told) -> Happened:
-    feedback = told.feedback
+def _happened(provider: str, entry: _Entry) -> Happened:
+    feedback = entry.feedback
     return Happened(
-        message_id=told.message_id,
+        message_id=entry.message_id,
         kind=feedback.kind,
         at=feedback.at,
         recipient=feedback.recipient,
@@ -182,18 +182,18 @@ def _happened(provider: str, told: _Told) -> Happened:
     )
 
 
-async def _suppress(told: Sequence[_Told]) -> None:
+async def _suppress(entries: Sequence[_Entry]) -> None:
     unwanted = [
         Unwanted(each.feedback.recipient, Reason(each.feedback.suppress), each.feedback.detail, each.message_id)
-        for each in told
+        for each in entries
         if each.feedback.suppress is not None and each.feedback.recipient
     ]
     await suppress_all(unwanted)
 
 
-async def _unsubscribe(told: Sequence[_Told], messages: dict[object, Row]) -> None:
-    for each in told:
-        message = messages[each.message_id]
-        ended = each.feedback.kind == "unsubscribed" and each.feedback.recipient != "" and message["bulk"]
+async def _unsubscribe(entries: Sequence[_Entry], messages: dict[object, Row]) -> None:
+    for entry in entries:
+        message = messages[entry.message_id]
+        ended = entry.feedback.kind == "unsubscribed" and entry.feedback.recipient != "" and message["bulk"]
         if ended and await subscriptions.can_end(message["category"]):
-            await subscriptions.choose(each.feedback.recipient, {message["category"]: False}, Source.PROVIDER)
+            await subscriptions.choose(entry.feedback.recipient, {message["category"]: False}, Source.PROVIDER)

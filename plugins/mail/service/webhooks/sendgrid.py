@@ -44,7 +44,7 @@ _KINDS: Mapping[str, Kind] = {
     "unsubscribe": "unsubscribed",
     "group_unsubscribe": "unsubscribed",
 }
-# Why SendGrid did not even try, where that says something about the address for good.
+# Reasons for which SendGrid did not even try, where they are about the address itself.
 _DROPPED: Mapping[str, Unwanted] = {
     "bounced address": "bounce",
     "invalid": "bounce",
@@ -53,12 +53,12 @@ _DROPPED: Mapping[str, Unwanted] = {
 
 
 def read(call: Call, public_key: str, tolerance: timedelta) -> list[Feedback]:
-    """The events of a call.
+    """Verify a call and return its events.
 
     public_key: the verification key of the Event Webhook, base64 of a DER SubjectPublicKeyInfo, as SendGrid shows it.
 
     Raises:
-        BadRequest: the signature is wrong, the time too far away, or the body no list of events.
+        BadRequest: the signature is wrong, the time too far away, or the body is not a list of events.
         PayloadTooLarge: there are too many events.
     """
     _verify(call, public_key, tolerance)
@@ -92,7 +92,7 @@ def _feedback(event: object) -> Feedback | None:
     name = text(part(event, "event"))
     kind, reference, known_as = (
         _KINDS.get(name),
-        text(part(event, REFERENCE), 2_000),  # custom arguments come beside an event's own fields
+        text(part(event, REFERENCE), 2_000),  # custom arguments are fields of the event
         event_id(part(event, "sg_event_id")),
     )
     if kind is None or not (reference and known_as):
@@ -118,5 +118,5 @@ def _suppress(event: object, name: str) -> Unwanted | None:
         return "complaint"
     if name == "dropped":
         return _DROPPED.get(text(part(event, "reason")).lower())
-    # A block (type "blocked") is the receiver's mood of the day; only a bounce says that the address is no good.
+    # A block (type "blocked") is temporary; only a bounce says that the address does not exist.
     return "bounce" if name == "bounce" and part(event, "type") == "bounce" else None

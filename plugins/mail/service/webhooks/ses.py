@@ -27,7 +27,7 @@ from .feedback import (
     text,
 )
 
-# What happened -> its kind, the object that tells more, and in that the list of whom it is about.
+# Event type -> our kind, the object with details, and in it the list of recipients.
 _KINDS: Mapping[str, tuple[Kind, str, str]] = {
     "Bounce": ("bounced", "bounce", "bouncedRecipients"),
     "Complaint": ("complained", "complaint", "complainedRecipients"),
@@ -43,12 +43,12 @@ _KINDS: Mapping[str, tuple[Kind, str, str]] = {
 async def read(
     call: Call, topics: Collection[str], tolerance: timedelta, certificates: sns.Certificates, fetch: sns.Fetch
 ) -> list[Feedback]:
-    """The events of a call, one for each recipient it is about; none where it was about a subscription.
+    """Verify a call and return its events, one for each recipient; [] where it was about an SNS subscription.
 
     Raises:
-        BadRequest: see `sns.read`; or the notification is no JSON.
+        BadRequest: see `sns.read`; or the notification is not JSON.
         PayloadTooLarge: it is about too many recipients.
-        Unavailable: Amazon could not be asked.
+        Unavailable: Amazon could not be reached.
     """
     notification = await sns.read(call, topics, tolerance, certificates, fetch)
     if notification is None:
@@ -58,11 +58,11 @@ async def read(
     reference = _reference(event)
     if name not in _KINDS or not reference:
         return []
-    kind, told_in, people = _KINDS[name]
-    told = part(event, told_in)
-    recipients = _recipients(event, told, people)
+    kind, details_name, recipients_name = _KINDS[name]
+    details = part(event, details_name)
+    recipients = _recipients(event, details, recipients_name)
     check_number(recipients)
-    at = happened_at(iso_time(part(told, "timestamp")) or iso_time(notification["Timestamp"]))
+    at = happened_at(iso_time(part(details, "timestamp")) or iso_time(notification["Timestamp"]))
     number = event_id(notification["MessageId"])
     return [
         Feedback(
@@ -71,15 +71,15 @@ async def read(
             at=at,
             recipient=address(part(each, "emailAddress") or each),
             event=number if position == 0 else f"{number}/{position}",
-            detail=_detail(each, told),
-            suppress=_suppress(name, told),
+            detail=_detail(each, details),
+            suppress=_suppress(name, details),
         )
         for position, each in enumerate(recipients)
     ]
 
 
 def _reference(event: object) -> str:
-    """From the tags where SES passes them on, else from the message's own header."""
+    """Our reference, from the tags where SES passes them on, else from the message's header."""
     for value in items(part(event, "mail", "tags", REFERENCE)):
         if found := text(value, 2_000):
             return found
@@ -89,22 +89,24 @@ def _reference(event: object) -> str:
     return ""
 
 
-def _recipients(event: object, told: object, people: str) -> list[object]:
-    """Whom it is about; where SES does not say, the one whom the message went to, or nobody in particular."""
-    if people:
-        return items(part(told, people))
+def _recipients(event: object, details: object, recipients_name: str) -> list[object]:
+    """The recipients of an event; where SES names none, the message's only recipient, else [""]."""
+    if recipients_name:
+        return items(part(details, recipients_name))
     sent_to = items(part(event, "mail", "destination"))
     return sent_to if len(sent_to) == 1 else [""]
 
 
-def _detail(recipient: object, told: object) -> str:
-    said = text(part(recipient, "diagnosticCode")) or text(part(told, "smtpResponse")) or text(part(told, "reason"))
-    kinds = [part(told, "bounceType"), part(told, "bounceSubType"), part(told, "delayType")]
-    named = " ".join(text(each) for each in (*kinds, part(told, "complaintFeedbackType")) if text(each))
-    return ": ".join(each for each in (named, said) if each)[:500] or text(part(told, "link"))
+def _detail(recipient: object, details: object) -> str:
+    said = (
+        text(part(recipient, "diagnosticCode")) or text(part(details, "smtpResponse")) or text(part(details, "reason"))
+    )
+    kinds = [part(details, "bounceType"), part(details, "bounceSubType"), part(details, "delayType")]
+    named = " ".join(text(each) for each in (*kinds, part(details, "complaintFeedbackType")) if text(each))
+    return ": ".join(each for each in (named, said) if each)[:500] or text(part(details, "link"))
 
 
-def _suppress(name: str, told: object) -> Unwanted | None:
+def _suppress(name: str, details: object) -> Unwanted | None:
     if name == "Complaint":
         return "complaint"
-    return "bounce" if name == "Bounce" and part(told, "bounceType") == "Permanent" else None
+    return "bounce" if name == "Bounce" and part(details, "bounceType") == "Permanent" else None

@@ -32,17 +32,17 @@ _SIGNED: Mapping[str, tuple[str, ...]] = {
     "SubscriptionConfirmation": _CONFIRMATION,
     "UnsubscribeConfirmation": _CONFIRMATION,
 }
-# A region's name as Amazon writes them, and nothing looser: sns.s3-us-west-2.amazonaws.com is somebody's bucket.
+# Strictly Amazon's region names: sns.s3-us-west-2.amazonaws.com could be anybody's bucket.
 _HOST = re.compile(r"sns\.[a-z]{2}(?:-[a-z]+)+-[0-9]{1,2}\.amazonaws\.com(?:\.cn)?")
 _MAX_ANSWER, _TIMEOUT = 64 * 1024, 5.0  # bytes, seconds
 _MAX_CERTIFICATES = 64
 
 
 async def fetch(url: str) -> bytes:
-    """What Amazon has at an address, 64 KB at most; no redirect is followed.
+    """Fetch a URL of Amazon, 64 KB at most; no redirect is followed.
 
     Raises:
-        Unavailable: Amazon did not answer with it.
+        Unavailable: there was no answer, an error, or too long an answer.
     """
     try:
         async with (
@@ -54,35 +54,35 @@ async def fetch(url: str) -> bytes:
             async for piece in answer.aiter_bytes():
                 received += piece
                 if len(received) > _MAX_ANSWER:
-                    raise Unavailable("Amazon answered with more than it should.")
+                    raise Unavailable("Amazon's answer is too long; SNS will send this again.")
             return received
     except httpx.HTTPError as error:
         raise Unavailable(f"Amazon did not answer ({type(error).__name__}); SNS will send this again.") from error
 
 
 class Certificates:
-    """The certificates that SNS signs with, each fetched once: an address names its content and never changes it."""
+    """Cache of the certificates that SNS signs with; the content of a certificate's URL never changes."""
 
     def __init__(self) -> None:
         self._known: dict[str, Certificate] = {}
 
     async def get(self, url: str, fetch: Fetch) -> Certificate:
-        """The certificate at an address of Amazon's.
+        """The certificate at a URL of Amazon.
 
         Raises:
-            BadRequest: the address is not Amazon's, or there is no certificate in force.
+            BadRequest: the URL is not Amazon's, or there is no currently valid certificate.
             Unavailable: it could not be fetched.
         """
-        known = self._known.get(url)
-        if known is None:
-            known = await self._fetched(url, fetch)
+        certificate = self._known.get(url)
+        if certificate is None:
+            certificate = await self._fetched(url, fetch)
         now = datetime.now(UTC)
-        if not known.not_valid_before_utc <= now <= known.not_valid_after_utc:
+        if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
             raise refused_signature()
         if len(self._known) >= _MAX_CERTIFICATES:
             self._known.clear()
-        self._known[url] = known
-        return known
+        self._known[url] = certificate
+        return certificate
 
     async def _fetched(self, url: str, fetch: Fetch) -> Certificate:
         from cryptography.x509 import load_pem_x509_certificate
@@ -96,7 +96,7 @@ class Certificates:
 
 
 def is_amazons(url: str) -> bool:
-    """Whether an address is one of SNS's own: https, the service's host in a region, nothing unusual beside it."""
+    """Whether a URL is one of SNS: https, the service's host in a region, no port, user or fragment."""
     try:
         parts = urlsplit(url)
         usual = parts.scheme == "https" and parts.netloc == parts.hostname and not parts.fragment
@@ -108,17 +108,17 @@ def is_amazons(url: str) -> bool:
 async def read(
     call: Call, topics: Collection[str], tolerance: timedelta, certificates: Certificates, fetch: Fetch
 ) -> Mapping[str, str] | None:
-    """The notification in a call: MessageId, Message, Timestamp and so on; None where it was about a subscription.
+    """Verify a call and return its notification (MessageId, Message, Timestamp, …); None for subscription messages.
 
-    A subscription to one of `topics` is confirmed on the way.
+    A subscription to one of `topics` is confirmed.
 
     Raises:
         BadRequest: signature, topic, time or shape is wrong.
-        Unavailable: Amazon could not be asked for its certificate, or to confirm.
+        Unavailable: Amazon could not be reached for its certificate, or to confirm.
     """
     message = _strings(json_of(call.body))
     if message.get("TopicArn") not in topics:
-        raise BadRequest("This topic is not among the topic_arns that are listened to here.")
+        raise BadRequest("This topic is not among the configured SNS topics.")
     await _verify(message, certificates, fetch)
     sent_at = iso_time(message.get("Timestamp"))
     if sent_at is None:
@@ -147,7 +147,7 @@ async def _verify(message: Mapping[str, str], certificates: Certificates, fetch:
     from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 
     version = message.get("SignatureVersion")
-    # SHA-1 is what SNS signs with unless the topic says otherwise.
+    # SNS signs with SHA-1 unless the topic is configured otherwise.
     algorithm = {"1": SHA1(), "2": SHA256()}.get(version or "")  # noqa: S303
     if algorithm is None:
         raise refused_signature()
@@ -162,7 +162,7 @@ async def _verify(message: Mapping[str, str], certificates: Certificates, fetch:
 
 
 def _signed(message: Mapping[str, str]) -> bytes:
-    """The text that is signed: names and values of certain fields, each on a line, in the order of the names."""
+    """The signed text: names and values of certain fields, each on a line, sorted by name."""
     names = _SIGNED.get(message.get("Type", ""))
     if names is None or any(name not in message for name in names if name != "Subject"):
         raise refused_signature()
