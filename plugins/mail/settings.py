@@ -252,8 +252,7 @@ class Settings(Section):
             )
         if self.sender.email.endswith(f"@{NOWHERE}"):
             raise ValueError(
-                f"{self.sender.email} is only a placeholder; in production, set TENANTRY_MAIL__FROM_ADDRESS to an address "
-                "of yours"
+                f"{self.sender.email} is a placeholder; in production, set TENANTRY_MAIL__FROM_ADDRESS to one of yours"
             )
         return self
 
