@@ -1,4 +1,4 @@
-"""What tests of every room share: the databases they run on, each test with one of its own; an application on each."""
+"""Shared fixtures: a database of its own for each test, on every back end, and an application on it."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ async def _always(*_: object) -> Any:
     return Decision(True, "for a test")
 
 
-async def test_refusals_when_expected_then_are_no_incidents(watched: TwoTenants, arrived: Any) -> None:
+async def test_refusals_when_expected_then_are_not_reported(watched: TwoTenants, arrived: Any) -> None:
     await watched.acme_viewer.ask("POST", "/projects", 403, json={"name": "x"})
     await watched.acme.ask("POST", "/projects", 422, json={})
     await watched.acme.ask("GET", "/nothing", 404)
@@ -164,9 +164,9 @@ async def test_line_when_logged_by_a_plugin_or_by_structlog_then_reported_too_bu
         except LookupError:
             log.exception("it failed")
 
-    Context().run(fail, logging.getLogger("somebody.else"))  # nothing is bound: another house's, or nobody's
+    Context().run(fail, logging.getLogger("somebody.else"))  # nothing is bound: another application's, or nobody's
     fail(logging.getLogger("plugins.x"))
-    logging.getLogger("plugins.x").error("no exception, no incident")
+    logging.getLogger("plugins.x").error("no exception, no report")
     root, known = logging.getLogger(), watched.application.inner.error_reporting
     assert known is not None
     handlers, level = list(root.handlers), root.level
@@ -181,7 +181,7 @@ async def test_line_when_logged_by_a_plugin_or_by_structlog_then_reported_too_bu
     assert [event["logger"] for event in arrived()] == ["plugins.x", "plugins.y"]
 
 
-async def test_house_when_stopped_then_hears_no_more(app_settings: Settings, intake: tuple[str, Intake]) -> None:
+async def test_application_when_stopped_then_hears_no_more(app_settings: Settings, intake: tuple[str, Intake]) -> None:
     before = list(logging.getLogger().handlers)
     async with TestApplication.open(reporting(app_settings, intake[0])):
         assert len(logging.getLogger().handlers) == len(before) + 1

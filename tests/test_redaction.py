@@ -33,7 +33,7 @@ def test_name_when_it_speaks_of_a_secret_then_its_value_is_hidden_whatever_it_is
 
 
 @pytest.mark.parametrize("name", ["link", "url", "code", "key", "session", "pin"])
-def test_name_when_it_holds_what_opens_a_door_then_its_value_is_hidden(name: str) -> None:
+def test_name_when_it_holds_what_gives_access_then_its_value_is_hidden(name: str) -> None:
     assert redacted({name: "short"}) == {name: HIDDEN}
 
 
@@ -103,11 +103,11 @@ def test_text_when_a_token_stands_across_the_cut_then_none_of_it_is_shown() -> N
     assert TOKEN[:8] not in redacted_text("word " * 99 + f" {TOKEN}")
 
 
-def test_key_when_a_stranger_chose_it_then_it_is_looked_at_too() -> None:
+def test_key_when_an_outsider_chose_it_then_it_is_looked_at_too() -> None:
     assert TOKEN not in str(redacted({TOKEN: 1}))
 
 
-def test_line_when_it_leaves_the_house_then_nobody_is_in_it() -> None:
+def test_line_when_it_leaves_the_host_then_nobody_is_in_it() -> None:
     text = (
         "duplicate key value violates unique constraint \"users_email\" for 'Ada' (a@b.example, 10.1.2.3, fe80:0:0:1)\n"
         "DETAIL:  Key (email)=(ada@example.com) already exists."
@@ -163,7 +163,7 @@ def test_number_when_it_counts_tokens_then_it_stays() -> None:
         ("postgres://u:p@db:5432/name", f"postgres://db:5432/{HIDDEN}"),
     ],
 )
-def test_link_when_its_path_is_what_changed_then_it_stays_unless_it_opens_a_door(link: str, shown: str) -> None:
+def test_link_when_its_path_is_what_changed_then_it_stays_unless_it_gives_access(link: str, shown: str) -> None:
     assert redacted_text(f"to {link} now") == f"to {shown} now"
     assert redacted({"website": link}) == {"website": shown}
     assert redacted({"url": link}) == {"url": shown if link.startswith("http") else HIDDEN}

@@ -42,20 +42,20 @@ def switched_on(settings: Settings, **more: object) -> Settings:
 
 
 @pytest.fixture
-async def traced_house(app_settings: Settings) -> AsyncIterator[TestApplication]:
+async def traced_application(app_settings: Settings) -> AsyncIterator[TestApplication]:
     tenants = app_settings.tenants.model_copy(update={"grace_days": 0})
     async with TestApplication.open(switched_on(app_settings.model_copy(update={"tenants": tenants}))) as opened:
         yield opened
 
 
 @pytest.fixture
-def spans(traced_house: TestApplication) -> InMemorySpanExporter:
-    return keep(traced_house)
+def spans(traced_application: TestApplication) -> InMemorySpanExporter:
+    return keep(traced_application)
 
 
 @pytest.fixture
-async def acme(traced_house: TestApplication, spans: InMemorySpanExporter) -> AsyncIterator[Client]:
-    async with TwoTenants.create(traced_house) as both:
+async def acme(traced_application: TestApplication, spans: InMemorySpanExporter) -> AsyncIterator[Client]:
+    async with TwoTenants.create(traced_application) as both:
         spans.clear()
         yield both.acme
 
@@ -129,11 +129,11 @@ async def test_request_when_traced_then_its_hooks_and_queries_hang_below_it(
 
 
 async def test_job_when_a_traced_request_enqueued_it_then_runs_in_the_same_trace_with_its_own_queries_and_hooks(
-    acme: Client, traced_house: TestApplication, spans: InMemorySpanExporter
+    acme: Client, traced_application: TestApplication, spans: InMemorySpanExporter
 ) -> None:
     closed = await acme.delete("/api/v1/tenant?confirm=acme")
     assert closed.status_code == 202
-    await traced_house.run_jobs()
+    await traced_application.run_jobs()
     [request] = named(spans, "DELETE /api/v1/tenant")
     [job] = named(spans, "job host.purge")
     assert request.context is not None
@@ -200,12 +200,12 @@ async def test_request_when_refused_or_unknown_then_span_has_no_path_and_no_erro
 
 
 async def test_span_when_something_unexpected_happens_then_names_the_kind_and_not_the_words(
-    acme: Client, traced_house: TestApplication, spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
+    acme: Client, traced_application: TestApplication, spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(*_: object, **__: object) -> None:
         raise LookupError("the number of Ada's card")
 
-    monkeypatch.setattr(traced_house.inner.services.quotas, "spend", broken)
+    monkeypatch.setattr(traced_application.inner.services.quotas, "spend", broken)
     await acme.ask("POST", "/projects", 500, json={"name": "Apollo"})
     [request] = named(spans, "POST /api/v1/projects")
     assert (facts(request)["error.type"], request.status.is_ok) == ("500", False)
@@ -213,47 +213,47 @@ async def test_span_when_something_unexpected_happens_then_names_the_kind_and_no
 
 
 async def test_job_when_it_fails_then_its_span_names_the_kind_and_not_the_words(
-    acme: Client, traced_house: TestApplication, spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
+    acme: Client, traced_application: TestApplication, spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken() -> None:
         raise LookupError("the number of Ada's card")
 
-    runner = traced_house.inner.runner
+    runner = traced_application.inner.runner
     monkeypatch.setattr(runner, "_tasks", {**runner._tasks, "host.broken": Task("broken", broken, "for a test")})
-    with traced_house.inner.bound(), bind(acme.tenant_id):
+    with traced_application.inner.bound(), bind(acme.tenant_id):
         async with unit_of_work() as work:
             await work.enqueue("host.broken")
-    await traced_house.run_jobs()
+    await traced_application.run_jobs()
     [job] = named(spans, "job host.broken")
     assert (facts(job)["error.type"], job.status.is_ok, job.parent) == ("LookupError", False, None)
     assert "Ada" not in job.to_json()
 
 
 async def test_trace_headers_when_in_a_span_then_lead_there_and_otherwise_nowhere(
-    traced_house: TestApplication,
+    traced_application: TestApplication,
 ) -> None:
     assert (trace_headers(), trace_id(), traceparent()) == ({}, "", "")
-    with traced_house.inner.bound():
+    with traced_application.inner.bound():
         assert (trace_headers(), trace_id()) == ({}, "")
-        assert traced_house.inner.tracing is not None
-        with traced_house.inner.tracing.request("GET", {b"traceparent": CALLER.encode(), b"tracestate": b"v=1"}):
+        assert traced_application.inner.tracing is not None
+        with traced_application.inner.tracing.request("GET", {b"traceparent": CALLER.encode(), b"tracestate": b"v=1"}):
             sent = trace_headers()
             assert (sent["traceparent"][:36], sent["tracestate"]) == (CALLER[:36], "v=1")
             assert (trace_id(), traceparent()) == (CALLER[3:35], sent["traceparent"])
 
 
 async def test_log_lines_when_traced_then_name_the_trace_of_the_request_and_of_its_job(
-    acme: Client, traced_house: TestApplication, json_lines: Any
+    acme: Client, traced_application: TestApplication, json_lines: Any
 ) -> None:
     closed = await acme.delete("/api/v1/tenant?confirm=acme")
-    await traced_house.run_jobs()
+    await traced_application.run_jobs()
     trace = closed.headers["traceresponse"].split("-")[1]
     [request] = json_lines("host.web.requests")
     [run] = [line for line in json_lines("host.jobs.runs") if line["task"] == "host.purge"]
     assert (request["trace"], run["trace"]) == (trace, trace)
 
 
-async def test_house_when_tracing_is_off_then_nothing_is_carried(application: TestApplication) -> None:
+async def test_application_when_tracing_is_off_then_nothing_is_carried(application: TestApplication) -> None:
     assert application.inner.tracing is None
     async with application.client(traceparent=CALLER) as anonymous:
         body = {"email": "a@b.example", "password": "correct horse battery", "name": "A", "tenant_name": "Hooli"}
@@ -264,7 +264,7 @@ async def test_house_when_tracing_is_off_then_nothing_is_carried(application: Te
         assert (trace_headers(), trace_id(), traceparent()) == ({}, "", "")
 
 
-def test_house_when_built_with_the_shipped_settings_then_imports_neither_opentelemetry_nor_sentry() -> None:
+def test_application_when_built_with_the_shipped_settings_then_imports_neither_opentelemetry_nor_sentry() -> None:
     code = (
         "import sys; from host.app import Application; from host.settings import load;"
         "Application.build(load('config/settings.toml', {'TENANTRY_DATA__DIR': sys.argv[1]}, plugin_ids=None));"
@@ -332,7 +332,7 @@ def collector() -> Iterator[tuple[str, list[ExportTraceServiceRequest]]]:
     server.server_close()
 
 
-async def test_collector_when_named_then_gets_the_spans_at_the_latest_when_the_house_stops(
+async def test_collector_when_named_then_gets_the_spans_at_the_latest_when_the_application_stops(
     app_settings: Settings, collector: tuple[str, list[ExportTraceServiceRequest]]
 ) -> None:
     address, heard = collector
@@ -347,7 +347,7 @@ async def test_collector_when_named_then_gets_the_spans_at_the_latest_when_the_h
     }
 
 
-async def test_collector_when_away_then_the_house_serves_and_stops_in_time(app_settings: Settings) -> None:
+async def test_collector_when_away_then_the_application_serves_and_stops_in_time(app_settings: Settings) -> None:
     settings = switched_on(app_settings, exporter="otlp", endpoint="http://127.0.0.1:9")
     async with asyncio.timeout(60):
         async with TestApplication.open(settings) as opened, opened.client() as anonymous:

@@ -1,4 +1,4 @@
-"""The host's own resources are tested in a whole house, on each database, over HTTP."""
+"""Tests of the host's own endpoints run against a whole application, on each database, over HTTP."""
 
 from __future__ import annotations
 

@@ -247,7 +247,7 @@ async def test_address_when_its_owner_opens_the_link_elsewhere_then_who_register
     await visitor.ask("POST", "/auth/refresh", 401)
 
 
-async def test_attempts_when_strangers_guess_on_the_same_network_then_who_was_signed_in_there_gets_in(
+async def test_attempts_when_others_guess_on_the_same_network_then_who_was_signed_in_there_gets_in(
     visitor: Client, second: Client
 ) -> None:
     await visitor.ask("POST", "/auth/register", 201, json=ADA)

@@ -86,7 +86,7 @@ async def test_session_when_another_persons_then_404_as_if_it_never_was(two_tena
     await two_tenants.globex.ask("GET", "/me")
 
 
-async def test_me_when_a_stranger_asks_then_401(two_tenants: TwoTenants) -> None:
+async def test_me_when_an_outsider_asks_then_401(two_tenants: TwoTenants) -> None:
     for path in ("/me", "/me/settings", "/me/tenants", "/me/sessions"):
         await two_tenants.anonymous.ask("GET", path, 401)
 

@@ -63,7 +63,7 @@ async def test_member_when_leaving_then_gone_and_the_place_is_free_again(two_ten
     await member.ask("GET", "/tenant", 404)
 
 
-async def test_neighbours_members_and_roles_when_named_then_like_random_ids(two_tenants: TwoTenants) -> None:
+async def test_other_tenants_members_and_roles_when_named_then_like_random_ids(two_tenants: TwoTenants) -> None:
     foreign_role = (await role_ids(two_tenants.globex))["member"]
     for path in ("/tenant/members/{}", "/tenant/roles/{}"):
         foreign = two_tenants.globex_member.user_id if "members" in path else foreign_role
@@ -98,7 +98,7 @@ async def test_invitation_when_withdrawn_forged_or_for_a_member_then_refused(two
     await two_tenants.acme.ask("POST", "/tenant/invitations", 409, json=body)
 
 
-async def test_invitation_when_the_plan_has_no_room_then_402(two_tenants: TwoTenants) -> None:
+async def test_invitation_when_the_plan_allows_no_more_then_402(two_tenants: TwoTenants) -> None:
     token = (await invited(two_tenants, "member@globex.example"))["token"]
     with two_tenants.application.inner.bound():
         await two_tenants.application.inner.provisioning.set_limit(two_tenants.acme.tenant_id, "tenant.members", "1")

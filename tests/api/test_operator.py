@@ -58,7 +58,7 @@ async def test_limit_when_overridden_then_the_tenants_own_wins_until_taken_back(
     await operator.ask("PUT", "/operator/tenants/acme/limits/projects.projects", 422, json={"value": "many"})
 
 
-async def test_tenant_when_purged_then_nothing_of_it_is_left_and_the_neighbour_is_whole(
+async def test_tenant_when_purged_then_nothing_of_it_is_left_and_the_other_tenant_is_whole(
     two_tenants: TwoTenants, operator: Client
 ) -> None:
     for client in (two_tenants.acme, two_tenants.globex):

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 PLUGINS = sorted(file.parent for file in (ROOT / "plugins").glob("*/manifest.toml"))
 IDS = [folder.name for folder in PLUGINS]
 EMPTY_WORDS = {"utils", "util", "helpers", "helper", "common", "base", "manager", "misc"}
-FLOORS = [{"plugin"}, {"routes", "tasks"}, {"service"}, {"models", "events"}]
+LAYERS = [{"plugin"}, {"routes", "tasks"}, {"service"}, {"models", "events"}]
 """Inside a plugin: who may import whom, from the top down; other files may stand anywhere."""
 
 
@@ -70,7 +70,7 @@ def test_host_and_tenants_when_read_then_know_no_plugin_by_name() -> None:
         for line, text in strings(file)
         if any(names(text, plugin_id) for plugin_id in IDS)
     ]
-    assert found == [], "the host knows its residents through hooks only"
+    assert found == [], "the host knows plugins through hooks only"
 
 
 def test_tenants_when_read_then_knows_the_orm_what_text_needs_and_nobody_else() -> None:
@@ -87,7 +87,7 @@ def test_tenants_when_read_then_knows_the_orm_what_text_needs_and_nobody_else() 
 
 
 @pytest.mark.parametrize("folder", PLUGINS, ids=IDS)
-def test_plugin_when_it_imports_the_house_or_another_plugin_then_by_the_door_it_may_use(folder: Path) -> None:
+def test_plugin_when_it_imports_the_host_or_another_plugin_then_by_what_it_may_use(folder: Path) -> None:
     manifest = tomllib.loads((folder / "manifest.toml").read_text("utf-8"))
     required = set(manifest.get("requires", {}))
     for file in sources(f"plugins/{folder.name}"):
@@ -103,13 +103,13 @@ def test_plugin_when_it_imports_the_house_or_another_plugin_then_by_the_door_it_
 
 @pytest.mark.parametrize("folder", PLUGINS, ids=IDS)
 def test_plugin_when_its_files_import_each_other_then_the_arrow_points_down(folder: Path) -> None:
-    floor = {name: level for level, members in enumerate(FLOORS) for name in members}
+    layer = {name: level for level, members in enumerate(LAYERS) for name in members}
     for file in sources(f"plugins/{folder.name}"):
         own = file.relative_to(folder).with_suffix("").parts[0]
         for name in imports(file):
             inside = name.removeprefix(f"plugins.{folder.name}.").split(".")[0]
-            if name.startswith(f"plugins.{folder.name}.") and own in floor and inside in floor and inside != own:
-                assert floor[inside] >= floor[own], f"{own}.py imports {inside}: the arrow points the other way"
+            if name.startswith(f"plugins.{folder.name}.") and own in layer and inside in layer and inside != own:
+                assert layer[inside] >= layer[own], f"{own}.py imports {inside}: the arrow points the other way"
 
 
 def test_modules_when_named_then_say_what_they_are() -> None:

@@ -29,7 +29,7 @@ def entry(file: Path) -> tuple[str, str]:
 
 
 def is_shown(file: Path) -> bool:
-    """The map goes two floors deep: packages, and the modules that stand beside them."""
+    """The map shows two levels: packages, and the modules beside them."""
     parts = file.relative_to(ROOT).parts
     if parts[0] == "plugins":
         return file.name == "__init__.py" and len(parts) <= 3

@@ -112,7 +112,7 @@ async def test_start_when_data_is_broken_then_error_shows_the_log_and_a_remedy(t
         await EmbeddedRedis(folder).start()
 
 
-async def test_wire_when_embedded_server_dies_then_revives_it(server: EmbeddedRedis) -> None:
+async def test_client_when_embedded_server_dies_then_revives_it(server: EmbeddedRedis) -> None:
     redis_client = RedisClient(server.url, revive=server.start)
     await redis_client.call("SET", "kept", "yes")
     killed(server)

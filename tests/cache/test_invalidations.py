@@ -30,9 +30,9 @@ async def die(self, tenants, users):
         os.kill(os.getpid(), signal.SIGKILL)
 
 async def main(file, authorization, method, path):
-    async with TestApplication.open(load(file, os.environ, plugin_ids=None)) as house:
+    async with TestApplication.open(load(file, os.environ, plugin_ids=None)) as application:
         Versions.touched = die
-        async with house.client(**{"Authorization": authorization, "X-Tenant": "acme"}) as owner:
+        async with application.client(**{"Authorization": authorization, "X-Tenant": "acme"}) as owner:
             await owner.request(method, f"/api/v1{path}")
 
 asyncio.run(main(*sys.argv[1:]))

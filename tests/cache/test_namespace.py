@@ -20,25 +20,25 @@ async def test_values_when_tenant_or_plugin_differs_then_not_seen(redis_client: 
 
 
 async def test_value_when_its_time_is_up_then_gone(redis_client: RedisClient) -> None:
-    window = CacheNamespace(redis_client, uuid4(), "mail")
-    await window.set("key", b"value", timedelta(milliseconds=30))
-    assert await window.get("key") == b"value"
+    namespace = CacheNamespace(redis_client, uuid4(), "mail")
+    await namespace.set("key", b"value", timedelta(milliseconds=30))
+    assert await namespace.get("key") == b"value"
     await asyncio.sleep(0.06)
-    assert await window.get("key") is None
+    assert await namespace.get("key") is None
 
 
 async def test_add_when_many_try_at_once_then_one_wins(redis_client: RedisClient) -> None:
-    window = CacheNamespace(redis_client, uuid4(), "mail")
-    assert sum(await asyncio.gather(*(window.add("lock", str(n), 60) for n in range(50)))) == 1
+    namespace = CacheNamespace(redis_client, uuid4(), "mail")
+    assert sum(await asyncio.gather(*(namespace.add("lock", str(n), 60) for n in range(50)))) == 1
 
 
 async def test_delete_when_called_then_only_named_keys_go(redis_client: RedisClient) -> None:
-    window = CacheNamespace(redis_client, uuid4(), "mail")
-    await window.set("a", "1", 60)
-    await window.set("b", "2", 60)
-    assert await window.delete("a", "never") == 1
-    assert await window.delete() == 0
-    assert await window.get("b") == b"2"
+    namespace = CacheNamespace(redis_client, uuid4(), "mail")
+    await namespace.set("a", "1", 60)
+    await namespace.set("b", "2", 60)
+    assert await namespace.delete("a", "never") == 1
+    assert await namespace.delete() == 0
+    assert await namespace.get("b") == b"2"
 
 
 async def test_forget_tenant_when_purged_then_no_key_of_it_is_left_and_others_stay(redis_client: RedisClient) -> None:
@@ -50,11 +50,11 @@ async def test_forget_tenant_when_purged_then_no_key_of_it_is_left_and_others_st
     assert await redis_client.call("DBSIZE") == 1
 
 
-async def test_window_when_misused_then_refuses(redis_client: RedisClient) -> None:
+async def test_namespace_when_misused_then_refuses(redis_client: RedisClient) -> None:
     with pytest.raises(ValueError, match="plugin"):
         CacheNamespace(redis_client, uuid4(), "a:b")
-    window = CacheNamespace(redis_client, uuid4(), "mail")
+    namespace = CacheNamespace(redis_client, uuid4(), "mail")
     with pytest.raises(ValueError, match="key"):
-        await window.get("")
+        await namespace.get("")
     with pytest.raises(ValueError, match="ttl"):
-        await window.set("a", "b", 0)
+        await namespace.set("a", "b", 0)

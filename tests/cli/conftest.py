@@ -1,4 +1,4 @@
-"""A project folder with a migrated house of its own, and `tenantry` called in this process."""
+"""A project folder with a migrated application of its own, and `tenantry` called in this process."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def make_project(folder: Path) -> Path:
 
 @pytest.fixture(scope="module", params=BACKENDS)
 def deployment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tenantry]:
-    """A migrated house, one for all tests of a module; its Redis stays up between commands."""
+    """A migrated application, one for all tests of a module; its Redis stays up between commands."""
     folder = make_project(tmp_path_factory.mktemp("project"))
     made = Tenantry(folder, folder / ".tenantry")
     redis = EmbeddedRedis(made.data / "redis")

@@ -92,7 +92,7 @@ def test_plugin_when_new_then_works_at_once(tree: Path, model: bool) -> None:
     assert "2 passed" in tested
 
 
-def test_plugin_when_it_goes_in_by_a_window_then_the_check_says_so(tree: Path) -> None:
+def test_plugin_when_it_imports_what_it_may_not_then_the_check_says_so(tree: Path) -> None:
     run(tree, "plugin", "new", "letters", "--json")
     body = tree / "plugins" / "letters" / "plugin.py"
     other = BUNDLED[-1]

@@ -73,7 +73,7 @@ def test_program_when_a_verb_is_mistyped_then_names_the_nearest() -> None:
     assert "migrate" in done.output
 
 
-def test_program_when_only_help_is_asked_then_the_house_is_not_imported() -> None:
+def test_program_when_only_help_is_asked_then_the_host_is_not_imported() -> None:
     code = (
         "import sys; from click.testing import CliRunner; from host.cli.program import tenantry\n"
         "CliRunner().invoke(tenantry, ['--help']); sys.exit('host.app' in sys.modules or 'tortoise' in sys.modules)"

@@ -1,4 +1,4 @@
-"""`tenantry tenant`, from moving in to the last row."""
+"""`tenantry tenant`, from creating an organisation to its last row."""
 
 from __future__ import annotations
 

@@ -23,12 +23,12 @@ async def redis(*command: str) -> None:
         await application.services.redis_client.call(*command)
 
 
-def test_isolation_when_the_walls_stand_then_is_proven(tenantry) -> None:
+def test_isolation_when_row_level_security_is_whole_then_is_proven(tenantry) -> None:
     assert "roles" in tenantry("verify", "isolation")["tables"]
 
 
-def test_isolation_when_a_wall_is_gone_then_fails_and_migrate_mends_it(tenantry) -> None:
-    asyncio.run(break_a_wall())
+def test_isolation_when_a_policy_is_gone_then_fails_and_migrate_mends_it(tenantry) -> None:
+    asyncio.run(drop_a_policy())
     findings = tenantry("verify", "isolation", code=1)["findings"]
     assert findings
     assert all("tenantry migrate" in finding["fix"] for finding in findings)
@@ -36,7 +36,7 @@ def test_isolation_when_a_wall_is_gone_then_fails_and_migrate_mends_it(tenantry)
     tenantry("verify", "isolation")
 
 
-async def break_a_wall() -> None:
+async def drop_a_policy() -> None:
     async with with_database() as application:
         if application.services.database.dialect == "postgres":
             sql = "ALTER TABLE memberships DISABLE ROW LEVEL SECURITY"
@@ -51,22 +51,22 @@ def test_gates_when_all_refuse_then_are_proven(tenantry) -> None:
     assert tenantry("verify", "gates")["routes"] > 20
 
 
-def test_gates_when_one_lets_strangers_in_then_fails(tenantry, monkeypatch) -> None:
+def test_gates_when_one_lets_anybody_in_then_fails(tenantry, monkeypatch) -> None:
     routes = Routes()
 
-    @routes.get("/open-door", signed_in=True, needs_tenant=False, name="doors.open", summary="An open door")
-    async def open_door() -> dict[str, bool]:
+    @routes.get("/open", signed_in=True, needs_tenant=False, name="open.read", summary="Open to anybody")
+    async def read_open() -> dict[str, bool]:
         return {"open": True}
 
     registered, admit = core_plugin.register_routes, Admission.admit
 
     async def careless(self: Admission, route: Route, *rest: Any) -> None:
-        if route.path != "/open-door":
+        if route.path != "/open":
             await admit(self, route, *rest)
 
     monkeypatch.setattr(core_plugin, "register_routes", hookimpl(lambda: [*registered(), *routes]))
     monkeypatch.setattr(Admission, "admit", careless)
-    assert [what for what in found(tenantry("verify", "gates", code=1)) if "/open-door" in what]
+    assert [what for what in found(tenantry("verify", "gates", code=1)) if "/open" in what]
 
 
 def test_keys_when_one_is_nobodys_then_fails(tenantry) -> None:

@@ -17,7 +17,7 @@ from tenants.models import Role, Tenant
 ROOT = Path(__file__).parents[2]
 
 
-async def test_migrations_of_the_house_when_run_then_they_make_what_the_models_say(new_database: Any) -> None:
+async def test_migrations_of_the_host_when_run_then_they_make_what_the_models_say(new_database: Any) -> None:
     database = await new_database(APPS, MIGRATIONS)
     assert await rls.check(database) == []
     assert await Migrations(database).pending() == []
@@ -30,7 +30,7 @@ async def test_migrations_of_the_house_when_run_then_they_make_what_the_models_s
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("app", MIGRATIONS)
-async def test_migrations_of_the_house_when_made_again_then_nothing_is_left_to_say(new_database: Any, app: str) -> None:
+async def test_migrations_of_the_host_when_made_again_then_nothing_is_left_to_say(new_database: Any, app: str) -> None:
     database = await new_database(APPS, MIGRATIONS)
     path = await make(database, app)
     if path is not None:

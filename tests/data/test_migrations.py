@@ -119,7 +119,7 @@ async def fill(database: Database, tenant: UUID) -> tuple[UUID, UUID]:
     return shelf.id, book.id
 
 
-async def test_migrate_when_nothing_ran_yet_then_tables_and_walls_stand(workshop: Workshop) -> None:
+async def test_migrate_when_nothing_ran_yet_then_tables_and_policies_are_there(workshop: Workshop) -> None:
     a = workshop.write("a", SHELVES)
     await workshop.make(a=a)
     async with workshop.open(a=a) as (database, migrations):

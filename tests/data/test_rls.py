@@ -1,4 +1,4 @@
-"""The second wall: what the database itself refuses, and whether the check of it sees every gap."""
+"""Row-level security: what the database itself refuses, and whether `rls.check` sees every gap."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ async def test_check_when_a_trigger_is_damaged_then_told_and_mended(shop: Any, d
         ("REVOKE UPDATE ON shop_books FROM tenantry_app", "lacks UPDATE on shop_books"),
     ],
 )
-async def test_check_when_a_wall_is_damaged_then_told_and_mended(shop: Any, damage: str, told: str) -> None:
+async def test_check_when_a_policy_is_damaged_then_told_and_mended(shop: Any, damage: str, told: str) -> None:
     async with shop.database.owner() as client:
         await client.execute_script(damage)
     assert any(told in finding for finding in await rls.check(shop.database))
@@ -129,7 +129,7 @@ async def test_check_when_a_wall_is_damaged_then_told_and_mended(shop: Any, dama
 
 
 @postgres_only
-async def test_check_when_a_stranger_policy_lets_rows_through_then_told(shop: Any) -> None:
+async def test_check_when_an_unknown_policy_lets_rows_through_then_told(shop: Any) -> None:
     async with shop.database.owner() as client:
         await client.execute_script("CREATE POLICY open ON shop_books FOR SELECT USING (true)")
     assert any("an unknown policy open" in finding for finding in await rls.check(shop.database))
@@ -340,7 +340,7 @@ async def test_jobs_and_domains_when_a_tenant_is_bound_then_its_own_only_and_unb
 
 
 @postgres_only
-async def test_catalogue_when_read_then_every_table_with_a_tenant_column_is_walled(database: Database) -> None:
+async def test_catalogue_when_read_then_every_table_with_a_tenant_column_is_isolated(database: Database) -> None:
     async with database.owner() as client:
         rows = await client.execute_query_dict(
             "SELECT relname::text AS name, relrowsecurity AS secured FROM pg_class c JOIN pg_attribute a "
@@ -398,7 +398,7 @@ async def test_check_when_the_serving_role_may_empty_a_table_then_told_and_mende
     assert await rls.check(shop.database) == []
 
 
-async def test_check_when_a_model_with_a_tenant_column_is_no_tenant_model_then_named_and_walled(
+async def test_check_when_a_model_with_a_tenant_column_is_no_tenant_model_then_named_and_isolated(
     new_database: Any,
 ) -> None:
     database = await new_database({"notes": [_loose_module()]})

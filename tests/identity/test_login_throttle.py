@@ -47,7 +47,7 @@ async def test_attempts_when_from_one_ipv6_network_then_limited_together(strict:
         await allow_attempt("sign_in", "ada@example.com")
 
 
-async def test_attempts_when_strangers_guess_from_everywhere_then_slow_and_whoever_knows_the_password_gets_in(
+async def test_attempts_when_others_guess_from_everywhere_then_slow_and_whoever_knows_the_password_gets_in(
     strict: None, client: Any
 ) -> None:
     for number in range(2 * ALONE):

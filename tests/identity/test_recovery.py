@@ -213,7 +213,7 @@ async def test_sign_in_when_right_many_times_then_never_refused(application: Any
             await accounts.sign_in(email="ada@example.com", password=PASSWORD)
 
 
-async def test_device_when_signed_in_before_then_strangers_on_its_network_do_not_lock_it_out(
+async def test_device_when_signed_in_before_then_others_on_its_network_do_not_lock_it_out(
     application: Any, ada: User
 ) -> None:
     known = device_token(ada.id)

@@ -150,7 +150,7 @@ async def test_password_when_changed_by_somebody_who_keeps_their_keys_then_they_
     assert not await sessions.session_alive(squatted.session.session_id)
 
 
-async def test_merge_when_a_provider_vouches_for_an_address_that_a_stranger_registered_then_not_linked(
+async def test_merge_when_a_provider_vouches_for_an_address_that_somebody_else_registered_then_not_linked(
     application: Any, ada: User
 ) -> None:
     with pytest.raises(Conflict):

@@ -1,4 +1,4 @@
-"""A Redis of the test's own, which it may stop, freeze and kill."""
+"""A job store, wake-up queue, runners and reconcilers on a Redis of the test's own."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Clock:
         return datetime.now(UTC) + self.ahead
 
 
-class Yard:
+class JobSetup:
     """Everything jobs need, with a gate and a list of tenants that the test holds."""
 
     def __init__(self, redis_url: str) -> None:
@@ -131,7 +131,7 @@ class Yard:
 
 
 @pytest.fixture
-async def yard(database: Database, server: EmbeddedRedis) -> AsyncIterator[Yard]:
-    made = Yard(server.url)
+async def job_setup(database: Database, server: EmbeddedRedis) -> AsyncIterator[JobSetup]:
+    made = JobSetup(server.url)
     yield made
     await made.close()

@@ -21,7 +21,7 @@ async def wakeups(server: EmbeddedRedis) -> AsyncIterator[Wakeups]:
     await made.close()
 
 
-async def test_ring_when_worker_listens_then_it_answers_that_often_and_leaves_nothing_behind(
+async def test_wakeup_when_worker_listens_then_it_answers_that_often_and_leaves_nothing_behind(
     server: EmbeddedRedis, wakeups: Wakeups
 ) -> None:
     answers: list[float] = []
@@ -44,7 +44,7 @@ async def test_ring_when_worker_listens_then_it_answers_that_often_and_leaves_no
     await listening
 
 
-async def test_ring_when_redis_is_away_then_unavailable_and_ring_soon_only_logs(
+async def test_wakeup_when_redis_is_away_then_unavailable_and_ring_soon_only_logs(
     server: EmbeddedRedis, wakeups: Wakeups, caplog: pytest.LogCaptureFixture
 ) -> None:
     await server.stop()
@@ -57,7 +57,7 @@ async def test_ring_when_redis_is_away_then_unavailable_and_ring_soon_only_logs(
     assert "workers could not be woken" in caplog.text
 
 
-async def test_ring_when_redis_is_frozen_then_unavailable_within_the_timeout(
+async def test_wakeup_when_redis_is_frozen_then_unavailable_within_the_timeout(
     server: EmbeddedRedis, wakeups: Wakeups
 ) -> None:
     await wakeups.ring()

@@ -103,7 +103,7 @@ def test_headers_when_tricky_then_refused_or_harmless(server, person) -> None:
     assert httpx.get(f"{server.url}/api/v1/health").json() == {"success": True, "data": {"status": "ok"}}
 
 
-def test_ids_of_the_neighbour_when_named_anywhere_then_like_random_ones(server, person) -> None:
+def test_ids_of_the_other_tenant_when_named_anywhere_then_like_random_ones(server, person) -> None:
     ada, bob = person("ada@example.com"), person("bob@example.org")
     ada.register("Ada", "Acme")
     bob.register("Bob", "Globex")

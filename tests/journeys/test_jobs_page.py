@@ -60,7 +60,7 @@ def test_page_when_an_administrator_looks_then_sees_and_changes_the_organisation
     assert page.run("return [...document.querySelectorAll('#scope option')].map((each) => each.value)") == ["acme"]
     assert "Tasks" not in page.text("#work")
     page.type("#filter [name=search]", "mail.deliver")
-    page.until("return document.querySelectorAll('#jobs tbody tr').length == 1")  # and none of the neighbours'
+    page.until("return document.querySelectorAll('#jobs tbody tr').length == 1")  # and none of the other tenant's
     page.find("#jobs tr", "scheduled")
     page.click("#jobs .name", "mail.deliver")
     page.find("#job dd", '"message"')

@@ -19,7 +19,7 @@ def eventually(check, seconds: float = 1.0) -> None:
             time.sleep(0.05)
 
 
-def test_two_organisations_when_used_from_door_to_door_then_all_the_promises_hold(server, person) -> None:
+def test_two_organisations_when_used_from_end_to_end_then_all_the_promises_hold(server, person) -> None:
     ada, bob, eve = person("ada@example.com"), person("bob@example.org"), person("eve@example.net")
     acme = ada.register("Ada", "Acme")["tenant"]
     globex = bob.register("Bob", "Globex")["tenant"]

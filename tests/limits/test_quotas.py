@@ -109,7 +109,7 @@ async def test_spend_when_more_than_the_whole_limit_at_once_then_refused(quotas:
     assert await QuotaUse.all().count() == 0
 
 
-async def test_spend_when_month_turns_then_begins_anew_and_standing_ones_do_not(quotas: Quotas, clock: Clock) -> None:
+async def test_spend_when_month_turns_then_begins_anew_and_lasting_ones_do_not(quotas: Quotas, clock: Clock) -> None:
     await quotas.spend("mail.messages", 5, MONTHLY)
     await quotas.spend("projects.projects", 100, HUNDRED)
     clock.time += timedelta(minutes=1)

@@ -13,12 +13,12 @@ from host.limits.rates import Bucket, Rates
 
 
 async def test_take_when_200_ask_at_once_with_100_allowed_then_exactly_100_get_it(server: EmbeddedRedis) -> None:
-    wires = [RedisClient(server.url) for _ in range(4)]
+    clients = [RedisClient(server.url) for _ in range(4)]
     bucket = Bucket("one", limit=100, seconds=60)
-    taken = await asyncio.gather(*(Rates(wires[n % 4]).take([bucket]) for n in range(200)))
+    taken = await asyncio.gather(*(Rates(clients[n % 4]).take([bucket]) for n in range(200)))
     assert sum(one.allowed for one in taken) == 100
     assert sorted(one.remaining for one in taken if one.allowed) == list(range(100))
-    for redis_client in wires:
+    for redis_client in clients:
         await redis_client.close()
 
 
@@ -103,7 +103,7 @@ async def test_take_when_redis_is_away_then_unavailable(server: EmbeddedRedis) -
 
 @asynccontextmanager
 async def counting_proxy(server: EmbeddedRedis) -> AsyncIterator[tuple[str, list[bytes]]]:
-    """Passes bytes on to the server and keeps each piece that the client sent."""
+    """Forwards bytes to the server and keeps each piece that the client sent."""
     trips: list[bytes] = []
 
     async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seen: list[bytes] | None) -> None:

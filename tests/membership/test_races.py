@@ -84,7 +84,7 @@ async def test_address_when_invited_many_times_at_once_then_one_invitation_is_op
         assert await Invitation.filter(email="new@example.com").count() == 1
 
 
-async def test_standing_quotas_when_200_ask_at_once_then_exactly_as_many_as_allowed_get_it(
+async def test_lasting_quotas_when_200_ask_at_once_then_exactly_as_many_as_allowed_get_it(
     two_tenants: TwoTenants,
 ) -> None:
     roles = await make_owners(two_tenants, two_tenants.acme, two_tenants.acme_admin)

@@ -130,7 +130,7 @@ async def test_counters_when_redis_was_emptied_then_begin_again(redis_client: Re
     assert series(await here.measured(), PLAIN) == {(): 1}
 
 
-async def test_series_when_processes_make_up_more_than_allowed_then_the_rest_is_one_in_the_whole_house(
+async def test_series_when_processes_make_up_more_than_allowed_then_the_rest_is_one_in_the_whole_deployment(
     redis_client: RedisClient,
 ) -> None:
     for number in range(4):

@@ -88,7 +88,7 @@ async def traces(two_tenants: TwoTenants, *said: str) -> list[str]:
 
 async def operator(two_tenants: TwoTenants) -> Client:
     with two_tenants.application.inner.bound():
-        user = await User.create(email="ops@house.example", name="Ops", is_operator=True)
+        user = await User.create(email="ops@host.example", name="Ops", is_operator=True)
         return await two_tenants.application.sign_in(user, await Tenant.get(slug="globex"))
 
 

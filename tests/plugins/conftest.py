@@ -1,4 +1,4 @@
-"""Bundled plugins are tested in a whole house, on each database."""
+"""Bundled plugins are tested in a whole application, on each database."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ def test_load_when_plugins_require_each_other_in_order_then_required_first_and_b
     assert registry.plugin("absent") is None
 
 
-def test_load_when_there_are_no_plugins_then_an_empty_house(tree):
+def test_load_when_there_are_no_plugins_then_an_empty_catalog(tree):
     registry = tree.load(strict=True)
     assert (registry.plugins, registry.catalog.routes, dict(registry.settings)) == ((), (), {})
 

@@ -91,7 +91,7 @@ def route(rest: str, path: str = "/x", name: str = "x.get") -> str:
         ),
     ],
 )
-def test_load_when_declaration_is_a_stranger_then_refused_naming_plugin_and_thing(tree, source, said):
+def test_load_when_declaration_is_invalid_then_refused_naming_plugin_and_thing(tree, source, said):
     tree.add("aa", source)
     text = tree.refusal()
     assert said in text
@@ -141,7 +141,7 @@ def test_load_when_manifest_shows_a_permission_nobody_registers_then_refused(tre
     assert "manifest.toml" in text
 
 
-def test_load_when_named_things_belong_to_a_failed_plugin_then_not_called_strangers(tree):
+def test_load_when_named_things_belong_to_a_failed_plugin_then_not_called_invalid(tree):
     tree.add("bad", "raise ValueError", extra='permissions = ["bad.things.read"]')
     tree.add(
         "aa",

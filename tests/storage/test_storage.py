@@ -118,7 +118,7 @@ async def test_ping_when_all_is_well_then_says_nothing(storage: Storage) -> None
     await storage.ping()
 
 
-async def test_window_when_tenant_or_plugin_differs_then_files_are_apart(storage: Storage) -> None:
+async def test_namespace_when_tenant_or_plugin_differs_then_files_are_apart(storage: Storage) -> None:
     here, there = uuid4(), uuid4()
     mine = StorageNamespace(storage, here, "files")
     await mine.put("docs/a.txt", b"mine")

@@ -304,7 +304,7 @@ HARMLESS = {
     "ModelMeta.__new__",
 }
 # The parts of queries that tenant isolation itself sits in, tried through all of the above.
-WALL = {"AwaitableQuery.__init__", "AwaitableQuery.resolve_filters", "AwaitableQuery.resolve_ordering"}
+ISOLATION = {"AwaitableQuery.__init__", "AwaitableQuery.resolve_filters", "AwaitableQuery.resolve_ordering"}
 # TenantModels have none: refused when the class is made.
 IMPOSSIBLE = {"ManyToManyRelation.add", "ManyToManyRelation.clear", "ManyToManyRelation.remove"}
 
@@ -424,7 +424,7 @@ async def test_row_when_it_is_another_tenants_is_never_made_into_an_instance(wor
         assert Project._init_from_db(**dict(rows[0])).name == "gamma"
 
 
-async def test_way_round_the_wall_is_refused(world, own):
+async def test_way_round_isolation_is_refused(world, own):
     with bind(world.mine):
         seen = {name: await outcome(lambda way=way: way(own)) for name, way in REFUSED.items()}
     assert seen == dict.fromkeys(REFUSED, Unscoped)
@@ -498,7 +498,7 @@ OWNERS = (
 
 
 def test_every_entry_point_is_classified():
-    seen = {name.split(" ")[0] for names in (READS, WRITES, REFUSED, HARMLESS, WALL, IMPOSSIBLE) for name in names}
+    seen = {name.split(" ")[0] for names in (READS, WRITES, REFUSED, HARMLESS, ISOLATION, IMPOSSIBLE) for name in names}
     asking = {"__aiter__", "__await__", "__getitem__"}
     missing = {
         f"{owner.__name__}.{name}"
@@ -510,7 +510,7 @@ def test_every_entry_point_is_classified():
     assert missing - {"AwaitableQuery.sql"} == set()  # tried as QuerySet.sql
 
 
-def test_every_kind_of_query_is_walled_or_refused():
+def test_every_kind_of_query_is_isolated_or_refused():
     kinds = {kind for kind in vars(queries).values() if inspect.isclass(kind) and kind.__module__ == queries.__name__}
     awaited = {kind.__name__ for kind in kinds if issubclass(kind, queries.AwaitableQuery)}
     assert awaited == {

@@ -1,4 +1,4 @@
-"""Facts: what is read, and for how long it is believed."""
+"""Snapshots of tenants and members: what is read, and for how long it is cached."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def test_member_facts_hold_role_and_grants(tenant, owner):
     assert not facts.grants.all_permission
 
 
-async def test_member_facts_when_a_stranger_asks_hold_no_grants(tenant):
+async def test_member_facts_when_no_member_asks_hold_no_grants(tenant):
     anonymous = await User.create(email="s@example.com", name="Sven", disabled_at=datetime.now(UTC))
     facts = await Snapshots().member(tenant.id, anonymous.id, None, None)
     assert facts.grants is None

@@ -1,4 +1,4 @@
-"""Support for tests of the web room: requests without a server, and a real Hypercorn on a free port."""
+"""Support for tests of host.web: requests without a server, and a real Hypercorn on a free port."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def scope_of(method: str, path: str, query: str = "", headers: Any = None, http_
 
 
 class Web:
-    """What tests of this room do again and again."""
+    """Requests and checks that tests of host.web share."""
 
     Messages = Messages
 

@@ -1,4 +1,4 @@
-"""What happens outside every organisation is in the host's own log, which operators read; and they leave a trace."""
+"""What happens outside every organisation is in the host's own log; operators who read it are recorded."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ PASSWORD = "a long enough passphrase"
 @pytest.fixture
 async def operator(two_tenants: TwoTenants) -> Client:
     with two_tenants.application.inner.bound():
-        await ensure_operator("root@house.example", PASSWORD)
+        await ensure_operator("root@host.example", PASSWORD)
     signed_in = await two_tenants.anonymous.ask(
-        "POST", "/auth/login", json={"email": "root@house.example", "password": PASSWORD}
+        "POST", "/auth/login", json={"email": "root@host.example", "password": PASSWORD}
     )
     client = two_tenants.application.client(Authorization=f"Bearer {signed_in['access_token']}")
     client.user_id = signed_in["user"]["id"]
     return client
 
 
-async def house_log(operator: Client, query: str = "") -> list[dict[str, Any]]:
+async def system_log(operator: Client, query: str = "") -> list[dict[str, Any]]:
     entries: list[dict[str, Any]] = await operator.ask("GET", f"/operator/audit?limit=100{query}")
     return entries
 
 
-async def test_sign_ins_when_they_succeed_or_fail_then_are_in_the_houses_log(
+async def test_sign_ins_when_they_succeed_or_fail_then_are_in_the_system_log(
     two_tenants: TwoTenants, operator: Client
 ) -> None:
-    wrong = {"email": "root@house.example", "password": "not the passphrase"}
+    wrong = {"email": "root@host.example", "password": "not the passphrase"}
     headers = {"User-Agent": "Guesser/1.0", "X-Request-ID": "a-guess"}
     await two_tenants.anonymous.ask("POST", "/auth/login", 401, json=wrong, headers=headers)
-    await two_tenants.anonymous.ask("POST", "/auth/login", 401, json=wrong | {"email": "nobody@house.example"})
-    failed = await house_log(operator, "&action=auth.session.create&outcome=failed")
+    await two_tenants.anonymous.ask("POST", "/auth/login", 401, json=wrong | {"email": "nobody@host.example"})
+    failed = await system_log(operator, "&action=auth.session.create&outcome=failed")
     assert [entry["reason"] for entry in failed] == ["unknown address", "wrong password"]
     assert (failed[1]["address"], failed[1]["request_id"]) == ("127.0.0.1", "a-guess")
     assert failed[1]["resource_id"] == operator.user_id
-    done = await house_log(operator, "&action=auth.session.create&outcome=succeeded")
+    done = await system_log(operator, "&action=auth.session.create&outcome=succeeded")
     assert done[0]["after"]["method"] in {"password", "test"}
-    assert "passphrase" not in str(await house_log(operator))
+    assert "passphrase" not in str(await system_log(operator))
     own = await two_tenants.acme.ask("GET", "/audit/entries?action=auth.*")
     assert own == []
     for client in (two_tenants.acme, two_tenants.acme_admin):
@@ -58,11 +58,11 @@ async def test_sign_ins_when_they_succeed_or_fail_then_are_in_the_houses_log(
 async def test_sign_ins_when_there_are_too_many_then_the_first_that_is_turned_away_is_recorded(
     two_tenants: TwoTenants, operator: Client
 ) -> None:
-    wrong = {"email": "ada@house.example", "password": "not the passphrase"}
+    wrong = {"email": "ada@host.example", "password": "not the passphrase"}
     while (await two_tenants.anonymous.request("POST", "/api/v1/auth/login", json=wrong)).status_code == 401:
         pass
     await two_tenants.anonymous.ask("POST", "/auth/login", 429, json=wrong)
-    [denied] = await house_log(operator, "&action=auth.session.create&outcome=denied")
+    [denied] = await system_log(operator, "&action=auth.session.create&outcome=denied")
     assert (denied["reason"], denied["address"]) == ("too many attempts", "127.0.0.1")
 
 
@@ -76,7 +76,7 @@ async def test_registration_when_it_makes_an_organisation_then_its_log_begins_wi
     assert (entry["actor_label"], entry["user_id"]) == ("eve@example.com", made["user"]["id"])
 
 
-async def test_registration_when_closed_then_who_tried_is_in_the_houses_log(
+async def test_registration_when_closed_then_who_tried_is_in_the_system_log(
     two_tenants: TwoTenants, operator: Client
 ) -> None:
     services = two_tenants.application.inner.services
@@ -84,7 +84,7 @@ async def test_registration_when_closed_then_who_tried_is_in_the_houses_log(
     object.__setattr__(services, "settings", services.settings.model_copy(update={"identity": closed}))
     person = {"email": "eve@example.com", "password": PASSWORD, "name": "Eve"}
     await two_tenants.anonymous.ask("POST", "/auth/register", 403, json=person)
-    [denied] = await house_log(operator, "&action=auth.user.create&outcome=denied")
+    [denied] = await system_log(operator, "&action=auth.user.create&outcome=denied")
     assert (denied["reason"], denied["address"]) == ("registration is closed", "127.0.0.1")
 
 
@@ -104,7 +104,7 @@ async def test_key_when_wrong_revoked_or_expired_then_its_organisation_is_told_a
     assert made["key"] not in str(entries)
 
 
-async def test_houses_log_when_sealed_then_is_a_chain_of_its_own(two_tenants: TwoTenants, operator: Client) -> None:
+async def test_system_log_when_sealed_then_is_a_chain_of_its_own(two_tenants: TwoTenants, operator: Client) -> None:
     from plugins.audit import sealing
 
     with two_tenants.application.inner.bound(), as_plugin("audit"), in_system_tenant():
@@ -135,12 +135,12 @@ async def test_operator_when_looking_into_an_organisation_then_it_sees_that_and_
     assert entry["resource_id"] == project["id"]
     [trace] = await two_tenants.acme.ask("GET", "/audit/entries?action=operator.audit.read")
     assert (trace["after"], trace["is_operator"]) == ({"reason": "ticket 42"}, True)
-    assert (trace["actor_label"], trace["actor_id"]) == ("root@house.example", str(operator.user_id))
+    assert (trace["actor_label"], trace["actor_id"]) == ("root@host.example", str(operator.user_id))
     assert await two_tenants.globex.ask("GET", "/audit/entries?action=operator.*") == []
     await two_tenants.acme.ask("GET", "/operator/audit?tenant=globex&reason=x", 403)
     [denied] = await two_tenants.acme.ask("GET", "/audit/entries?action=audit.operator.*&outcome=denied") or [None]
     assert denied is None  # asked outside every organisation: the host's log has it
-    assert (await house_log(operator, "&outcome=denied"))[0]["actor_label"] == "owner@acme.example"
+    assert (await system_log(operator, "&outcome=denied"))[0]["actor_label"] == "owner@acme.example"
 
 
 async def test_operator_when_acting_on_an_organisation_then_its_log_says_who(
@@ -148,12 +148,12 @@ async def test_operator_when_acting_on_an_organisation_then_its_log_says_who(
 ) -> None:
     await operator.ask("PUT", "/operator/tenants/acme/plan", json={"plan": "pro"})
     [entry] = await two_tenants.acme.ask("GET", "/audit/entries?action=tenant.plan.update")
-    assert (entry["actor_label"], entry["is_operator"]) == ("root@house.example", True)
+    assert (entry["actor_label"], entry["is_operator"]) == ("root@host.example", True)
     assert (entry["before"], entry["after"]) == ({"plan": "enterprise"}, {"plan": "pro"})
     await operator.ask("DELETE", "/operator/tenants/globex", 204)
     await operator.ask("POST", "/operator/tenants/globex/purge", 204)
-    [purged] = await house_log(operator, "&action=tenant.tenant.purge")
-    assert (purged["before"], purged["actor_label"]) == ({"slug": "globex"}, "root@house.example")
+    [purged] = await system_log(operator, "&action=tenant.tenant.purge")
+    assert (purged["before"], purged["actor_label"]) == ({"slug": "globex"}, "root@host.example")
 
 
 async def test_denials_when_they_happen_then_each_is_recorded_once(two_tenants: TwoTenants) -> None:

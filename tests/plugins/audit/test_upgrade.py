@@ -57,7 +57,9 @@ def _typed(application: TestApplication, head: tuple[str, str, str]) -> tuple[ob
     return UUID(head[0]), UUID(head[1]), datetime.fromisoformat(head[2])
 
 
-async def test_search_view_when_its_wall_is_gone_then_the_house_says_so(app_settings: Any, backend: str) -> None:
+async def test_search_view_when_its_tenant_condition_is_gone_then_the_host_says_so(
+    app_settings: Any, backend: str
+) -> None:
     import pytest
 
     from host.data import rls

@@ -1,4 +1,4 @@
-"""What tests of mail share: standing in a tenant as the plugin does, and messages that were handed to a provider."""
+"""What tests of mail share: acting in a tenant as the plugin, and messages that were handed to a provider."""
 
 from __future__ import annotations
 

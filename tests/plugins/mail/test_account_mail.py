@@ -1,4 +1,4 @@
-"""The host's own mail: what people get when the host announces something, and what it never writes down."""
+"""Account mail: what people get when the host announces something, and what it never writes down."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ async def test_invitation_when_the_organisation_is_called_like_a_link_then_none_
         assert not re.search(r"http://evil|evil[.。]example", part)
 
 
-async def test_mail_of_the_house_when_the_provider_is_away_then_tried_again_with_the_same_id(
+async def test_account_mail_when_the_provider_is_away_then_tried_again_with_the_same_id(
     two_tenants: TwoTenants, outbound: Outbound, make_due: MakeDue
 ) -> None:
     outbound.once(ProviderUnavailable("gone", tried=False), ProviderUnavailable("gone", tried=False))
@@ -114,7 +114,7 @@ async def test_mail_of_the_house_when_the_provider_is_away_then_tried_again_with
     assert len(set(ids)) == 2
 
 
-async def test_mail_of_the_house_when_refused_for_good_then_given_up_with_its_reason(
+async def test_account_mail_when_refused_for_good_then_given_up_with_its_reason(
     two_tenants: TwoTenants, outbound: Outbound
 ) -> None:
     outbound.always = lambda outgoing: Refused("no such user", permanent=True, kind="address", code="550")

@@ -129,7 +129,7 @@ async def test_attachments_when_nobody_needs_them_then_swept_and_the_others_stay
     assert keys == [f"attachments/{named['id']}"]
 
 
-async def test_attachments_when_the_plan_has_no_more_room_then_402_until_some_are_deleted(
+async def test_attachments_when_the_plan_allows_no_more_then_402_until_some_are_deleted(
     two_tenants: TwoTenants, outbound: Outbound
 ) -> None:
     await limited(two_tenants, "mail.attachments", "10 KB")

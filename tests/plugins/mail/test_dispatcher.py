@@ -1,4 +1,4 @@
-"""The relay: who is asked, in which order, how much, and who is paused."""
+"""The dispatcher: which provider is asked, in which order, how much, and who is paused."""
 
 from __future__ import annotations
 

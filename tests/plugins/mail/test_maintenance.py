@@ -1,4 +1,4 @@
-"""Tending: what was left behind is taken up, what is old goes."""
+"""Maintenance: what was left behind is taken up, what is old is deleted."""
 
 from __future__ import annotations
 

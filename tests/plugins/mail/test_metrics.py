@@ -1,4 +1,4 @@
-"""What is measured of mail: messages by what became of them, counted once the work is committed."""
+"""Metrics of mail: messages by what became of them, counted once the work is committed."""
 
 from __future__ import annotations
 

@@ -278,7 +278,7 @@ async def test_preferences_when_wrong_then_422_and_nothing_changed(acme: Client)
     assert await states(acme) == {"transactional": True, "*": True}
 
 
-async def test_preferences_when_a_viewer_member_or_stranger_sets_them_then_refused(two_tenants: TwoTenants) -> None:
+async def test_preferences_when_a_viewer_member_or_outsider_sets_them_then_refused(two_tenants: TwoTenants) -> None:
     path = f"/mail/subscriptions/{ADA}"
     await two_tenants.acme_viewer.ask("GET", path)
     for client in (two_tenants.acme_viewer, two_tenants.acme_member):

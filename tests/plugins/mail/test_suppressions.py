@@ -1,4 +1,4 @@
-"""The suppression list, from door to database and back."""
+"""The suppression list, from the endpoint down to the database."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ async def test_suppression_when_it_is_another_tenants_then_404_like_one_that_nev
     assert await listed(two_tenants.acme) == ["ada@example.com"]
 
 
-async def test_suppressions_when_a_viewer_or_stranger_writes_then_refused(two_tenants: TwoTenants) -> None:
+async def test_suppressions_when_a_viewer_or_outsider_writes_then_refused(two_tenants: TwoTenants) -> None:
     row = await two_tenants.acme.ask("POST", "/mail/suppressions", 201, json={"address": "ada@example.com"})
     viewer, member = two_tenants.acme_viewer, two_tenants.acme_member
     assert await listed(viewer) == ["ada@example.com"]

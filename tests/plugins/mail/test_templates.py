@@ -232,7 +232,7 @@ async def test_preview_when_there_is_no_such_template_then_404(acme: Client) -> 
     await acme.ask("POST", "/mail/templates/nothing/preview", 404, json={})
 
 
-async def test_trial_when_sent_to_a_member_then_a_message_is_accepted_and_to_a_stranger_then_422(
+async def test_trial_when_sent_to_a_member_then_a_message_is_accepted_and_to_an_outsider_then_422(
     two_tenants: TwoTenants,
 ) -> None:
     acme = two_tenants.acme
@@ -287,7 +287,7 @@ async def test_render_when_variables_are_missing_then_all_are_named(acme: Client
             await in_use.render("welcome", {"organisation": "a\r\nBcc: x@example.com", "name": "Ada"})
 
 
-async def test_render_house_when_no_tenant_is_bound_then_the_deployments_words(application: TestApplication) -> None:
+async def test_render_system_when_no_tenant_is_bound_then_the_deployments_words(application: TestApplication) -> None:
     with application.inner.bound():
         shown = in_use.render_builtin(
             "password_reset", {"name": "Ada", "link": "https://x.example/r", "minutes": 30}, "de"

@@ -1,4 +1,4 @@
-"""An organisation that takes its mail along, and one that is purged."""
+"""Mail of a tenant that is exported, and of one that is purged."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def test_archive_when_an_organisation_leaves_then_holds_its_mail_with_file
     assert not [text for text in tables.values() if "None of your business" in text or "hash" in text]
 
 
-async def test_organisation_when_purged_then_nothing_of_its_mail_is_left_and_its_neighbours_stays(
+async def test_organisation_when_purged_then_nothing_of_its_mail_is_left_and_the_other_tenants_stays(
     two_tenants: TwoTenants, within: Within
 ) -> None:
     application, acme, globex = two_tenants.application, two_tenants.acme, two_tenants.globex

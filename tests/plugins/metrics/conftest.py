@@ -206,7 +206,7 @@ def traffic(deployment: Deployment, organisation: str) -> None:
 @pytest.fixture(scope="module")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """Two web processes, without a worker."""
-    made = Deployment(tmp_path_factory.mktemp("house"))
+    made = Deployment(tmp_path_factory.mktemp("deployment"))
     try:
         made.serve()
         yield made

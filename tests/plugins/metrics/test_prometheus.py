@@ -1,4 +1,4 @@
-"""What a real Prometheus makes of a real house: the scrape, the dashboards' queries, the alerts.
+"""What a real Prometheus makes of a real deployment: the scrape, the dashboards' queries, the alerts.
 
 Needs `prometheus` and `promtool` (Debian: the package prometheus; on a machine for continuous integration it is there
 if it was installed). Skipped where they are not.

@@ -103,7 +103,7 @@ async def test_scrape_when_no_token_is_set_then_none_opens_anything(
             assert (await anonymous.get("/api/v1/metrics", headers=headers)).status_code == 401
 
 
-async def test_house_when_the_scrape_token_is_too_short_or_an_address_is_none_then_does_not_start(
+async def test_application_when_the_scrape_token_is_too_short_or_an_address_is_none_then_does_not_start(
     app_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TENANTRY_METRICS__TOKEN", "secret")
@@ -159,7 +159,7 @@ async def test_requests_when_answered_then_counted_by_what_they_were_and_how_the
     }  # fmt: skip
 
 
-async def test_labels_when_strangers_make_up_paths_and_methods_then_stay_few(application: TestApplication) -> None:
+async def test_labels_when_outsiders_make_up_paths_and_methods_then_stay_few(application: TestApplication) -> None:
     async with application.client() as anonymous:
         for number in range(300):
             await anonymous.get(f"/api/v1/made/up/{number}?x={number}")

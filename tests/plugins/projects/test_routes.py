@@ -1,4 +1,4 @@
-"""The HTTP resources of projects, from door to database and back."""
+"""The HTTP endpoints of projects, down to the database."""
 
 from __future__ import annotations
 
@@ -369,7 +369,7 @@ async def test_bulk_status_when_ids_are_none_too_many_or_no_ids_then_422(acme: C
     await acme.ask("POST", "/tasks/bulk-status", 422, json={"ids": ids, "status": "done"})
 
 
-# -- walls and permissions -------------------------------------------------------------------------------
+# -- isolation and permissions ---------------------------------------------------------------------------
 
 
 async def test_foreign_ids_when_used_anywhere_then_answered_like_random_ones(two_tenants: TwoTenants) -> None:
@@ -377,7 +377,7 @@ async def test_foreign_ids_when_used_anywhere_then_answered_like_random_ones(two
     project = await make_project(acme)
     task = await make_task(acme, project)
     colleague = two_tenants.globex_member.user_id
-    doors = [
+    requests = [
         ("GET", "/projects/{}", project, None),
         ("PATCH", "/projects/{}", project, {"name": "Mine"}),
         ("DELETE", "/projects/{}", project, None),
@@ -390,7 +390,7 @@ async def test_foreign_ids_when_used_anywhere_then_answered_like_random_ones(two
         ("PATCH", "/tasks/{}", task, {"title": "Mine"}),
         ("DELETE", "/tasks/{}", task, None),
     ]
-    for method, path, resource, body in doors:
+    for method, path, resource, body in requests:
         foreign, random = [
             await globex.ask(method, path.format(each), 404, json=body) for each in (resource["id"], uuid4())
         ]

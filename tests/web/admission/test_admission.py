@@ -1,4 +1,4 @@
-"""Admission: who, how often, which tenant, is it on, may they."""
+"""Admission: credentials, rates, the tenant, whether the plugin is on, permissions."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ async def test_redis_when_away_then_503_with_retry_after(two_tenants: TwoTenants
     assert int(answer.headers["Retry-After"]) >= 1
 
 
-async def test_api_keys_when_guessed_then_the_guesser_runs_into_the_rate_of_strangers(
+async def test_api_keys_when_guessed_then_the_guesser_runs_into_the_rate_of_anonymous_callers(
     app_settings: Settings,
 ) -> None:
     rates = app_settings.rates.model_copy(update={"public": "5/minute"})
@@ -121,7 +121,9 @@ async def test_api_keys_when_guessed_then_the_guesser_runs_into_the_rate_of_stra
         assert (await both.anonymous.get("/api/v1/tenant", headers=good)).status_code == 200
 
 
-async def test_signed_routes_when_called_often_then_not_held_to_the_rate_of_strangers(app_settings: Settings) -> None:
+async def test_signed_routes_when_called_often_then_not_held_to_the_rate_of_anonymous_callers(
+    app_settings: Settings,
+) -> None:
     rates = app_settings.rates.model_copy(update={"public": "2/minute", "signed": "4/minute"})
     async with (
         TestApplication.open(app_settings.model_copy(update={"rates": rates})) as application,

@@ -189,7 +189,7 @@ _values = st.recursive(
 
 @settings(max_examples=150, deadline=None)
 @given(st.one_of(st.binary(max_size=200), _values.map(lambda value: json.dumps(value).encode())))
-async def test_body_when_anything_at_all_then_a_thing_or_an_error_of_the_house(body: bytes) -> None:
+async def test_body_when_anything_at_all_then_a_thing_or_an_error_of_the_api(body: bytes) -> None:
     from host.web.server.request import TenantryRequest
 
     async def receive() -> dict[str, Any]:

@@ -106,7 +106,7 @@ def test_list_when_paging_is_right_then_read() -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(st.one_of(st.binary(max_size=60), st.text(alphabet="abcdeptyl=&%0123456789+;-", max_size=60).map(str.encode)))
-def test_query_when_anything_at_all_then_read_or_an_error_of_the_house(query: bytes) -> None:
+def test_query_when_anything_at_all_then_read_or_an_error_of_the_api(query: bytes) -> None:
     for reader in (read, listing_reader(None)):
         try:
             reader(parse(query))

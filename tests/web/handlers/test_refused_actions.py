@@ -1,4 +1,4 @@
-"""What somebody was refused is told to plugins; where that cannot be done, the refusal stands and one line says why."""
+"""Plugins are told of refused actions; where that fails, the refusal stays and one log line says why."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def test_value_when_json_cannot_say_it_then_type_error(value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", ["a\r\nset-cookie: x=1", "a\nb", "a\x00"])
-def test_header_when_a_stranger_breaks_the_line_then_refused(value: str) -> None:
+def test_header_when_an_outsider_breaks_the_line_then_refused(value: str) -> None:
     with pytest.raises(ValueError, match="line break"):
         header_value("location", value)
 
