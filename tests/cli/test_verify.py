@@ -41,7 +41,7 @@ async def drop_a_policy() -> None:
         if application.services.database.dialect == "postgres":
             sql = "ALTER TABLE memberships DISABLE ROW LEVEL SECURITY"
         else:
-            triggers = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'wall%' ORDER BY name"
+            triggers = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'isolation%' ORDER BY name"
             sql = f'DROP TRIGGER "{(await application.services.database.fetch(triggers))[0]["name"]}"'
         async with application.services.database.owner() as client:
             await client.execute_script(sql)
