@@ -204,7 +204,7 @@ async def test_attempts_when_too_many_then_429_with_retry_after_and_other_accoun
 @pytest.fixture
 async def secure(app_settings: Settings) -> AsyncIterator[Client]:
     """Somebody who talks to a deployment that is reached by https."""
-    home = app_settings.application.model_copy(update={"public_url": "https://tenantry.example"})
+    home = app_settings.app.model_copy(update={"public_url": "https://tenantry.example"})
     async with (
         TestApplication.open(app_settings.model_copy(update={"app": home})) as opened,
         opened.client() as client,

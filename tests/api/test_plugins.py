@@ -44,7 +44,7 @@ async def test_settings_when_they_hold_a_secret_then_kept_encrypted_shown_masked
     with (
         two_tenants.application.inner.bound(),
         bind(two_tenants.globex.tenant_id),
-        pytest.raises(ValueError, match="sealed"),
+        pytest.raises(ValueError, match="not encrypted"),
     ):
         plain_settings(row.settings, "projects")  # of no use to whoever copies it
     log = await acme.ask("GET", "/audit/entries?action=tenant.plugins.configure")
@@ -56,7 +56,9 @@ async def test_settings_when_a_secret_cannot_be_read_any_more_then_said_so_and_s
 ) -> None:
     path = "/tenant/plugins/projects/settings"
     await two_tenants.acme.ask("PUT", path, json={"password": "hunter2"})
-    monkeypatch.setattr(two_tenants.application.inner.services, "seals", Encryption("another secret of the deployment"))
+    monkeypatch.setattr(
+        two_tenants.application.inner.services, "encryption", Encryption("another secret of the deployment")
+    )
     await two_tenants.acme.ask("GET", path, 409)
     await two_tenants.acme.ask("PUT", path, json={"password": "new"})
     assert (await two_tenants.acme.ask("GET", path))["password"] == "**********"
