@@ -192,11 +192,15 @@ async def set_member(
         NotFound: this tenant has no such project.
         ValidationFailed: the person does not belong to this tenant.
         PreconditionFailed: `version` is no longer the membership's.
+        Conflict: the person is the project's only lead, and would be lead no more.
     """
     async with unit_of_work() as work:
+        await lock_tenant()  # two leads who step down at once must not each rely on the other
         await PROJECTS.get(project_id)
         await _ensure_member("user_id", user_id)
         membership = await MEMBERS.find(project_id=project_id, user_id=user_id)
+        if membership is not None and role != ProjectRole.LEAD:
+            await _ensure_led_without(membership)
         if membership is None:
             row = await MEMBERS.insert(project_id=project_id, user_id=user_id, role=role)
             before, after = None, row
@@ -216,12 +220,32 @@ async def remove_member(project_id: UUID, user_id: UUID, *, version: int | None 
     Raises:
         NotFound: this tenant has no such project, or the person is not in it.
         PreconditionFailed: `version` is no longer the membership's.
+        Conflict: the person is the project's only lead.
     """
     async with unit_of_work() as work:
+        await lock_tenant()  # two leads who are taken out at once must not each rely on the other
         row = await member(project_id, user_id)
-        await MEMBERS.remove(row["id"], version=version)
-        work.record("projects.members.delete", "project_member", f"{project_id}/{user_id}", before=row)
-        work.announce(ProjectMemberRemoved(project_id=project_id, user_id=user_id))
+        await _ensure_led_without(row)
+        await _remove(work, row, version)
+
+
+async def _remove(work: UnitOfWork, row: Row, version: int | None = None) -> None:
+    project_id, user_id = row["project_id"], row["user_id"]
+    await MEMBERS.remove(row["id"], version=version)
+    work.record("projects.members.delete", "project_member", f"{project_id}/{user_id}", before=row)
+    work.announce(ProjectMemberRemoved(project_id=project_id, user_id=user_id))
+
+
+async def _ensure_led_without(membership: Row) -> None:
+    """Raise Conflict when this is the membership of the project's only lead; the tenant is locked."""
+    project_id, user_id = membership["project_id"], membership["user_id"]
+    if membership["role"] == ProjectRole.LEAD and not await _is_led(project_id, besides=user_id):
+        raise Conflict("This person is the project's only lead; make somebody else lead first.")
+
+
+async def _is_led(project_id: UUID, besides: UUID) -> bool:
+    leads = ProjectMember.filter(project_id=project_id, role=ProjectRole.LEAD)
+    return await leads.exclude(user_id=besides).exists()
 
 
 async def member(project_id: UUID, user_id: UUID) -> Row:
@@ -241,12 +265,13 @@ async def release_person(user_id: UUID) -> None:
 
     A project left without a lead is led by the owner who has been in the organisation longest.
     """
-    async with unit_of_work():
+    async with unit_of_work() as work:
         await lock_tenant()  # two leads who leave at once must not each rely on the other
         for membership in await ProjectMember.filter(user_id=user_id):
-            await remove_member(membership.project_id, user_id)
-            if membership.role == ProjectRole.LEAD:
-                await _hand_over(membership.project_id)
+            project_id = membership.project_id
+            await _remove(work, await member(project_id, user_id))
+            if membership.role == ProjectRole.LEAD and not await _is_led(project_id, besides=user_id):
+                await _hand_over(project_id)
     while await _release_tasks(user_id):
         pass
 
@@ -261,8 +286,6 @@ async def release_people_who_left() -> None:
 
 
 async def _hand_over(project_id: UUID) -> None:
-    if await ProjectMember.filter(project_id=project_id, role=ProjectRole.LEAD).exists():
-        return
     for heir in (await owner_ids())[:1]:
         await set_member(project_id, heir, ProjectRole.LEAD)
 
@@ -302,9 +325,8 @@ async def create_task(
         ValidationFailed: the assignee does not belong to this tenant.
     """
     async with unit_of_work() as work:
-        project = await PROJECTS.get(project_id)
-        if project["status"] == ProjectStatus.ARCHIVED:
-            raise Conflict("The project is archived; make it active again to add tasks.")
+        await PROJECTS.get(project_id)
+        await _ensure_active(project_id)
         if assignee_id is not None:
             await _ensure_member("assignee_id", assignee_id)
         row = await TASKS.insert(
@@ -329,6 +351,7 @@ async def change_task(task_id: UUID, changes: Mapping[str, Any], *, version: int
 
     Raises:
         NotFound: this tenant has no such task.
+        Conflict: its project is archived.
         ValidationFailed: the assignee does not belong to this tenant.
         PreconditionFailed: `version` is no longer the task's.
     """
@@ -337,7 +360,15 @@ async def change_task(task_id: UUID, changes: Mapping[str, Any], *, version: int
     if "tags" in changes:
         changes = {**changes, "tags": _each_once(changes["tags"])}
     async with unit_of_work() as work:
-        return await _change(work, task_id, changes, version)
+        row = await _change(work, task_id, changes, version)
+        await _ensure_active(row["project_id"])
+    return row
+
+
+async def _ensure_active(*project_ids: UUID) -> None:
+    """Raise Conflict when any of these projects is archived: their tasks are kept to be read."""
+    if await Project.filter(id__in=project_ids, status=ProjectStatus.ARCHIVED).exists():
+        raise Conflict("The project is archived; make it active again to add, change or delete tasks.")
 
 
 def _each_once(tags: Sequence[str]) -> list[str]:
@@ -353,10 +384,12 @@ async def set_statuses(task_ids: Sequence[UUID], status: TaskStatus) -> list[Row
 
     Raises:
         NotFound: this tenant lacks at least one of them.
+        Conflict: the project of at least one of them is archived.
     """
     async with unit_of_work() as work:
         # In order of id: two of these over the same tasks wait for each other instead of dead-locking.
         rows = {task_id: await _change(work, task_id, {"status": status}, None) for task_id in sorted(set(task_ids))}
+        await _ensure_active(*{row["project_id"] for row in rows.values()})
     return [rows[task_id] for task_id in dict.fromkeys(task_ids)]
 
 
@@ -365,10 +398,12 @@ async def delete_task(task_id: UUID, *, version: int | None = None) -> None:
 
     Raises:
         NotFound: this tenant has no such task.
+        Conflict: its project is archived.
         PreconditionFailed: `version` is no longer the task's.
     """
     async with unit_of_work() as work:
         row = await TASKS.remove(task_id, version=version)
+        await _ensure_active(row["project_id"])
         work.record("projects.tasks.delete", "task", str(task_id), before=row)
         work.announce(TaskDeleted(task_id=task_id, project_id=row["project_id"], title=row["title"]))
 

@@ -12,14 +12,17 @@ from host.sdk import Task as BackgroundTask
 
 from . import service
 from .events import TaskOverdue
-from .models import Task, TaskStatus
+from .models import ProjectStatus, Task, TaskStatus
 from .settings import TenantSettings
 
 BATCH = 200  # tasks per unit of work: keeps each transaction short
 
 
 async def announce_overdue() -> int:
-    """Announce every open task due before the organisation's today that has not been announced; returns how many."""
+    """Announce every open task due before the organisation's today that has not been announced; returns how many.
+
+    Tasks of archived projects wait until their project is active again.
+    """
     if not (await tenant_settings(TenantSettings)).announce_overdue:
         return 0
     announced = 0
@@ -41,10 +44,11 @@ async def _announce_batch() -> int:
                 Q(overdue_announced_for__isnull=True) | ~Q(overdue_announced_for=F("due_on")),
                 status__in=[TaskStatus.TODO, TaskStatus.IN_PROGRESS],
                 due_on__lt=today,
+                project__status=ProjectStatus.ACTIVE,
             )
             .order_by("due_on", "id")
             .limit(BATCH)
-            .select_for_update(skip_locked=True)
+            .select_for_update(skip_locked=True, of=(Task._meta.db_table,))
         )
         await Task.filter(id__in=[task.id for task in due]).update(overdue_announced_for=F("due_on"))
         for task in due:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from host.testing import Client, TwoTenants
@@ -62,5 +63,43 @@ async def test_lead_when_they_leave_while_projects_are_off_then_gone_when_they_a
     await member.ask("DELETE", f"/tenant/members/{member.user_id}", 204)
     await two_tenants.application.run_jobs()
     await owner.ask("PUT", "/tenant/plugins/projects", json={"enabled": True})
+    assert await people(two_tenants, project) == {str(owner.user_id): "lead"}
+    assert (await owner.ask("GET", f"/tasks/{task['id']}"))["assignee_id"] is None
+
+
+async def test_lead_when_the_only_one_then_neither_lowered_nor_taken_out_until_another_leads(
+    two_tenants: TwoTenants,
+) -> None:
+    member, admin = two_tenants.acme_member, two_tenants.acme_admin
+    project, _, _ = await make_project(two_tenants, member)
+    path = f"/projects/{project['id']}/members/"
+    await admin.ask("PUT", f"{path}{member.user_id}", 409, json={"role": "viewer"})
+    await admin.ask("DELETE", f"{path}{member.user_id}", 409)
+    await admin.ask("PUT", f"{path}{member.user_id}", 200, json={"role": "lead"})
+    await admin.ask("PUT", f"{path}{admin.user_id}", 201, json={"role": "lead"})
+    await admin.ask("DELETE", f"{path}{member.user_id}", 204)
+    assert await people(two_tenants, project) == {str(admin.user_id): "lead"}
+
+
+async def test_leads_when_both_step_down_at_the_same_time_then_one_stays(two_tenants: TwoTenants) -> None:
+    member, admin = two_tenants.acme_member, two_tenants.acme_admin
+    project, _, _ = await make_project(two_tenants, member)
+    path = f"/api/v1/projects/{project['id']}/members/"
+    await admin.put(f"{path}{admin.user_id}", json={"role": "lead"})
+    answers = await asyncio.gather(
+        member.put(f"{path}{member.user_id}", json={"role": "viewer"}), admin.delete(f"{path}{admin.user_id}")
+    )
+    assert sorted(answer.status_code for answer in answers) in ([200, 409], [204, 409])
+    assert list((await people(two_tenants, project)).values()).count("lead") == 1
+
+
+async def test_lead_of_an_archived_project_when_they_leave_then_open_tasks_are_nobodys(
+    two_tenants: TwoTenants,
+) -> None:
+    member, owner = two_tenants.acme_member, two_tenants.acme
+    project, task, _ = await make_project(two_tenants, member)
+    await owner.ask("PATCH", f"/projects/{project['id']}", json={"status": "archived"})
+    await member.ask("DELETE", f"/tenant/members/{member.user_id}", 204)
+    await two_tenants.application.run_jobs()
     assert await people(two_tenants, project) == {str(owner.user_id): "lead"}
     assert (await owner.ask("GET", f"/tasks/{task['id']}"))["assignee_id"] is None

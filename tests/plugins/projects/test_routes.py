@@ -244,6 +244,21 @@ async def test_task_when_project_is_archived_then_409(acme: Client) -> None:
     await acme.ask("POST", f"/projects/{project['id']}/tasks", 409, json={"title": "Late"})
 
 
+async def test_tasks_when_project_is_archived_then_kept_as_they_are_until_it_is_active_again(acme: Client) -> None:
+    project = await make_project(acme)
+    task, elsewhere = await make_task(acme, project), await make_task(acme, await make_project(acme, "Beta"))
+    await acme.ask("PATCH", f"/projects/{project['id']}", json={"status": "archived"})
+    path, together = f"/tasks/{task['id']}", {"ids": [elsewhere["id"], task["id"]], "status": "done"}
+    await acme.ask("PATCH", path, 409, json={"title": "Late"})
+    await acme.ask("POST", "/tasks/bulk-status", 409, json=together)
+    await acme.ask("DELETE", path, 409)
+    assert await acme.ask("GET", path) == task
+    assert await acme.ask("GET", f"/tasks/{elsewhere['id']}") == elsewhere
+    await acme.ask("PATCH", f"/projects/{project['id']}", json={"status": "active"})
+    await acme.ask("POST", "/tasks/bulk-status", 200, json=together)
+    await acme.ask("DELETE", path, 204)
+
+
 async def test_task_when_changed_then_only_what_was_sent_changes_and_milestones_are_told(
     two_tenants: TwoTenants, heard: list[Any]
 ) -> None:

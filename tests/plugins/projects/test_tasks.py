@@ -89,3 +89,16 @@ async def test_tasks_when_the_day_is_over_where_the_organisation_is_then_overdue
         await make_task(client, title, due_on=str(ahead))
         await look(two_tenants.application, client)
     assert overdue(heard) == ["over"]
+
+
+async def test_overdue_schedule_when_the_project_is_archived_then_announced_once_it_is_active_again(
+    two_tenants: TwoTenants, heard: list[Any]
+) -> None:
+    acme, application = two_tenants.acme, two_tenants.application
+    project = f"/projects/{(await make_task(acme, 'late', due_on=day(-1)))['project_id']}"
+    await acme.ask("PATCH", project, json={"status": "archived"})
+    await look(application, acme)
+    assert overdue(heard) == []
+    await acme.ask("PATCH", project, json={"status": "active"})
+    await look(application, acme)
+    assert overdue(heard) == ["late"]
