@@ -43,9 +43,9 @@ _LONGEST_DETAIL = 2000
 class Happened:
     """An event of a message.
 
-    kind: sent, deferred, delivered, bounced, complained, failed, cancelled, retried, refused, suppressed, opened,
-    clicked, unsubscribed. recipient: a bare address, "" for all. provider_event: the provider's id of the
-    event; each is recorded once.
+    kind: sent, deferred, delivered, bounced, answered (automatically), complained, failed, cancelled, retried, refused,
+    suppressed, opened, clicked, unsubscribed. recipient: a bare address, "" for all. provider_event: the provider's id
+    of the event; each is recorded once.
     """
 
     message_id: UUID

@@ -216,12 +216,35 @@ async def test_ses_event_when_told_in_either_version_then_status_time_line_and_s
 async def test_ses_event_when_the_reference_is_in_a_header_and_people_are_many_then_each_is_suppressed_once(
     two_tenants: TwoTenants, sent: Any
 ) -> None:
-    mail = await sent(two_tenants.acme)
+    mail = await sent(two_tenants.acme, "Ada@example.com\nbob@example.com")
     body = event(mail.reference, "Bounce", by="headers", **bounce("Permanent", "ada@example.com", "bob@example.com"))
     told = signed(message(Message=body))
     assert await tell(two_tenants, told) == {"events": 2}
     assert await tell(two_tenants, told) == {"events": 0}
     assert await suppressed(two_tenants.acme) == {"ada@example.com": "bounce", "bob@example.com": "bounce"}
+
+
+async def test_ses_bounce_when_an_out_of_office_note_follows_delivery_then_the_message_stays_delivered(
+    two_tenants: TwoTenants, sent: Any
+) -> None:
+    mail = await sent(two_tenants.acme)
+    for name, fields in (("Delivery", DELIVERY), ("Bounce", bounce("Transient"))):
+        await tell(two_tenants, signed(message(Message=event(mail.reference, name, **fields))))
+    row = await mail.look()
+    assert row["status"] == "delivered"
+    assert sorted(each["kind"] for each in row["timeline"]) == ["accepted", "answered", "delivered"]
+    await tell(two_tenants, signed(message(Message=event(mail.reference, "Bounce", **bounce("Permanent")))))
+    assert (await mail.look())["status"] == "bounced"
+
+
+async def test_ses_complaint_when_the_message_was_not_to_that_address_then_it_is_named_nowhere(
+    two_tenants: TwoTenants, sent: Any
+) -> None:
+    mail = await sent(two_tenants.acme, "bob@example.com", category="newsletter", bulk=True)
+    await tell(two_tenants, signed(message(Message=event(mail.reference, "Complaint", **COMPLAINT))))
+    row = await mail.look()
+    assert (row["status"], await suppressed(two_tenants.acme)) == ("complained", {})
+    assert "ada@example.com" not in str(row)
 
 
 async def test_ses_click_when_switched_on_then_counted_with_its_link(two_tenants: TwoTenants, sent: Any) -> None:

@@ -14,7 +14,7 @@ from host.sdk import BadRequest, PayloadTooLarge
 
 from ...addresses import parse_address
 
-Kind = Literal["deferred", "delivered", "bounced", "complained", "opened", "clicked", "unsubscribed"]
+Kind = Literal["deferred", "delivered", "bounced", "answered", "complained", "opened", "clicked", "unsubscribed"]
 Unwanted = Literal["bounce", "complaint"]
 
 MAX_BODY = 2 * 1024 * 1024
@@ -40,7 +40,8 @@ class Feedback:
     """One event that a provider reports.
 
     reference: the signed token of our message. event: the provider's id of the event, the same when it is repeated.
-    suppress: the reason to suppress the recipient; None: do not suppress.
+    suppress: the reason to suppress the recipient; None: do not suppress. perhaps_answer: whether this bounce may be an
+    automatic answer, such as an out-of-office note.
     """
 
     reference: str
@@ -50,6 +51,7 @@ class Feedback:
     event: str
     detail: str = ""
     suppress: Unwanted | None = None
+    perhaps_answer: bool = False
 
 
 def json_of(body: bytes) -> object:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import suppress as ignoring
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Literal, get_args
 from uuid import UUID
@@ -24,7 +24,7 @@ from host.sdk import (
     unit_of_work,
 )
 
-from ...models import Message
+from ...models import Happening, Message
 from ...models.senders import ProviderAccount
 from ...models.subscriptions import Source
 from ...models.suppressions import Reason
@@ -151,16 +151,32 @@ async def _write_down_here(provider: str, entries: Sequence[_Entry]) -> int:
     """Record events in the bound tenant, and update its suppressions and subscriptions."""
     chosen = await tenant_settings(TenantSettings)
     tracked = {"opened": chosen.track_opens, "clicked": chosen.track_clicks}
-    by_event = {each.feedback.event: each for each in entries if tracked.get(each.feedback.kind, True)}
     async with unit_of_work():
-        ids = list({each.message_id for each in by_event.values()})
-        rows = await Message.filter(id__in=ids).values("id", "category", "bulk", "opens", "clicks")
+        ids = list({each.message_id for each in entries})
+        rows = await Message.filter(id__in=ids).values("id", "category", "bulk", "opens", "clicks", "recipients")
         messages: dict[object, Row] = {row["id"]: row for row in rows}
+        wanted = [each for each in entries if tracked.get(each.feedback.kind, True)]
+        by_event = {each.feedback.event: await _corrected(each, messages) for each in wanted}
         events = [_happened(provider, each) for each in by_event.values() if _counts(each, messages)]
         fresh = [by_event[event.provider_event or ""] for event in await happened(events)]
         await _suppress(fresh)
         await _unsubscribe(fresh, messages)
     return len(fresh)
+
+
+async def _corrected(entry: _Entry, messages: dict[object, Row]) -> _Entry:
+    """The event, without an address that the message was not sent to, or that was erased since.
+
+    A bounce that may be an automatic answer is one if the message was delivered before.
+    """
+    feedback, message = entry.feedback, messages.get(entry.message_id)
+    recipients = message["recipients"].lower().split("\n") if message is not None else []
+    if feedback.recipient and feedback.recipient not in recipients:
+        return replace(entry, feedback=replace(feedback, recipient="", detail=""))
+    delivered = Happening.filter(message_id=entry.message_id, kind="delivered", recipient=feedback.recipient)
+    if feedback.perhaps_answer and await delivered.exists():
+        return replace(entry, feedback=replace(feedback, kind="answered"))
+    return entry
 
 
 def _counts(entry: _Entry, messages: dict[object, Row]) -> bool:

@@ -73,6 +73,8 @@ async def read(
             event=number if position == 0 else f"{number}/{position}",
             detail=_detail(each, details),
             suppress=_suppress(name, details),
+            # SES reports out-of-office notes like this: /dg/notification-contents.html#bounce-types
+            perhaps_answer=part(details, "bounceType") == "Transient" and part(details, "bounceSubType") == "General",
         )
         for position, each in enumerate(recipients)
     ]
