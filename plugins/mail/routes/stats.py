@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from pydantic import BaseModel, Field
 
-from host.sdk import Permission, Routes, Row
+from host.sdk import Permission, Routes, Row, tenant, zone
 
 from ..service import stats
 from ..service.stats import By
@@ -20,7 +20,7 @@ _EARLIEST, _LATEST = date(2000, 1, 1), date(2999, 12, 31)
 
 
 class Span(BaseModel, extra="forbid"):
-    """Days in UTC, both included; without them the last 30."""
+    """Days in the organisation's time zone, both included; without them the last 30."""
 
     first: date | None = Field(default=None, alias="from", ge=_EARLIEST, le=_LATEST)
     last: date | None = Field(default=None, alias="to", ge=_EARLIEST, le=_LATEST)
@@ -34,7 +34,8 @@ class Span(BaseModel, extra="forbid"):
     summary="Count what became of messages, by day, category or template, and what waits",
 )
 async def read_stats(query: Span) -> Row:
-    last = query.last or datetime.now(UTC).date()
+    name = (await tenant()).timezone
+    last = query.last or datetime.now(zone(name)).date()
     first = query.first or last - _USUAL
-    rows = await stats.stats(first, last, query.by)
-    return {"from": first, "to": last, "by": query.by, "rows": rows, "queue": await stats.queue()}
+    rows = await stats.stats(first, last, query.by, zone(name))
+    return {"from": first, "to": last, "timezone": name, "by": query.by, "rows": rows, "queue": await stats.queue()}

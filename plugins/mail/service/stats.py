@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any, Literal
 
 from pypika_tortoise.context import SqlContext
 from pypika_tortoise.terms import Function as SqlFunction
 from tortoise.expressions import Expression, Function, Q
 from tortoise.functions import Count, Min, Sum
+from tortoise.queryset import QuerySet
 
 from host.sdk import Row, ValidationFailed
 
@@ -34,24 +35,28 @@ _COUNTS: Mapping[str, Expression] = {
 }
 
 
-class _SqlUtcDay(SqlFunction):
-    """SQL function: the day in UTC of a time, on either database, whatever the session's time zone."""
+_QUARTER = 900  # seconds: every time zone's days begin at a quarter of an hour of UTC
+
+
+class _SqlQuarter(SqlFunction):
+    """The number of the quarter of an hour since 1970 that a time lies in, on either database."""
 
     def __init__(self, term: Any) -> None:
-        super().__init__("DATE", term)
+        super().__init__("QUARTER", term)
 
-    @staticmethod
-    def get_arg_sql(arg: Any, ctx: SqlContext) -> str:
-        sql: str = arg.get_sql(ctx.copy(with_alias=False))
-        return f"timezone('UTC', {sql})" if ctx.dialect.value == "postgresql" else sql
-
-
-class _UtcDay(Function):
-    database_func = _SqlUtcDay
+    def get_function_sql(self, ctx: SqlContext) -> str:
+        sql: str = self.args[0].get_sql(ctx.copy(with_alias=False))
+        if ctx.dialect.value == "postgresql":
+            return f"CAST(FLOOR(EXTRACT(EPOCH FROM {sql}) / {_QUARTER}) AS BIGINT)"
+        return f"CAST(strftime('%s', substr({sql}, 1, 19)) AS INTEGER) / {_QUARTER}"  # kept in UTC; %s rounds
 
 
-async def stats(first: date, last: date, by: By) -> list[Row]:
-    """Count the messages accepted on these days (UTC, both included) by outcome, grouped and ordered by `by`.
+class _Quarter(Function):
+    database_func = _SqlQuarter
+
+
+async def stats(first: date, last: date, by: By, timezone: tzinfo) -> list[Row]:
+    """What became of the messages accepted on these days of a time zone, both included, in order of the grouping.
 
     Each row holds `day` (or `category`, or `template`; "" without one), accepted, sent, delivered, bounced, complained,
     failed, suppressed, opens, clicks. `sent` counts messages ever handed to a provider, the others the current status.
@@ -61,11 +66,27 @@ async def stats(first: date, last: date, by: By) -> list[Row]:
     """
     if not timedelta(0) <= last - first <= LONGEST:
         raise ValidationFailed(details={"from": f"Give a day up to {LONGEST.days} days before `to`."})
-    begin, end = (datetime.combine(day, time(), UTC) for day in (first, last))
-    grouped: Mapping[str, Expression] = {"day": _UtcDay("created_at")} if by == "day" else {}
-    within = Message.filter(created_at__gte=begin, created_at__lt=end + timedelta(days=1))
-    rows = within.annotate(**grouped, **_COUNTS).group_by(by).order_by(by).limit(MOST_ROWS).values(by, *_COUNTS)
-    return [{by: str(row[by]), **{name: int(row[name] or 0) for name in _COUNTS}} for row in await rows]
+    begin, end = (datetime.combine(day, time(), timezone).astimezone(UTC) for day in (first, last + timedelta(days=1)))
+    within = Message.filter(created_at__gte=begin, created_at__lt=end)
+    if by == "day":
+        return await _by_day(within, timezone)
+    rows = within.annotate(**_COUNTS).group_by(by).order_by(by).limit(MOST_ROWS).values(by, *_COUNTS)
+    return [{by: str(row[by]), **_numbers(row)} for row in await rows]
+
+
+async def _by_day(within: QuerySet[Message], timezone: tzinfo) -> list[Row]:
+    quarters = within.annotate(quarter=_Quarter("created_at"), **_COUNTS).group_by("quarter")
+    days: dict[str, dict[str, int]] = {}
+    for row in await quarters.values("quarter", *_COUNTS):
+        day = datetime.fromtimestamp(int(row["quarter"]) * _QUARTER, timezone).date().isoformat()
+        total = days.setdefault(day, dict.fromkeys(_COUNTS, 0))
+        for name, count in _numbers(row).items():
+            total[name] += count
+    return [{"day": day, **total} for day, total in sorted(days.items())]
+
+
+def _numbers(row: Mapping[str, Any]) -> dict[str, int]:
+    return {name: int(row[name] or 0) for name in _COUNTS}
 
 
 async def waiting() -> dict[str, int]:

@@ -54,6 +54,13 @@ async def test_stats_when_grouped_by_day_then_each_day_in_utc_with_its_counts(ye
     assert [row["day"] for row in only["rows"]] == ["2026-03-11"]
 
 
+async def test_stats_when_the_organisation_has_a_time_zone_then_its_days_begin_there(year: TwoTenants) -> None:
+    await year.acme.ask("PATCH", "/tenant", json={"timezone": "Asia/Kathmandu"})  # 5:45 ahead of UTC
+    found = await year.acme.ask("GET", "/mail/stats?from=2026-03-10&to=2026-03-11")
+    assert found["timezone"] == "Asia/Kathmandu"
+    assert {row["day"]: row["accepted"] for row in found["rows"]} == {"2026-03-10": 5, "2026-03-11": 2}
+
+
 async def test_stats_when_grouped_otherwise_then_the_same_messages(year: TwoTenants) -> None:
     for by, counts in (
         ("category", {"newsletter": 2, "transactional": 4}),
