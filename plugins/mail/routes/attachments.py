@@ -24,13 +24,13 @@ PERMISSIONS = (
 )
 
 MAX_BODY = 100 * 1024 * 1024
-"""Bytes read at most; the deployment's `max_attachments` usually ends it sooner."""
+"""Bytes of an upload, at most; the deployment's `max_attachments` is usually lower."""
 
 _CONTENT_TYPE: TypeAdapter[str] = TypeAdapter(ContentType)
 
 
 class Upload(BaseModel, extra="forbid"):
-    filename: Annotated[Filename, Field(description="As the recipient shall see it.")]
+    filename: Annotated[Filename, Field(description="The file name that the recipient sees.")]
 
 
 @routes.post(
@@ -68,7 +68,7 @@ async def list_attachments(query: Query) -> Page:
     "/mail/attachments/<uuid:attachment_id>",
     permission="mail.attachments.read",
     name="attachments.get",
-    summary="Read what is known of an attachment",
+    summary="Read the name, type and size of an attachment",
     returns=ATTACHMENTS,
 )
 async def get_attachment(attachment_id: UUID) -> Row:

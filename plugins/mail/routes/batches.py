@@ -21,7 +21,7 @@ _WRITERS, _ALL = ("admin", "member"), ("admin", "member", "viewer")
 
 PERMISSIONS = (
     Permission("mail.batches.create", "Send mail to many at once", _WRITERS),
-    Permission("mail.batches.read", "See batches and how far they are", _ALL),
+    Permission("mail.batches.read", "See batches and their progress", _ALL),
     Permission("mail.batches.update", "Cancel batches", _WRITERS),
 )
 
@@ -29,7 +29,7 @@ MAX_BODY = 8 * 1024 * 1024
 
 
 class NewRecipient(BaseModel, extra="forbid"):
-    # Checked by the service, some at a time: 10,000 addresses at once would hold everybody else up for a second.
+    # Checked by the service, some at a time: 10,000 addresses at once would block all other requests for a second.
     to: Annotated[str, StringConstraints(min_length=3, max_length=654)]
     variables: dict[str, Any] = {}
     locale: Locale = ""
@@ -42,7 +42,7 @@ class NewBatch(Content):
 
 
 class BatchWithProgress(BaseModel):
-    """A batch with how many of its messages are in each status, and how much of it waits no more (0..1)."""
+    """A batch with the number of its messages in each status, and its progress (0..1)."""
 
     id: UUID
     status: BatchStatus
@@ -70,7 +70,7 @@ class BatchWithProgress(BaseModel):
     "/mail/batches",
     permission="mail.batches.create",
     name="batches.create",
-    summary="Send one content to many",
+    summary="Send one content to many recipients",
     returns=BatchWithProgress,
     limits=(QUOTA,),
     max_body=MAX_BODY,
@@ -108,7 +108,7 @@ async def get_batch(batch_id: UUID) -> Row:
     "/mail/batches/<uuid:batch_id>/cancel",
     permission="mail.batches.update",
     name="batches.cancel",
-    summary="Stop what has not left",
+    summary="Cancel the messages of a batch that are not sent yet",
     returns=BatchWithProgress,
 )
 async def cancel_batch(batch_id: UUID) -> Row:

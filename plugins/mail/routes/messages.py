@@ -25,12 +25,12 @@ _WRITERS, _ALL = ("admin", "member"), ("admin", "member", "viewer")
 
 PERMISSIONS = (
     Permission("mail.messages.create", "Send mail", _WRITERS),
-    Permission("mail.messages.read", "See messages and what became of them", _ALL),
+    Permission("mail.messages.read", "See messages and their events", _ALL),
     Permission("mail.messages.update", "Cancel and retry messages", _WRITERS),
 )
 
 MAX_BODY = 16 * 1024 * 1024
-"""Bytes of a message with attachments of 10 MB in base64."""
+"""Bytes of a request body, enough for 10 MB of attachments in base64."""
 
 
 def _plain_name(text: str) -> str:
@@ -59,7 +59,7 @@ class UploadedFile(BaseModel, extra="forbid"):
 
 
 class EnclosedFile(BaseModel, extra="forbid"):
-    """A file sent along: its content in base64."""
+    """A file within the request; its content in base64."""
 
     filename: Filename
     content_type: ContentType
@@ -67,9 +67,11 @@ class EnclosedFile(BaseModel, extra="forbid"):
 
 
 class Content(BaseModel, extra="forbid"):
-    """What is said: a template, or a subject with text, HTML or both."""
+    """The content: a template, or a subject with text, HTML or both."""
 
-    from_: AddressText | None = Field(default=None, alias="from", description="A confirmed sender; else the usual one.")
+    from_: AddressText | None = Field(
+        default=None, alias="from", description="A confirmed sender; default: the organisation's own."
+    )
     subject: Line = ""
     text: Prose = ""
     html: Prose = ""
@@ -77,13 +79,14 @@ class Content(BaseModel, extra="forbid"):
     locale: Locale = ""
     reply_to: Annotated[list[AddressText], Field(max_length=10)] = []
     category: Category | None = Field(
-        default=None, description="What readers may unsubscribe from; else the template's own, or transactional."
+        default=None,
+        description="Category that readers may unsubscribe from; default: the template's own, or transactional.",
     )
     send_at: Instant | None = Field(default=None, description="Not before this time; at most a year ahead.")
     attachments: Annotated[list[UploadedFile | EnclosedFile], Field(max_length=50)] = []
 
     def draft(self) -> Draft:
-        """The same for the service."""
+        """The request body as a `Draft`."""
         files = [
             each.id if isinstance(each, UploadedFile) else Enclosed(each.filename, each.content_type, each.content)
             for each in self.attachments
@@ -110,12 +113,12 @@ class NewMessage(Content):
     bcc: Addresses = []
     variables: dict[str, Any] = {}
     when_limited: Literal["refuse", "wait"] = Field(
-        default="refuse", description="Beyond the plan's rate: 429, or taken and sent when there is room."
+        default="refuse", description="Beyond the plan's rate limit: refuse with 429, or wait and send later."
     )
 
 
 class Happened(BaseModel):
-    """Something on a message's time line; recipient "": all of them."""
+    """An event of a message; recipient "": all of them."""
 
     at: AwareDatetime
     kind: str
@@ -197,7 +200,7 @@ async def list_messages(query: Query) -> Page:
     "/mail/messages/<uuid:message_id>",
     permission="mail.messages.read",
     name="messages.get",
-    summary="Read a message with its time line",
+    summary="Read a message with its events",
     returns=MessageWithTimeline,
 )
 async def get_message(message_id: UUID) -> Row:
@@ -208,7 +211,7 @@ async def get_message(message_id: UUID) -> Row:
     "/mail/messages/<uuid:message_id>/cancel",
     permission="mail.messages.update",
     name="messages.cancel",
-    summary="Call off a message that waits to be sent",
+    summary="Cancel a message that waits to be sent",
     returns=WHOLE,
 )
 async def cancel_message(message_id: UUID) -> Row:

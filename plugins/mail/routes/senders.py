@@ -23,9 +23,9 @@ _ADMINS, _ALL = ("admin",), ("admin", "member", "viewer")
 PERMISSIONS = (
     Permission("mail.senders.create", "Add and confirm addresses to send from", _ADMINS),
     Permission("mail.senders.read", "See which addresses may be sent from", _ALL),
-    Permission("mail.senders.delete", "Take away addresses to send from", _ADMINS),
+    Permission("mail.senders.delete", "Remove addresses to send from", _ADMINS),
     Permission("mail.provider.read", "See the organisation's own mail provider", _ADMINS),
-    Permission("mail.provider.update", "Set, try and remove the organisation's own mail provider", _ADMINS),
+    Permission("mail.provider.update", "Set, test and remove the organisation's own mail provider", _ADMINS),
 )
 
 Secret = Annotated[SecretStr, Field(min_length=1, max_length=2000)]
@@ -51,7 +51,7 @@ class SmtpAccount(BaseModel, extra="forbid"):
 
 
 class SendGridAccount(BaseModel, extra="forbid"):
-    """With `webhook_key`, the public key of its signed event webhook, what became of messages comes back."""
+    """A SendGrid account; `webhook_key` is the public key of its signed event webhook, for delivery reports."""
 
     api_key: Secret
     region: Where = "us"
@@ -91,7 +91,7 @@ class OwnProvider(BaseModel, extra="forbid"):
         return {name: account for name, account in self if account is not None}
 
     def chosen(self) -> Chosen:
-        """What is given, its secrets apart."""
+        """The given provider, with its secrets separate from its settings."""
         [(provider, account)] = self._given().items()
         values = dict(account)
         secrets = {name: value.get_secret_value() for name, value in values.items() if isinstance(value, SecretStr)}
@@ -150,7 +150,7 @@ async def get_sender(sender_id: UUID) -> Row:
     "/mail/senders/<uuid:sender_id>",
     permission="mail.senders.delete",
     name="senders.delete",
-    summary="Take away an address to send from",
+    summary="Remove an address to send from",
 )
 async def delete_sender(sender_id: UUID, if_match: int | None) -> None:
     await senders.delete_sender(sender_id, version=if_match)
@@ -171,7 +171,7 @@ async def confirm_sender(sender_id: UUID, body: Code) -> Row:
     "/mail/senders/<uuid:sender_id>/resend",
     permission="mail.senders.create",
     name="senders.resend",
-    summary="Have another code mailed to an address",
+    summary="Mail a new code to an address",
     returns=SENDERS,
     limits=(CODES,),
 )
@@ -219,7 +219,7 @@ async def delete_provider(if_match: int | None) -> None:
     "/mail/provider/test",
     permission="mail.provider.update",
     name="provider.test",
-    summary="Try the organisation's own provider, with a message to its confirmed sender",
+    summary="Test the organisation's own provider, with a message to its confirmed sender",
     returns=TestSend,
     limits=("mail.rate",),
 )

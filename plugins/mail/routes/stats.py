@@ -13,7 +13,7 @@ from ..service.stats import By
 
 routes = Routes()
 
-PERMISSIONS = (Permission("mail.stats.read", "See what became of all mail, in numbers", ("admin", "member", "viewer")),)
+PERMISSIONS = (Permission("mail.stats.read", "See statistics of all mail", ("admin", "member", "viewer")),)
 
 _USUAL = timedelta(days=29)
 _EARLIEST, _LATEST = date(2000, 1, 1), date(2999, 12, 31)
@@ -31,7 +31,7 @@ class Span(BaseModel, extra="forbid"):
     "/mail/stats",
     permission="mail.stats.read",
     name="stats.read",
-    summary="Count what became of messages, by day, category or template, and what waits",
+    summary="Count messages by outcome per day, category or template, and the queue",
 )
 async def read_stats(query: Span) -> Row:
     name = (await tenant()).timezone

@@ -21,15 +21,15 @@ from . import unsubscribe_page
 routes = Routes()
 
 PERMISSIONS = (
-    Permission("mail.subscriptions.read", "See which mail an address wants", ("admin", "member", "viewer")),
-    Permission("mail.subscriptions.update", "Say which mail an address gets", ("admin",)),
+    Permission("mail.subscriptions.read", "See which mail an address gets", ("admin", "member", "viewer")),
+    Permission("mail.subscriptions.update", "Change which mail an address gets", ("admin",)),
 )
 
 _MAX_FORM = 4 * 1024
 
 
 class Preferences(BaseModel, extra="forbid"):
-    """Only what is sent changes; `everything` is taken first and counts for each category."""
+    """Only what is given changes; `everything` is applied first and to all categories."""
 
     everything: bool | None = None
     categories: Annotated[dict[Category, bool], Field(max_length=100)] = {}
@@ -45,7 +45,7 @@ class Preferences(BaseModel, extra="forbid"):
     any_tenant_state=True,
     limit_class="signed",
     name="subscriptions.page",
-    summary="The page to unsubscribe on; looking at it changes nothing",
+    summary="Show the unsubscribe page; reading it changes nothing",
     returns=Stream,
 )
 async def show_page(token: str, request: RequestFacts) -> Stream:
@@ -141,7 +141,7 @@ async def get_subscriptions(address: str) -> Row:
     "/mail/subscriptions/<address>",
     permission="mail.subscriptions.update",
     name="subscriptions.set",
-    summary="Say which categories an address gets",
+    summary="Change which categories an address gets",
 )
 async def set_subscriptions(address: str, body: Preferences) -> Row:
     choices = dict(body.categories) | ({} if body.everything is None else {EVERYTHING: body.everything})

@@ -16,7 +16,7 @@ routes = Routes()
 
 PERMISSIONS = (
     Permission("mail.suppressions.read", "See which addresses get no mail", ("admin", "member", "viewer")),
-    Permission("mail.suppressions.create", "Have addresses get no mail", ("admin", "member")),
+    Permission("mail.suppressions.create", "Add addresses that get no mail", ("admin", "member")),
     Permission("mail.suppressions.delete", "Let addresses get mail again", ("admin",)),
 )
 
@@ -58,7 +58,7 @@ async def list_suppressions(query: Query) -> Page:
     "/mail/suppressions",
     permission="mail.suppressions.create",
     name="suppressions.create",
-    summary="Have an address, or up to 1,000, get no mail",
+    summary="Suppress an address, or up to 1,000",
 )
 async def create_suppressions(body: NewSuppressions) -> Created | Row:
     if body.addresses is not None:
@@ -93,7 +93,7 @@ async def delete_suppression(suppression_id: UUID) -> None:
     "/mail/suppressions",
     permission="mail.suppressions.delete",
     name="suppressions.delete_address",
-    summary="Let an address get mail again, by its name",
+    summary="Let an address get mail again, by the address",
 )
 async def delete_address(query: Which) -> None:
     await suppressions.remove_address(query.address)

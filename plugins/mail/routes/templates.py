@@ -31,9 +31,9 @@ from ..service.templates import library
 routes = Routes()
 
 PERMISSIONS = (
-    Permission("mail.templates.read", "See and preview what mail says", ("admin", "member", "viewer")),
-    Permission("mail.templates.update", "Write what mail says, and restore earlier versions", ("admin",)),
-    Permission("mail.templates.delete", "Go back to what mail said before", ("admin",)),
+    Permission("mail.templates.read", "See and preview mail templates", ("admin", "member", "viewer")),
+    Permission("mail.templates.update", "Write mail templates, and restore earlier versions", ("admin",)),
+    Permission("mail.templates.delete", "Delete own mail templates", ("admin",)),
 )
 
 MAX_BODY = 2_000_000  # bytes; each part has a limit of its own
@@ -54,7 +54,7 @@ Variables = Annotated[dict[str, Any], Field(max_length=500)]
 
 
 class Content(BaseModel, extra="forbid"):
-    """Either mjml, the content of the layout or a whole <mjml> document, or html. Without text it is made from that."""
+    """Either mjml, the content of the layout or a whole <mjml> document, or html. Default text: made from it."""
 
     subject: Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
     mjml: Text = ""
@@ -69,8 +69,8 @@ class Content(BaseModel, extra="forbid"):
         return self
 
     def draft(self) -> Draft:
-        said = Source(self.subject, mjml=self.mjml, html="" if self.mjml.strip() else self.html, text=self.text)
-        return Draft(said, self.variables)
+        source = Source(self.subject, mjml=self.mjml, html="" if self.mjml.strip() else self.html, text=self.text)
+        return Draft(source, self.variables)
 
 
 class NewVersion(Content):
@@ -78,7 +78,7 @@ class NewVersion(Content):
 
 
 class Preview(BaseModel, extra="forbid"):
-    """Of the template as it is, or of a draft that is not saved."""
+    """A preview of the template in use, or of a draft that is not saved."""
 
     variables: Variables = {}
     locale: Locale = ""
@@ -100,7 +100,7 @@ class InsertPlan(BaseModel, extra="forbid"):
 
 
 class TemplateShown(BaseModel):
-    """locales: whose each is. version: of the whole name, 0 before the tenant wrote; number: of this text."""
+    """locales: owner of each. version: of the template, 0 before the tenant wrote one; number: of this text."""
 
     name: str
     summary: str
@@ -132,7 +132,7 @@ class VersionShown(BaseModel):
     "/mail/templates",
     permission="mail.templates.read",
     name="templates.list",
-    summary="List the templates, and whose each is",
+    summary="List the templates, and who owns each",
 )
 async def list_templates() -> list[Row]:
     return await template_versions.listed()
@@ -142,7 +142,7 @@ async def list_templates() -> list[Row]:
     "/mail/templates/<name>",
     permission="mail.templates.read",
     name="templates.get",
-    summary="Read the template that counts for readers of a language",
+    summary="Read the template in use for a language",
     returns=TemplateShown,
 )
 async def get_template(name: str, query: Reader) -> Row:
@@ -153,13 +153,13 @@ async def get_template(name: str, query: Reader) -> Row:
     "/mail/templates/<name>",
     permission="mail.templates.update",
     name="templates.update",
-    summary="Write a template, in place of ours or under a name of your own",
+    summary="Write a template, replacing a built-in one or under a new name",
     returns=TemplateShown,
     max_body=MAX_BODY,
 )
 async def put_template(name: str, body: NewVersion, query: Reader, if_match: int | None) -> Row | Created:
     if body.locale and query.locale and body.locale != query.locale:
-        raise ValidationFailed(details={"locale": "The address and the body name different ones."})
+        raise ValidationFailed(details={"locale": "The query and the body name different locales."})
     locale = query.locale or body.locale or library().default_locale
     row, is_new = await template_versions.write(name, body.draft(), locale, version=if_match)
     return Created(row, f"/mail/templates/{name}") if is_new else row
@@ -169,7 +169,7 @@ async def put_template(name: str, body: NewVersion, query: Reader, if_match: int
     "/mail/templates/<name>",
     permission="mail.templates.delete",
     name="templates.delete",
-    summary="Go back to the deployment's or our own template, in one language or all",
+    summary="Delete your own template, in one language or all; the built-in one is used again",
 )
 async def delete_template(name: str, query: Reader, if_match: int | None) -> None:
     await template_versions.remove(name, query.locale, version=if_match)
@@ -179,7 +179,7 @@ async def delete_template(name: str, query: Reader, if_match: int | None) -> Non
     "/mail/templates/<name>/versions",
     permission="mail.templates.read",
     name="templates.versions",
-    summary="List what was written under a name, the newest first",
+    summary="List the versions of a template, the newest first",
     listing=HISTORY,
     returns=HISTORY,
 )
@@ -191,7 +191,7 @@ async def list_versions(name: str, query: Query) -> Page:
     "/mail/templates/<name>/versions/<int:number>",
     permission="mail.templates.read",
     name="templates.version",
-    summary="Read what was written once",
+    summary="Read one version of a template",
     returns=VersionShown,
 )
 async def get_version(name: str, number: int) -> Row:
@@ -202,7 +202,7 @@ async def get_version(name: str, number: int) -> Row:
     "/mail/templates/<name>/versions/<int:number>/restore",
     permission="mail.templates.update",
     name="templates.restore",
-    summary="Have an earlier version count again, as a new one",
+    summary="Restore an earlier version, as a new one",
     returns=TemplateShown,
 )
 async def restore_version(name: str, number: int, if_match: int | None) -> Row:
@@ -213,7 +213,7 @@ async def restore_version(name: str, number: int, if_match: int | None) -> Row:
     "/mail/templates/<name>/preview",
     permission="mail.templates.read",
     name="templates.preview",
-    summary="See what a reader would get; as a page with ?format=html or Accept: text/html",
+    summary="Preview a template; as a page with ?format=html or Accept: text/html",
     returns=Stream,
     max_body=MAX_BODY,
 )
@@ -238,7 +238,7 @@ async def preview_template(
     "/mail/templates/<name>/test",
     permission="mail.messages.create",
     name="templates.test",
-    summary="Send one message of a template to somebody of this organisation",
+    summary="Send a test message of a template to a member of this organisation",
 )
 async def test_template(name: str, body: TestSend) -> Accepted:
     message = await test_send.send(name, body.to, body.variables, body.locale)

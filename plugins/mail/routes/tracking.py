@@ -28,7 +28,7 @@ _PICTURE = bytes.fromhex(  # a GIF of one transparent pixel
     limit_class="signed",
     effects=True,
     name="tracking.click",
-    summary="Go where a link in a message leads",
+    summary="Redirect a tracked link to its target",
     status=302,
     returns=Stream,
 )
@@ -47,7 +47,7 @@ async def follow_link(token: str) -> Stream:
     limit_class="signed",
     effects=True,
     name="tracking.open",
-    summary="The picture that tells that a message was opened",
+    summary="Return the picture that counts opens",
     returns=Stream,
 )
 async def show_picture(token: str) -> Stream:

@@ -55,18 +55,18 @@ _TEXTS: Mapping[str, Mapping[str, str]] = {
 
 
 def language(accept_language: str) -> str:
-    """The language to speak: the one of ours that an Accept-Language header likes most (RFC 9110 section 12.5.4)."""
-    liked = {"en": 0.0, "de": 0.0}
-    for position, each in enumerate(accept_language[:500].lower().split(",")):
-        name, _, parameters = each.partition(";")
+    """The page's language: the one that an Accept-Language header prefers (RFC 9110 section 12.5.4)."""
+    qualities = {"en": 0.0, "de": 0.0}
+    for position, entry in enumerate(accept_language[:500].lower().split(",")):
+        name, _, parameters = entry.partition(";")
         try:
             quality = float(parameters.strip().removeprefix("q=") or 1)
         except ValueError:
             quality = 0.0
         spoken = name.strip().partition("-")[0]
-        if spoken in liked:
-            liked[spoken] = max(liked[spoken], quality - position / 10_000)
-    return "de" if liked["de"] > liked["en"] else "en"
+        if spoken in qualities:
+            qualities[spoken] = max(qualities[spoken], quality - position / 10_000)
+    return "de" if qualities["de"] > qualities["en"] else "en"
 
 
 def page(*, tenant: str, address: str, category: str, subscribed: bool, can_end: bool, done: bool, lang: str) -> bytes:

@@ -22,7 +22,7 @@ PERMISSIONS: tuple[Permission, ...] = ()
     any_tenant_state=True,
     limit_class="signed",
     name="webhooks.receive",
-    summary="Take in what sendgrid, mailgun or ses tells of the deployment's messages",
+    summary="Receive a webhook of the deployment's sendgrid, mailgun or ses account",
     max_body=MAX_BODY,
 )
 async def receive(provider: str, request: RequestFacts) -> dict[str, int]:
@@ -36,7 +36,7 @@ async def receive(provider: str, request: RequestFacts) -> dict[str, int]:
     any_tenant_state=True,
     limit_class="signed",
     name="webhooks.receive_own",
-    summary="Take in what an organisation's own account with sendgrid, mailgun or ses tells",
+    summary="Receive a webhook of an organisation's own sendgrid, mailgun or ses account",
     max_body=MAX_BODY,
 )
 async def receive_own(provider: str, token: str, request: RequestFacts) -> dict[str, int]:
@@ -47,7 +47,7 @@ async def receive_own(provider: str, token: str, request: RequestFacts) -> dict[
     "/mail/webhooks",
     permission="mail.provider.read",
     name="webhooks.get",
-    summary="Read where your own provider is to send its webhooks",
+    summary="Read the URL for the webhooks of your own provider",
 )
 async def own_webhook() -> Row:
     provider, url = await receiving.own_address()
