@@ -33,7 +33,7 @@ def _name(bound: UUID | Across) -> str:
     return "all tenants" if isinstance(bound, Across) else f"tenant {bound}"
 
 
-class Wall(Q):
+class TenantCondition(Q):
     """The condition every scoped query starts with."""
 
     __slots__ = ("scope",)

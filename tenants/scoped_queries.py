@@ -1,6 +1,6 @@
 """Query sets that add the bound tenant to every SELECT, UPDATE and DELETE, and refuse queries without it.
 
-How it works: a `Wall` is the first condition of every query set and travels with it into every query made from
+How it works: a `TenantCondition` is the first condition of every query set and travels with it into every query made from
 it; when the query is run it compares the tenant bound then with the one bound when it was built, and renders
 `tenant_id = …`. Tenant tables are `ScopedTable`s, so a join to one carries the tenant too. Queries that were not
 built by a `ScopedManager` are refused: Tortoise offers no hook for that, so `AwaitableQuery` gets two guards.
@@ -34,7 +34,15 @@ from tortoise.queryset import (
 )
 
 from tenants.context import Unscoped, WrongTenant, current, scope
-from tenants.isolation import Wall, check_links, check_rows, refuse_moving, refuse_sql, refuse_sql_within, same_scope
+from tenants.isolation import (
+    TenantCondition,
+    check_links,
+    check_rows,
+    refuse_moving,
+    refuse_sql,
+    refuse_sql_within,
+    same_scope,
+)
 from tenants.scoped_tables import TENANT, Link, ScopedMeta, is_scoped
 from tenants.text_columns import with_key_names, with_keys
 
@@ -88,14 +96,14 @@ class ScopedQuerySet(QuerySet[MODEL]):
     """
 
     def __init__(self, model: type[MODEL]) -> None:
-        condition = Wall(scope())
+        condition = TenantCondition(scope())
         super().__init__(model)
         self._q_objects.append(condition)
 
     def _writing(self) -> UUID:
         """The tenant to write for, which must be the one the query set was built for, not `cross_tenant`."""
         tenant_id = current()
-        same_scope(cast(Wall, self._q_objects[0]).scope)
+        same_scope(cast(TenantCondition, self._q_objects[0]).scope)
         return tenant_id
 
     def _filter_or_exclude(self, *args: Q, negate: bool, **kwargs: Any) -> QuerySet[MODEL]:
@@ -252,7 +260,7 @@ def _guard_queries() -> None:
         construct(self, model)
 
     def guarded_resolve(self: AwaitableQuery[Any], fields_for_select: Collection[str] | None = None) -> None:
-        if is_scoped(self.model) and not (self._q_objects and type(self._q_objects[0]) is Wall):
+        if is_scoped(self.model) and not (self._q_objects and type(self._q_objects[0]) is TenantCondition):
             raise Unscoped(
                 f"a query on {self.model.__name__} without its tenant condition: use {self.model.__name__}.filter"
             )

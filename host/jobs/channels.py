@@ -41,10 +41,10 @@ class Intake:
         self.known: dict[tuple[UUID | None, str], float] = {}  # (tenant, task) that wait here -> when last looked at
 
     @property
-    def room(self) -> int:
+    def capacity(self) -> int:
         """How many jobs may be claimed now: a quarter of all that may be claimed at a time, or none.
 
-        So each run that ends makes room for the next while others go on, and runs do not get smaller and smaller.
+        So each run that ends makes way for the next while others go on, and runs do not get smaller and smaller.
         """
         now = self._clock()
         if now < self._rests_until or self._runs >= max(_RUNS, self.channel.concurrency):
@@ -78,14 +78,14 @@ class Intake:
     async def wait(self, longest: float) -> bool:
         """Wait up to `longest` seconds until a job may be claimed; True if one may."""
         interval, began = self.channel.interval, self._clock()
-        while self.room < 1 and (left := began + longest - self._clock()) > 0:
+        while self.capacity < 1 and (left := began + longest - self._clock()) > 0:
             self._changed.clear()
             until = max(self._rests_until, self._next - max(0.0, AHEAD - interval) if interval else 0.0)
             soonest = until - self._clock() + 0.001
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(left, soonest) if soonest > 0 else left):
                     await self._changed.wait()
-        return self.room > 0
+        return self.capacity > 0
 
 
 class Runs(Protocol):
@@ -213,7 +213,7 @@ class Channels:
             if limits.rest > timedelta(0):
                 await self._job_store.release(job, "its channel accepts no jobs for now")
                 return 0
-            batch = task.batch_size if eager else min(task.batch_size, intake.room)
+            batch = task.batch_size if eager else min(task.batch_size, intake.capacity)
             jobs = [job, *(await self._job_store.claim_alike(job, batch - 1))]
             run = asyncio.create_task(self._run(jobs, task, intake.begin(len(jobs))))
         self.runs.add(run)

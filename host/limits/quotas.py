@@ -81,7 +81,7 @@ class Quotas:
         """Give back what was spent at `spent_at` (now, when that is not known), never below 0.
 
         It is given back in the window that it was spent in, and the return value is what is used in that window now:
-        giving back in a past month makes no room in this one.
+        giving back in a past month frees nothing in this one.
         """
         if amount < 0:
             raise ValueError("give_back takes 0 or more")

@@ -21,7 +21,7 @@ async def kept_days() -> int | None:
     try:
         value, _ = await limit_value(RETENTION.name)
     except TenantMissing:  # the host's own log
-        return settings(Settings).house_retention_days
+        return settings(Settings).system_retention_days
     return value.amount
 
 

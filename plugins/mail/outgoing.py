@@ -209,7 +209,7 @@ def _text(subtype: str, text: str) -> bytes:
 
 
 def _transferable(text: str) -> tuple[str, bytes]:
-    """The text in the most readable encoding that every server passes on (RFC 2045 section 6)."""
+    """The text in the most readable encoding that every server takes on (RFC 2045 section 6)."""
     raw = text.encode()
     if raw.isascii() and b"\0" not in raw and all(len(line) <= LONGEST_LINE for line in raw.split(b"\n")):
         return "7bit", raw

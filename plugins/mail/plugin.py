@@ -111,4 +111,4 @@ async def on_tenant_deleted(tenant: TenantInfo) -> None:
 
 @hookimpl
 async def on_stop() -> None:
-    await dispatcher.close_relays()
+    await dispatcher.close_dispatchers()

@@ -97,7 +97,7 @@ def test_plugin_when_it_imports_what_it_may_not_then_the_check_says_so(tree: Pat
     body = tree / "plugins" / "letters" / "plugin.py"
     other = BUNDLED[-1]
     future = "from __future__ import annotations\n"
-    windows = f"{future}from tenants.context import across\nfrom plugins.{other} import models\n"
+    windows = f"{future}from tenants.context import cross_tenant\nfrom plugins.{other} import models\n"
     body.write_text(windows + body.read_text().split(future)[1])
     manifest = tree / "plugins" / "letters" / "manifest.toml"
     manifest.write_text(manifest.read_text().replace('"letters.hello.read"', '"letters.hello.write"'))

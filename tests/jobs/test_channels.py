@@ -147,31 +147,33 @@ def test_intake_when_the_channel_has_a_rate_then_no_more_than_fits_into_a_second
     now = 1000.0
     intake = Intake(lambda: now)
     intake.found(Channel(concurrency=50, interval=0.1))
-    assert intake.room == 10
+    assert intake.capacity == 10
     intake.begin(10)
-    assert intake.room == 0
+    assert intake.capacity == 0
     now += 0.5
-    assert intake.room == 5
+    assert intake.capacity == 5
     seldom = Intake(lambda: now)
     seldom.found(Channel(interval=60))
-    assert seldom.room == 1
+    assert seldom.capacity == 1
     seldom.begin(1)
     now += 59
-    assert seldom.room == 0
+    assert seldom.capacity == 0
     now += 2
-    assert seldom.room == 1
+    assert seldom.capacity == 1
 
 
-@pytest.mark.parametrize(("seconds", "room"), [(0.0, 2), (0.005, 502), (1.0, 5), (30.0, 2)])
-def test_intake_when_the_channel_is_quick_then_more_is_taken_than_when_it_is_slow(seconds: float, room: int) -> None:
+@pytest.mark.parametrize(("seconds", "capacity"), [(0.0, 2), (0.005, 502), (1.0, 5), (30.0, 2)])
+def test_intake_when_the_channel_is_quick_then_more_is_taken_than_when_it_is_slow(
+    seconds: float, capacity: int
+) -> None:
     intake = Intake(lambda: 1000.0)
     intake.found(Channel(concurrency=10, seconds=seconds))
-    assert intake.room == room
-    ends = [intake.begin(room) for _ in range(4)]
-    ends += [intake.begin(room)] if intake.room else []
-    assert intake.room == 0
+    assert intake.capacity == capacity
+    ends = [intake.begin(capacity) for _ in range(4)]
+    ends += [intake.begin(capacity)] if intake.capacity else []
+    assert intake.capacity == 0
     ends[0]()
-    assert intake.room == room
+    assert intake.capacity == capacity
 
 
 @pytest.mark.parametrize("after", [0.0, 0.01, 0.03, 0.1])

@@ -104,7 +104,7 @@ class Dispatchers:
         if cached is not None and cached[0] == state:
             self._tenants.move_to_end(account.tenant_id)
             return cached[1]
-        dispatcher = own_relay(account)
+        dispatcher = own_dispatcher(account)
         self._tenants[account.tenant_id] = (state, dispatcher)
         self._tenants.move_to_end(account.tenant_id)
         replaced = [cached] if cached else []
@@ -120,31 +120,31 @@ class Dispatchers:
             await dispatcher.close()
 
 
-def house_relay() -> Dispatcher:
+def deployment_dispatcher() -> Dispatcher:
     """The deployment's dispatcher, which account mail leaves through."""
     return app_singleton(Dispatchers).application
 
 
-async def tenant_relay() -> Dispatcher:
+async def tenant_dispatcher() -> Dispatcher:
     """The dispatcher of the bound tenant's mail: that of its own provider, else the deployment's."""
     account = await ProviderAccount.first()
-    return house_relay() if account is None else await app_singleton(Dispatchers).own(account)
+    return deployment_dispatcher() if account is None else await app_singleton(Dispatchers).own(account)
 
 
 async def tenant_channel() -> Channel:
-    """How much `tenant_relay` takes now; a tenant's own provider is a channel of its own in the job store."""
+    """How much `tenant_dispatcher` takes now; a tenant's own provider is a channel of its own in the job store."""
     account = await ProviderAccount.first()
     if account is None:
-        return house_relay().channel()
+        return deployment_dispatcher().channel()
     return (await app_singleton(Dispatchers).own(account)).channel(account.tenant_id.hex)
 
 
-async def close_relays() -> None:
+async def close_dispatchers() -> None:
     """Close all provider connections of this application; for `on_stop`."""
     await app_singleton(Dispatchers).close()
 
 
-def own_relay(account: ProviderAccount) -> Dispatcher:
+def own_dispatcher(account: ProviderAccount) -> Dispatcher:
     """A dispatcher of the bound tenant's own provider alone."""
     section: Pacing = getattr(settings(Settings), account.provider)
     try:

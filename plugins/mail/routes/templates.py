@@ -95,7 +95,7 @@ class Reader(BaseModel, extra="forbid"):
     locale: Locale = ""
 
 
-class InsertPlan(BaseModel, extra="forbid"):
+class PreviewFormat(BaseModel, extra="forbid"):
     format: Literal["json", "html"] | None = None
 
 
@@ -218,7 +218,7 @@ async def restore_version(name: str, number: int, if_match: int | None) -> Row:
     max_body=MAX_BODY,
 )
 async def preview_template(
-    name: str, body: Preview, query: InsertPlan, request: RequestFacts
+    name: str, body: Preview, query: PreviewFormat, request: RequestFacts
 ) -> dict[str, str] | Stream:
     if body.draft is not None:
         rendered = await previews.of_draft(name, body.draft.draft(), body.variables, body.locale)

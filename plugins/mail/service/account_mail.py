@@ -18,7 +18,7 @@ from host.sdk import GiveUp, TenantMissing, absolute_url, cut_to_line, job_id, s
 from ..addresses import parse_address
 from ..outgoing import MACHINE_MADE, Outgoing
 from ..providers.contract import Refused
-from ..providers.dispatcher import close_relays, house_relay
+from ..providers.dispatcher import close_dispatchers, deployment_dispatcher
 from ..settings import Settings
 from .hand_over import hand_over
 from .templates import Rendered, render, render_builtin
@@ -142,15 +142,15 @@ async def invitation(event: Invitation) -> None:
 
 async def check() -> str | None:
     """Health check without network: None while one of the deployment's providers works, else what is wrong."""
-    return await house_relay().check()
+    return await deployment_dispatcher().check()
 
 
 async def ask() -> str | None:
     """Thorough health check: ask every provider; None when all would take mail, else what is wrong."""
     try:
-        return await house_relay().ask()
+        return await deployment_dispatcher().ask()
     finally:
-        await close_relays()
+        await close_dispatchers()
 
 
 # -- sending ---------------------------------------------------------------------------------------------

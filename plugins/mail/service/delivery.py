@@ -14,7 +14,7 @@ from host.sdk import ApiError, NotFound, Postpone, RateLimited, allow, limit_val
 from ..models import OPEN, WAITING, Batch, BatchStatus, Message, Status
 from ..outgoing import Outgoing
 from ..providers.contract import ProviderUnavailable, Refused
-from ..providers.dispatcher import Dispatcher, tenant_relay
+from ..providers.dispatcher import Dispatcher, tenant_dispatcher
 from . import attachments, outcomes
 from .composition import compose
 from .messages import RATE, barred_of
@@ -72,7 +72,9 @@ async def deliver(orders: Sequence[Order]) -> list[Exception | None]:
     answers: dict[UUID, Exception | None] = await _beyond_rate(orders)
     hand = await _take([order for order in orders if order.message not in answers])
     if hand.messages:
-        desk = _Desk(await tenant_relay(), await _templates(hand), await switches(), asyncio.Semaphore(_WITH_FILES))
+        desk = _Desk(
+            await tenant_dispatcher(), await _templates(hand), await switches(), asyncio.Semaphore(_WITH_FILES)
+        )
         answers |= await _written([asyncio.create_task(_attempt(each, hand, desk)) for each in hand.messages])
     return [answers.get(order.message) for order in orders]
 

@@ -9,7 +9,7 @@ from host.sdk import Postpone, TryAgain, settings
 
 from ..outgoing import Outgoing
 from ..providers.contract import ProviderUnavailable, Refused
-from ..providers.dispatcher import house_relay
+from ..providers.dispatcher import deployment_dispatcher
 from ..settings import Settings
 
 PRIORITY = -10
@@ -27,7 +27,7 @@ async def hand_over(outgoing: Outgoing, *, within: timedelta = timedelta.max) ->
         Postpone: all providers are paused or at their limits.
     """
     try:
-        await house_relay().deliver(replace(outgoing, priority=PRIORITY))
+        await deployment_dispatcher().deliver(replace(outgoing, priority=PRIORITY))
     except Refused as refused:
         if refused.permanent:
             raise

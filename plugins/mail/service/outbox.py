@@ -11,7 +11,7 @@ from pathlib import Path
 
 from host.sdk import TenantMissing, tenant
 
-from ..providers.dispatcher import house_relay
+from ..providers.dispatcher import deployment_dispatcher
 from ..providers.file import FileProvider
 
 ENDING = ".eml"
@@ -56,7 +56,7 @@ async def _files() -> list[Path]:
 
 
 def _folders() -> list[Path]:
-    providers = [channel.provider for channel in house_relay().channels]
+    providers = [channel.provider for channel in deployment_dispatcher().channels]
     return [each.folder for each in providers if isinstance(each, FileProvider)]
 
 

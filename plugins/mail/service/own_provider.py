@@ -15,7 +15,7 @@ from ..addresses import Address
 from ..models.senders import ProviderAccount, Sender
 from ..outgoing import MACHINE_MADE, Outgoing
 from ..providers.contract import ProviderUnavailable, Refused
-from ..providers.dispatcher import own_relay
+from ..providers.dispatcher import own_dispatcher
 from ..providers.public_hosts import SMTP_PORTS, public_addresses
 from ..settings import Settings
 
@@ -97,7 +97,7 @@ async def try_provider() -> dict[str, Any]:
         raise NotFound("This organisation has no provider of its own.")
     await allow("mail.rate")
     sender = await Sender.filter(confirmed_at__isnull=False).order_by("confirmed_at", "id").first()
-    dispatcher = own_relay(account)  # separate from the one in use, whose circuit a test must not open
+    dispatcher = own_dispatcher(account)  # separate from the one in use, whose circuit a test must not open
     try:
         async with asyncio.timeout(TRIAL_SECONDS):
             problem = await dispatcher.ask()

@@ -24,7 +24,7 @@ from ..rendering.compiled import Compiled
 from ..rendering.library import BuiltinTemplate, fallbacks
 from .previews import Draft, accepted
 from .templates import (
-    BY_THE_HOUSE,
+    GIVEN_VARIABLES,
     TEMPLATES,
     VERSIONS,
     builtin_template,
@@ -272,13 +272,13 @@ async def _forget_old(template: Row) -> None:
 def _declared(compiled: Compiled, examples: Mapping[str, Any], builtin: BuiltinTemplate | None) -> Sequence[Row]:
     """Every variable that the template uses, with summary and example where there are any."""
     described = {each.name: each for each in builtin.variables} if builtin else {}
-    used = (compiled.needs.required | compiled.needs.optional) - (BY_THE_HOUSE - described.keys() - examples.keys())
+    used = (compiled.needs.required | compiled.needs.optional) - (GIVEN_VARIABLES - described.keys() - examples.keys())
     return [
         {
             "name": name,
             "summary": described[name].summary if name in described else "",
             "example": examples.get(name, described[name].example if name in described else None),
-            "required": name in compiled.needs.required - BY_THE_HOUSE,
+            "required": name in compiled.needs.required - GIVEN_VARIABLES,
         }
         for name in sorted(used)
     ]

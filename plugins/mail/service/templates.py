@@ -34,7 +34,7 @@ __all__ = [
 TEMPLATES = Records(Template)
 VERSIONS = Records(TemplateVersion, filters={"locale": "exact"}, sorts=("number",), default_sort="-number")
 
-BY_THE_HOUSE = frozenset({"organisation", "unsubscribe_url"})
+GIVEN_VARIABLES = frozenset({"organisation", "unsubscribe_url"})
 """Variables that are set for every template: the organisation's name, and for bulk mail the unsubscribe link."""
 
 
@@ -65,7 +65,7 @@ class Prepared:
     compiled: Compiled
     organisation: str
     version: int | None
-    described: frozenset[str] = BY_THE_HOUSE
+    described: frozenset[str] = GIVEN_VARIABLES
 
     def render(self, variables: Mapping[str, object]) -> Rendered:
         """Render the template for one recipient.
@@ -137,7 +137,7 @@ async def prepared(name: str, *, locale: str = "", version: int | None = None) -
 
 def _described(name: str) -> frozenset[str]:
     builtin = library().locales(name).values()
-    return BY_THE_HOUSE.union(variable.name for each in builtin for variable in each.variables)
+    return GIVEN_VARIABLES.union(variable.name for each in builtin for variable in each.variables)
 
 
 def _compiled_own(row: Row) -> Compiled:

@@ -51,7 +51,7 @@ def test_commands_when_a_message_is_sent_and_jobs_are_drained_then_it_lies_in_th
 
 @pytest.mark.timeout(300)
 def test_commands_when_something_is_wrong_then_said_with_its_remedy(keyboard: Keyboard) -> None:
-    assert "--tenant" in keyboard.run("mail", "outbox", fails=True)
+    assert "--tenant" in keyboard.run("mail", "queue", fails=True)
     assert "no tenant 'nobody'" in keyboard.run("mail", "queue", "--tenant", "nobody", fails=True)
     answer = keyboard.run("mail", "send", "no address", "--text", "x", "--tenant", "acme", "--json", fails=True)
     assert answer["error"]["code"] == "VALIDATION_ERROR"

@@ -16,7 +16,7 @@ from plugins.mail.addresses import Address
 from plugins.mail.models.senders import ProviderAccount, Sender
 from plugins.mail.outgoing import Outgoing
 from plugins.mail.providers.contract import ProviderUnavailable
-from plugins.mail.providers.dispatcher import Dispatchers, tenant_relay
+from plugins.mail.providers.dispatcher import Dispatchers, tenant_dispatcher
 from tests.plugins.mail.peers import sendgrid
 from tests.plugins.mail.peers.smtp import PASSWORD, USERNAME, SmtpPeer, smtp_server
 
@@ -69,20 +69,20 @@ async def test_provider_when_set_then_mail_leaves_through_it_until_it_is_removed
     answer = await acme.put("/api/v1/mail/provider", json=account(peer))
     assert (answer.status_code, answer.headers["location"]) == (201, "/api/v1/mail/provider")
     with within(acme):
-        dispatcher = await tenant_relay()
+        dispatcher = await tenant_dispatcher()
         assert (await dispatcher.deliver(MESSAGE)).provider == "smtp"
-        assert await tenant_relay() is dispatcher  # connections are kept
+        assert await tenant_dispatcher() is dispatcher  # connections are kept
     with within(two_tenants.globex):
-        assert await tenant_relay() is app_singleton(Dispatchers).application
+        assert await tenant_dispatcher() is app_singleton(Dispatchers).application
     assert len(peer.taken) == 1
     await acme.ask("PUT", "/mail/provider", json=account(peer, password="another"))
     with within(acme):
-        assert await tenant_relay() is not dispatcher
+        assert await tenant_dispatcher() is not dispatcher
         with pytest.raises(ProviderUnavailable, match="password"):
-            await (await tenant_relay()).deliver(MESSAGE)
+            await (await tenant_dispatcher()).deliver(MESSAGE)
     await acme.ask("DELETE", "/mail/provider", 204)
     with within(acme):
-        assert await tenant_relay() is app_singleton(Dispatchers).application
+        assert await tenant_dispatcher() is app_singleton(Dispatchers).application
     await acme.ask("DELETE", "/mail/provider", 404)
 
 
@@ -112,7 +112,7 @@ async def test_secrets_when_sealed_by_another_deployment_then_mail_waits_and_say
     with within(two_tenants.acme):
         await ProviderAccount.all().update(secrets="AAAA", version=2)
         with pytest.raises(ProviderUnavailable, match="set it again"):
-            await (await tenant_relay()).deliver(MESSAGE)
+            await (await tenant_dispatcher()).deliver(MESSAGE)
 
 
 async def test_trial_when_all_is_well_then_a_message_goes_to_the_confirmed_sender_itself(
@@ -143,7 +143,7 @@ async def test_provider_when_it_is_an_api_then_the_tenants_key_goes_to_the_deplo
 ) -> None:
     await two_tenants.acme.ask("PUT", "/mail/provider", 201, json={"sendgrid": {"api_key": sendgrid.KEY}})
     with within(two_tenants.acme):
-        assert (await (await tenant_relay()).deliver(MESSAGE)).provider == "sendgrid"
+        assert (await (await tenant_dispatcher()).deliver(MESSAGE)).provider == "sendgrid"
     assert len(api.taken) == 1
 
 
@@ -169,7 +169,7 @@ async def test_server_when_stored_before_its_name_led_inside_then_not_connected(
     with within(acme):
         await ProviderAccount.all().update(settings=account(peer)["smtp"] | {"password": ""}, version=2)
         with pytest.raises(ProviderUnavailable, match="public internet"):
-            await (await tenant_relay()).deliver(MESSAGE)
+            await (await tenant_dispatcher()).deliver(MESSAGE)
     found = await acme.ask("POST", "/mail/provider/test")
     assert "public internet" in found["problem"]
     assert peer.connections == 0
@@ -218,7 +218,7 @@ async def test_provider_when_of_any_kind_then_stored_shown_without_secrets_and_o
     assert row["provider"] == next(iter(body))
     assert "s3cret" not in str(row)
     with within(two_tenants.acme):
-        dispatcher = await tenant_relay()
+        dispatcher = await tenant_dispatcher()
         assert [channel.name for channel in dispatcher.channels] == [row["provider"]]
 
 
