@@ -1,7 +1,7 @@
 """Query sets that add the bound tenant to every SELECT, UPDATE and DELETE, and refuse queries without it.
 
-How it works: a `TenantCondition` is the first condition of every query set and travels with it into every query made from
-it; when the query is run it compares the tenant bound then with the one bound when it was built, and renders
+How it works: a `TenantCondition` is the first condition of every query set and travels with it into every query made
+from it; when the query is run it compares the tenant bound then with the one bound when it was built, and renders
 `tenant_id = …`. Tenant tables are `ScopedTable`s, so a join to one carries the tenant too. Queries that were not
 built by a `ScopedManager` are refused: Tortoise offers no hook for that, so `AwaitableQuery` gets two guards.
 """
