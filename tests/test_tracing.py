@@ -205,7 +205,7 @@ async def test_span_when_something_unexpected_happens_then_names_the_kind_and_no
     async def broken(*_: object, **__: object) -> None:
         raise LookupError("the number of Ada's card")
 
-    monkeypatch.setattr(traced_application.inner.services.quotas, "spend", broken)
+    monkeypatch.setattr("plugins.projects.service.spend", broken)
     await acme.ask("POST", "/projects", 500, json={"name": "Apollo"})
     [request] = named(spans, "POST /api/v1/projects")
     assert (facts(request)["error.type"], request.status.is_ok) == ("500", False)
