@@ -151,8 +151,9 @@ def test_tenant_when_a_plugin_with_rows_of_it_is_taken_out_then_exported_and_pur
     assert tenantry("tenant", "delete", "mover-out", "--dry-run")["rows"]["projects_projects"] == 1
     tenantry("tenant", "delete", "mover-out", "--purge", "--yes")
     owners = "SELECT t.slug FROM projects_projects p LEFT JOIN tenants t ON t.id = p.tenant_id"
-    left = asyncio.run(_as_owner(owners))
-    assert [each["slug"] for each in left] == ["stayer-in"]
+    left = {each["slug"] for each in asyncio.run(_as_owner(owners))}
+    assert "stayer-in" in left
+    assert left.isdisjoint({"mover-out", None}), "rows of the purged organisation are left"
     tenantry("verify", "isolation")
 
 
