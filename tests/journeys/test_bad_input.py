@@ -98,7 +98,7 @@ def test_headers_when_tricky_then_refused_or_harmless(server, person) -> None:
     )
     assert b" 2" not in raw(server, smuggled).split(b"\r\n")[0][:13]
     assert b" 4" in raw(server, b"GET / HTTP/9.9\r\n\r\n").split(b"\r\n")[0]
-    nothing = httpx.get(server.url + "/").json()
+    nothing = httpx.get(server.url + "/nothing").json()
     assert nothing["error"]["code"] == "NOT_FOUND"
     assert httpx.get(f"{server.url}/api/v1/health").json() == {"success": True, "data": {"status": "ok"}}
 

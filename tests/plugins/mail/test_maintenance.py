@@ -74,7 +74,7 @@ async def test_batch_when_its_job_is_lost_then_taken_up(
     await lose_jobs(two_tenants)
     with within(two_tenants.acme):
         await Batch.all().update(updated_at=LONG_AGO)
-        await maintenance.tend()
+        await maintenance.maintain()
     await two_tenants.application.run_jobs()
     assert len(outbound.taken) == 3
 
@@ -87,7 +87,7 @@ async def test_content_when_kept_long_enough_then_removed_and_the_row_stays(
     await two_tenants.application.run_jobs()
     with within(two_tenants.acme):
         await Message.all().update(updated_at=datetime.now(UTC) - timedelta(days=91))
-        await maintenance.tend()
+        await maintenance.maintain()
     found = await two_tenants.acme.ask("GET", f"/mail/messages/{over['id']}")
     assert (found["emptied"], found["text"], found["html"], found["subject"]) == (True, "", "", "Hello")
     assert (await two_tenants.acme.ask("GET", f"/mail/messages/{waiting['id']}"))["text"] == "Hello Ada"
