@@ -31,6 +31,7 @@ pytestmark = [
 ]
 _GROUPS = yaml.safe_load((ROOT / "config" / "prometheus" / "rules.yml").read_text())["groups"]
 RULES = [rule for group in _GROUPS for rule in group["rules"]]
+_ONLY_AFTER_A_FAULT = "tenantry_audit_checkpoint_faults_total"
 _NAME = re.compile(r"\btenantry_[a-z_]+\b")
 
 
@@ -81,6 +82,8 @@ def test_every_query_when_asked_of_prometheus_then_names_what_there_is_and_retur
     known = set(prometheus.ask("label/__name__/values"))
     wrong = []
     for where, expression in [*expressions(), *rules]:
+        if _ONLY_AFTER_A_FAULT in expression:  # none happened here; rules_test.yml makes it up
+            continue
         if unknown := set(_NAME.findall(expression)) - known:
             wrong.append(f"{where}: there is no {', '.join(sorted(unknown))}")
         elif all(math.isnan(float(sample["value"][1])) for sample in prometheus.query(expression)):
