@@ -44,6 +44,7 @@ from .models import Priority, Project, ProjectMember, ProjectRole, ProjectStatus
 QUOTA = "projects.projects"
 SLUG_LENGTH = 63
 BATCH = 200  # tasks per unit of work: keeps each transaction short
+_ARCHIVED = "The project is archived; make it active again to add, change or delete tasks."
 _OPEN = Q(status__in=[TaskStatus.TODO, TaskStatus.IN_PROGRESS])
 
 PROJECTS = Records(
@@ -325,8 +326,8 @@ async def create_task(
         ValidationFailed: the assignee does not belong to this tenant.
     """
     async with unit_of_work() as work:
-        await PROJECTS.get(project_id)
-        await _ensure_active(project_id)
+        if (await PROJECTS.get(project_id))["status"] == ProjectStatus.ARCHIVED:
+            raise Conflict(_ARCHIVED)
         if assignee_id is not None:
             await _ensure_member("assignee_id", assignee_id)
         row = await TASKS.insert(
@@ -368,7 +369,7 @@ async def change_task(task_id: UUID, changes: Mapping[str, Any], *, version: int
 async def _ensure_active(*project_ids: UUID) -> None:
     """Raise Conflict when any of these projects is archived: their tasks are kept to be read."""
     if await Project.filter(id__in=project_ids, status=ProjectStatus.ARCHIVED).exists():
-        raise Conflict("The project is archived; make it active again to add, change or delete tasks.")
+        raise Conflict(_ARCHIVED)
 
 
 def _each_once(tags: Sequence[str]) -> list[str]:
