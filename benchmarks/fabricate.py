@@ -10,7 +10,6 @@ name = "Made-up plugin {id}"
 version = "0.1.0"
 summary = "Nothing but routes."
 sdk = ">=0.1,<1"
-permissions = ["{id}.things.read"]
 
 [requires]
 """

@@ -66,7 +66,7 @@ class HookSpecs:
 
     @hookspec
     def register_permissions(self) -> Sequence[Permission]:
-        """The permissions that routes and roles may name."""
+        """Permissions that routes name and roles hold, besides those declared with a route."""
         raise NotImplementedError
 
     @hookspec

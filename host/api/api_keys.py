@@ -46,16 +46,12 @@ class MadeKey(Key):
     key: str
 
 
-@routes.get(
-    "/tenant/api-keys",
-    name="api_keys.list",
-    summary="API keys",
-    permission="tenant.api_keys.read",
-    listing=KEYS,
-    returns=Key,
-)
+@routes.get("/tenant/api-keys", name="api_keys.list", permission="tenant.api_keys.read", listing=KEYS, returns=Key)
 async def list_keys(query: Query) -> Page:
-    """The organisation's keys that were not ended, expired ones included; secrets are never shown."""
+    """API keys.
+
+    The organisation's keys that were not ended, expired ones included; secrets are never shown.
+    """
     page = await KEYS.page(query, revoked_at=None)
     return Page([_shape(row) for row in page.items], page.limit, page.next_cursor)
 
@@ -63,13 +59,15 @@ async def list_keys(query: Query) -> Page:
 @routes.post(
     "/tenant/api-keys",
     name="api_keys.create",
-    summary="Make an API key",
     permission="tenant.api_keys.create",
     returns=MadeKey,
     limits=("tenant.api_keys",),
 )
 async def create_key(body: NewKey, actor: Actor) -> Created:
-    """Create a key with permissions that its maker holds; `key` is shown in this answer and never again."""
+    """Make an API key.
+
+    Create a key with permissions that its maker holds; `key` is shown in this answer and never again.
+    """
     refuse_unknown(body.permissions)
     refuse_beyond_own(body.permissions, False)
     row, text = await make_key(
@@ -78,12 +76,7 @@ async def create_key(body: NewKey, actor: Actor) -> Created:
     return Created(_shape(row) | {"key": text}, f"/tenant/api-keys/{row['id']}")
 
 
-@routes.delete(
-    "/tenant/api-keys/<uuid:key_id>",
-    name="api_keys.delete",
-    summary="End an API key",
-    permission="tenant.api_keys.delete",
-)
+@routes.delete("/tenant/api-keys/<uuid:key_id>", name="api_keys.delete", permission="tenant.api_keys.delete")
 async def delete_key(key_id: UUID) -> None:
     """End a key: it stops working at once."""
     await revoke_key(key_id)

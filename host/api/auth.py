@@ -139,7 +139,7 @@ def _begun(signed_in: SignedIn) -> tuple[str, str]:
     return refresh_cookie.refresh(signed_in.refresh_token), device_cookie
 
 
-@routes.post("/auth/register", name="auth.register", summary="Register", public=True, needs_tenant=False, status=201)
+@routes.post("/auth/register", name="auth.register", public=True, needs_tenant=False, status=201)
 async def register(body: Registration, request: RequestFacts) -> Answer:
     """Create an account, with an organisation of its own if `tenant_name` is given, and sign in.
 
@@ -162,17 +162,23 @@ async def register(body: Registration, request: RequestFacts) -> Answer:
     return Answer(await tokens(signed_in), 201, headers={"Location": "/me"}, cookies=_begun(signed_in))
 
 
-@routes.post("/auth/login", name="auth.login", summary="Sign in", public=True, needs_tenant=False)
+@routes.post("/auth/login", name="auth.login", public=True, needs_tenant=False)
 async def login(body: Credentials, request: RequestFacts) -> Answer:
-    """Start a session: the access token is in the body, the refresh token in a cookie that scripts cannot read."""
+    """Sign in.
+
+    Start a session: the access token is in the body, the refresh token in a cookie that scripts cannot read.
+    """
     device = refresh_cookie.read(request, refresh_cookie.DEVICE)
     signed_in = await accounts.sign_in(email=body.email, password=body.password, device=device)
     return Answer(await tokens(signed_in), cookies=_begun(signed_in))
 
 
-@routes.post("/auth/refresh", name="auth.refresh", summary="Renew the access token", public=True, needs_tenant=False)
+@routes.post("/auth/refresh", name="auth.refresh", public=True, needs_tenant=False)
 async def refresh(request: RequestFacts) -> Answer:
-    """Exchange the refresh cookie for an access token and a new refresh cookie; a used one ends the session."""
+    """Renew the access token.
+
+    Exchange the refresh cookie for an access token and a new refresh cookie; a used one ends the session.
+    """
     refresh_cookie.refuse_cross_site(request)
     token = refresh_cookie.read(request, refresh_cookie.NAME)
     try:
@@ -182,9 +188,12 @@ async def refresh(request: RequestFacts) -> Answer:
         raise
 
 
-@routes.post("/auth/logout", name="auth.logout", summary="Sign out", public=True, needs_tenant=False)
+@routes.post("/auth/logout", name="auth.logout", public=True, needs_tenant=False)
 async def logout(request: RequestFacts, actor: Actor) -> Answer:
-    """End the session of the refresh cookie, or else of the access token; succeeds without a session too."""
+    """Sign out.
+
+    End the session of the refresh cookie, or else of the access token; succeeds without a session too.
+    """
     refresh_cookie.refuse_cross_site(request)
     session = await sessions.session_of(refresh_cookie.read(request, refresh_cookie.NAME))
     if session is not None:
@@ -194,11 +203,11 @@ async def logout(request: RequestFacts, actor: Actor) -> Answer:
     return Answer(None, 204, cookies=(refresh_cookie.no_refresh(),))
 
 
-@routes.post(
-    "/auth/email/verify", name="auth.verify_email", summary="Verify an e-mail address", public=True, needs_tenant=False
-)
+@routes.post("/auth/email/verify", name="auth.verify_email", public=True, needs_tenant=False)
 async def verify_email(body: Verification, request: RequestFacts, actor: Actor) -> Answer:
-    """With `token`: prove the address it was sent to. With `email`: send a token to it, if it is not proved yet.
+    """Verify an e-mail address.
+
+    With `token`: prove the address it was sent to. With `email`: send a token to it, if it is not proved yet.
 
     The session of this request (access token or refresh cookie) stays; every other session of the account ends. Without
     a session, API keys and unproven sign-ins with other providers end too.
@@ -210,22 +219,14 @@ async def verify_email(body: Verification, request: RequestFacts, actor: Actor) 
     return Answer({"verification": "sent"}, 202)
 
 
-@routes.post(
-    "/auth/password/forgot",
-    name="auth.forgot_password",
-    summary="Ask for a new password",
-    public=True,
-    needs_tenant=False,
-)
+@routes.post("/auth/password/forgot", name="auth.forgot_password", public=True, needs_tenant=False)
 async def forgot_password(body: AddressOnly) -> Accepted:
     """Send a reset link to this address if it has an account; the answer is the same either way."""
     await recovery.send_reset(body.email)
     return Accepted({"reset": "sent"})
 
 
-@routes.post(
-    "/auth/password/reset", name="auth.reset_password", summary="Set a new password", public=True, needs_tenant=False
-)
+@routes.post("/auth/password/reset", name="auth.reset_password", public=True, needs_tenant=False)
 async def reset_password(body: Reset) -> Answer:
     """Set a new password with the token that was sent.
 
@@ -235,15 +236,12 @@ async def reset_password(body: Reset) -> Answer:
     return Answer({"reset": True}, cookies=(refresh_cookie.no_refresh(),))
 
 
-@routes.post(
-    "/auth/password/change",
-    name="auth.change_password",
-    summary="Change my password",
-    signed_in=True,
-    needs_tenant=False,
-)
+@routes.post("/auth/password/change", name="auth.change_password", signed_in=True, needs_tenant=False)
 async def change_password(body: PasswordChange, actor: Actor) -> Answer:
-    """Replace my password; other sessions, pending changes and unproven sign-ins end; this one gets new tokens."""
+    """Change my password.
+
+    Replace my password; other sessions, pending changes and unproven sign-ins end; this one gets new tokens.
+    """
     user_id, session_id = session_behind(actor)
     renewed = await recovery.change_password(
         user_id,
@@ -256,13 +254,7 @@ async def change_password(body: PasswordChange, actor: Actor) -> Answer:
 
 
 @routes.get(
-    "/auth/oauth/<provider>/start",
-    effects=True,
-    name="auth.oauth_start",
-    summary="Sign in with another provider",
-    public=True,
-    needs_tenant=False,
-    status=302,
+    "/auth/oauth/<provider>/start", effects=True, name="auth.oauth_start", public=True, needs_tenant=False, status=302
 )
 async def oauth_start(provider: str, query: Start) -> Answer:
     """Redirect the browser to the provider."""
@@ -272,15 +264,13 @@ async def oauth_start(provider: str, query: Start) -> Answer:
 
 
 @routes.get(
-    "/auth/oauth/<provider>/callback",
-    effects=True,
-    name="auth.oauth_callback",
-    summary="Come back from another provider",
-    public=True,
-    needs_tenant=False,
+    "/auth/oauth/<provider>/callback", effects=True, name="auth.oauth_callback", public=True, needs_tenant=False
 )
 async def oauth_callback(provider: str, query: Callback, request: RequestFacts) -> Answer:
-    """Finish the sign-in: redirect to `return_to` with the refresh cookie set, or answer the tokens as JSON."""
+    """Come back from another provider.
+
+    Finish the sign-in: redirect to `return_to` with the refresh cookie set, or answer the tokens as JSON.
+    """
     finished = await oauth.finish(
         provider,
         state=query.state,

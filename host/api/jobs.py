@@ -79,37 +79,30 @@ class JobDetails(JobSummary):
     started_by: UUID | None
 
 
-@routes.get(
-    "/jobs", name="jobs.list", summary="Background work", permission="tenant.jobs.read", returns=JobSummary
-)  # fmt: skip
+@routes.get("/jobs", name="jobs.list", permission="tenant.jobs.read", returns=JobSummary)
 async def list_jobs(query: JobQuery) -> Page:
     """The organisation's jobs, the newest first."""
     return await page_of(query, current(), JobSummary)
 
 
-@routes.get(
-    "/jobs/<uuid:job_id>", name="jobs.read", summary="One job", permission="tenant.jobs.read", returns=JobDetails
-)  # fmt: skip
+@routes.get("/jobs/<uuid:job_id>", name="jobs.read", permission="tenant.jobs.read", returns=JobDetails)
 async def read_job(job_id: UUID) -> JobDetails:
     """One job with its arguments; secrets, links and tokens in them are hidden."""
     return JobDetails(**snapshot_of(await _own(job_id)))
 
 
-@routes.post(
-    "/jobs/<uuid:job_id>/retry", name="jobs.retry", summary="Run it again", permission="tenant.jobs.update",
-    returns=JobDetails,
-)  # fmt: skip
+@routes.post("/jobs/<uuid:job_id>/retry", name="jobs.retry", permission="tenant.jobs.update", returns=JobDetails)
 async def retry_job(job_id: UUID) -> JobDetails:
     """Run a failed or cancelled job again, with all its attempts; 409 in any other state."""
     return JobDetails(**snapshot_of(await again(await _own(job_id))))
 
 
-@routes.post(
-    "/jobs/<uuid:job_id>/cancel", name="jobs.cancel", summary="Call it off", permission="tenant.jobs.update",
-    returns=JobDetails,
-)  # fmt: skip
+@routes.post("/jobs/<uuid:job_id>/cancel", name="jobs.cancel", permission="tenant.jobs.update", returns=JobDetails)
 async def cancel_job(job_id: UUID) -> JobDetails:
-    """Cancel a job; a running one is interrupted at its worker's next heartbeat; 409 when it has ended."""
+    """Call it off.
+
+    Cancel a job; a running one is interrupted at its worker's next heartbeat; 409 when it has ended.
+    """
     return JobDetails(**snapshot_of(await called_off(await _own(job_id))))
 
 

@@ -46,15 +46,18 @@ def device(session: Session, current: UUID | None) -> Row:
     return {field: getattr(session, field) for field in fields} | {"current": session.id == current}
 
 
-@routes.get("/me", name="me.read", summary="My profile", signed_in=True, needs_tenant=False)
+@routes.get("/me", name="me.read", signed_in=True, needs_tenant=False)
 async def read_me(actor: Actor) -> Row:
     """My profile."""
     return person(await owned_by(actor))
 
 
-@routes.patch("/me", name="me.update", summary="Change my profile", signed_in=True, needs_tenant=False)
+@routes.patch("/me", name="me.update", signed_in=True, needs_tenant=False)
 async def update_me(body: ProfileChanges, actor: Actor, if_match: int | None) -> Row:
-    """Change my name or language, or ask for another e-mail address: it counts once the link sent there is opened."""
+    """Change my profile.
+
+    Change my name or language, or ask for another e-mail address: it counts once the link sent there is opened.
+    """
     user = await owned_by(actor)
     for field in ("name", "locale"):
         if field in body.model_fields_set and getattr(body, field) is None:
@@ -70,60 +73,39 @@ async def update_me(body: ProfileChanges, actor: Actor, if_match: int | None) ->
     return person(changed)
 
 
-@routes.get("/me/settings", name="my_settings.read", summary="My settings", signed_in=True, needs_tenant=False)
+@routes.get("/me/settings", name="my_settings.read", signed_in=True, needs_tenant=False)
 async def read_settings(actor: Actor) -> dict[str, JsonValue]:
     """My settings, as they were last stored."""
     return (await owned_by(actor)).settings
 
 
-@routes.put(
-    "/me/settings",
-    name="my_settings.update",
-    summary="Replace my settings",
-    signed_in=True,
-    needs_tenant=False,
-    max_body=LARGEST_SETTINGS,
-)
+@routes.put("/me/settings", name="my_settings.update", signed_in=True, needs_tenant=False, max_body=LARGEST_SETTINGS)
 async def replace_settings(body: PersonalSettings, actor: Actor) -> dict[str, JsonValue]:
     """Replace all my settings with these."""
     return await accounts.replace_settings((await owned_by(actor)).id, body.root)
 
 
-@routes.get(
-    "/me/tenants", name="my_tenants.list", summary="Organisations I belong to", signed_in=True, needs_tenant=False
-)
+@routes.get("/me/tenants", name="my_tenants.list", signed_in=True, needs_tenant=False)
 async def list_my_tenants(actor: Actor) -> list[Row]:
     """Every organisation I belong to, with my role there."""
     return await list_tenants(actor)
 
 
-@routes.get("/me/sessions", name="my_sessions.list", summary="Where I am signed in", signed_in=True, needs_tenant=False)
+@routes.get("/me/sessions", name="my_sessions.list", signed_in=True, needs_tenant=False)
 async def list_sessions(actor: Actor) -> list[Row]:
     """My open sessions, the last used one first; `current` marks the one of this request."""
     user_id, current = session_behind(actor)
     return [device(each, current) for each in await sessions.sessions_of(user_id)]
 
 
-@routes.delete(
-    "/me/sessions",
-    name="my_sessions.delete_all",
-    summary="Sign out everywhere else",
-    signed_in=True,
-    needs_tenant=False,
-)
+@routes.delete("/me/sessions", name="my_sessions.delete_all", signed_in=True, needs_tenant=False)
 async def end_other_sessions(actor: Actor) -> None:
     """End all my sessions but the one of this request."""
     user_id, current = session_behind(actor)
     await sessions.end_all(user_id, reason="ended from another session", but=current)
 
 
-@routes.delete(
-    "/me/sessions/<uuid:session_id>",
-    name="my_sessions.delete",
-    summary="Sign out somewhere",
-    signed_in=True,
-    needs_tenant=False,
-)
+@routes.delete("/me/sessions/<uuid:session_id>", name="my_sessions.delete", signed_in=True, needs_tenant=False)
 async def end_session(session_id: UUID, actor: Actor) -> None:
     """End one of my sessions; its tokens stop working at once."""
     user_id, current = session_behind(actor)

@@ -31,6 +31,25 @@ class RoleChange(BaseModel):
     role_id: UUID
 
 
+class MemberRole(BaseModel):
+    """A member's role, with its title for people."""
+
+    id: UUID
+    name: str
+    title: str
+
+
+class Member(BaseModel):
+    """A member of the organisation."""
+
+    user_id: UUID
+    email: str
+    name: str
+    role: MemberRole
+    version: int
+    created_at: datetime
+
+
 class NewInvitation(BaseModel):
     """The e-mail address to invite, and the role that the person will have."""
 
@@ -64,13 +83,7 @@ class Acceptance(BaseModel):
     token: str
 
 
-@routes.get(
-    "/tenant/members",
-    name="members.list",
-    summary="Who belongs to the organisation",
-    permission="tenant.members.read",
-    listing=MEMBERS,
-)
+@routes.get("/tenant/members", name="members.list", permission="tenant.members.read", listing=MEMBERS, returns=Member)
 async def list_members(query: Query) -> Page:
     """The organisation's members with their e-mail address, name and role."""
     page = await MEMBERS.page(query)
@@ -78,13 +91,13 @@ async def list_members(query: Query) -> Page:
 
 
 @routes.patch(
-    "/tenant/members/<uuid:user_id>",
-    name="members.update",
-    summary="Give a member another role",
-    permission="tenant.members.update",
+    "/tenant/members/<uuid:user_id>", name="members.update", permission="tenant.members.update", returns=Member
 )
 async def update_member(user_id: UUID, body: RoleChange, if_match: int | None) -> Row:
-    """Change a member's role; nobody changes a member whose role exceeds theirs, and the last owner stays owner."""
+    """Give a member another role.
+
+    Change a member's role; nobody changes a member whose role exceeds theirs, and the last owner stays owner.
+    """
     async with changing_members():
         member = await member_of(user_id)
         if if_match is not None and if_match != member.version:
@@ -95,9 +108,7 @@ async def update_member(user_id: UUID, body: RoleChange, if_match: int | None) -
     return (await _with_people([await MEMBERS.get(member.id)]))[0]
 
 
-@routes.delete(
-    "/tenant/members/<uuid:user_id>", name="members.delete", summary="Remove a member, or leave", signed_in=True
-)
+@routes.delete("/tenant/members/<uuid:user_id>", name="members.delete", signed_in=True)
 async def delete_member(user_id: UUID, actor: Actor) -> None:
     """Remove a member; anybody may leave, except the last owner. Their API keys and open invitations end too."""
     leaving = actor.user_id == user_id and actor.kind == "user"
@@ -113,13 +124,15 @@ async def delete_member(user_id: UUID, actor: Actor) -> None:
 @routes.get(
     "/tenant/invitations",
     name="invitations.list",
-    summary="Open invitations",
     permission="tenant.invitations.read",
     listing=INVITATIONS,
     returns=OpenInvitation,
 )
 async def list_invitations(query: Query) -> Page:
-    """Invitations that nobody has accepted yet; an expired one cannot be renewed, only sent anew."""
+    """Open invitations.
+
+    Invitations that nobody has accepted yet; an expired one cannot be renewed, only sent anew.
+    """
     page = await INVITATIONS.page(query)
     return Page([_shape(row) for row in page.items], page.limit, page.next_cursor)
 
@@ -127,13 +140,14 @@ async def list_invitations(query: Query) -> Page:
 @routes.post(
     "/tenant/invitations",
     name="invitations.create",
-    summary="Invite somebody",
     permission="tenant.invitations.create",
     returns=MadeInvitation,
     limits=(members.LIMIT, invitations.RATE, invitations.RATE_PER_ADDRESS),
 )
 async def create_invitation(body: NewInvitation) -> Created:
-    """Invite somebody; the token is sent in a message, or is in the answer while no plugin sends messages.
+    """Invite somebody.
+
+    Invite somebody; the token is sent in a message, or is in the answer while no plugin sends messages.
 
     An open invitation counts against the plan's members; another one to the same address replaces it.
     """
@@ -146,10 +160,7 @@ async def create_invitation(body: NewInvitation) -> Created:
 
 
 @routes.delete(
-    "/tenant/invitations/<uuid:invitation_id>",
-    name="invitations.delete",
-    summary="Withdraw an invitation",
-    permission="tenant.invitations.delete",
+    "/tenant/invitations/<uuid:invitation_id>", name="invitations.delete", permission="tenant.invitations.delete"
 )
 async def delete_invitation(invitation_id: UUID) -> None:
     """Withdraw an invitation: its token stops working."""
@@ -158,7 +169,7 @@ async def delete_invitation(invitation_id: UUID) -> None:
         work.record("tenant.invitations.delete", "invitation", invitation_id, before={"email": row["email"]})
 
 
-@routes.post("/invitations/accept", name="invitations.accept", summary="Join", signed_in=True, needs_tenant=False)
+@routes.post("/invitations/accept", name="invitations.accept", signed_in=True, needs_tenant=False)
 async def accept_invitation(body: Acceptance, actor: Actor) -> Row:
     """Join the organisation of an invitation; the invited address must be the person's own.
 

@@ -74,9 +74,7 @@ class LimitChange(BaseModel):
     value: str
 
 
-@routes.get(
-    "/operator/tenants", name="operator.tenants.list", summary="All organisations", operator=True, needs_tenant=False
-)
+@routes.get("/operator/tenants", name="operator.tenants.list", operator=True, needs_tenant=False)
 async def list_tenants(query: TenantQuery) -> Page:
     """Every organisation of the deployment, by slug."""
     tenants = Tenant.all().order_by("slug").limit(query.limit + 1)
@@ -94,13 +92,7 @@ async def list_tenants(query: TenantQuery) -> Page:
     return Page(page, query.limit, more)
 
 
-@routes.post(
-    "/operator/tenants",
-    name="operator.tenants.create",
-    summary="Create an organisation",
-    operator=True,
-    needs_tenant=False,
-)
+@routes.post("/operator/tenants", name="operator.tenants.create", operator=True, needs_tenant=False)
 async def create_tenant(body: NewTenant) -> Created:
     """Make an organisation, with or without an owner."""
     owner = await proven_person(body.owner_email, "owner_email") if body.owner_email is not None else None
@@ -108,10 +100,7 @@ async def create_tenant(body: NewTenant) -> Created:
     return Created(shape(tenant), f"/operator/tenants/{tenant.slug}")
 
 
-@routes.get(
-    "/operator/tenants/<slug>", name="operator.tenants.read", summary="One organisation", operator=True,
-    needs_tenant=False,
-)  # fmt: skip
+@routes.get("/operator/tenants/<slug>", name="operator.tenants.read", operator=True, needs_tenant=False)
 async def read_tenant(slug: str) -> Row:
     """One organisation with its own values of limits."""
     tenant = await _by_slug(slug)
@@ -119,68 +108,47 @@ async def read_tenant(slug: str) -> Row:
     return shape(tenant) | {"status_reason": tenant.status_reason, "limits": dict(snapshot.limits) if snapshot else {}}
 
 
-@routes.delete(
-    "/operator/tenants/<slug>", name="operator.tenants.delete", summary="Close an organisation", operator=True,
-    needs_tenant=False,
-)  # fmt: skip
+@routes.delete("/operator/tenants/<slug>", name="operator.tenants.delete", operator=True, needs_tenant=False)
 async def delete_tenant(slug: str) -> None:
     """Close an organisation; it is purged when the grace period is over."""
     await provisioning().delete(await _id(slug))
 
 
-@routes.post(
-    "/operator/tenants/<slug>/suspend", name="operator.tenants.suspend", summary="Suspend an organisation",
-    operator=True, needs_tenant=False,
-)  # fmt: skip
+@routes.post("/operator/tenants/<slug>/suspend", name="operator.tenants.suspend", operator=True, needs_tenant=False)
 async def suspend_tenant(slug: str, body: Suspension) -> Row:
     """Suspend an organisation: its members have no access until it is resumed."""
     await provisioning().suspend(await _id(slug), body.reason)
     return shape(await _by_slug(slug))
 
 
-@routes.post(
-    "/operator/tenants/<slug>/resume", name="operator.tenants.resume", summary="Resume an organisation", operator=True,
-    needs_tenant=False,
-)  # fmt: skip
+@routes.post("/operator/tenants/<slug>/resume", name="operator.tenants.resume", operator=True, needs_tenant=False)
 async def resume_tenant(slug: str) -> Row:
     """Reopen a suspended organisation, or undo a deletion within its grace period."""
     await provisioning().resume(await _id(slug))
     return shape(await _by_slug(slug))
 
 
-@routes.post(
-    "/operator/tenants/<slug>/purge", name="operator.tenants.purge", summary="Purge an organisation now", operator=True,
-    needs_tenant=False,
-)  # fmt: skip
+@routes.post("/operator/tenants/<slug>/purge", name="operator.tenants.purge", operator=True, needs_tenant=False)
 async def purge_tenant(slug: str) -> None:
     """Remove everything of a deleted organisation now, before its grace period is over."""
     await provisioning().purge(await _id(slug))
 
 
-@routes.put(
-    "/operator/tenants/<slug>/owner", name="operator.tenants.owner", summary="Appoint an owner", operator=True,
-    needs_tenant=False,
-)  # fmt: skip
+@routes.put("/operator/tenants/<slug>/owner", name="operator.tenants.owner", operator=True, needs_tenant=False)
 async def appoint(slug: str, body: NewOwner) -> Row:
     """Make somebody with a verified address an owner, in addition to any existing owners."""
     member = await appoint_owner(await _id(slug), body.email)
     return {"user_id": member.user.id, "email": member.user.email, "name": member.user.name, "role": member.role.name}
 
 
-@routes.put(
-    "/operator/tenants/<slug>/plan", name="operator.tenants.plan", summary="Change its plan", operator=True,
-    needs_tenant=False,
-)  # fmt: skip
+@routes.put("/operator/tenants/<slug>/plan", name="operator.tenants.plan", operator=True, needs_tenant=False)
 async def set_plan(slug: str, body: PlanChange) -> Row:
     """Move an organisation to another plan."""
     await provisioning().set_plan(await _id(slug), body.plan)
     return shape(await _by_slug(slug))
 
 
-@routes.put(
-    "/operator/tenants/<slug>/limits/<limit>", name="operator.limits.update", summary="Give it its own limit",
-    operator=True, needs_tenant=False,
-)  # fmt: skip
+@routes.put("/operator/tenants/<slug>/limits/<limit>", name="operator.limits.update", operator=True, needs_tenant=False)
 async def set_limit(slug: str, limit: str, body: LimitChange) -> Row:
     """Set an organisation's own value of a limit, which overrides the plan's."""
     tenant_id = await _id(slug)
@@ -189,9 +157,8 @@ async def set_limit(slug: str, limit: str, body: LimitChange) -> Row:
 
 
 @routes.delete(
-    "/operator/tenants/<slug>/limits/<limit>", name="operator.limits.delete", summary="Take its own limit back",
-    operator=True, needs_tenant=False,
-)  # fmt: skip
+    "/operator/tenants/<slug>/limits/<limit>", name="operator.limits.delete", operator=True, needs_tenant=False
+)
 async def unset_limit(slug: str, limit: str) -> None:
     """Remove an organisation's own value of a limit; the plan's applies again."""
     await provisioning().set_limit(await _id(slug), limit, None)

@@ -68,10 +68,7 @@ class TaskSummary(BaseModel):
     jobs: dict[str, int]
 
 
-@routes.get(
-    "/operator/jobs", name="operator.jobs.list", summary="All background work", operator=True, needs_tenant=False,
-    returns=OperatorJobSummary,
-)  # fmt: skip
+@routes.get("/operator/jobs", name="operator.jobs.list", operator=True, needs_tenant=False, returns=OperatorJobSummary)
 async def list_all_jobs(query: OperatorJobQuery) -> Page:
     """Every job of the deployment, the newest first."""
     page = await page_of(query, query.tenant_id, OperatorJobSummary)
@@ -81,9 +78,8 @@ async def list_all_jobs(query: OperatorJobQuery) -> Page:
 
 
 @routes.get(
-    "/operator/jobs/tasks", name="operator.tasks.list", summary="Tasks and their jobs", operator=True,
-    needs_tenant=False, returns=list[TaskSummary],
-)  # fmt: skip
+    "/operator/jobs/tasks", name="operator.tasks.list", operator=True, needs_tenant=False, returns=list[TaskSummary]
+)
 async def list_tasks() -> list[TaskSummary]:
     """Every task that is loaded or has jobs, with its jobs by state and whether it is paused."""
     counts, paused, tasks = await counts_by_task(), await services().paused_tasks.all(), services().tasks
@@ -94,38 +90,49 @@ async def list_tasks() -> list[TaskSummary]:
 
 
 @routes.get(
-    "/operator/jobs/<uuid:job_id>", name="operator.jobs.read", summary="One job", operator=True, needs_tenant=False,
-    returns=OperatorJob,
-)  # fmt: skip
+    "/operator/jobs/<uuid:job_id>", name="operator.jobs.read", operator=True, needs_tenant=False, returns=OperatorJob
+)
 async def read_any_job(job_id: UUID) -> OperatorJob:
     """One job of any organisation, redacted as its members see it."""
     return OperatorJob(**snapshot_of(await _any(job_id)))
 
 
 @routes.post(
-    "/operator/jobs/<uuid:job_id>/retry", name="operator.jobs.retry", summary="Run it again", operator=True,
-    needs_tenant=False, returns=OperatorJob,
-)  # fmt: skip
+    "/operator/jobs/<uuid:job_id>/retry",
+    name="operator.jobs.retry",
+    operator=True,
+    needs_tenant=False,
+    returns=OperatorJob,
+)
 async def retry_any_job(job_id: UUID) -> OperatorJob:
     """Run a failed or cancelled job again; the organisation's records say that an operator did."""
     return OperatorJob(**snapshot_of(await again(await _any(job_id))))
 
 
 @routes.post(
-    "/operator/jobs/<uuid:job_id>/cancel", name="operator.jobs.cancel", summary="Call it off", operator=True,
-    needs_tenant=False, returns=OperatorJob,
-)  # fmt: skip
+    "/operator/jobs/<uuid:job_id>/cancel",
+    name="operator.jobs.cancel",
+    operator=True,
+    needs_tenant=False,
+    returns=OperatorJob,
+)
 async def cancel_any_job(job_id: UUID) -> OperatorJob:
     """Cancel a job; the organisation's records say that an operator did."""
     return OperatorJob(**snapshot_of(await called_off(await _any(job_id))))
 
 
 @routes.post(
-    "/operator/jobs/tasks/<task>/pause", name="operator.tasks.pause", summary="Hold a task back", operator=True,
-    needs_tenant=False, returns=TaskSummary,
-)  # fmt: skip
+    "/operator/jobs/tasks/<task>/pause",
+    name="operator.tasks.pause",
+    operator=True,
+    needs_tenant=False,
+    returns=TaskSummary,
+)
 async def pause_task(task: str, body: Pausing) -> TaskSummary:
-    """Hold the task's jobs back in every process within seconds, new ones too; running ones may finish."""
+    """Hold a task back.
+
+    Hold the task's jobs back in every process within seconds, new ones too; running ones may finish.
+    """
     if task not in services().tasks:
         raise NotFound("No plugin loaded here has such a task.")
     async with unit_of_work() as work:
@@ -135,9 +142,12 @@ async def pause_task(task: str, body: Pausing) -> TaskSummary:
 
 
 @routes.post(
-    "/operator/jobs/tasks/<task>/resume", name="operator.tasks.resume", summary="Let a task run", operator=True,
-    needs_tenant=False, returns=TaskSummary,
-)  # fmt: skip
+    "/operator/jobs/tasks/<task>/resume",
+    name="operator.tasks.resume",
+    operator=True,
+    needs_tenant=False,
+    returns=TaskSummary,
+)
 async def resume_task(task: str) -> TaskSummary:
     """Let a task's jobs run again, including those that were held back."""
     async with unit_of_work() as work:

@@ -36,11 +36,7 @@ class Erasure(Asked):
 
 
 @routes.post(
-    "/tenant/personal-data/search",
-    permission="tenant.personal_data.read",
-    name="personal_data.search",
-    summary="List what the organisation holds of a person, by kind, and what of it an erasure keeps",
-    status=200,
+    "/tenant/personal-data/search", permission="tenant.personal_data.read", name="personal_data.search", status=200
 )
 async def search_in_tenant(body: Asked) -> list[Holding]:
     """List what an erasure would find now; changes nothing."""
@@ -48,14 +44,13 @@ async def search_in_tenant(body: Asked) -> list[Holding]:
 
 
 @routes.post(
-    "/tenant/personal-data/erase",
-    permission="tenant.personal_data.delete",
-    name="personal_data.erase",
-    summary="Erase what the organisation holds of a person, who need not have an account; cannot be undone",
-    refusals=(409,),
+    "/tenant/personal-data/erase", permission="tenant.personal_data.delete", name="personal_data.erase", refusals=(409,)
 )
 async def erase_in_tenant(body: Erasure) -> Accepted:
-    """Start a job that erases the data in this organisation; the account stays, as it belongs to the person."""
+    """Erase what the organisation holds of a person, who need not have an account; cannot be undone.
+
+    Start a job that erases the data in this organisation; the account stays, as it belongs to the person.
+    """
     person = await body.person()
     if person.user_id is not None:
         roles = await Membership.filter(user_id=person.user_id).values("role__permissions", "role__all_permission")
@@ -69,7 +64,6 @@ async def erase_in_tenant(body: Erasure) -> Accepted:
     operator=True,
     needs_tenant=False,
     name="operator.personal_data.search",
-    summary="List what the whole deployment holds of a person, by organisation and kind",
     status=200,
 )
 async def search_everywhere(body: Asked) -> list[Holding]:
@@ -82,9 +76,11 @@ async def search_everywhere(body: Asked) -> list[Holding]:
     operator=True,
     needs_tenant=False,
     name="operator.personal_data.erase",
-    summary="Erase a person everywhere, the account too; cannot be undone",
     refusals=(409,),
 )
 async def erase_everywhere(body: Erasure) -> Accepted:
-    """Start a job that erases every organisation's data and the account; refused for an organisation's last owner."""
+    """Erase a person everywhere, the account too; cannot be undone.
+
+    Start a job that erases every organisation's data and the account; refused for an organisation's last owner.
+    """
     return Accepted({"job_id": await tasks.begin(await body.person(), body.reason)})

@@ -27,7 +27,7 @@ class Question(BaseModel):
     plugin: str | None = None
 
 
-@routes.get("/tenant/plan", name="plan.read", summary="The plan", permission="tenant.plan.read")
+@routes.get("/tenant/plan", name="plan.read", permission="tenant.plan.read")
 async def read_plan() -> Row:
     """The organisation's plan with its features and limits, and the other plans."""
     tenant, plans = await tenant_snapshot(), services().plans
@@ -49,7 +49,7 @@ async def read_plan() -> Row:
     }
 
 
-@routes.get("/usage", name="usage.read", summary="Usage", permission="tenant.usage.read")
+@routes.get("/usage", name="usage.read", permission="tenant.usage.read")
 async def read_usage() -> list[Row]:
     """Every limit of the plan, with how much of it is used and when it resets."""
     return await usage()
@@ -63,7 +63,7 @@ async def usage() -> list[Row]:
     return [await _limit_row(name) for name in services().limits]
 
 
-@routes.get("/tenant/explain", name="explain.read", summary="Why?", permission="tenant.explanations.read")
+@routes.get("/tenant/explain", name="explain.read", permission="tenant.explanations.read")
 async def explain_one(query: Question) -> Row:
     """Explain step by step why the caller has or lacks a permission, a limit or a plugin."""
     asked = [name for name in ("permission", "limit", "plugin") if getattr(query, name) is not None]

@@ -16,22 +16,25 @@ PART_TIMEOUT = 2.0
 """Seconds that the check of one part may take."""
 
 
-@routes.get("/health", name="platform.health", summary="Is the process up?", public=True, needs_tenant=False)
+@routes.get("/health", name="platform.health", public=True, needs_tenant=False)
 async def health() -> Row:
     """Answers as long as the process can answer at all."""
     return {"status": "ok"}
 
 
-@routes.get("/version", name="platform.version", summary="Which version?", public=True, needs_tenant=False)
+@routes.get("/version", name="platform.version", public=True, needs_tenant=False)
 async def read_version() -> Row:
     """The host's version and the plugins' versions."""
     plugins = provisioning().registry.plugins
     return {"version": version("tenantry"), "plugins": {plugin.id: str(plugin.manifest.version) for plugin in plugins}}
 
 
-@routes.get("/ready", name="platform.ready", summary="Can it do its work?", public=True, needs_tenant=False)
+@routes.get("/ready", name="platform.ready", public=True, needs_tenant=False)
 async def ready() -> Answer:
-    """200 when database and Redis answer, else 503; plugins' own checks are listed and do not decide."""
+    """Can it do its work?
+
+    200 when database and Redis answer, else 503; plugins' own checks are listed and do not decide.
+    """
     application = services()
     parts = {
         "database": application.database.ping(),

@@ -53,18 +53,13 @@ def _rows(tenant: TenantSnapshot) -> list[Row]:
     return rows
 
 
-@routes.get("/tenant/plugins", name="plugins.list", summary="Features", permission="tenant.plugins.read")
+@routes.get("/tenant/plugins", name="plugins.list", permission="tenant.plugins.read")
 async def list_plugins() -> list[Row]:
     """Every plugin of this deployment, whether it is on here, whether it works, and why."""
     return _rows(await tenant_snapshot())
 
 
-@routes.put(
-    "/tenant/plugins/<plugin_id>",
-    name="plugins.update",
-    summary="Switch a feature on or off",
-    permission="tenant.plugins.update",
-)
+@routes.put("/tenant/plugins/<plugin_id>", name="plugins.update", permission="tenant.plugins.update")
 async def switch_plugin(plugin_id: str, body: Switch) -> Row:
     """Switch a feature on or off; its data is kept while it is off."""
     await provisioning().switching.switch(plugin_id, body.enabled, cascade=body.cascade)
@@ -73,12 +68,7 @@ async def switch_plugin(plugin_id: str, body: Switch) -> Row:
     return next(row for row in _rows(cast(TenantSnapshot, tenant)) if row["id"] == plugin_id)
 
 
-@routes.get(
-    "/tenant/plugins/<plugin_id>/settings",
-    name="plugins.settings.read",
-    summary="A feature's settings",
-    permission="tenant.plugins.read",
-)
+@routes.get("/tenant/plugins/<plugin_id>/settings", name="plugins.settings.read", permission="tenant.plugins.read")
 async def read_settings(plugin_id: str) -> Row:
     """A feature's settings in this organisation, with defaults filled in and secrets masked."""
     model, plain = _model(plugin_id), await _plain(plugin_id)
@@ -89,14 +79,12 @@ async def read_settings(plugin_id: str) -> Row:
     return model.model_validate(plain).model_dump(mode="json")
 
 
-@routes.put(
-    "/tenant/plugins/<plugin_id>/settings",
-    name="plugins.settings.update",
-    summary="Set a feature up",
-    permission="tenant.plugins.update",
-)
+@routes.put("/tenant/plugins/<plugin_id>/settings", name="plugins.settings.update", permission="tenant.plugins.update")
 async def write_settings(plugin_id: str, body: PluginSettings) -> Row:
-    """Replace a feature's settings in this organisation; a secret sent as it is shown (`**********`) stays as it is."""
+    """Set a feature up.
+
+    Replace a feature's settings in this organisation; a secret sent as it is shown (`**********`) stays as it is.
+    """
     model, tenant_id = _model(plugin_id), current()
     try:
         checked = model.model_validate(unmasked(body.root, model, await _plain(plugin_id) or {}))

@@ -75,18 +75,14 @@ def refuse_unknown(permissions: Iterable[str]) -> None:
         raise ValidationFailed(details={"permissions": f"nothing here declares {', '.join(unknown)}"})
 
 
-@routes.get(
-    "/tenant/roles", name="roles.list", summary="Roles", permission="tenant.roles.read", listing=ROLES, returns=ROLES
-)
+@routes.get("/tenant/roles", name="roles.list", permission="tenant.roles.read", listing=ROLES)
 async def list_roles(query: Query) -> Page:
     """The organisation's roles."""
     page = await ROLES.page(query)
     return Page([effective(row) for row in page.items], page.limit, page.next_cursor)
 
 
-@routes.post(
-    "/tenant/roles", name="roles.create", summary="Make a role", permission="tenant.roles.create", returns=ROLES
-)
+@routes.post("/tenant/roles", name="roles.create", permission="tenant.roles.create", returns=ROLES)
 async def create_role(body: NewRole) -> Created:
     """Create a role from permissions that its maker holds."""
     refuse_unknown(body.permissions)
@@ -101,15 +97,11 @@ async def create_role(body: NewRole) -> Created:
     return Created(row, f"/tenant/roles/{row['id']}")
 
 
-@routes.patch(
-    "/tenant/roles/<uuid:role_id>",
-    name="roles.update",
-    summary="Change a role",
-    permission="tenant.roles.update",
-    returns=ROLES,
-)
+@routes.patch("/tenant/roles/<uuid:role_id>", name="roles.update", permission="tenant.roles.update", returns=ROLES)
 async def update_role(role_id: UUID, body: RoleChanges, if_match: int | None) -> Row:
-    """Change a role of the organisation's own; who holds it has the new permissions within a second.
+    """Change a role.
+
+    Change a role of the organisation's own; who holds it has the new permissions within a second.
 
     The last role that its owners hold keeps `all_permission`.
     """
@@ -126,9 +118,7 @@ async def update_role(role_id: UUID, body: RoleChanges, if_match: int | None) ->
     return change.after
 
 
-@routes.delete(
-    "/tenant/roles/<uuid:role_id>", name="roles.delete", summary="Delete a role", permission="tenant.roles.delete"
-)
+@routes.delete("/tenant/roles/<uuid:role_id>", name="roles.delete", permission="tenant.roles.delete")
 async def delete_role(role_id: UUID, if_match: int | None) -> None:
     """Delete a role that nobody holds; open invitations with it are withdrawn."""
     async with changing_members() as work:
@@ -142,14 +132,12 @@ async def delete_role(role_id: UUID, if_match: int | None) -> None:
         work.record("tenant.roles.delete", "role", role_id, before={"name": role["name"]})
 
 
-@routes.get(
-    "/tenant/permissions",
-    name="permissions.list",
-    summary="Permissions that a role may hold",
-    permission="tenant.roles.read",
-)
+@routes.get("/tenant/permissions", name="permissions.list", permission="tenant.roles.read")
 async def list_permissions() -> list[Row]:
-    """Every permission of the host and of the plugins that are on, with whether the caller holds it."""
+    """Permissions that a role may hold.
+
+    Every permission of the host and of the plugins that are on, with whether the caller holds it.
+    """
     registry, held = provisioning().registry, grants()
     active = registry.feature_gate.active(await tenant_snapshot())
     owner = registry.catalog.permission_owner

@@ -61,7 +61,7 @@ async def owned_by(actor: Actor) -> User:
     return user
 
 
-@routes.get("/tenants", name="tenants.list", summary="Organisations I belong to", signed_in=True, needs_tenant=False)
+@routes.get("/tenants", name="tenants.list", signed_in=True, needs_tenant=False)
 async def list_tenants(actor: Actor) -> list[Row]:
     """Every organisation of the person who asks, with their role in it."""
     user = await owned_by(actor)
@@ -71,7 +71,7 @@ async def list_tenants(actor: Actor) -> list[Row]:
     return [shape(tenants[member.tenant_id]) | {"role": member.role.name} for member in memberships]
 
 
-@routes.post("/tenants", name="tenants.create", summary="Make an organisation", signed_in=True, needs_tenant=False)
+@routes.post("/tenants", name="tenants.create", signed_in=True, needs_tenant=False)
 async def create_tenant(body: NewTenant, actor: Actor) -> Created:
     """Create an organisation and become its owner. Its plan limits how many of that plan one person may own."""
     person = await owned_by(actor)
@@ -93,13 +93,13 @@ async def _allow_another(person: User) -> None:
         )
 
 
-@routes.get("/tenant", name="tenant.read", summary="The current organisation", signed_in=True)
+@routes.get("/tenant", name="tenant.read", signed_in=True)
 async def read_tenant() -> Row:
     """The organisation this request is for."""
     return shape(await Tenant.get(id=current()))
 
 
-@routes.patch("/tenant", name="tenant.update", summary="Change the organisation", permission="tenant.profile.update")
+@routes.patch("/tenant", name="tenant.update", permission="tenant.profile.update")
 async def update_tenant(body: TenantChanges, if_match: int | None) -> Row:
     """Change the current organisation's name, or the time zone in which its days begin."""
     async with unit_of_work() as work:
@@ -116,7 +116,7 @@ async def update_tenant(body: TenantChanges, if_match: int | None) -> Row:
     return shape(tenant)
 
 
-@routes.delete("/tenant", name="tenant.delete", summary="Close the organisation", permission="tenant.profile.delete")
+@routes.delete("/tenant", name="tenant.delete", permission="tenant.profile.delete")
 async def delete_tenant(query: Confirmation) -> Answer:
     """Close the current organisation; until `delete_after` an operator can restore it."""
     tenant = await Tenant.get(id=current())

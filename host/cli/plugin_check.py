@@ -1,4 +1,4 @@
-"""Check a plugin's source code by parsing it: imports, docstrings, and the permissions in its manifest."""
+"""Check a plugin's source code by parsing it: imports, docstrings and migrations."""
 
 from __future__ import annotations
 
@@ -64,11 +64,6 @@ def _declared(found: Found, folder: Path, loaded: Registry | None) -> Iterator[F
     if loaded is None:
         return
     mine = found.manifest.id
-    declared = {name for name, owner in loaded.catalog.permission_owner.items() if owner == mine}
-    for name in sorted(declared - set(found.manifest.permissions)):
-        yield _finding(f"{mine} declares {name}, which its manifest does not show", "add it to permissions there")
-    for name in sorted(set(found.manifest.permissions) - declared):
-        yield _finding(f"{mine}'s manifest shows {name}, which it does not declare", "take it out of permissions there")
     if loaded.catalog.models.get(mine) and not list((folder / "migrations").glob("[0-9]*.py")):
         yield _finding(f"{mine} has models and no migration", f"`tenantry migrate --make {mine}`")
 

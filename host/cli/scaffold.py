@@ -16,7 +16,6 @@ name = "$title"
 version = "0.1.0"
 summary = "$summary"
 sdk = ">=$sdk,<1"
-permissions = [$permissions]
 
 [requires]
 """
@@ -30,22 +29,18 @@ from collections.abc import Sequence
 from host.sdk import Permission, Route, Routes, hookimpl, tenant
 
 routes = Routes()
+READ = Permission("$id.hello.read", "See the greeting", roles=("admin", "member", "viewer"))
 
 
-@routes.get("/$id/hello", permission="$id.hello.read", name="hello.read", summary="Greet the organisation")
+@routes.get("/$id/hello", permission=READ, name="hello.read")
 async def hello() -> dict[str, str]:
-    """The greeting, with the organisation's name."""
+    """Greet the organisation."""
     return {"greeting": f"Hello, {(await tenant()).name}!"}
 
 
 @hookimpl
 def register_routes() -> Sequence[Route]:
-    return tuple(routes)
-
-
-@hookimpl
-def register_permissions() -> Sequence[Permission]:
-    return (Permission("$id.hello.read", "See the greeting", roles=("admin", "member", "viewer")),)
+    return routes
 '''
 
 MODEL_PLUGIN = '''"""The hook implementations of the $id plugin."""
@@ -54,24 +49,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from host.sdk import Permission, Route, TenantModel, hookimpl
+from host.sdk import Route, TenantModel, hookimpl
 
 from . import models, routes
 
 
 @hookimpl
 def register_routes() -> Sequence[Route]:
-    return tuple(routes.routes)
+    return routes.routes
 
 
 @hookimpl
 def register_models() -> Sequence[type[TenantModel]]:
     return (models.Note,)
-
-
-@hookimpl
-def register_permissions() -> Sequence[Permission]:
-    return routes.PERMISSIONS
 '''
 
 MODELS = '''"""The table of notes."""
@@ -128,10 +118,8 @@ from . import service
 from .service import NOTES
 
 routes = Routes()
-PERMISSIONS = (
-    Permission("$id.notes.read", "Read notes", roles=("admin", "member", "viewer")),
-    Permission("$id.notes.create", "Write notes", roles=("admin", "member")),
-)
+READ = Permission("$id.notes.read", "Read notes", roles=("admin", "member", "viewer"))
+CREATE = Permission("$id.notes.create", "Write notes", roles=("admin", "member"))
 
 
 class NewNote(BaseModel):
@@ -141,38 +129,22 @@ class NewNote(BaseModel):
     text: str = Field(min_length=1, max_length=500)
 
 
-@routes.get(
-    "/$id/notes",
-    permission="$id.notes.read",
-    name="notes.list",
-    summary="List notes",
-    listing=NOTES,
-    returns=NOTES,
-)
+@routes.get("/$id/notes", permission=READ, name="notes.list", listing=NOTES)
 async def list_notes(query: Query) -> Page:
+    """List notes."""
     return await NOTES.page(query)
 
 
-@routes.post(
-    "/$id/notes",
-    permission="$id.notes.create",
-    name="notes.create",
-    summary="Write a note",
-    returns=NOTES,
-)
+@routes.post("/$id/notes", permission=CREATE, name="notes.create", returns=NOTES)
 async def create_note(body: NewNote) -> Created:
+    """Write a note."""
     note = await service.create_note(body.text)
     return Created(note, f"/$id/notes/{note['id']}")
 
 
-@routes.get(
-    "/$id/notes/<uuid:note_id>",
-    permission="$id.notes.read",
-    name="notes.get",
-    summary="Read a note",
-    returns=NOTES,
-)
+@routes.get("/$id/notes/<uuid:note_id>", permission=READ, name="notes.get", returns=NOTES)
 async def get_note(note_id: UUID) -> Row:
+    """Read a note."""
     return await NOTES.get(note_id)
 '''
 
@@ -220,13 +192,11 @@ def draw(sketch: Sketch, root: Path) -> Mapping[Path, str]:
     folder = root / "plugins" / sketch.id
     if folder.exists() or sketch.id in available():
         raise Complaint(f"there is a plugin {sketch.id!r} already", "take another id, or delete its folder first")
-    names = ("notes.read", "notes.create") if sketch.model else ("hello.read",)
     words = {
         "id": sketch.id,
         "title": _quoted(sketch.title),
         "summary": _quoted(sketch.summary),
         "sdk": ".".join(SDK_VERSION.split(".")[:2]),
-        "permissions": ", ".join(f'"{sketch.id}.{name}"' for name in names),
         "path": f"{sketch.id}/{'notes' if sketch.model else 'hello'}",
     }
     files = {folder / "manifest.toml": MANIFEST, folder / "__init__.py": '"""$title: $summary"""\n'}

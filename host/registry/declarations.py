@@ -77,6 +77,8 @@ def collect(
                     reasons.append(reason)
                 else:
                     values[hook.removeprefix("register_")] = value
+    with_routes = dict.fromkeys(route.declares for route in values.get("routes", ()) if route.declares)
+    values["permissions"] = (*values.get("permissions", ()), *with_routes)
     return Declarations(plugin=plugin_id, complete=not reasons, **values), tuple(reasons)
 
 

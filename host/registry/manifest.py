@@ -52,7 +52,7 @@ RESERVED_IDS = HOST_AREAS | _SETTINGS_SECTIONS | _COMMANDS | _PATHS
 """Ids no plugin may take: they name the host's areas, settings sections, commands or paths."""
 
 _ID = re.compile(r"[a-z](?:_?[a-z0-9]){1,30}")
-_KEYS = ("id", "name", "version", "summary", "sdk", "requires", "permissions")
+_KEYS = ("id", "name", "version", "summary", "sdk", "requires")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,6 @@ class Manifest:
     summary: str
     sdk: SpecifierSet
     requires: Mapping[str, SpecifierSet]
-    permissions: tuple[str, ...]
     path: Path
 
 
@@ -118,7 +117,6 @@ def parse(path: Path) -> Manifest:
         summary=reader.text("summary"),
         sdk=reader.range("sdk", table.get("sdk")),
         requires=reader.requires(),
-        permissions=reader.permissions(plugin_id),
         path=path,
     )
     reader.messages += [
@@ -178,13 +176,3 @@ class _Reader:
             if plugin_id == self.table.get("id"):
                 self.complain(f"requires.{plugin_id}", "is the plugin itself; remove it")
         return {plugin_id: self.range(f"requires.{plugin_id}", text) for plugin_id, text in value.items()}
-
-    def permissions(self, plugin_id: str) -> tuple[str, ...]:
-        value = self.table.get("permissions", [])
-        if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-            self.complain("permissions", 'must be a list of names like "<id>.<resource>.<action>"')
-            return ()
-        for name in value:
-            if not name.startswith(f"{plugin_id}."):
-                self.complain("permissions", f'"{name}" does not begin with "{plugin_id}."; rename it')
-        return tuple(value)

@@ -36,7 +36,6 @@ def validate(declared: Sequence[Declarations], manifests: Mapping[str, Manifest]
     for declarations in declared:
         for finder in (_names, _routes, _models, _tasks_and_checks, _metrics, _events_and_listeners):
             messages += [f'plugin "{declarations.plugin}": {line}' for line in finder(declarations, known)]
-        messages += _manifest_permissions(declarations, manifests)
     return messages
 
 
@@ -216,16 +215,3 @@ def _events_and_listeners(declarations: Declarations, known: _Known) -> Iterator
             yield f'listener: no one announces the event "{event}"{nearest(event, known.events)}'
         if not is_async(subscription.listener):
             yield f'listener of "{event}": must be `async def`'
-
-
-def _manifest_permissions(declarations: Declarations, manifests: Mapping[str, Manifest]) -> list[str]:
-    plugin = declarations.plugin
-    manifest = manifests.get(plugin)
-    registered = {item.name for item in declarations.permissions}
-    if manifest is None or not declarations.complete:
-        return []
-    return [
-        f'{manifest.path}: permissions: "{name}" is not registered by plugin "{plugin}"{nearest(name, registered)}'
-        for name in manifest.permissions
-        if name not in registered
-    ]

@@ -22,11 +22,13 @@ from typing import (
 
 from pydantic import BaseModel
 
-from host.contracts import API_BASE, Accepted, Created, Route
+from host.contracts import API_BASE, Accepted, Created, Page, Permission, Route
 from host.errors import ConfigurationError
 
 TYPED_PARAMETER = re.compile(r"<(?:(?P<kind>[^:<>(]+)(?:\([^)]*\))?:)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)>")
 """A parameter in a route's path, with its kind where one is given."""
+
+_SENTENCE = re.compile(r".+?(?:[.?!](?=\s+[A-Z`]|\s*\Z|\n\n)|(?=\n\n))", re.DOTALL)
 
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Any]])
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -37,8 +39,8 @@ class Declared(TypedDict, total=False):
     """The keywords of an endpoint's declaration; see `host.contracts.Route` for each field."""
 
     name: Required[str]
-    summary: Required[str]
-    permission: str | None
+    summary: str
+    permission: str | Permission
     signed_in: bool
     operator: bool
     public: bool
@@ -59,8 +61,10 @@ class Declared(TypedDict, total=False):
 class Routes(Sequence[Route]):
     """The endpoints of one plugin, in the order they were declared; hand it to `register_routes` as it is.
 
-    The types of `body` and `query` are read from the handler's annotations, the status from what it returns:
-    `Created` 201, `Accepted` 202, nothing 204, else 200.
+    What a declaration leaves out is read from the handler: `summary` from the first sentence of its docstring, `body`
+    and `query` from its annotations, `status` from what it returns (`Created` 201, `Accepted` 202, nothing 204, else
+    200); a `Page` of a `listing` returns that listing's rows. `permission` is a permission's name, or the `Permission`
+    itself, which is thereby declared and needs no `register_permissions`.
     """
 
     def __init__(self) -> None:
@@ -114,15 +118,22 @@ class Routes(Sequence[Route]):
         """Declare one endpoint; the keywords are the fields of `Declared`.
 
         Raises:
-            ConfigurationError: the path does not begin with "/", or an annotation of the handler cannot be read.
+            ConfigurationError: the path does not begin with "/", nothing says what it does, or an annotation of the
+                handler cannot be read.
         """
         name = declared["name"]
         if not path.startswith("/") or path.startswith(API_BASE + "/"):
             raise ConfigurationError(f"{name}: the path {path!r} must begin with '/' and is already below {API_BASE}")
-        hints = annotations_of(handler, name)
-        inferred: dict[str, Any] = {"body": _model(hints.get("body")), "query": _model(hints.get("query"))}
-        inferred["status"] = _status(hints.get("return", object))
-        route = Route(method=method, path=path, handler=handler, **(inferred | cast("dict[str, Any]", declared)))
+        fields = _inferred(handler, declared) | cast("dict[str, Any]", declared)
+        if not fields["summary"]:
+            raise ConfigurationError(
+                f"{name}: {handler.__qualname__} in {handler.__module__} has no docstring; its first sentence says "
+                "what the endpoint does, unless `summary` does"
+            )
+        permission = declared.get("permission")
+        if isinstance(permission, Permission):
+            fields |= {"permission": permission.name, "declares": permission}
+        route = Route(method=method, path=path, handler=handler, **fields)
         self._routes.append(route)
         return route
 
@@ -146,6 +157,26 @@ def annotations_of(handler: Callable[..., Any], name: str) -> dict[str, Any]:
             f"{name}: {handler.__qualname__} in {handler.__module__} has an annotation that cannot be read ({error}); "
             "import it outside `if TYPE_CHECKING`"
         ) from error
+
+
+def split_docstring(handler: Callable[..., Any]) -> tuple[str, str]:
+    """A handler's docstring as its first sentence, without the full stop, and the rest; both "" without one."""
+    text = inspect.getdoc(handler) or ""
+    if found := _SENTENCE.match(text):
+        return " ".join(found[0].split()).removesuffix("."), text[found.end() :].strip()
+    return " ".join(text.split()), ""
+
+
+def _inferred(handler: Callable[..., Any], declared: Declared) -> dict[str, Any]:
+    hints = annotations_of(handler, declared["name"])
+    returned = hints.get("return", object)
+    return {
+        "summary": split_docstring(handler)[0],
+        "body": _model(hints.get("body")),
+        "query": _model(hints.get("query")),
+        "status": _status(returned),
+        "returns": declared.get("listing") if returned is Page else None,
+    }
 
 
 def _model(annotation: Any) -> type[BaseModel] | None:

@@ -102,64 +102,35 @@ class OperatorQuery(BaseModel):
 # -- reading ---------------------------------------------------------------------------------------------
 
 
-@routes.get(
-    "/audit/entries",
-    permission=READ,
-    name="entries.list",
-    summary="List what was done, the newest first",
-    listing=ENTRIES,
-    returns=ENTRIES,
-)
+@routes.get("/audit/entries", permission=READ, name="entries.list", listing=ENTRIES)
 async def list_entries(query: Query) -> Page:
+    """List what was done, the newest first."""
     return await find(query)
 
 
-@routes.get(
-    "/audit/entries/<uuid:entry_id>",
-    permission=READ,
-    name="entries.get",
-    summary="Read one entry",
-    returns=ENTRIES,
-)
+@routes.get("/audit/entries/<uuid:entry_id>", permission=READ, name="entries.get", returns=ENTRIES)
 async def get_entry(entry_id: UUID) -> Row:
+    """Read one entry."""
     return await ENTRIES.get(entry_id)
 
 
-@routes.get(
-    "/audit/resources/<resource_type>/<resource_id>",
-    permission=READ,
-    name="resources.list",
-    summary="List what was done to one resource, the newest first",
-    listing=ENTRIES,
-    returns=ENTRIES,
-)
+@routes.get("/audit/resources/<resource_type>/<resource_id>", permission=READ, name="resources.list", listing=ENTRIES)
 async def list_resource_entries(resource_type: str, resource_id: str, query: Query) -> Page:
+    """List what was done to one resource, the newest first."""
     return await find(query, resource_type=resource_type, resource_id=resource_id)
 
 
-@routes.get(
-    "/audit/report",
-    permission=READ,
-    name="report.read",
-    summary="Who did how much of what, and what an auditor asks for first; as JSON or as a page to print",
-    returns=Stream,
-)
+@routes.get("/audit/report", permission=READ, name="report.read", returns=Stream)
 async def read_report(query: ReportQuery, request: RequestFacts) -> dict[str, Any] | Stream:
+    """Who did how much of what, and what an auditor asks for first; as JSON or as a page to print."""
     content = await report(query.since, query.until)
     wanted = query.format or ("html" if "text/html" in request.headers.get("accept", "") else "json")
     return content if wanted == "json" else report_page.page(content, (await tenant()).name)
 
 
-@routes.get(
-    "/audit/export",
-    permission=EXPORT,
-    effects=True,
-    name="entries.export",
-    summary="All entries that fit the filters as CSV or JSON lines",
-    listing=ENTRIES,
-    returns=Stream,
-)
+@routes.get("/audit/export", permission=EXPORT, effects=True, name="entries.export", listing=ENTRIES, returns=Stream)
 async def export_entries(query: ExportQuery, filters: Query) -> Stream:
+    """All entries that fit the filters as CSV or JSON lines."""
     if filters.cursor is not None:
         raise ValidationFailed(details={"cursor": "An export has no pages: it begins with the newest entry."})
     return await export(filters, query.format, f"audit-{(await tenant()).slug}", query.bom)
@@ -168,34 +139,21 @@ async def export_entries(query: ExportQuery, filters: Query) -> Stream:
 # -- verifying -------------------------------------------------------------------------------------------
 
 
-@routes.get(
-    "/audit/verify",
-    permission=READ,
-    name="chain.verify",
-    summary="Read the whole log again and name the first entry that is not as it was sealed",
-)
+@routes.get("/audit/verify", permission=READ, name="chain.verify")
 async def verify_chain(query: VerifyQuery) -> dict[str, Any]:
+    """Read the whole log again and name the first entry that is not as it was sealed."""
     return await _verified(query.after)
 
 
-@routes.post(
-    "/audit/verify",
-    permission=READ,
-    name="chain.verify_against",
-    summary="The same against a checkpoint that was kept elsewhere",
-    status=200,
-)
+@routes.post("/audit/verify", permission=READ, name="chain.verify_against", status=200)
 async def verify_chain_against(body: CheckpointGiven) -> dict[str, Any]:
+    """The same against a checkpoint that was kept elsewhere."""
     return await _verified(0, checkpoints.read(body.model_dump()))
 
 
-@routes.get(
-    "/audit/checkpoint",
-    permission=READ,
-    name="checkpoint.read",
-    summary="The signed head of the log's chain, to be kept elsewhere",
-)
+@routes.get("/audit/checkpoint", permission=READ, name="checkpoint.read")
 async def read_checkpoint() -> dict[str, Any]:
+    """The signed head of the log's chain, to be kept elsewhere."""
     head = await checkpoints.stored()
     if head is None or not head.is_genuine(chain_key()):
         raise NotFound("Nothing was sealed yet.")
@@ -210,24 +168,15 @@ async def _verified(after: int, *outside: Head) -> dict[str, Any]:
 # -- erasing ---------------------------------------------------------------------------------------------
 
 
-@routes.post(
-    "/audit/erasures",
-    permission=ERASE,
-    name="erasures.create",
-    summary="Erase a person's data from the log; that something was done stays, and so does the proof",
-)
+@routes.post("/audit/erasures", permission=ERASE, name="erasures.create")
 async def create_erasure(body: Erasure) -> Accepted:
+    """Erase a person's data from the log; that something was done stays, and so does the proof."""
     return await _erasure(body)
 
 
-@routes.post(
-    "/operator/audit/erasures",
-    operator=True,
-    needs_tenant=False,
-    name="operator.erasures.create",
-    summary="Erase a person's data from the log of what belongs to no organisation, such as sign-ins",
-)
+@routes.post("/operator/audit/erasures", operator=True, needs_tenant=False, name="operator.erasures.create")
 async def create_system_erasure(body: Erasure) -> Accepted:
+    """Erase a person's data from the log of what belongs to no organisation, such as sign-ins."""
     return await _erasure(body)
 
 
@@ -242,16 +191,10 @@ async def _erasure(body: Erasure) -> Accepted:
 
 
 @routes.get(
-    "/operator/audit",
-    operator=True,
-    needs_tenant=False,
-    effects=True,
-    name="operator.entries.list",
-    summary="An organisation's log, with a reason that it sees; or the log of what belongs to none",
-    listing=ENTRIES,
-    returns=ENTRIES,
+    "/operator/audit", operator=True, needs_tenant=False, effects=True, name="operator.entries.list", listing=ENTRIES
 )
 async def list_for_operator(query: OperatorQuery, filters: Query) -> Page:
+    """An organisation's log, with a reason that it sees; or the log of what belongs to none."""
     if query.tenant is None:
         with in_system_tenant():
             return await find(filters)

@@ -22,17 +22,11 @@ class Days(BaseModel, extra="forbid"):
     days: Annotated[int, Field(ge=1, le=90)] = 30
 
 
-@routes.get(
-    "/metrics",
-    public=True,  # access is checked in the handler: a scraper has no session
-    needs_tenant=False,
-    name="scrape.read",
-    summary="What the whole deployment measures, for Prometheus",
-    returns=Stream,
-    refusals=(401, 403),
-)
+@routes.get("/metrics", public=True, needs_tenant=False, name="scrape.read", returns=Stream, refusals=(401, 403))
 async def scrape(request: RequestFacts) -> Stream:
-    """Prometheus' text format, or OpenMetrics where Accept asks for it.
+    """What the whole deployment measures, for Prometheus.
+
+    Prometheus' text format, or OpenMetrics where Accept asks for it.
 
     For an operator's access token, the scrape token, or the addresses that this deployment binds; 401 for anonymous
     callers, 403 for other people. Every process answers with the sums of the whole deployment: scrape one address, not
@@ -46,9 +40,11 @@ async def scrape(request: RequestFacts) -> Stream:
     return await asyncio.to_thread(exposition, metrics, *accepted)  # takes 100 ms with many operations
 
 
-@routes.get("/metrics/summary", permission=READ, name="summary.read", summary="Requests, errors and use by day")
+@routes.get("/metrics/summary", permission=READ, name="summary.read")
 async def read_summary(query: Days) -> Row:
-    """Each of the last days (UTC), today first, their total, and the plan's limits with their current use.
+    """Requests, errors and use by day.
+
+    Each of the last days (UTC), today first, their total, and the plan's limits with their current use.
 
     Response times are estimated from histogram buckets, as Prometheus does; they are null for a day without requests.
     """

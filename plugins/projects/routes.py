@@ -87,59 +87,36 @@ class BulkStatus(BaseModel, extra="forbid"):
 # -- projects --------------------------------------------------------------------------------------------
 
 
-@routes.get(
-    "/projects",
-    permission="projects.projects.read",
-    name="projects.list",
-    summary="List the projects",
-    listing=PROJECTS,
-    returns=PROJECTS,
-)
+@routes.get("/projects", permission="projects.projects.read", name="projects.list", listing=PROJECTS)
 async def list_projects(query: Query) -> Page:
+    """List the projects."""
     return await PROJECTS.page(query)
 
 
-@routes.post(
-    "/projects",
-    permission="projects.projects.create",
-    name="projects.create",
-    summary="Create a project, led by you",
-    returns=PROJECTS,
-)
+@routes.post("/projects", permission="projects.projects.create", name="projects.create", returns=PROJECTS)
 async def create_project(body: NewProject) -> Created:
+    """Create a project, led by you."""
     project = await service.create_project(body.name, slug=body.slug, description=body.description)
     return Created(project, f"/projects/{project['id']}")
 
 
-@routes.get(
-    "/projects/<uuid:project_id>",
-    permission="projects.projects.read",
-    name="projects.get",
-    summary="Read a project",
-    returns=PROJECTS,
-)
+@routes.get("/projects/<uuid:project_id>", permission="projects.projects.read", name="projects.get", returns=PROJECTS)
 async def get_project(project_id: UUID) -> Row:
+    """Read a project."""
     return await PROJECTS.get(project_id)
 
 
 @routes.patch(
-    "/projects/<uuid:project_id>",
-    permission="projects.projects.update",
-    name="projects.update",
-    summary="Change a project's name, description or status",
-    returns=PROJECTS,
+    "/projects/<uuid:project_id>", permission="projects.projects.update", name="projects.update", returns=PROJECTS
 )
 async def change_project(project_id: UUID, body: ProjectChanges, if_match: int | None) -> Row:
+    """Change a project's name, description or status."""
     return await service.change_project(project_id, body.model_dump(exclude_unset=True), version=if_match)
 
 
-@routes.delete(
-    "/projects/<uuid:project_id>",
-    permission="projects.projects.delete",
-    name="projects.delete",
-    summary="Delete a project with all its tasks",
-)
+@routes.delete("/projects/<uuid:project_id>", permission="projects.projects.delete", name="projects.delete")
 async def delete_project(project_id: UUID, if_match: int | None) -> None:
+    """Delete a project with all its tasks."""
     await service.delete_project(project_id, version=if_match)
 
 
@@ -147,14 +124,10 @@ async def delete_project(project_id: UUID, if_match: int | None) -> None:
 
 
 @routes.get(
-    "/projects/<uuid:project_id>/members",
-    permission="projects.members.read",
-    name="members.list",
-    summary="List the people of a project",
-    listing=MEMBERS,
-    returns=MEMBERS,
+    "/projects/<uuid:project_id>/members", permission="projects.members.read", name="members.list", listing=MEMBERS
 )
 async def list_members(project_id: UUID, query: Query) -> Page:
+    """List the people of a project."""
     await PROJECTS.get(project_id)
     return await MEMBERS.page(query, project_id=project_id)
 
@@ -163,10 +136,10 @@ async def list_members(project_id: UUID, query: Query) -> Page:
     "/projects/<uuid:project_id>/members/<uuid:user_id>",
     permission="projects.members.read",
     name="members.get",
-    summary="Read a person's place in a project",
     returns=MEMBERS,
 )
 async def get_member(project_id: UUID, user_id: UUID) -> Row:
+    """Read a person's place in a project."""
     return await service.member(project_id, user_id)
 
 
@@ -174,21 +147,19 @@ async def get_member(project_id: UUID, user_id: UUID) -> Row:
     "/projects/<uuid:project_id>/members/<uuid:user_id>",
     permission="projects.members.update",
     name="members.set",
-    summary="Give a member of the organisation a role in a project",
     returns=MEMBERS,
 )
 async def set_member(project_id: UUID, user_id: UUID, body: MemberRole, if_match: int | None) -> Row | Created:
+    """Give a member of the organisation a role in a project."""
     member, joined = await service.set_member(project_id, user_id, body.role, version=if_match)
     return Created(member, f"/projects/{project_id}/members/{user_id}") if joined else member
 
 
 @routes.delete(
-    "/projects/<uuid:project_id>/members/<uuid:user_id>",
-    permission="projects.members.update",
-    name="members.remove",
-    summary="Take a person out of a project",
+    "/projects/<uuid:project_id>/members/<uuid:user_id>", permission="projects.members.update", name="members.remove"
 )
 async def remove_member(project_id: UUID, user_id: UUID, if_match: int | None) -> None:
+    """Take a person out of a project."""
     await service.remove_member(project_id, user_id, version=if_match)
 
 
@@ -196,79 +167,48 @@ async def remove_member(project_id: UUID, user_id: UUID, if_match: int | None) -
 
 
 @routes.get(
-    "/projects/<uuid:project_id>/tasks",
-    permission="projects.tasks.read",
-    name="tasks.list_in_project",
-    summary="List the tasks of a project",
-    listing=TASKS,
-    returns=TASKS,
+    "/projects/<uuid:project_id>/tasks", permission="projects.tasks.read", name="tasks.list_in_project", listing=TASKS
 )
 async def list_project_tasks(project_id: UUID, query: Query) -> Page:
+    """List the tasks of a project."""
     await PROJECTS.get(project_id)
     return await TASKS.page(query, project_id=project_id)
 
 
 @routes.post(
-    "/projects/<uuid:project_id>/tasks",
-    permission="projects.tasks.create",
-    name="tasks.create",
-    summary="Create a task in a project",
-    returns=TASKS,
+    "/projects/<uuid:project_id>/tasks", permission="projects.tasks.create", name="tasks.create", returns=TASKS
 )
 async def create_task(project_id: UUID, body: NewTask) -> Created:
+    """Create a task in a project."""
     task = await service.create_task(project_id, **dict(body))
     return Created(task, f"/tasks/{task['id']}")
 
 
-@routes.get(
-    "/tasks",
-    permission="projects.tasks.read",
-    name="tasks.list",
-    summary="List the tasks of all projects",
-    listing=TASKS,
-    returns=TASKS,
-)
+@routes.get("/tasks", permission="projects.tasks.read", name="tasks.list", listing=TASKS)
 async def list_tasks(query: Query) -> Page:
+    """List the tasks of all projects."""
     return await TASKS.page(query)
 
 
-@routes.post(
-    "/tasks/bulk-status",
-    permission="projects.tasks.update",
-    name="tasks.set_statuses",
-    summary="Give up to 100 tasks one status, all or none",
-)
+@routes.post("/tasks/bulk-status", permission="projects.tasks.update", name="tasks.set_statuses")
 async def set_statuses(body: BulkStatus) -> dict[str, list[Row]]:
+    """Give up to 100 tasks one status, all or none."""
     return {"tasks": await service.set_statuses(body.ids, body.status)}
 
 
-@routes.get(
-    "/tasks/<uuid:task_id>",
-    permission="projects.tasks.read",
-    name="tasks.get",
-    summary="Read a task",
-    returns=TASKS,
-)
+@routes.get("/tasks/<uuid:task_id>", permission="projects.tasks.read", name="tasks.get", returns=TASKS)
 async def get_task(task_id: UUID) -> Row:
+    """Read a task."""
     return await TASKS.get(task_id)
 
 
-@routes.patch(
-    "/tasks/<uuid:task_id>",
-    permission="projects.tasks.update",
-    name="tasks.update",
-    summary="Change a task",
-    returns=TASKS,
-)
+@routes.patch("/tasks/<uuid:task_id>", permission="projects.tasks.update", name="tasks.update", returns=TASKS)
 async def change_task(task_id: UUID, body: TaskChanges, if_match: int | None) -> Row:
+    """Change a task."""
     return await service.change_task(task_id, body.model_dump(exclude_unset=True), version=if_match)
 
 
-@routes.delete(
-    "/tasks/<uuid:task_id>",
-    permission="projects.tasks.delete",
-    name="tasks.delete",
-    summary="Delete a task",
-)
+@routes.delete("/tasks/<uuid:task_id>", permission="projects.tasks.delete", name="tasks.delete")
 async def delete_task(task_id: UUID, if_match: int | None) -> None:
+    """Delete a task."""
     await service.delete_task(task_id, version=if_match)

@@ -41,6 +41,22 @@ def test_load_when_register_hook_fails_then_its_routes_stay_to_answer_503(tree):
     assert "notes" in registry.quarantine
 
 
+def test_load_when_permission_is_declared_with_routes_then_registered_once_and_its_plugin_owns_it(tree):
+    tree.add(
+        "notes",
+        """
+        READ = Permission("notes.notes.read", "See notes", roles=("viewer",))
+        @hookimpl
+        def register_routes():
+            return [Route("GET", path, handler, path[1:] + ".list", "x", permission=READ.name, declares=READ)
+                for path in ("/notes", "/letters")]
+        """,
+    )
+    catalog = tree.load(strict=True).catalog
+    assert catalog.permission_owner == {"notes.notes.read": "notes"}
+    assert catalog.role_permissions == {"viewer": frozenset({"notes.notes.read"})}
+
+
 def test_collect_when_register_hook_hangs_then_reason():
     import time
 
@@ -96,7 +112,6 @@ def test_load_when_everything_is_declared_then_catalog_holds_it_with_owners(tree
         @hookimpl
         def register_metrics(): return [Metric("tenantry_notes_kept", "gauge", "x", ("kind",), number)]
         """,
-        extra='permissions = ["notes.notes.read"]',
     )
     (tree.root / "notes_models.py").write_text(
         "from tortoise import fields\nfrom tenants.scoping import TenantModel\n"

@@ -18,9 +18,7 @@ def installed(tree, distribution: str, plugin_id: str, package: str) -> None:
     home = tree.root / package
     home.mkdir()
     (home / "__init__.py").write_text("raise AssertionError('imported')")
-    (home / "manifest.toml").write_text(
-        f'id = "{plugin_id}"\nname = "X"\nversion = "1"\nsummary = "x"\nsdk = "*"\npermissions = []\n'
-    )
+    (home / "manifest.toml").write_text(f'id = "{plugin_id}"\nname = "X"\nversion = "1"\nsummary = "x"\nsdk = "*"\n')
 
 
 def refusal(tree) -> str:

@@ -15,7 +15,6 @@ name = "Notes"
 version = "1.2.0"
 summary = "Keeps notes."
 sdk = ">=0.1,<1"
-permissions = ["notes.notes.read"]
 [requires]
 projects = ">=0.1"
 audit = "*"
@@ -37,7 +36,7 @@ def refusal(folder: Path, text: str) -> str:
 
 def test_parse_when_manifest_is_complete_then_gives_typed_values(tmp_path):
     manifest = parse(written(tmp_path, GOOD))
-    assert (manifest.id, str(manifest.version), manifest.permissions) == ("notes", "1.2.0", ("notes.notes.read",))
+    assert (manifest.id, str(manifest.version)) == ("notes", "1.2.0")
     assert manifest.requires["projects"].contains("0.5")
     assert manifest.requires["audit"].contains("99")
     assert not manifest.sdk.contains("1.0")
@@ -58,7 +57,6 @@ def test_parse_when_manifest_is_complete_then_gives_typed_values(tmp_path):
         ('sdk = ">=0.1,<1"', "", "sdk: needs a range"),
         ('projects = ">=0.1"', 'projects = "^1"', 'requires.projects: "^1" is not a range'),
         ('projects = ">=0.1"', 'notes = "*"', "requires.notes: is the plugin itself"),
-        ('"notes.notes.read"', '"projects.read"', '"projects.read" does not begin with "notes."'),
         ('id = "notes"', 'id = "Notes"', 'id: "Notes" is not a plugin id'),
         ('id = "notes"', 'id = "a__b"', 'id: "a__b" is not a plugin id'),
         ('id = "notes"', 'id = "tenant"', 'id: "tenant" is reserved for the host'),

@@ -14,7 +14,7 @@ from host.registry.ordering import order
 def manifest(plugin_id: str, *, version: str = "1.0", sdk: str = "", **requires: str) -> Manifest:
     ranges = {name: SpecifierSet(text) for name, text in requires.items()}
     path = Path(f"/{plugin_id}/manifest.toml")
-    return Manifest(plugin_id, plugin_id, Version(version), "x", SpecifierSet(sdk), ranges, (), path)
+    return Manifest(plugin_id, plugin_id, Version(version), "x", SpecifierSet(sdk), ranges, path)
 
 
 def ids(*manifests: Manifest) -> list[str]:

@@ -130,19 +130,8 @@ def test_load_when_model_beside_a_registered_one_is_forgotten_then_refused(tree)
     assert "is not registered" in tree.refusal()
 
 
-def test_load_when_manifest_shows_a_permission_nobody_registers_then_refused(tree):
-    tree.add(
-        "aa",
-        returning("register_permissions", "Permission('aa.things.read', 'x')"),
-        extra='permissions = ["aa.things.reed"]',
-    )
-    text = tree.refusal()
-    assert 'permissions: "aa.things.reed" is not registered by plugin "aa"; did you mean "aa.things.read"?' in text
-    assert "manifest.toml" in text
-
-
 def test_load_when_named_things_belong_to_a_failed_plugin_then_not_called_invalid(tree):
-    tree.add("bad", "raise ValueError", extra='permissions = ["bad.things.read"]')
+    tree.add("bad", "raise ValueError")
     tree.add(
         "aa",
         route("permission='bad.things.read', limits=('bad.things',)")

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import BaseModel
 
-from host.contracts import Accepted, Created, Query
+from host.contracts import Accepted, Created, Page, Permission, Query
 from host.errors import ConfigurationError
-from host.web.routes import Routes
+from host.web.routes import Routes, split_docstring
 
 if TYPE_CHECKING:
     from uuid import UUID as OnlyForTypes
@@ -74,3 +74,58 @@ def test_route_when_path_is_not_below_the_base_then_refused(path: str) -> None:
 def test_route_when_annotation_cannot_be_read_then_error_names_handler_and_remedy() -> None:
     with pytest.raises(ConfigurationError, match=r"things\.bad.*unreadable.*TYPE_CHECKING"):
         Routes().get("/things", name="things.bad", summary="Bad", public=True)(unreadable)
+
+
+async def documented(query: Query) -> Page:
+    """List the things,
+    the newest first. Those of others are not shown.
+
+    Archived ones are.
+    """
+    raise NotImplementedError
+
+
+async def asking() -> None:
+    """Is it up? Who knows."""
+
+
+async def without_full_stop() -> None:
+    """Delete e.g. a thing or two"""
+
+
+@pytest.mark.parametrize(
+    ("handler", "sentence", "rest"),
+    [
+        (documented, "List the things, the newest first", "Those of others are not shown.\n\nArchived ones are."),
+        (asking, "Is it up?", "Who knows."),
+        (without_full_stop, "Delete e.g. a thing or two", ""),
+        (page, "", ""),
+    ],
+)
+def test_docstring_when_split_then_first_sentence_and_rest(handler: Any, sentence: str, rest: str) -> None:
+    assert split_docstring(handler) == (sentence, rest)
+
+
+def test_route_when_listing_is_returned_then_summary_and_shape_are_read_from_the_handler() -> None:
+    rows, routes = object(), Routes()
+    routes.get("/things", name="things.list", public=True, listing=rows)(documented)
+    assert (routes[0].summary, routes[0].returns) == ("List the things, the newest first", rows)
+    routes.get("/own", name="own.list", public=True, listing=rows, returns=Body, summary="Mine")(documented)
+    assert (routes[1].summary, routes[1].returns) == ("Mine", Body)
+    routes.get("/other", name="other.list", public=True, listing=rows, summary="Not a page of it")(page)
+    assert routes[2].returns is None
+
+
+def test_route_when_neither_summary_nor_docstring_then_error_names_handler_and_remedy() -> None:
+    with pytest.raises(ConfigurationError, match=r"things\.list: page in .* has no docstring"):
+        Routes().get("/things", name="things.list", public=True)(page)
+
+
+def test_route_when_permission_is_declared_with_it_then_named_and_handed_over() -> None:
+    read, routes = Permission("things.things.read", "See things"), Routes()
+    routes.get("/things", name="things.list", permission=read)(documented)
+    routes.get("/more", name="more.list", permission="things.things.read")(documented)
+    assert [(route.permission, route.declares) for route in routes] == [
+        ("things.things.read", read),
+        ("things.things.read", None),
+    ]

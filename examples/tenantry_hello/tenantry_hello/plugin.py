@@ -1,16 +1,11 @@
-"""Hook implementations of the hello plugin: a permission, a limit, a setting and a route."""
+"""Hook implementations of the hello plugin: a limit, a setting and a route."""
 
 from collections.abc import Sequence
 
-from host.sdk import Limit, Permission, Route, hookimpl
+from host.sdk import Limit, Route, hookimpl
 
 from .routes import routes
 from .settings import HelloSettings
-
-
-@hookimpl
-def register_permissions() -> Sequence[Permission]:
-    return [Permission("hello.greetings.read", "Be greeted", roles=("admin", "member", "viewer"))]
 
 
 @hookimpl

@@ -10,7 +10,7 @@ from host.contracts import Created, Page, Query, Route, Stream
 from host.web.handlers.binding import path_parameters
 from host.web.handlers.idempotency import takes_key
 from host.web.openapi.schemas import Components, Rows, Schema, filter_schema
-from host.web.routes import TYPED_PARAMETER
+from host.web.routes import TYPED_PARAMETER, split_docstring
 
 _PATH_TYPES: dict[str, Schema] = {
     "uuid": {"type": "string", "format": "uuid"},
@@ -54,7 +54,8 @@ def operation(plugin: str, route: Route, components: Components) -> dict[str, An
         "tags": [tag_of(plugin, route)],
         "x-plugin": plugin,
     }
-    if text := inspect.getdoc(route.handler):
+    sentence, rest = split_docstring(route.handler)
+    if text := rest if sentence == route.summary else inspect.getdoc(route.handler):
         described["description"] = text
     described |= _access(route)
     if route.any_tenant_state:

@@ -37,12 +37,12 @@ class Upload(BaseModel, extra="forbid"):
     "/mail/attachments",
     permission="mail.attachments.create",
     name="attachments.create",
-    summary="Upload a file: the raw bytes as the body, its type as Content-Type",
     returns=ATTACHMENTS,
     limits=(STORED, LARGEST),
     max_body=MAX_BODY,
 )
 async def create_attachment(query: Upload, facts: RequestFacts) -> Created:
+    """Upload a file: the raw bytes as the body, its type as Content-Type."""
     kind = facts.headers.get("content-type", "application/octet-stream").partition(";")[0].strip()
     try:
         content_type = _CONTENT_TYPE.validate_python(kind)
@@ -52,15 +52,9 @@ async def create_attachment(query: Upload, facts: RequestFacts) -> Created:
     return Created(row, f"/mail/attachments/{row['id']}")
 
 
-@routes.get(
-    "/mail/attachments",
-    permission="mail.attachments.read",
-    name="attachments.list",
-    summary="List the attachments",
-    listing=ATTACHMENTS,
-    returns=ATTACHMENTS,
-)
+@routes.get("/mail/attachments", permission="mail.attachments.read", name="attachments.list", listing=ATTACHMENTS)
 async def list_attachments(query: Query) -> Page:
+    """List the attachments."""
     return await ATTACHMENTS.page(query)
 
 
@@ -68,18 +62,16 @@ async def list_attachments(query: Query) -> Page:
     "/mail/attachments/<uuid:attachment_id>",
     permission="mail.attachments.read",
     name="attachments.get",
-    summary="Read the name, type and size of an attachment",
     returns=ATTACHMENTS,
 )
 async def get_attachment(attachment_id: UUID) -> Row:
+    """Read the name, type and size of an attachment."""
     return await ATTACHMENTS.get(attachment_id)
 
 
 @routes.delete(
-    "/mail/attachments/<uuid:attachment_id>",
-    permission="mail.attachments.delete",
-    name="attachments.delete",
-    summary="Delete an attachment",
+    "/mail/attachments/<uuid:attachment_id>", permission="mail.attachments.delete", name="attachments.delete"
 )
 async def delete_attachment(attachment_id: UUID) -> None:
+    """Delete an attachment."""
     await attachments.remove(attachment_id)

@@ -70,37 +70,28 @@ class BatchWithProgress(BaseModel):
     "/mail/batches",
     permission="mail.batches.create",
     name="batches.create",
-    summary="Send one content to many recipients",
     returns=BatchWithProgress,
     limits=(QUOTA,),
     max_body=MAX_BODY,
 )
 async def create_batch(body: NewBatch) -> Accepted:
+    """Send one content to many recipients."""
     recipients = [Recipient(each.to, each.variables, each.locale) for each in body.recipients]
     batch = await batches.accept(body.draft(), recipients)
     return Accepted(batch, f"/mail/batches/{batch['id']}")
 
 
-@routes.get(
-    "/mail/batches",
-    permission="mail.batches.read",
-    name="batches.list",
-    summary="List the batches",
-    listing=BATCHES,
-    returns=BATCHES,
-)
+@routes.get("/mail/batches", permission="mail.batches.read", name="batches.list", listing=BATCHES)
 async def list_batches(query: Query) -> Page:
+    """List the batches."""
     return await BATCHES.page(query)
 
 
 @routes.get(
-    "/mail/batches/<uuid:batch_id>",
-    permission="mail.batches.read",
-    name="batches.get",
-    summary="Read a batch with its progress",
-    returns=BatchWithProgress,
+    "/mail/batches/<uuid:batch_id>", permission="mail.batches.read", name="batches.get", returns=BatchWithProgress
 )
 async def get_batch(batch_id: UUID) -> Row:
+    """Read a batch with its progress."""
     return await batches.read(batch_id)
 
 
@@ -108,8 +99,8 @@ async def get_batch(batch_id: UUID) -> Row:
     "/mail/batches/<uuid:batch_id>/cancel",
     permission="mail.batches.update",
     name="batches.cancel",
-    summary="Cancel the messages of a batch that are not sent yet",
     returns=BatchWithProgress,
 )
 async def cancel_batch(batch_id: UUID) -> Row:
+    """Cancel the messages of a batch that are not sent yet."""
     return await batches.cancel(batch_id)

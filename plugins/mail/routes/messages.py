@@ -171,27 +171,21 @@ class MessageWithTimeline(BaseModel):
     "/mail/messages",
     permission="mail.messages.create",
     name="messages.create",
-    summary="Send a message",
     returns=WHOLE,
     limits=(QUOTA, RATE),
     max_body=MAX_BODY,
 )
 async def create_message(body: NewMessage) -> Accepted:
+    """Send a message."""
     message = await messages.accept(
         body.draft(), to=body.to, cc=body.cc, bcc=body.bcc, variables=body.variables, when_limited=body.when_limited
     )
     return Accepted(message, f"/mail/messages/{message['id']}")
 
 
-@routes.get(
-    "/mail/messages",
-    permission="mail.messages.read",
-    name="messages.list",
-    summary="List the messages; `to`, `from` and `q` (the subject) look for a part of the text",
-    listing=MESSAGES,
-    returns=MESSAGES,
-)
+@routes.get("/mail/messages", permission="mail.messages.read", name="messages.list", listing=MESSAGES)
 async def list_messages(query: Query) -> Page:
+    """List the messages; `to`, `from` and `q` (the subject) look for a part of the text."""
     filters = {name: searched(text) if name in {"to", "from"} else text for name, text in query.filters.items()}
     return await MESSAGES.page(replace(query, filters=filters))
 
@@ -200,21 +194,18 @@ async def list_messages(query: Query) -> Page:
     "/mail/messages/<uuid:message_id>",
     permission="mail.messages.read",
     name="messages.get",
-    summary="Read a message with its events",
     returns=MessageWithTimeline,
 )
 async def get_message(message_id: UUID) -> Row:
+    """Read a message with its events."""
     return await messages.read(message_id)
 
 
 @routes.post(
-    "/mail/messages/<uuid:message_id>/cancel",
-    permission="mail.messages.update",
-    name="messages.cancel",
-    summary="Cancel a message that waits to be sent",
-    returns=WHOLE,
+    "/mail/messages/<uuid:message_id>/cancel", permission="mail.messages.update", name="messages.cancel", returns=WHOLE
 )
 async def cancel_message(message_id: UUID) -> Row:
+    """Cancel a message that waits to be sent."""
     return await messages.cancel(message_id)
 
 
@@ -222,9 +213,9 @@ async def cancel_message(message_id: UUID) -> Row:
     "/mail/messages/<uuid:message_id>/retry",
     permission="mail.messages.update",
     name="messages.retry",
-    summary="Send a failed, cancelled or suppressed message after all",
     returns=WHOLE,
     limits=(QUOTA, RATE),
 )
 async def retry_message(message_id: UUID) -> Accepted:
+    """Send a failed, cancelled or suppressed message after all."""
     return Accepted(await messages.retry(message_id), f"/mail/messages/{message_id}")

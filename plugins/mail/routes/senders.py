@@ -109,61 +109,37 @@ class TestSend(BaseModel):
 # -- senders ---------------------------------------------------------------------------------------------
 
 
-@routes.get(
-    "/mail/senders",
-    permission="mail.senders.read",
-    name="senders.list",
-    summary="List the addresses to send from",
-    listing=SENDERS,
-    returns=SENDERS,
-)
+@routes.get("/mail/senders", permission="mail.senders.read", name="senders.list", listing=SENDERS)
 async def list_senders(query: Query) -> Page:
+    """List the addresses to send from."""
     filters = {name: searched(text) for name, text in query.filters.items()}  # by address alone
     return await SENDERS.page(replace(query, filters=filters))
 
 
-@routes.post(
-    "/mail/senders",
-    permission="mail.senders.create",
-    name="senders.create",
-    summary="Add an address to send from; a code is mailed to it",
-    returns=SENDERS,
-    limits=(CODES,),
-)
+@routes.post("/mail/senders", permission="mail.senders.create", name="senders.create", returns=SENDERS, limits=(CODES,))
 async def add_sender(body: NewSender) -> Created:
+    """Add an address to send from; a code is mailed to it."""
     sender = await senders.add_sender(body.address)
     return Created(sender, f"/mail/senders/{sender['id']}")
 
 
-@routes.get(
-    "/mail/senders/<uuid:sender_id>",
-    permission="mail.senders.read",
-    name="senders.get",
-    summary="Read an address to send from",
-    returns=SENDERS,
-)
+@routes.get("/mail/senders/<uuid:sender_id>", permission="mail.senders.read", name="senders.get", returns=SENDERS)
 async def get_sender(sender_id: UUID) -> Row:
+    """Read an address to send from."""
     return await SENDERS.get(sender_id)
 
 
-@routes.delete(
-    "/mail/senders/<uuid:sender_id>",
-    permission="mail.senders.delete",
-    name="senders.delete",
-    summary="Remove an address to send from",
-)
+@routes.delete("/mail/senders/<uuid:sender_id>", permission="mail.senders.delete", name="senders.delete")
 async def delete_sender(sender_id: UUID, if_match: int | None) -> None:
+    """Remove an address to send from."""
     await senders.delete_sender(sender_id, version=if_match)
 
 
 @routes.post(
-    "/mail/senders/<uuid:sender_id>/confirm",
-    permission="mail.senders.create",
-    name="senders.confirm",
-    summary="Confirm an address with the code mailed to it",
-    returns=SENDERS,
+    "/mail/senders/<uuid:sender_id>/confirm", permission="mail.senders.create", name="senders.confirm", returns=SENDERS
 )
 async def confirm_sender(sender_id: UUID, body: Code) -> Row:
+    """Confirm an address with the code mailed to it."""
     return await senders.confirm_sender(sender_id, body.code)
 
 
@@ -171,47 +147,33 @@ async def confirm_sender(sender_id: UUID, body: Code) -> Row:
     "/mail/senders/<uuid:sender_id>/resend",
     permission="mail.senders.create",
     name="senders.resend",
-    summary="Mail a new code to an address",
     returns=SENDERS,
     limits=(CODES,),
 )
 async def resend_code(sender_id: UUID) -> Accepted:
+    """Mail a new code to an address."""
     return Accepted(await senders.resend_code(sender_id), f"/mail/senders/{sender_id}")
 
 
 # -- the tenant's own provider ---------------------------------------------------------------------------
 
 
-@routes.get(
-    "/mail/provider",
-    permission="mail.provider.read",
-    name="provider.get",
-    summary="Read the organisation's own provider, without its secrets",
-    returns=ACCOUNTS,
-)
+@routes.get("/mail/provider", permission="mail.provider.read", name="provider.get", returns=ACCOUNTS)
 async def get_provider() -> Row:
+    """Read the organisation's own provider, without its secrets."""
     return await own_provider.read_provider()
 
 
-@routes.put(
-    "/mail/provider",
-    permission="mail.provider.update",
-    name="provider.set",
-    summary="Send through a provider of your own",
-    returns=ACCOUNTS,
-)
+@routes.put("/mail/provider", permission="mail.provider.update", name="provider.set", returns=ACCOUNTS)
 async def set_provider(body: OwnProvider, if_match: int | None) -> Row | Created:
+    """Send through a provider of your own."""
     provider, is_new = await own_provider.set_provider(body.chosen(), version=if_match)
     return Created(provider, "/mail/provider") if is_new else provider
 
 
-@routes.delete(
-    "/mail/provider",
-    permission="mail.provider.update",
-    name="provider.delete",
-    summary="Send through the deployment's providers again",
-)
+@routes.delete("/mail/provider", permission="mail.provider.update", name="provider.delete")
 async def delete_provider(if_match: int | None) -> None:
+    """Send through the deployment's providers again."""
     await own_provider.delete_provider(version=if_match)
 
 
@@ -219,9 +181,9 @@ async def delete_provider(if_match: int | None) -> None:
     "/mail/provider/test",
     permission="mail.provider.update",
     name="provider.test",
-    summary="Test the organisation's own provider, with a message to its confirmed sender",
     returns=TestSend,
     limits=("mail.rate",),
 )
 async def try_provider() -> dict[str, Any]:
+    """Test the organisation's own provider, with a message to its confirmed sender."""
     return await own_provider.try_provider()

@@ -27,13 +27,9 @@ class Span(BaseModel, extra="forbid"):
     by: By = "day"
 
 
-@routes.get(
-    "/mail/stats",
-    permission="mail.stats.read",
-    name="stats.read",
-    summary="Count messages by outcome per day, category or template, and the queue",
-)
+@routes.get("/mail/stats", permission="mail.stats.read", name="stats.read")
 async def read_stats(query: Span) -> Row:
+    """Count messages by outcome per day, category or template, and the queue."""
     name = (await tenant()).timezone
     last = query.last or datetime.now(zone(name)).date()
     first = query.first or last - _USUAL

@@ -45,10 +45,10 @@ class Preferences(BaseModel, extra="forbid"):
     any_tenant_state=True,
     limit_class="signed",
     name="subscriptions.page",
-    summary="Show the unsubscribe page; reading it changes nothing",
     returns=Stream,
 )
 async def show_page(token: str, request: RequestFacts) -> Stream:
+    """Show the unsubscribe page; reading it changes nothing."""
     async with open_token(token, PASS, any_tenant_state=True) as claims:
         return await _page(claims["address"], claims["category"], request, done=False)
 
@@ -60,12 +60,12 @@ async def show_page(token: str, request: RequestFacts) -> Stream:
     any_tenant_state=True,
     limit_class="signed",
     name="subscriptions.unsubscribe",
-    summary="Unsubscribe, with one click (RFC 8058) or from the page",
     max_body=_MAX_FORM,
     returns=Stream,
     refusals=(400, 413),
 )
 async def answer_page(token: str, request: RequestFacts) -> Stream:
+    """Unsubscribe, with one click (RFC 8058) or from the page."""
     form = _form(request.headers.get("content-type", ""), await request.read())
     async with open_token(token, PASS, any_tenant_state=True) as claims:
         address, category = claims["address"], claims["category"]
@@ -127,23 +127,15 @@ def _value(part: Message) -> str:
 # -- for the tenant --------------------------------------------------------------------------------------
 
 
-@routes.get(
-    "/mail/subscriptions/<address>",
-    permission="mail.subscriptions.read",
-    name="subscriptions.get",
-    summary="Read which categories an address gets, and since when",
-)
+@routes.get("/mail/subscriptions/<address>", permission="mail.subscriptions.read", name="subscriptions.get")
 async def get_subscriptions(address: str) -> Row:
+    """Read which categories an address gets, and since when."""
     return await subscriptions.preferences(address)
 
 
-@routes.put(
-    "/mail/subscriptions/<address>",
-    permission="mail.subscriptions.update",
-    name="subscriptions.set",
-    summary="Change which categories an address gets",
-)
+@routes.put("/mail/subscriptions/<address>", permission="mail.subscriptions.update", name="subscriptions.set")
 async def set_subscriptions(address: str, body: Preferences) -> Row:
+    """Change which categories an address gets."""
     choices = dict(body.categories) | ({} if body.everything is None else {EVERYTHING: body.everything})
     await subscriptions.choose(address, choices, Source.SETTINGS)
     return await subscriptions.preferences(address)

@@ -42,25 +42,15 @@ class Which(BaseModel, extra="forbid"):
     address: Written
 
 
-@routes.get(
-    "/mail/suppressions",
-    permission="mail.suppressions.read",
-    name="suppressions.list",
-    summary="List the addresses that get no mail",
-    listing=SUPPRESSIONS,
-    returns=SUPPRESSIONS,
-)
+@routes.get("/mail/suppressions", permission="mail.suppressions.read", name="suppressions.list", listing=SUPPRESSIONS)
 async def list_suppressions(query: Query) -> Page:
+    """List the addresses that get no mail."""
     return await SUPPRESSIONS.page(query)
 
 
-@routes.post(
-    "/mail/suppressions",
-    permission="mail.suppressions.create",
-    name="suppressions.create",
-    summary="Suppress an address, or up to 1,000",
-)
+@routes.post("/mail/suppressions", permission="mail.suppressions.create", name="suppressions.create")
 async def create_suppressions(body: NewSuppressions) -> Created | Row:
+    """Suppress an address, or up to 1,000."""
     if body.addresses is not None:
         added = await suppressions.add_all(body.addresses, body.detail)
         return {"added": added, "known": len(body.addresses) - added}
@@ -72,28 +62,22 @@ async def create_suppressions(body: NewSuppressions) -> Created | Row:
     "/mail/suppressions/<uuid:suppression_id>",
     permission="mail.suppressions.read",
     name="suppressions.get",
-    summary="Read why an address gets no mail",
     returns=SUPPRESSIONS,
 )
 async def get_suppression(suppression_id: UUID) -> Row:
+    """Read why an address gets no mail."""
     return await SUPPRESSIONS.get(suppression_id)
 
 
 @routes.delete(
-    "/mail/suppressions/<uuid:suppression_id>",
-    permission="mail.suppressions.delete",
-    name="suppressions.delete",
-    summary="Let an address get mail again",
+    "/mail/suppressions/<uuid:suppression_id>", permission="mail.suppressions.delete", name="suppressions.delete"
 )
 async def delete_suppression(suppression_id: UUID) -> None:
+    """Let an address get mail again."""
     await suppressions.remove(suppression_id)
 
 
-@routes.delete(
-    "/mail/suppressions",
-    permission="mail.suppressions.delete",
-    name="suppressions.delete_address",
-    summary="Let an address get mail again, by the address",
-)
+@routes.delete("/mail/suppressions", permission="mail.suppressions.delete", name="suppressions.delete_address")
 async def delete_address(query: Which) -> None:
+    """Let an address get mail again, by the address."""
     await suppressions.remove_address(query.address)

@@ -128,24 +128,15 @@ class VersionShown(BaseModel):
     created_by: UUID | None
 
 
-@routes.get(
-    "/mail/templates",
-    permission="mail.templates.read",
-    name="templates.list",
-    summary="List the templates, and who owns each",
-)
+@routes.get("/mail/templates", permission="mail.templates.read", name="templates.list")
 async def list_templates() -> list[Row]:
+    """List the templates, and who owns each."""
     return await template_versions.listed()
 
 
-@routes.get(
-    "/mail/templates/<name>",
-    permission="mail.templates.read",
-    name="templates.get",
-    summary="Read the template in use for a language",
-    returns=TemplateShown,
-)
+@routes.get("/mail/templates/<name>", permission="mail.templates.read", name="templates.get", returns=TemplateShown)
 async def get_template(name: str, query: Reader) -> Row:
+    """Read the template in use for a language."""
     return await template_versions.read(name, query.locale)
 
 
@@ -153,11 +144,11 @@ async def get_template(name: str, query: Reader) -> Row:
     "/mail/templates/<name>",
     permission="mail.templates.update",
     name="templates.update",
-    summary="Write a template, replacing a built-in one or under a new name",
     returns=TemplateShown,
     max_body=MAX_BODY,
 )
 async def put_template(name: str, body: NewVersion, query: Reader, if_match: int | None) -> Row | Created:
+    """Write a template, replacing a built-in one or under a new name."""
     if body.locale and query.locale and body.locale != query.locale:
         raise ValidationFailed(details={"locale": "The query and the body name different locales."})
     locale = query.locale or body.locale or library().default_locale
@@ -165,25 +156,17 @@ async def put_template(name: str, body: NewVersion, query: Reader, if_match: int
     return Created(row, f"/mail/templates/{name}") if is_new else row
 
 
-@routes.delete(
-    "/mail/templates/<name>",
-    permission="mail.templates.delete",
-    name="templates.delete",
-    summary="Delete your own template, in one language or all; the built-in one is used again",
-)
+@routes.delete("/mail/templates/<name>", permission="mail.templates.delete", name="templates.delete")
 async def delete_template(name: str, query: Reader, if_match: int | None) -> None:
+    """Delete your own template, in one language or all; the built-in one is used again."""
     await template_versions.remove(name, query.locale, version=if_match)
 
 
 @routes.get(
-    "/mail/templates/<name>/versions",
-    permission="mail.templates.read",
-    name="templates.versions",
-    summary="List the versions of a template, the newest first",
-    listing=HISTORY,
-    returns=HISTORY,
+    "/mail/templates/<name>/versions", permission="mail.templates.read", name="templates.versions", listing=HISTORY
 )
 async def list_versions(name: str, query: Query) -> Page:
+    """List the versions of a template, the newest first."""
     return await template_versions.history(name, query)
 
 
@@ -191,10 +174,10 @@ async def list_versions(name: str, query: Query) -> Page:
     "/mail/templates/<name>/versions/<int:number>",
     permission="mail.templates.read",
     name="templates.version",
-    summary="Read one version of a template",
     returns=VersionShown,
 )
 async def get_version(name: str, number: int) -> Row:
+    """Read one version of a template."""
     return await template_versions.past(name, number)
 
 
@@ -202,10 +185,10 @@ async def get_version(name: str, number: int) -> Row:
     "/mail/templates/<name>/versions/<int:number>/restore",
     permission="mail.templates.update",
     name="templates.restore",
-    summary="Restore an earlier version, as a new one",
     returns=TemplateShown,
 )
 async def restore_version(name: str, number: int, if_match: int | None) -> Row:
+    """Restore an earlier version, as a new one."""
     return await template_versions.restore(name, number, version=if_match)
 
 
@@ -213,13 +196,13 @@ async def restore_version(name: str, number: int, if_match: int | None) -> Row:
     "/mail/templates/<name>/preview",
     permission="mail.templates.read",
     name="templates.preview",
-    summary="Preview a template; as a page with ?format=html or Accept: text/html",
     returns=Stream,
     max_body=MAX_BODY,
 )
 async def preview_template(
     name: str, body: Preview, query: PreviewFormat, request: RequestFacts
 ) -> dict[str, str] | Stream:
+    """Preview a template; as a page with ?format=html or Accept: text/html."""
     if body.draft is not None:
         rendered = await previews.of_draft(name, body.draft.draft(), body.variables, body.locale)
     else:
@@ -234,12 +217,8 @@ async def preview_template(
     return {"subject": rendered.subject, "text": rendered.text, "html": rendered.html}
 
 
-@routes.post(
-    "/mail/templates/<name>/test",
-    permission="mail.messages.create",
-    name="templates.test",
-    summary="Send a test message of a template to a member of this organisation",
-)
+@routes.post("/mail/templates/<name>/test", permission="mail.messages.create", name="templates.test")
 async def test_template(name: str, body: TestSend) -> Accepted:
+    """Send a test message of a template to a member of this organisation."""
     message = await test_send.send(name, body.to, body.variables, body.locale)
     return Accepted(message, f"/mail/messages/{message['id']}")

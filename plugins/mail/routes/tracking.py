@@ -28,11 +28,11 @@ _PICTURE = bytes.fromhex(  # a GIF of one transparent pixel
     limit_class="signed",
     effects=True,
     name="tracking.click",
-    summary="Redirect a tracked link to its target",
     status=302,
     returns=Stream,
 )
 async def follow_link(token: str) -> Stream:
+    """Redirect a tracked link to its target."""
     async with open_token(token, CLICK, any_tenant_state=True) as claims:
         target = claims["target"]
         await tracking.clicked(UUID(claims["message"]), target, claims.get("recipient", ""))
@@ -47,10 +47,10 @@ async def follow_link(token: str) -> Stream:
     limit_class="signed",
     effects=True,
     name="tracking.open",
-    summary="Return the picture that counts opens",
     returns=Stream,
 )
 async def show_picture(token: str) -> Stream:
+    """Return the picture that counts opens."""
     async with open_token(token, OPEN, any_tenant_state=True) as claims:
         await tracking.opened(UUID(claims["message"]), claims.get("recipient", ""))
     return Stream(_PICTURE, "image/gif", headers=_NEVER_KEPT)

@@ -22,10 +22,10 @@ PERMISSIONS: tuple[Permission, ...] = ()
     any_tenant_state=True,
     limit_class="signed",
     name="webhooks.receive",
-    summary="Receive a webhook of the deployment's sendgrid, mailgun or ses account",
     max_body=MAX_BODY,
 )
 async def receive(provider: str, request: RequestFacts) -> dict[str, int]:
+    """Receive a webhook of the deployment's sendgrid, mailgun or ses account."""
     return {"events": await receiving.receive(_known(provider), await _call(request))}
 
 
@@ -36,20 +36,16 @@ async def receive(provider: str, request: RequestFacts) -> dict[str, int]:
     any_tenant_state=True,
     limit_class="signed",
     name="webhooks.receive_own",
-    summary="Receive a webhook of an organisation's own sendgrid, mailgun or ses account",
     max_body=MAX_BODY,
 )
 async def receive_own(provider: str, token: str, request: RequestFacts) -> dict[str, int]:
+    """Receive a webhook of an organisation's own sendgrid, mailgun or ses account."""
     return {"events": await receiving.receive_own(_known(provider), token, await _call(request))}
 
 
-@routes.get(
-    "/mail/webhooks",
-    permission="mail.provider.read",
-    name="webhooks.get",
-    summary="Read the URL for the webhooks of your own provider",
-)
+@routes.get("/mail/webhooks", permission="mail.provider.read", name="webhooks.get")
 async def own_webhook() -> Row:
+    """Read the URL for the webhooks of your own provider."""
     provider, url = await receiving.own_address()
     return {"provider": provider, "url": url}
 

@@ -28,7 +28,6 @@ name = "{id}"
 version = "0.1.0"
 summary = "Made up by a test."
 sdk = ">=0.1,<1"
-permissions = []
 
 [requires]
 """
