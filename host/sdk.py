@@ -102,6 +102,7 @@ from host.tracing import trace_headers
 from host.web.handlers.binding import RequestFacts
 from host.web.routes import Routes
 from tenants.context import TenantMissing, WrongTenant, in_system_tenant
+from tenants.limits import Duration, Rate, Size
 from tenants.locking import lock_tenant
 from tenants.scoping import TenantModel
 from tenants.text import address_key, address_or_text, cut_to_line, fold, one_line, slug_of, sort_key, without_links
@@ -124,6 +125,7 @@ __all__ = [
     "Created",
     "DayOfUse",
     "Decision",
+    "Duration",
     "Event",
     "EventType",
     "GiveUp",
@@ -152,6 +154,7 @@ __all__ = [
     "PublicMark",
     "Query",
     "QuotaExceeded",
+    "Rate",
     "RateLimited",
     "Readings",
     "Records",
@@ -161,6 +164,7 @@ __all__ = [
     "Row",
     "Secret",
     "SessionEnded",
+    "Size",
     "SortKeyField",
     "Stream",
     "Subscription",

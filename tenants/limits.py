@@ -1,16 +1,23 @@
-"""Parse and format the values of plan limits, and compute when a limit renews."""
+"""The grammars of sizes, durations, rates and limits, also as pydantic types; and when a limit renews."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Annotated, Any
 
-_SIZES = {"B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3, "TB": 1024**4}  # 5 GB is 5 × 1024³ bytes, as in file lists
+from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator
+
+_SIZES = {"b": 1, "kb": 1024, "mb": 1024**2, "gb": 1024**3, "tb": 1024**4}  # 5 GB is 5 × 1024³ bytes, as in file lists
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400, "week": 604_800}
 _CALENDAR = ("month", "year")  # their length differs, so they have no seconds
-_LIMIT = re.compile(r"(?P<number>\d[\d_,]*)\s*(?P<size>[KMGT]?B)?(?:\s*/\s*(?P<count>\d+\s+)?(?P<period>[a-z]+?)s?)?")
+_QUANTITY = re.compile(r"(?P<number>[0-9]+(?:[_,][0-9]{3})*(?:\.[0-9]+)?)\s*(?P<unit>[a-z]+)?", re.IGNORECASE)
 _HOW = 'write "20", "5 GB", "500/month", "5/15 minutes" or "unlimited"'
+_HOW_RATE = 'write a rate as a count and a period, such as "100/minute" or "5/15 minutes", or "unlimited"'
 _MONDAY = datetime(1970, 1, 5, tzinfo=UTC)  # weeks, and with them all fixed windows, are counted from here
 
 
@@ -44,8 +51,40 @@ class LimitValue:
 
 
 def _size(amount: int) -> str:
-    unit = next(name for name in reversed(_SIZES) if amount % _SIZES[name] == 0) if amount else "B"
-    return f"{amount // _SIZES[unit]} {unit}"
+    unit = next(name for name in reversed(_SIZES) if amount % _SIZES[name] == 0) if amount else "b"
+    return f"{amount // _SIZES[unit]} {unit.upper()}"
+
+
+def parse_size(text: str) -> int:
+    """The bytes of a size such as "5 GB", where 1 KB is 1024 bytes; a number alone is bytes.
+
+    Raises:
+        ValueError: it is not a number with one of the units B, KB, MB, GB, TB.
+    """
+    size = _measured(text, _SIZES, "b")
+    if size is None:
+        raise ValueError('write a size as a number and a unit, such as "500 KB", "1 MB" or "2 GB"')
+    return round(size)
+
+
+def parse_duration(text: str) -> float:
+    """The seconds of a duration such as "15 minutes"; a number alone is seconds.
+
+    Raises:
+        ValueError: it is not a number with one of the units second, minute, hour, day, week.
+    """
+    seconds = _measured(text, _SECONDS, "second")
+    if seconds is None:
+        raise ValueError('write a duration as a number and a unit, such as "30 seconds", "15 minutes" or "2 hours"')
+    return float(seconds)
+
+
+def _measured(text: str, units: Mapping[str, int], alone: str) -> Decimal | None:
+    match = _QUANTITY.fullmatch(text.strip())
+    unit = units.get((match["unit"] or alone).lower().removesuffix("s")) if match else None
+    if match is None or unit is None or (unit == 1 and units is _SIZES and "." in match["number"]):
+        return None
+    return Decimal(match["number"].replace("_", "").replace(",", "")) * unit
 
 
 def parse_limit(text: str) -> LimitValue:
@@ -54,20 +93,66 @@ def parse_limit(text: str) -> LimitValue:
     Raises:
         LimitError: it is none of these.
     """
-    plain = text.strip()
-    if plain.lower() == "unlimited":
+    if text.strip().lower() == "unlimited":
         return LimitValue(amount=None)
-    match = _LIMIT.fullmatch(plain)
-    if match is None:
-        raise LimitError(f"{text!r} is not a limit: {_HOW}")
-    size, count, unit = match["size"], int(match["count"] or 1), match["period"]
-    amount = int(match["number"].replace("_", "").replace(",", "")) * _SIZES.get(size or "B", 1)
-    if unit is None:
-        return LimitValue(amount=amount, is_size=size is not None)
-    if count < 1 or (unit in _CALENDAR and count != 1) or unit not in (*_SECONDS, *_CALENDAR):
-        raise LimitError(f"{text!r} has no known period: {_HOW}")
-    seconds = None if unit in _CALENDAR else _SECONDS[unit] * count
-    return LimitValue(amount, unit if count == 1 else f"{count} {unit}s", seconds, is_size=size is not None)
+    quantity, renews, period = text.partition("/")
+    try:
+        value = LimitValue(parse_size(quantity), is_size=quantity.rstrip()[-1:].isalpha())
+        return replace(value, **_period(period)) if renews else value
+    except ValueError:
+        raise LimitError(f"{text!r} is not a limit: {_HOW}") from None
+
+
+def _period(text: str) -> dict[str, Any]:
+    number, _, name = text.strip().rpartition(" ")
+    count, unit = int(number or 1), name.removesuffix("s")
+    if unit in _CALENDAR and count == 1:
+        return {"period": unit}
+    if unit not in _SECONDS or count < 1:
+        raise ValueError("no period that is known")
+    return {"period": unit if count == 1 else f"{count} {unit}s", "seconds": count * _SECONDS[unit]}
+
+
+def parse_rate(text: str) -> LimitValue:
+    """Read a rate: a count in a period of fixed length, such as "5/15 minutes", or "unlimited".
+
+    Raises:
+        LimitError: it is neither.
+    """
+    with suppress(LimitError):
+        value = parse_limit(text)
+        if value.unlimited or (value.amount and value.seconds and not value.is_size):
+            return value
+    raise LimitError(f"{text!r} is not a rate: {_HOW_RATE}")
+
+
+def _of_text(parse: Callable[[str], object]) -> Callable[[object], object]:
+    """What is not text, such as a number, is left to the type itself."""
+    return lambda value: parse(value) if isinstance(value, str) else value
+
+
+def _of_scalar(parse: Callable[[str], LimitValue], how: str) -> PlainValidator:
+    def read(value: object) -> LimitValue:
+        if isinstance(value, LimitValue):
+            return value
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            raise ValueError(how)
+        return parse(str(value))
+
+    return PlainValidator(read, json_schema_input_type=str)
+
+
+Size = Annotated[int, BeforeValidator(_of_text(parse_size)), Field(gt=0)]
+"""Bytes, written as a number or as "5 GB"."""
+
+Duration = Annotated[float, BeforeValidator(_of_text(parse_duration)), Field(gt=0)]
+"""Seconds, written as a number or as "15 minutes"."""
+
+Rate = Annotated[LimitValue, _of_scalar(parse_rate, _HOW_RATE), PlainSerializer(str)]
+"""A count in a period of fixed length, written as "500/minute", or "unlimited"."""
+
+LimitText = Annotated[LimitValue, _of_scalar(parse_limit, _HOW), PlainSerializer(str)]
+"""A limit as plans write it: "20", "5 GB", "500/month" or "unlimited"."""
 
 
 def window(value: LimitValue, now: datetime) -> tuple[datetime, datetime] | None:

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from host.errors import ConfigurationError
-from host.settings import Settings, load, parse_size, secrets
+from host.settings import Settings, load, secrets
 
 FILE = Path(__file__).parents[1] / "config" / "settings.toml"
 
@@ -193,13 +193,6 @@ def test_generated_secret_when_in_production_then_stops_the_start(tmp_path: Path
         secrets(load(FILE, env=env))
     given = load(FILE, env={**env, "TENANTRY_IDENTITY__SECRET": "k" * 32})
     assert secrets(given) is given
-
-
-@pytest.mark.parametrize(
-    ("text", "size"), [("1 MB", 1048576), ("1.5 kb", 1536), ("7", 7), ("2GB", 2 * 1024**3), (5, 5)]
-)
-def test_size_when_written_for_people_then_is_bytes(text: object, size: int) -> None:
-    assert parse_size(text) == size
 
 
 def test_public_url_when_unset_then_is_the_address_served() -> None:

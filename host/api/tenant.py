@@ -13,7 +13,6 @@ from host.services import services, unit_of_work
 from host.web.routes import Routes
 from tenants.context import cross_tenant, current
 from tenants.models import Membership, Tenant, User
-from tenants.plans import parse_limit
 
 routes = Routes()
 
@@ -82,7 +81,7 @@ async def create_tenant(body: NewTenant, actor: Actor) -> Created:
 
 async def _allow_another(person: User) -> None:
     """Count against the rate at which one person may create organisations; operators are not limited."""
-    value = parse_limit(services().settings.rates.organisations)
+    value = services().settings.rates.organisations
     if person.is_operator or value.amount is None or value.seconds is None:
         return
     taken = await services().rates.take([Bucket(f"organisations:{person.id}", value.amount, value.seconds)])

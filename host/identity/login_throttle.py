@@ -15,7 +15,6 @@ from host.identity.tokens import digest
 from host.instruments import tally
 from host.limits.rates import Bucket
 from host.services import record_failure, services
-from tenants.plans import parse_limit
 
 ALONE = 10
 """Factor on the rate (per account and network) for one account from all networks together, and for all accounts
@@ -67,7 +66,7 @@ async def allow_attempt(kind: _Kind, account: str, *, device: str = "") -> Attem
     Raises:
         RateLimited: too many; Retry-After says for how long.
     """
-    rate = parse_limit(services().settings.rates.sign_in)
+    rate = services().settings.rates.sign_in
     if rate.amount is None or rate.seconds is None:
         return Attempt()
     source = f"device {device}" if device else counted_as(origin().address)

@@ -22,7 +22,6 @@ from host.settings.sections import (
     StorageSettings,
     TenantsSettings,
     TracingSettings,
-    parse_size,
 )
 
 __all__ = [
@@ -44,6 +43,5 @@ __all__ = [
     "TenantsSettings",
     "TracingSettings",
     "load",
-    "parse_size",
     "secrets",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -10,29 +9,7 @@ from typing import Annotated, Literal, Self
 import langcodes
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-_SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(B|KB|MB|GB|TB)?\s*$", re.IGNORECASE)
-_POWERS = {"B": 0, "KB": 1, "MB": 2, "GB": 3, "TB": 4}
-_RATE = re.compile(r"^\d+/(?:[1-9]\d* )?(?:second|minute|hour|day)s?$")
-
-
-def parse_size(value: object) -> object:
-    """A size such as "1 MB" in bytes, where 1 KB is 1024 bytes; what is not text is handed back as it is.
-
-    Raises:
-        ValueError: the text is not a number with one of the units B, KB, MB, GB, TB.
-    """
-    if not isinstance(value, str):
-        return value
-    match = _SIZE.match(value)
-    if match is None:
-        raise ValueError('write a size as a number and a unit, such as "500 KB", "1 MB" or "2 GB"')
-    return round(float(match[1]) * 1024 ** _POWERS[(match[2] or "B").upper()])
-
-
-def _check_rate(value: str) -> str:
-    if not _RATE.match(value):
-        raise ValueError('write a rate as a count and a period, such as "100/minute" or "5/15 minutes"')
-    return value
+from tenants.limits import Duration, Rate, Size, parse_rate
 
 
 def _split(value: object) -> object:
@@ -46,10 +23,7 @@ def _bare_url(value: str) -> str:
     return value.rstrip("/")
 
 
-Size = Annotated[int, BeforeValidator(parse_size), Field(gt=0)]
-Rate = Annotated[str, BeforeValidator(lambda value: _check_rate(str(value)))]
 Words = Annotated[tuple[str, ...], BeforeValidator(_split)]
-Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
 Hidden = Annotated[str, Field(repr=False)]
 """An address that may hold a password: never shown by repr."""
@@ -88,8 +62,8 @@ class ServerSettings(Section):
     run_jobs: bool = True  # whether the web process also runs background jobs
     trusted_proxies: Annotated[int, Field(ge=0)] = 0  # number of proxies in front whose X-Forwarded-For is believed
     max_body: Size = 1024**2  # bytes of a request body at most, unless a route allows more
-    body_timeout: Seconds = 30.0  # seconds that a client may take to send a body
-    request_timeout: Seconds = 60.0  # seconds that a handler may take
+    body_timeout: Duration = 30.0  # seconds that a client may take to send a body
+    request_timeout: Duration = 60.0  # seconds that a handler may take
 
 
 class CorsSettings(Section):
@@ -111,7 +85,7 @@ class DatabaseSettings(Section):
     url: Hidden = ""  # postgres://…; "" means SQLite in the data folder
     owner_url: Hidden = ""  # the login that owns the tables and migrates; "" means the same as url
     pool: Count = 10  # connections per process
-    timeout: Seconds = 30.0  # seconds that a statement may take
+    timeout: Duration = 30.0  # seconds that a statement may take
     pooler: bool = False  # whether a pooler in transaction mode (PgBouncer) is in front
 
 
@@ -119,7 +93,7 @@ class RedisSettings(Section):
     """Redis."""
 
     url: Hidden = ""  # redis://…; "" means an embedded server in the data folder
-    timeout: Seconds = 2.0  # seconds that a command may take
+    timeout: Duration = 2.0  # seconds that a command may take
 
 
 class StorageSettings(Section):
@@ -190,19 +164,19 @@ class OAuthProvider(Section):
 class RatesSettings(Section):
     """How many requests are answered."""
 
-    public: Rate = "100/minute"  # per address
-    authenticated: Rate = "1000/minute"  # per person or key
-    signed: Rate = "6000/minute"  # per address, for webhooks and links whose own signature is checked
-    sign_in: Rate = "5/15 minutes"  # wrong attempts, per address and account
-    organisations: Rate = "10/hour"  # organisations made by one person
+    public: Rate = parse_rate("100/minute")  # per address
+    authenticated: Rate = parse_rate("1000/minute")  # per person or key
+    signed: Rate = parse_rate("6000/minute")  # per address, for webhooks and links whose own signature is checked
+    sign_in: Rate = parse_rate("5/15 minutes")  # wrong attempts, per address and account
+    organisations: Rate = parse_rate("10/hour")  # organisations made by one person
 
 
 class JobsSettings(Section):
     """Background jobs."""
 
     concurrency: Count = 10  # jobs at once per process
-    reconcile_every: Seconds = 2.0  # seconds between searches for lost, due and abandoned jobs
-    lease: Seconds = 60.0  # seconds without a heartbeat after which a running job is taken up again
+    reconcile_every: Duration = 2.0  # seconds between searches for lost, due and abandoned jobs
+    lease: Duration = 60.0  # seconds without a heartbeat after which a running job is taken up again
     keep_days: Count = 7  # days that finished jobs stay in the database
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import base64
-import re
 from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
-    ByteSize,
     ConfigDict,
     Field,
     SecretStr,
@@ -19,28 +17,19 @@ from pydantic import (
     model_validator,
 )
 
-from host.sdk import Backoff, TextForm, Title
+from host.sdk import Backoff, Duration, Rate, Size, TextForm, Title
 
 from .addresses import Address, AddressText, parse_address
 
 NOWHERE = "tenantry.local"
 """The domain of the default sender address; it belongs to nobody."""
 
-_RATE = re.compile(r"(\d{1,9})/(second|minute|hour|day)")
 FIRST_RETRY_WHEN_AWAY = 5.0  # seconds, when no provider could be reached
-_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
 
 
 def _split(value: object) -> object:
     """Lists in an environment variable are separated by commas; those of a file are lists already."""
     return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
-
-
-def _rate(value: str) -> str:
-    match = _RATE.fullmatch(value)
-    if value != "unlimited" and not (match and int(match[1])):
-        raise ValueError('write a rate as a count and a period, such as "14/second", or "unlimited"')
-    return value
 
 
 def _public_key(value: str) -> str:
@@ -58,7 +47,6 @@ def _public_key(value: str) -> str:
 
 
 ProviderName = Literal["file", "smtp", "sendgrid", "mailgun", "ses"]
-Rate = Annotated[str, AfterValidator(_rate)]
 Host = Annotated[str, TextForm(r"[A-Za-z0-9._:-]{0,253}", "a host name or an address")]
 Domain = Annotated[str, TextForm(r"(?:[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*)?", "a domain like mail.example.com")]
 Region = Annotated[str, TextForm(r"[a-z]{2}(-[a-z]{1,16}){1,2}-[0-9]{1,2}", "a region such as eu-central-1")]
@@ -87,14 +75,15 @@ class Pacing(Section):
         default=10, ge=1, le=1000, description="Messages handed over at the same time, per process; default 10."
     )
     rate: Rate = Field(
-        default="unlimited", description='Messages per period and process, such as "14/second"; default unlimited.'
+        default="unlimited",
+        validate_default=True,
+        description='Messages per period and process, such as "14/second"; default unlimited.',
     )
 
     @property
     def interval(self) -> float:
         """Seconds between two messages; 0 when unlimited."""
-        match = _RATE.fullmatch(self.rate)
-        return _SECONDS[match[2]] / int(match[1]) if match else 0.0
+        return self.rate.seconds / self.rate.amount if self.rate.amount and self.rate.seconds else 0.0
 
 
 class FileSettings(Pacing):
@@ -115,8 +104,8 @@ class SmtpSettings(Pacing):
         default="starttls",
         description="Encryption: starttls (default) is required after connecting; tls from the start; none.",
     )
-    timeout: float = Field(
-        default=30.0, gt=0, le=300, description="Seconds the server may take for each answer; default 30."
+    timeout: Duration = Field(
+        default=30.0, le=300, description="Seconds the server may take for each answer; default 30."
     )
     ca_file: str = Field(
         default="", description="PEM file of certificates to trust instead of the system's; empty: the system's."
@@ -128,7 +117,7 @@ class SendGridSettings(Pacing):
     api_key: SecretStr = SecretStr("")
     region: Where = "us"
     endpoint: str = Field(default="", description="Base URL of the API; empty: SendGrid's own for the region.")
-    timeout: float = Field(default=30.0, gt=0, le=300)
+    timeout: Duration = Field(default=30.0, le=300)
     webhook_key: PublicKey = Field(
         default="", description="Public key of the signed event webhook; empty: its webhooks are refused."
     )
@@ -139,7 +128,7 @@ class MailgunSettings(Pacing):
     domain: Domain = Field(default="", description="The sending domain at Mailgun.")
     region: Where = "us"
     endpoint: str = Field(default="", description="Base URL of the API; empty: Mailgun's own for the region.")
-    timeout: float = Field(default=30.0, gt=0, le=300)
+    timeout: Duration = Field(default=30.0, le=300)
     webhook_key: SecretStr = Field(
         default=SecretStr(""), description="The HTTP webhook signing key; empty: its webhooks are refused."
     )
@@ -153,7 +142,7 @@ class SesSettings(Pacing):
     secret_key: SecretStr = SecretStr("")
     configuration_set: ConfigurationSet = ""
     endpoint: str = Field(default="", description="Base URL of the API; empty: Amazon's own for the region.")
-    timeout: float = Field(default=30.0, gt=0, le=300)
+    timeout: Duration = Field(default=30.0, le=300)
     topics: Annotated[tuple[Topic, ...], BeforeValidator(_split)] = Field(
         default=(), description="ARNs of the SNS topics whose notifications are accepted; empty: none."
     )
@@ -172,9 +161,8 @@ class Settings(Section):
         description="Sender of account mail and of organisations without a confirmed sender.",
     )
     from_name: Title = Field(default="", description="Name of that sender; empty: the organisation's name.")
-    first_retry: float = Field(
+    first_retry: Duration = Field(
         default=60.0,
-        gt=0,
         le=3600,
         description="Seconds before a message that was refused temporarily (4xx, such as greylisting) is tried again, "
         "then doubled, up to an hour; default 60. Where the server cannot be reached it is tried sooner.",
@@ -182,15 +170,14 @@ class Settings(Section):
     retry_hours: float = Field(
         default=48.0, ge=0, le=240, description="Hours of waiting in all, after which a message has failed; default 48."
     )
-    max_attachments: ByteSize = Field(
-        default=ByteSize(10_000_000), gt=0, description="Bytes of all attachments of a message together; default 10 MB."
+    max_attachments: Size = Field(
+        default=10 * 1024**2, description='Size of all attachments of a message together, such as "10 MB", the default.'
     )
     allow_private_hosts: bool = Field(
         default=False, description="Whether an organisation's own SMTP server may be on a private network; default no."
     )
-    webhook_tolerance: float = Field(
+    webhook_tolerance: Duration = Field(
         default=86_400,
-        gt=0,
         le=31_536_000,
         description="Seconds that a webhook's signed time may differ from now; default one day.",
     )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
-from tenants.limits import LimitError, LimitValue, parse_limit, window
+from tenants.limits import Duration, LimitError, LimitText, LimitValue, Rate, Size, parse_limit, window
 
 
 @pytest.mark.parametrize(
@@ -22,6 +24,7 @@ from tenants.limits import LimitError, LimitValue, parse_limit, window
         ("5/15 minutes", LimitValue(5, "15 minutes", 900)),
         ("1/1 day", LimitValue(1, "day", 86_400)),
         ("5 GB", LimitValue(5 * 1024**3, is_size=True)),
+        ("1.5 kb", LimitValue(1536, is_size=True)),
         ("50MB / week", LimitValue(50 * 1024**2, "week", 604_800, is_size=True)),
     ],
 )
@@ -30,7 +33,21 @@ def test_limit_when_well_written_is_read(text, value):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "many", "-1", "5/", "5/fortnight", "5/0 minutes", "5/2 months", "1.5", "5 gb", "5 GB GB"]
+    "text",
+    [
+        "",
+        "many",
+        "-1",
+        "5/",
+        "5/s",
+        "5/fortnight",
+        "5/0 minutes",
+        "5/1.5 days",
+        "5/2 months",
+        "1.5",
+        "1,5 GB",
+        "5 GB GB",
+    ],
 )
 def test_limit_when_badly_written_raises_and_says_how(text):
     with pytest.raises(LimitError, match="500/month"):
@@ -57,6 +74,55 @@ def test_size_when_written_back_uses_the_largest_whole_unit():
     assert [str(parse_limit(text)) for text in ("5 GB", "1536 MB", "1023 B", "0 GB", "1024")] == [
         *("5 GB", "1536 MB", "1023 B", "0 B", "1024")
     ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        (Size, "1 MB", 1024**2),
+        (Size, "1.5 kb", 1536),
+        (Size, "7", 7),
+        (Size, 5, 5),
+        (Duration, "15 minutes", 900.0),
+        (Duration, "1.5 hours", 5400.0),
+        (Duration, "2", 2.0),
+        (Duration, 0.5, 0.5),
+        (Rate, "5/15 minutes", LimitValue(5, "15 minutes", 900)),
+        (Rate, "unlimited", LimitValue(None)),
+        (LimitText, 20, LimitValue(20)),
+    ],
+)
+def test_type_when_written_for_people_then_read_from_json_and_from_text(kind, text, value):
+    adapter = TypeAdapter(kind)
+    assert adapter.validate_python(text) == value
+    assert adapter.validate_json(json.dumps(text), strict=True) == value
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "remedy"),
+    [
+        (Size, "1 MiB", "500 KB"),
+        (Size, "0 MB", "greater than 0"),
+        (Duration, "5 months", "15 minutes"),
+        (Duration, "0 minutes", "greater than 0"),
+        (Duration, "soon", "15 minutes"),
+        (Rate, "20", "100/minute"),
+        (Rate, "0/second", "100/minute"),
+        (Rate, "5 GB/day", "100/minute"),
+        (Rate, "5/month", "100/minute"),
+        (Rate, True, "100/minute"),
+        (LimitText, ["20"], "500/month"),
+    ],
+)
+def test_type_when_badly_written_then_says_how(kind, text, remedy):
+    with pytest.raises(ValidationError, match=remedy):
+        TypeAdapter(kind).validate_python(text)
+
+
+def test_rate_when_shown_then_is_the_text_it_was_read_from():
+    rates = TypeAdapter(dict[str, Rate])
+    assert rates.dump_json(rates.validate_python({"a": "5/15 minutes"})) == b'{"a":"5/15 minutes"}'
+    assert rates.json_schema()["additionalProperties"] == {"type": "string"}
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ from host.web.server.request import TenantryRequest
 from host.web.server.request_state import ANONYMOUS, RequestState, request_state_of
 from tenants.access import Grants
 from tenants.context import bind
-from tenants.plans import LimitValue, parse_limit
+from tenants.limits import LimitValue
 from tenants.resolver import Hint, choose
 from tenants.snapshots import MemberSnapshot, TenantSnapshot, VersionedCache
 
@@ -70,8 +70,7 @@ class Admission:
         self._services, self._registry = services, registry
         self._credentials = Credentials(tokens, registry.hook_calls)
         rates = services.settings.rates
-        named = {"public": rates.public, "authenticated": rates.authenticated, "signed": rates.signed}
-        self._rates = {name: parse_limit(rate) for name, rate in named.items()}
+        self._rates = {"public": rates.public, "authenticated": rates.authenticated, "signed": rates.signed}
         self._sessions: VersionedCache[UUID, bool] = VersionedCache()
         self._keys: VersionedCache[tuple[UUID, str], ApiKeySnapshot] = VersionedCache()
         self._vetoing = bool(registry.hook_calls.implementers("authorize"))
@@ -244,7 +243,7 @@ class Admission:
     ) -> list[bytes]:
         """Count the request, and read the version tokens of tenant and user in the same round trip."""
         kind = _rate_class(route, credential.bucket)
-        value: LimitValue = self._rates[kind]
+        value = self._rates[kind]
         buckets = _bucket(value, f"{kind}:{credential.bucket or counted_as(state.address)}")
         if credential.key is not None and (credential.key.key_id, credential.secret_digest) not in self._keys:
             # A key that was not seen before may be a guess: it counts against the address too.

@@ -55,7 +55,7 @@ def test_settings_when_in_the_environment_then_lists_sections_and_secrets_are_re
     assert found.smtp.password.get_secret_value() == "hush"
     assert "hush" not in repr(found)
     assert str(found.sender) == "Acme <Hello@example.com>"
-    assert (found.max_attachments, found.allow_private_hosts) == (10_000_000, True)
+    assert (found.max_attachments, found.allow_private_hosts) == (10 * 1024**2, True)
     assert [topic[-1] for topic in found.ses.topics] == ["a", "b"]
 
 

@@ -6,6 +6,7 @@ import asyncio
 
 from host.settings import Settings
 from host.testing import TestApplication, TwoTenants
+from tenants.limits import parse_rate
 
 
 async def test_request_when_without_or_with_a_forged_token_then_401(two_tenants: TwoTenants) -> None:
@@ -67,7 +68,7 @@ async def test_revocation_when_on_another_process_then_felt_at_the_next_request(
 
 
 async def test_rate_when_used_up_by_many_at_once_then_exactly_the_limit_is_let_in(app_settings: Settings) -> None:
-    rates = app_settings.rates.model_copy(update={"authenticated": "50/minute"})
+    rates = app_settings.rates.model_copy(update={"authenticated": parse_rate("50/minute")})
     limited = app_settings.model_copy(update={"rates": rates})
     async with TestApplication.open(limited) as application, TwoTenants.create(application) as both:
         answers = await asyncio.gather(*(both.acme.get("/api/v1/projects") for _ in range(80)))
@@ -106,7 +107,7 @@ async def test_redis_when_away_then_503_with_retry_after(two_tenants: TwoTenants
 async def test_api_keys_when_guessed_then_the_guesser_runs_into_the_rate_of_anonymous_callers(
     app_settings: Settings,
 ) -> None:
-    rates = app_settings.rates.model_copy(update={"public": "5/minute"})
+    rates = app_settings.rates.model_copy(update={"public": parse_rate("5/minute")})
     limited = app_settings.model_copy(update={"rates": rates})
     async with TestApplication.open(limited) as application, TwoTenants.create(application) as both:
         made = await both.acme.ask(
@@ -124,7 +125,7 @@ async def test_api_keys_when_guessed_then_the_guesser_runs_into_the_rate_of_anon
 async def test_signed_routes_when_called_often_then_not_held_to_the_rate_of_anonymous_callers(
     app_settings: Settings,
 ) -> None:
-    rates = app_settings.rates.model_copy(update={"public": "2/minute", "signed": "4/minute"})
+    rates = app_settings.rates.model_copy(update={"public": parse_rate("2/minute"), "signed": parse_rate("4/minute")})
     async with (
         TestApplication.open(app_settings.model_copy(update={"rates": rates})) as application,
         application.client() as service,
@@ -136,7 +137,7 @@ async def test_signed_routes_when_called_often_then_not_held_to_the_rate_of_anon
 async def test_token_when_its_session_has_ended_then_it_uses_up_the_rate_of_its_address_not_of_its_person(
     app_settings: Settings,
 ) -> None:
-    rates = app_settings.rates.model_copy(update={"authenticated": "6/minute"})
+    rates = app_settings.rates.model_copy(update={"authenticated": parse_rate("6/minute")})
     async with (
         TestApplication.open(app_settings.model_copy(update={"rates": rates})) as application,
         application.client() as ada,
