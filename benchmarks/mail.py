@@ -3,6 +3,8 @@
 The same 10,000 messages are accepted first and then delivered by 1 and by 4 worker processes, in turns; a delivery is
 counted when the mail server has taken it. Then a password reset of another tenant is sent again and again while a
 batch runs. Needs PostgreSQL and Redis as `benchmarks.bench` does; about five minutes.
+
+`python -m benchmarks.mail accept` only has batches accepted, and says what that costs of processor time.
 """
 
 from __future__ import annotations
@@ -211,6 +213,15 @@ def singles(post: Post, count: int = 1000) -> float:
     return count / (time.perf_counter() - begun)
 
 
+def acceptance(application: Server, post: Post) -> None:
+    """Print how many messages of a batch are accepted a second, and how many a second of processor time."""
+    for _ in range(3):
+        used = application.cpu_seconds()
+        took = post.batch()
+        used = application.cpu_seconds() - used
+        print(f"accepted in one batch: {MESSAGES / took:.0f}/s, {MESSAGES / used:.0f} per second of processor time")
+
+
 def main() -> None:
     with (
         tempfile.TemporaryDirectory(prefix="tb") as name,
@@ -221,6 +232,9 @@ def main() -> None:
         bench.tenantry("migrate")
         log = bench.folder / "workers.log"
         with bench.application("tenantry") as application:
+            if sys.argv[1:] == ["accept"]:
+                acceptance(application, Post(bench, application, "busy"))
+                return
             busy, other = Post(bench, application, "busy"), Post(bench, application, "other")
             with workers([TENANTRY, "worker"], 1, bench.environment, log):
                 sink.wait_for(4)  # a welcome and a verification for each of the two owners

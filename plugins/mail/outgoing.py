@@ -112,6 +112,18 @@ def check(outgoing: Outgoing) -> None:
         _attachment_head(attached)
 
 
+def check_varying(to: Address, subject: str, headers: Iterable[tuple[str, str]] = ()) -> None:
+    """Make the checks of `mime` that its recipient, its subject and these headers need; all else was checked before.
+
+    Raises:
+        ValueError: as `check`.
+    """
+    _addresses("To", [to])
+    _unstructured("Subject", subject)
+    for name, value in headers:
+        _unstructured(name, value)
+
+
 def check_attached(filename: str, content_type: str) -> None:
     """Raise ValueError when a file cannot go with a message under that name and type; a sentence for people."""
     _attachment_head(Attached(filename, content_type, b""))

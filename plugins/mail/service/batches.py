@@ -25,12 +25,12 @@ from host.sdk import (
     unit_of_work,
 )
 
-from ..addresses import parse_address
+from ..addresses import Address, parse_address
 from ..events import BatchFinished
 from ..models import OPEN, WAITING, Batch, BatchSlice, BatchStatus, Message, Status
 from ..settings import TenantSettings
 from . import attachments
-from .composition import batch_message, complaints, refused, template_of
+from .composition import batch_message, complaints, refused, row_complaints, template_of
 from .drafts import BULK, Draft, columns_of, due
 from .messages import QUOTA, barred_of, refund
 from .templates import Prepared
@@ -141,45 +141,59 @@ async def _checked(recipients: Sequence[Recipient], batch: Batch, locale: str) -
     """
     locales = {each.locale or locale for each in recipients}
     versions = {each: batch.template_version if each == locale else None for each in locales}
-    templates = {each: await template_of(batch.template, each, versions[each]) for each in locales}
-    seen: set[str] = set()
-    checked, wrong, until = list[Row](), dict[str, str](), monotonic() + CHECK_SECONDS
+    rows = _Rows(batch, {each: await template_of(batch.template, each, versions[each]) for each in locales})
+    until = monotonic() + CHECK_SECONDS
     for start in range(0, len(recipients), _AT_ONCE):
         part = recipients[start : start + _AT_ONCE]
-        rows, problems = await asyncio.to_thread(_check_part, start, part, batch, templates, seen)
-        checked += rows
-        wrong |= problems
-        if len(wrong) >= _MAX_COMPLAINTS:
+        await asyncio.to_thread(rows.check, start, part)
+        if len(rows.wrong) >= _MAX_COMPLAINTS:
             break
         if monotonic() > until and start + len(part) < len(recipients):
             reason = f"Rendering this template for so many takes too long: send up to {start + len(part)} at a time."
             raise ValidationFailed(details={"recipients": reason})
-    if wrong:
-        raise refused(dict(list(wrong.items())[:_MAX_COMPLAINTS]), batch.template)
-    return checked
+    if rows.wrong:
+        raise refused(dict(list(rows.wrong.items())[:_MAX_COMPLAINTS]), batch.template)
+    return rows.checked
 
 
-def _check_part(
-    start: int, part: Sequence[Recipient], batch: Batch, templates: Mapping[str, Prepared | None], seen: set[str]
-) -> tuple[list[Row], dict[str, str]]:
-    """Check some recipients; returns them in the form of slices, without addresses in `seen`, and what is wrong."""
-    checked, wrong, now = list[Row](), dict[str, str](), datetime.now(UTC)
-    for number, recipient in enumerate(part, start):
-        try:
-            address = parse_address(recipient.to)
-        except ValueError as error:
-            wrong[f"recipients.{number}.to"] = str(error)
-            continue
-        if address.key in seen:
-            continue
-        seen.add(address.key)
+class _Rows:
+    """The recipients of a batch that were checked, in the form of slices, and what is wrong with them.
+
+    The first row in each language is checked as a whole message, all others in what varies between messages.
+    """
+
+    def __init__(self, batch: Batch, templates: Mapping[str, Prepared | None]) -> None:
+        self.checked, self.wrong = list[Row](), dict[str, str]()
+        self._batch, self._templates = batch, templates
+        self._passed: set[str] = set()  # locales of which a whole message was found right
+        self._addresses: set[str] = set()
+
+    def check(self, start: int, recipients: Sequence[Recipient]) -> None:
+        """Check some recipients; one whose address came before is left out. start: the position of the first."""
+        for number, recipient in enumerate(recipients, start):
+            try:
+                address = parse_address(recipient.to)
+            except ValueError as error:
+                self.wrong[f"recipients.{number}.to"] = str(error)
+                continue
+            if address.key in self._addresses:
+                continue
+            self._addresses.add(address.key)
+            problems = self._problems(address, recipient)
+            self.wrong |= {f"recipients.{number}.{field}": reason for field, reason in problems.items()}
+
+    def _problems(self, address: Address, recipient: Recipient) -> Mapping[str, str]:
         row = {"to": str(address), "email": address.email, "locale": recipient.locale, "charged": 1}
-        row["variables"] = dict(recipient.variables)
-        message = batch_message(batch, row, now, now)
-        problems, _ = complaints(message, batch, templates[message.locale])
-        wrong |= {f"recipients.{number}.{field}": reason for field, reason in problems.items()}
-        checked.append(row)
-    return checked, wrong
+        row["variables"] = recipient.variables
+        self.checked.append(row)
+        batch, locale = self._batch, recipient.locale or self._batch.locale
+        if locale in self._passed:
+            return row_complaints(batch, self._templates[locale], address, recipient.variables)
+        now = datetime.now(UTC)
+        problems, _ = complaints(batch_message(batch, row, now, now), batch, self._templates[locale])
+        if not problems:
+            self._passed.add(locale)
+        return problems
 
 
 async def _charge(part: Sequence[Row], columns: Mapping[str, Any]) -> None:

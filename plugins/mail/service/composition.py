@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from html import escape
@@ -14,7 +14,7 @@ from host.sdk import NotFound, ValidationFailed, sign_token
 
 from ..addresses import Address, stored_address
 from ..models import Batch, Message, Status
-from ..outgoing import MACHINE_MADE, Outgoing, check
+from ..outgoing import MACHINE_MADE, Outgoing, check, check_varying
 from .drafts import BULK, TRANSACTIONAL
 from .subscriptions import unsubscribe_headers, unsubscribe_link
 from .templates import MissingVariables, Prepared, Rendered, RenderFailed, library, prepared
@@ -39,7 +39,8 @@ def compose(
         MissingVariables, RenderFailed: the template needs more variables, or fails.
     """
     emails = message.recipients.split("\n")
-    words = _words(message, content, template, emails[0])
+    link = unsubscribe_link(emails[0], message.category) if message.bulk else ""
+    words = _words(content, template, message.variables, link, message.locale)
     html, (opens, clicks) = words.html, tracking
     if html and (opens or clicks):
         html = track(html, message.id, emails[0] if len(emails) == 1 else "", opens=opens, clicks=clicks)
@@ -58,23 +59,21 @@ def compose(
         subject=words.subject,
         text=words.text,
         html=html,
-        headers=(*(unsubscribe_headers(emails[0], message.category) if message.bulk else ()), *machine_made),
+        headers=(*(unsubscribe_headers(link) if link else ()), *machine_made),
         reference=sign_token(FEEDBACK, message=str(message.id)),
         category=message.category,
         priority=BULK if message.bulk else TRANSACTIONAL,
     )
 
 
-def _words(message: Message, content: Message | Batch, template: Prepared | None, email: str) -> Rendered:
-    """Subject, text and HTML for one recipient; bulk mail gets the unsubscribe link in text and HTML."""
-    link = unsubscribe_link(email, message.category) if message.bulk else ""
-    if template is None:
-        words = Rendered(content.subject, content.text, content.html)
-    else:
-        words = template.render(message.variables | ({"unsubscribe_url": link} if link else {}))
+def _words(
+    content: Message | Batch, template: Prepared | None, variables: Mapping[str, Any], link: str, locale: str
+) -> Rendered:
+    """Subject, text and HTML for one recipient; bulk mail, which has a link to unsubscribe, gets it into both."""
+    words = _rendered(content, template, variables, link)
     if not link:
         return words
-    says = library().texts(message.locale)["unsubscribe"]
+    says = library().texts(locale)["unsubscribe"]
     html, text = words.html, words.text
     if html and f'="{link}' not in html and f"='{link}" not in html:
         piece = f'<p style="font-size:14px"><a href="{escape(link)}">{escape(says)}</a></p>'
@@ -82,6 +81,12 @@ def _words(message: Message, content: Message | Batch, template: Prepared | None
     if text and link not in text:
         text = f"{text.rstrip()}\n\n{says}: {link}\n"
     return replace(words, html=html, text=text)
+
+
+def _rendered(content: Message | Batch, template: Prepared | None, variables: Mapping[str, Any], link: str) -> Rendered:
+    if template is None:
+        return Rendered(content.subject, content.text, content.html)
+    return template.render({**variables, "unsubscribe_url": link} if link else variables)
 
 
 def batch_message(batch: Batch, recipient: Mapping[str, Any], due_at: datetime, now: datetime) -> Message:
@@ -140,16 +145,41 @@ async def template_of(name: str, locale: str, version: int | None) -> Prepared |
 
 def complaints(message: Message, content: Message | Batch, template: Prepared | None) -> tuple[dict[str, str], str]:
     """What would keep a message from being sent, by field (else {}), and its rendered subject."""
-    if template is None and message.variables:
+
+    def compose_and_check() -> str:
+        outgoing = compose(message, content, template)
+        check(outgoing)
+        return outgoing.subject
+
+    return _complaints(compose_and_check, template, message.variables)
+
+
+def row_complaints(
+    batch: Batch, template: Prepared | None, address: Address, variables: Mapping[str, Any]
+) -> dict[str, str]:
+    """`complaints` about one row of a batch of which another was checked in full: only what varies is checked."""
+
+    def render_and_check() -> str:
+        link = unsubscribe_link(address.email, batch.category) if batch.bulk else ""
+        subject = _rendered(batch, template, variables, link).subject
+        check_varying(address, subject, unsubscribe_headers(link) if link else ())
+        return subject
+
+    return _complaints(render_and_check, template, variables)[0]
+
+
+def _complaints(
+    subject_of: Callable[[], str], template: Prepared | None, variables: Mapping[str, Any]
+) -> tuple[dict[str, str], str]:
+    """What composing a message by `subject_of` complains about, by field, and what it returns."""
+    if template is None and variables:
         return {"variables": "Only a template takes variables."}, ""
     wrong: dict[str, str] = {}
-    unknown = template.unknown(message.variables) if template is not None else ()
+    unknown = template.unknown(variables) if template is not None else ()
     missing: tuple[str, ...] = ()
     subject = ""
     try:
-        outgoing = compose(message, content, template)
-        check(outgoing)
-        subject = outgoing.subject
+        subject = subject_of()
     except MissingVariables as error:
         missing = error.names
     except RenderFailed as error:

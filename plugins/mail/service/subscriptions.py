@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 
-from host.sdk import Row, ValidationFailed, absolute_url, address_or_text, sign_token, tenant_settings, unit_of_work
+from host.sdk import Row, ValidationFailed, absolute_url, sign_token, tenant_settings, unit_of_work
 
 from ..events import AddressSubscribed, AddressUnsubscribed
 from ..models.subscriptions import EVERYTHING, Source, Subscription
@@ -21,28 +21,28 @@ _AT_ONCE = 1_000
 # -- links -----------------------------------------------------------------------------------------------
 
 
-def unsubscribe_link(address: str, category: str) -> str:
-    """The URL of the unsubscribe page for an address and a category."""
-    return absolute_url(PATH + sign_token(PASS, address=normalised(address), category=category))
+def unsubscribe_link(email: str, category: str) -> str:
+    """The URL of the unsubscribe page for an address, spelt as `Address.email`, and a category."""
+    return absolute_url(PATH + sign_token(PASS, address=email.lower(), category=category))
 
 
-def unsubscribe_headers(address: str, category: str) -> tuple[tuple[str, str], ...]:
-    """The headers of a message in a category that allows unsubscribing (RFC 2369 section 3.2, RFC 8058 section 2)."""
-    return (
-        ("List-Unsubscribe", f"<{unsubscribe_link(address, category)}>"),
-        ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
-    )
+def unsubscribe_headers(link: str) -> tuple[tuple[str, str], ...]:
+    """The headers of a message with that link to unsubscribe (RFC 2369 section 3.2, RFC 8058 section 2)."""
+    return ("List-Unsubscribe", f"<{link}>"), ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")
 
 
 # -- reading ---------------------------------------------------------------------------------------------
 
 
 async def unsubscribed(pairs: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
-    """The (address, category) pairs that are unsubscribed; transactional categories never are."""
+    """The (address, category) pairs that are unsubscribed, addresses spelt as `Address.email`.
+
+    Transactional categories never are.
+    """
     exempt = await _exempt()
     candidates = [(address, category) for address, category in pairs if category not in exempt]
     stored: dict[tuple[str, str], bool] = {}
-    keys = {address: address_or_text(address) for address, _ in candidates}
+    keys = {address: address.lower() for address, _ in candidates}
     spelt = {form: key for address, key in keys.items() for form in (key, hidden(key))}
     addresses = list(spelt)
     categories = [*{category for _, category in candidates}, EVERYTHING]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
-from host.sdk import Conflict, NotFound, Records, Row, ValidationFailed, actor, address_or_text, signature, unit_of_work
+from host.sdk import Conflict, NotFound, Records, Row, ValidationFailed, actor, signature, unit_of_work
 
 from ..addresses import parse_address
 from ..events import AddressSuppressed
@@ -38,11 +38,11 @@ def hidden(address: str) -> str:
 
 
 async def suppressed(addresses: Collection[str]) -> set[str]:
-    """Which of these addresses are suppressed, in the spelling they were given in."""
+    """Which of these addresses, spelt as `Address.email`, are suppressed."""
     spelt: dict[str, list[str]] = {}
     for address in addresses:
-        spelt.setdefault(address_or_text(address), []).append(address)
-        spelt.setdefault(hidden(address_or_text(address)), []).append(address)
+        spelt.setdefault(address.lower(), []).append(address)
+        spelt.setdefault(hidden(address), []).append(address)
     keys, listed = list(spelt), set[str]()
     for start in range(0, len(keys), _AT_ONCE):
         rows = Suppression.filter(address__in=keys[start : start + _AT_ONCE])

@@ -141,6 +141,27 @@ async def test_batch_when_a_row_breaks_the_subject_or_the_words_then_that_row_is
     assert await used(two_tenants.acme) == 0
 
 
+async def test_batch_when_a_later_row_is_wrong_in_each_way_then_it_is_named_though_the_first_was_right(
+    two_tenants: TwoTenants,
+) -> None:
+    await put(two_tenants.acme, "linked", mjml="", html='<a href="{{ link }}">{{ name }}</a>')
+    right = {"name": "A", "link": "https://example.com/"}
+    wrong: list[tuple[str, dict[str, Any], str]] = [
+        ("b@example.com", right | {"link": "javascript:alert(1)"}, "template"),
+        ("c@example.com", {"name": "A"}, "variables"),
+        ("d@example.com", right | {"name": "A" * 600}, "template"),
+        ("no-address", right, "to"),
+        ("f@example.com", right | {"more": 1}, "variables"),
+    ]
+    rows: list[Any] = [{"to": to, "variables": given} for to, given, _ in [("a@example.com", right, ""), *wrong]]
+    error = await submit(two_tenants.acme, status=422, template="linked", recipients=rows)
+    assert set(error["details"]) == {f"recipients.{number}.{field}" for number, (*_, field) in enumerate(wrong, 1)}
+    plain = {"template": "", "subject": "Hello", "text": "Hello"}
+    rows = [{"to": "a@example.com"}, {"to": "b@example.com", "variables": {"name": "B"}}]
+    error = await submit(two_tenants.acme, status=422, recipients=rows, **plain)
+    assert error["details"] == {"recipients.1.variables": "Only a template takes variables."}
+
+
 async def test_batch_when_something_inside_of_a_variable_is_missing_then_the_row_is_named(acme: Client) -> None:
     rows = [{"to": "a@example.com", "variables": {"name": "A", "items": [], "order": {"number": "1"}}}]
     error = await submit(acme, status=422, template="order_confirmation", recipients=rows)
