@@ -39,6 +39,7 @@ from host.limits.rates import Rates
 from host.log import logger
 from host.metrics.metering import Metering
 from host.provisioning import Provisioning, provided_by, read_roles
+from host.registry.kinds import EVENTS, LIMITS, LISTENERS, METRICS, MODELS, PERMISSIONS, ROUTES, TASKS, TENANT_SETTINGS
 from host.registry.messages import nearest, refuse
 from host.registry.registry import Registry
 from host.services import Services, use_services
@@ -105,15 +106,15 @@ class Application:
             PluginCallbacks(registry, Snapshots(), versions, PausedTasks()),
             Invalidations(versions),
         )
-        announcer = Announcer(registry.catalog.events, registry.catalog.listeners, callbacks.hears)
-        tasks = TaskCatalog({**registry.catalog.tasks, **announcer.tasks()})
+        announcer = Announcer(registry.catalog.named(EVENTS), registry.catalog.all(LISTENERS), callbacks.hears)
+        tasks = TaskCatalog({**registry.catalog.named(TASKS), **announcer.tasks()})
         lease = timedelta(seconds=settings.jobs.lease)
         stored = StoredArguments(Encryption(settings.identity.secret.get_secret_value()))
         job_store = JobStore(lease=lease, insert=insert_new, channel_of=tasks.channel_of, stored=stored)
         services = _services(
             settings, plans, registry, callbacks, announcer, tasks, job_store, redis_client, wakeups, invalidations
         )
-        models = [each for owned in registry.catalog.models.values() for each in owned if issubclass(each, TenantModel)]
+        models = [model for _, model in registry.catalog.all(MODELS) if issubclass(model, TenantModel)]
         execute, jobs, may_run = Executor(job_store, callbacks.snapshot_of), settings.jobs, callbacks.may_run
         runner = Runner(
             job_store, execute, wakeups, tasks, may_run, concurrency=jobs.concurrency, failed=callbacks.job_failed
@@ -220,7 +221,7 @@ class Application:
 
     def asgi(self) -> Pipeline:
         """The ASGI application of this deployment; whoever opened the application starts and stops it."""
-        settings, routes = self.settings, self.registry.catalog.routes
+        settings, routes = self.settings, self.registry.catalog.all(ROUTES)
         secret = settings.identity.secret.get_secret_value()
         with self.bound():
             admission = Admission(self.services, self.registry, access_tokens())
@@ -229,7 +230,7 @@ class Application:
             Dispatcher(admission, routes, settings.server.request_timeout, derived(secret, "idempotency")),
             max_body=settings.server.max_body,
             body_timeout=settings.server.body_timeout,
-            pages=pages(self.registry, admission.active_for) | jobs_page(),
+            pages=pages(routes, self.registry.plugins, admission.active_for) | jobs_page(),
             missing=self.callbacks.missing,
         )
         rules = HeaderRules(
@@ -261,7 +262,7 @@ def _services(  # noqa: PLR0917 - one argument for each part, passed at one plac
         touched=invalidations.store,
         announced=announcer.announced,
     )
-    metrics = registry.catalog.metrics
+    metrics = registry.catalog.all(METRICS)
     owners = {metric.name: owner for owner, metric in metrics}
     return Services(
         settings=settings,
@@ -278,10 +279,10 @@ def _services(  # noqa: PLR0917 - one argument for each part, passed at one plac
         plans=plans,
         snapshots=callbacks.snapshots,
         directory=Directory(),
-        limits=registry.catalog.limits,
+        limits=registry.catalog.named(LIMITS),
         role_permissions=registry.catalog.role_permissions,
         plugin_settings=registry.settings,
-        tenant_settings=registry.catalog.tenant_settings,
+        tenant_settings=dict(registry.catalog.all(TENANT_SETTINGS)),
         signed_tokens=SignedTokens(secret),
         signatures=Signatures(secret),
         encryption=Encryption(secret),
@@ -309,7 +310,7 @@ def _roles(settings: Settings, registry: Registry) -> tuple[RoleSeed, ...]:
         [
             f'permission "{permission.name}" is given to the role "{role}", which {settings.roles_file} does not name'
             f"{nearest(role, role_names)}"
-            for permission in registry.catalog.permissions.values()
+            for permission in registry.catalog.named(PERMISSIONS).values()
             for role in permission.roles
             if role not in role_names
         ]

@@ -11,6 +11,7 @@ from host.execution_context import NOBODY, ExecutionContext, execution_context, 
 from host.jobs.job_store import origin_of
 from host.jobs.models import Job
 from host.jobs.paused_tasks import PausedTasks
+from host.registry.kinds import TASKS
 from host.registry.registry import Registry
 from host.services import record_failure
 from tenants.context import bind
@@ -42,7 +43,7 @@ class PluginCallbacks:
         facts = await self.snapshot_of(tenant_id)
         if facts is None:
             return Decision(True, "the tenant is gone; the runner closes the job")
-        declared = self._registry.catalog.tasks.get(task)
+        declared = self._registry.catalog.named(TASKS).get(task)
         if declared is not None and declared.any_tenant_state:
             held = self._registry.quarantine.reason(plugin)
             return Decision(held is None, f"{plugin} is in quarantine: {held}" if held else "it is owed in any state")

@@ -1,8 +1,9 @@
 """The pluggy hook specifications: every hook that a plugin may implement, typed and documented.
 
-The first word tells the kind. `register_*`: collected once at start, synchronous, returns plain frozen data;
-a duplicate or a clash stops the start and names both plugins. ask (`authenticate`, `authorize`): asynchronous,
-active plugins only. `on_*`: told, in dependency order; reverse order for stopping.
+The first word tells the kind. `register_*`: collected once at start, synchronous, returns plain frozen data, as its
+line in host/registry/kinds.py says; a duplicate or a clash stops the start and names both plugins. ask
+(`authenticate`, `authorize`): asynchronous, active plugins only. `on_*`: told, in dependency order; reverse order for
+stopping.
 """
 
 from __future__ import annotations

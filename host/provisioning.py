@@ -19,8 +19,8 @@ from host.data.tenant_tables import TenantTable, delete_rows, refuse_out_of_reac
 from host.errors import ConfigurationError, Conflict, NotFound, ValidationFailed
 from host.execution_context import in_tenant
 from host.membership.events import MemberJoined
+from host.registry.checks import limit_complaint
 from host.registry.registry import Registry
-from host.registry.validation import limit_complaint
 from host.services import services, tenant_snapshot, unit_of_work
 from tenants import lifecycle
 from tenants.context import bind, cross_tenant, current

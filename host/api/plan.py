@@ -10,6 +10,7 @@ from host.contracts import Decision, Row
 from host.errors import NotFound, ValidationFailed
 from host.execution_context import grants
 from host.provisioning import provisioning
+from host.registry.kinds import PERMISSIONS
 from host.services import limit_used, limit_value, services, tenant_snapshot
 from host.web.routes import Routes
 from tenants.access import explain
@@ -78,7 +79,7 @@ async def explain_one(query: Question) -> Row:
 
 
 def _explain_permission(permission: str) -> Row:
-    if permission not in provisioning().registry.catalog.permissions:
+    if permission not in provisioning().registry.catalog.named(PERMISSIONS):
         raise NotFound(f"Nothing here declares a permission {permission!r}.")
     allowed, steps = explain(grants(), permission)
     return _shape("permission", permission, Decision(allowed, steps[-1] if steps else "", steps))

@@ -8,6 +8,7 @@ from importlib.metadata import version
 
 from host.contracts import Answer, Row
 from host.provisioning import provisioning
+from host.registry.kinds import HEALTH_CHECKS
 from host.services import services
 from host.web.routes import Routes
 
@@ -43,7 +44,7 @@ async def ready() -> Answer:
     }
     required = dict(zip(parts, await asyncio.gather(*map(_failure, parts.values())), strict=True))
     registry = provisioning().registry
-    checks = {f"{plugin}.{health.name}": health.check() for plugin, health in registry.catalog.health_checks}
+    checks = {f"{plugin}.{health.name}": health.check() for plugin, health in registry.catalog.all(HEALTH_CHECKS)}
     optional = dict(zip(checks, await asyncio.gather(*map(_reported_problem, checks.values())), strict=True))
     optional |= {entry.plugin: f"in quarantine: {entry.reason}" for entry in registry.quarantine}
     is_ready = all(problem is None for problem in required.values())

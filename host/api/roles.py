@@ -17,6 +17,7 @@ from host.input_errors import TextForm
 from host.input_types import Title
 from host.membership.members import changing_members, permissions_of, withdraw
 from host.provisioning import provisioning
+from host.registry.kinds import PERMISSIONS
 from host.services import tenant_snapshot, unit_of_work
 from host.web.routes import Routes
 from tenants.context import current
@@ -69,7 +70,7 @@ def effective(row: Row) -> Row:
 
 def refuse_unknown(permissions: Iterable[str]) -> None:
     """Raise ValidationFailed for a permission that neither the host nor a plugin declares."""
-    declared = provisioning().registry.catalog.permissions
+    declared = provisioning().registry.catalog.named(PERMISSIONS)
     unknown = sorted(permission for permission in permissions if permission not in declared)
     if unknown:
         raise ValidationFailed(details={"permissions": f"nothing here declares {', '.join(unknown)}"})
@@ -140,10 +141,10 @@ async def list_permissions() -> list[Row]:
     """
     registry, held = provisioning().registry, grants()
     active = registry.feature_gate.active(await tenant_snapshot())
-    owner = registry.catalog.permission_owner
+    owner = registry.catalog.owners(PERMISSIONS)
     return [
         {"name": entry.name, "summary": entry.summary, "plugin": owner[entry.name], "held": held.allows(entry.name)}
-        for entry in registry.catalog.permissions.values()
+        for entry in registry.catalog.named(PERMISSIONS).values()
         if owner[entry.name] in active
     ]
 

@@ -19,6 +19,7 @@ from host.cli.terminal import Complaint, Terminal
 from host.contracts import Route
 from host.identity.accounts import ensure_operator
 from host.identity.sessions import start
+from host.registry.kinds import ROUTES
 from tenants.models import Tenant, User
 
 TENANTS = {"demo-acme": "Acme (demo)", "demo-globex": "Globex (demo)"}
@@ -64,7 +65,7 @@ def fillable(application: Application) -> list[tuple[str, Route]]:
     """The plugins' endpoints that create something, those first that need nothing made before."""
     creating = [
         (owner, route)
-        for owner, route in application.registry.catalog.routes
+        for owner, route in application.registry.catalog.all(ROUTES)
         if owner != "host" and route.method == "POST" and route.permission and route.name.endswith(".create")
     ]
     return sorted(creating, key=lambda each: each[1].path.count("<"))
@@ -115,7 +116,7 @@ class _Samples:
         if not isinstance(data, dict) or "id" not in data:
             return
         last = route.path.rsplit("/", 1)[-1]
-        for _, other in application.registry.catalog.routes:
+        for _, other in application.registry.catalog.all(ROUTES):
             own = re.fullmatch(rf"(?:/.*)?/{re.escape(last)}/<(?:\w+:)?(\w+)>", other.path)
             if own and other.method == "GET":
                 self.ids.setdefault(own[1], []).append(str(data["id"]))

@@ -12,6 +12,7 @@ from host.cli.command import command
 from host.cli.open_application import read_settings, registry
 from host.cli.terminal import Complaint, Terminal
 from host.contracts import Route
+from host.registry.kinds import ROUTES
 from host.web.openapi.document import Documents
 from host.web.openapi.postman import collection
 
@@ -42,7 +43,7 @@ def routes(terminal: Terminal, plugin: str | None) -> None:
             "plugin": owner,
             "summary": route.summary,
         }
-        for owner, route in loaded.catalog.routes
+        for owner, route in loaded.catalog.all(ROUTES)
         if plugin in (None, owner)
     ]
     terminal.rows(sorted(rows, key=lambda row: (row["path"], row["method"])), COLUMNS, empty="No routes.")
@@ -59,7 +60,7 @@ def openapi(terminal: Terminal, postman: bool, plugins: tuple[str, ...], target:
     unknown = [plugin for plugin in plugins if plugin not in loaded.ids]
     if unknown:
         raise Complaint(f"no plugin {unknown[0]!r} is loaded", f"there are {', '.join(loaded.ids)}", code="NOT_FOUND")
-    document = Documents(loaded).openapi(plugins or None)
+    document = Documents(loaded.catalog.all(ROUTES), loaded.plugins).openapi(plugins or None)
     text = orjson.dumps(collection(document) if postman else document, option=orjson.OPT_INDENT_2).decode()
     if target is None:
         return click.echo(text)

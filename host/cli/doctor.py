@@ -19,6 +19,7 @@ from host.errors import ConfigurationError
 from host.execution_context import as_plugin
 from host.jobs.job_store import WAITING
 from host.jobs.models import Job, JobState
+from host.registry.kinds import HEALTH_CHECKS
 from tenants.models import User
 
 SPACE = 200 * 1024**2  # bytes free below which the data folder is called full
@@ -103,7 +104,7 @@ async def _plugins(application: Application) -> list[Finding]:
 async def _checks(application: Application) -> list[Finding]:
     """The plugins' own health checks, as /ready lists them; the thorough check where there is one."""
     findings = []
-    for plugin, check in application.registry.catalog.health_checks:
+    for plugin, check in application.registry.catalog.all(HEALTH_CHECKS):
         with application.bound(), as_plugin(plugin):
             try:
                 wrong = await asyncio.wait_for((check.thorough or check.check)(), CHECK_SECONDS)

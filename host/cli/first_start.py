@@ -11,6 +11,7 @@ from typing import Any
 
 from host.app import Application
 from host.identity.accounts import ensure_operator
+from host.registry.kinds import ROUTES
 from tenants.models import Tenant, User
 
 FIRST_OPERATOR = "operator@tenantry.local"
@@ -84,7 +85,7 @@ def _first_lines(where: str, email: str, password: str, curls: tuple[str, ...]) 
 
 def _something_to_see(application: Application) -> str:
     """The path of the first list that a plugin serves; the list of plugins where there is none."""
-    for owner, route in application.registry.catalog.routes:
+    for owner, route in application.registry.catalog.all(ROUTES):
         if owner != "host" and route.method == "GET" and route.listing is not None and "<" not in route.path:
             return str(route.path)
     return "/tenant/plugins"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from host.registry.discovery import Found
+from host.registry.kinds import MODELS
 from host.registry.registry import Registry
 
 Finding = dict[str, str]
@@ -64,7 +65,7 @@ def _declared(found: Found, folder: Path, loaded: Registry | None) -> Iterator[F
     if loaded is None:
         return
     mine = found.manifest.id
-    if loaded.catalog.models.get(mine) and not list((folder / "migrations").glob("[0-9]*.py")):
+    if loaded.catalog.of(mine, MODELS) and not list((folder / "migrations").glob("[0-9]*.py")):
         yield _finding(f"{mine} has models and no migration", f"`tenantry migrate --make {mine}`")
 
 

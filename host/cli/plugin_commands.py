@@ -20,6 +20,7 @@ from host.contracts import Command
 from host.errors import ConfigurationError
 from host.execution_context import as_plugin, in_tenant
 from host.registry.discovery import read
+from host.registry.kinds import COMMANDS
 from tenants.context import TenantMissing
 from tenants.snapshots import TenantSnapshot
 
@@ -36,9 +37,7 @@ def group(plugin_id: str) -> click.Group | None:
         settings = read_settings()
         if plugin_id not in {wanted.id for wanted in read(settings.plugins_file)}:
             return None
-        commands = [
-            plugin_command for owner, plugin_command in registry(settings).catalog.commands if owner == plugin_id
-        ]
+        commands = registry(settings).catalog.of(plugin_id, COMMANDS)
     except ConfigurationError as error:
         raise click.ClickException(str(error)) from error
     if not commands:

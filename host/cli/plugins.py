@@ -14,6 +14,7 @@ from host.cli.terminal import Complaint, Terminal
 from host.errors import ConfigurationError
 from host.registry import deployment
 from host.registry.discovery import available, find, read
+from host.registry.kinds import COMMANDS
 
 COLUMNS = ("id", "name", "version", "default", "source", "state", "requires")
 
@@ -42,7 +43,7 @@ def list_(terminal: Terminal) -> None:
                 "source": loaded_plugin.source,
                 "state": f"quarantined: {reason}" if reason else "loaded",
                 "requires": sorted(loaded_plugin.manifest.requires),
-                "commands": [made.name for owner, made in loaded.catalog.commands if owner == loaded_plugin.id],
+                "commands": [made.name for made in loaded.catalog.of(loaded_plugin.id, COMMANDS)],
             }
         )
     for plugin_id in available():

@@ -19,6 +19,7 @@ from host.cli.plugin_commands import group as plugin_commands
 from host.cli.terminal import Terminal
 from host.contracts import Route
 from host.data import rls
+from host.registry.kinds import ROUTES
 from host.web.server.pipeline import AsgiApp
 from tenants.context import SYSTEM_TENANT, TenantMissing, bind
 from tenants.models import Tenant
@@ -107,7 +108,7 @@ async def _crossing(application: Application, model: type[TenantModel]) -> list[
 async def gates(terminal: Terminal) -> None:
     """Call every endpoint that is not public without a token and with a forged one: each must answer 401."""
     async with opened() as application:
-        routes = [(owner, route) for owner, route in application.registry.catalog.routes if not route.public]
+        routes = [(owner, route) for owner, route in application.registry.catalog.all(ROUTES) if not route.public]
         app = application.asgi()
         findings: list[Finding] = []
         with terminal.progress("calling", len(routes)) as advance:

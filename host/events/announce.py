@@ -37,14 +37,14 @@ class Announcer:
     def __init__(
         self,
         events: Mapping[str, EventType],
-        listeners: Mapping[str, Sequence[tuple[str, Subscription]]],
+        listeners: Sequence[tuple[str, Subscription]],
         is_on: IsOn = lambda tenant_id, plugin: True,
     ) -> None:
         """Take what was collected at the start.
 
         Args:
             events: "<plugin>.<ClassName>" -> its declaration.
-            listeners: event name -> (plugin that listens, how), in the order they were registered.
+            listeners: the plugin that listens, and to what and how, in load order.
             is_on: a plugin that is off when the event is announced does not receive it later.
 
         Raises:
@@ -52,10 +52,8 @@ class Announcer:
         """
         self._names = {declared.model: name for name, declared in events.items()}
         self._is_on = is_on
-        self._deliveries: dict[str, tuple[_Delivery, ...]] = {}
-        # An event that no loaded plugin declares is never announced.
-        for name in listeners.keys() & events.keys():
-            self._deliveries[name] = tuple(_deliveries(name, events[name].model, listeners[name]))
+        # An event that no loaded plugin declares is never announced, so nobody hears of it.
+        self._deliveries = {name: tuple(_deliveries(name, events[name].model, listeners)) for name in events}
 
     def tasks(self) -> Mapping[str, Task]:
         """The tasks that deliver events, by "<plugin>.on.<event>.<listener>"; to be merged into the catalog."""
@@ -125,6 +123,8 @@ def _with_secrets(shown: Any, real: Any) -> Any:
 def _deliveries(event: str, model: type[Event], listeners: Iterable[tuple[str, Subscription]]) -> Iterable[_Delivery]:
     tasks: set[str] = set()
     for plugin, subscription in listeners:
+        if subscription.event != event:
+            continue
         # the listener's name, not its number: a job stored by the last release finds it in the next one
         task = f"{plugin}.on.{event}.{getattr(subscription.listener, '__name__', type(subscription.listener).__name__)}"
         if task in tasks:

@@ -22,6 +22,7 @@ from host.identity.addresses import normalise
 from host.identity.models import ApiKey, OAuthAccount, OneTimeToken, Session
 from host.membership.members import owner_ids
 from host.provisioning import provisioning
+from host.registry.kinds import PERSONAL_DATA
 from host.services import services, tenant
 from tenants.context import SYSTEM_TENANT, bind, cross_tenant, current_or_none
 from tenants.models import Tenant, User
@@ -141,7 +142,7 @@ def _holding(slug: str, owner: str, kind: PersonalData, rows: int) -> list[Holdi
 
 def _declared() -> list[tuple[str, PersonalData]]:
     """(plugin, kind) of all declared personal data, plugins before the host: they may need to read the account."""
-    declared = provisioning().registry.catalog.personal_data
+    declared = provisioning().registry.catalog.all(PERSONAL_DATA)
     return sorted(declared, key=lambda each: each[0] == "host")
 
 

@@ -3,87 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TypeVar
+from typing import TypeVar, cast
 
-from pydantic import BaseModel
-from tortoise.models import Model
-
-from host.contracts import (
-    Command,
-    EventType,
-    HealthCheck,
-    Limit,
-    Metric,
-    Permission,
-    PersonalData,
-    Route,
-    Subscription,
-    Task,
-)
+from host.registry import kinds
 from host.registry.declarations import Declarations
+from host.registry.kinds import Kind
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
 class Catalog:
-    """What is declared, with its owner's plugin id; the host's own things belong to "host". Load order throughout.
+    """What is declared, by kind, in load order; the host's own things come first and belong to "host"."""
 
-    tasks: by "<plugin>.<task>". events: by "<plugin>.<ClassName>". listeners: by event. Permissions and limits: by
-    their full name, owners in `permission_owner` and `limit_owner`.
-    """
+    def __init__(self, declared: Sequence[Declarations]) -> None:
+        """Take checked declarations, in load order."""
+        self._declared = tuple(declared)
+        self._named: dict[str, Mapping[str, object]] = {}
+        self._owners: dict[str, Mapping[str, str]] = {}
+        for kind in kinds.KINDS:
+            if kind.unique:
+                named = {kind.unique[0].name(owner, item): (owner, item) for owner, item in self.all(kind)}
+                self._named[kind.hook] = MappingProxyType({name: item for name, (_, item) in named.items()})
+                self._owners[kind.hook] = MappingProxyType({name: owner for name, (owner, _) in named.items()})
 
-    routes: tuple[tuple[str, Route], ...]
-    models: Mapping[str, tuple[type[Model], ...]]
-    permissions: Mapping[str, Permission]
-    permission_owner: Mapping[str, str]
-    limits: Mapping[str, Limit]
-    limit_owner: Mapping[str, str]
-    tasks: Mapping[str, Task]
-    events: Mapping[str, EventType]
-    listeners: Mapping[str, tuple[tuple[str, Subscription], ...]]
-    commands: tuple[tuple[str, Command], ...]
-    health_checks: tuple[tuple[str, HealthCheck], ...]
-    metrics: tuple[tuple[str, Metric], ...]
-    personal_data: tuple[tuple[str, PersonalData], ...]
-    tenant_settings: Mapping[str, type[BaseModel]]
+    def all(self, kind: Kind[T]) -> tuple[tuple[str, T], ...]:
+        """Everything of one kind, each with its owner's plugin id."""
+        return tuple((one.plugin, item) for one in self._declared for item in one.of(kind))
+
+    def of(self, plugin: str, kind: Kind[T]) -> tuple[T, ...]:
+        """What one plugin declares of one kind."""
+        return tuple(item for owner, item in self.all(kind) if owner == plugin)
+
+    def named(self, kind: Kind[T]) -> Mapping[str, T]:
+        """Everything of one kind by its full name, the first of those that may not appear twice."""
+        return cast(Mapping[str, T], self._named[kind.hook])
+
+    def owners(self, kind: Kind[T]) -> Mapping[str, str]:
+        """The owner's plugin id for each full name of one kind."""
+        return self._owners[kind.hook]
 
     @property
     def role_permissions(self) -> Mapping[str, frozenset[str]]:
         """What is given to each built-in role, by the role's name."""
-        declared = self.permissions.values()
-        names = {role for permission in declared for role in permission.roles}
+        declared = self.named(kinds.PERMISSIONS).values()
+        roles = {role for permission in declared for role in permission.roles}
         return {
-            name: frozenset(permission.name for permission in declared if name in permission.roles) for name in names
+            role: frozenset(permission.name for permission in declared if role in permission.roles) for role in roles
         }
-
-
-def build_catalog(declared: Sequence[Declarations]) -> Catalog:
-    """One table out of checked declarations, given in load order."""
-    listeners: dict[str, tuple[tuple[str, Subscription], ...]] = {}
-    for declarations in declared:
-        for subscription in declarations.listeners:
-            heard = listeners.get(subscription.event, ())
-            listeners[subscription.event] = (*heard, (declarations.plugin, subscription))
-    return Catalog(
-        routes=tuple((each.plugin, route) for each in declared for route in each.routes),
-        models=_frozen({each.plugin: each.models for each in declared if each.models}),
-        permissions=_frozen({item.name: item for each in declared for item in each.permissions}),
-        permission_owner=_frozen({item.name: each.plugin for each in declared for item in each.permissions}),
-        limits=_frozen({item.name: item for each in declared for item in each.limits}),
-        limit_owner=_frozen({item.name: each.plugin for each in declared for item in each.limits}),
-        tasks=_frozen({f"{each.plugin}.{item.name}": item for each in declared for item in each.tasks}),
-        events=_frozen({f"{each.plugin}.{item.model.__name__}": item for each in declared for item in each.events}),
-        listeners=_frozen(listeners),
-        commands=tuple((each.plugin, item) for each in declared for item in each.commands),
-        health_checks=tuple((each.plugin, item) for each in declared for item in each.health_checks),
-        metrics=tuple((each.plugin, item) for each in declared for item in each.metrics),
-        personal_data=tuple((each.plugin, item) for each in declared for item in each.personal_data),
-        tenant_settings=_frozen({each.plugin: each.tenant_settings for each in declared if each.tenant_settings}),
-    )
-
-
-def _frozen(values: dict[str, T]) -> Mapping[str, T]:
-    return MappingProxyType(values)

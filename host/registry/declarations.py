@@ -3,60 +3,31 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar, cast
 
-import click
-from pydantic import BaseModel
-from tortoise.models import Model
-
-from host.contracts import EventType, HealthCheck, Limit, Metric, Permission, PersonalData, Route, Subscription, Task
 from host.execution_context import as_plugin
+from host.registry import kinds
 from host.registry.guarded_call import guarded_call
+from host.registry.kinds import Kind
 from host.registry.loading import REGISTER_SECONDS, Implementation, Implementations
 
+T = TypeVar("T")
 _log = logging.getLogger("host.registry.loading")
 
 
 @dataclass(frozen=True, slots=True)
 class Declarations:
-    """What one plugin declares. `complete` is False when one of its hooks failed: what it declares is unknown."""
+    """What one plugin declares, by hook. `complete` is False when one of its hooks failed: that one's are unknown."""
 
     plugin: str
     complete: bool = True
-    routes: tuple[Route, ...] = ()
-    models: tuple[type[Model], ...] = ()
-    settings: type[BaseModel] | None = None
-    tenant_settings: type[BaseModel] | None = None
-    permissions: tuple[Permission, ...] = ()
-    limits: tuple[Limit, ...] = ()
-    tasks: tuple[Task, ...] = ()
-    events: tuple[EventType, ...] = ()
-    listeners: tuple[Subscription, ...] = ()
-    commands: tuple[click.Command, ...] = ()
-    health_checks: tuple[HealthCheck, ...] = ()
-    metrics: tuple[Metric, ...] = ()
-    personal_data: tuple[PersonalData, ...] = ()
+    items: Mapping[str, tuple[object, ...]] = field(default_factory=dict)
 
-
-_MANY: Mapping[str, type] = {
-    "register_routes": Route,
-    "register_permissions": Permission,
-    "register_limits": Limit,
-    "register_tasks": Task,
-    "register_events": EventType,
-    "register_listeners": Subscription,
-    "register_commands": click.Command,
-    "register_health_checks": HealthCheck,
-    "register_metrics": Metric,
-    "register_personal_data": PersonalData,
-}
-_CLASSES: Mapping[str, type] = {
-    "register_models": Model,
-    "register_settings": BaseModel,
-    "register_tenant_settings": BaseModel,
-}
+    def of(self, kind: Kind[T]) -> tuple[T, ...]:
+        """What it declares of one kind, in its own order."""
+        return cast(tuple[T, ...], self.items.get(kind.hook, ()))
 
 
 def collect(
@@ -67,51 +38,36 @@ def collect(
     Returns:
         What it declares, and a reason for each hook that raised, exited, hung or gave something else than it should.
     """
-    values: dict[str, Any] = {}
+    items: dict[str, tuple[object, ...]] = {}
     reasons = []
-    for hook in (*_MANY, *_CLASSES):
-        for implementation in implemented.get(hook, ()):
+    for kind in kinds.KINDS:
+        for implementation in implemented.get(kind.hook, ()):
             if implementation.plugin == plugin_id:
-                value, reason = _ask(implementation, seconds)
-                if reason:
-                    reasons.append(reason)
-                else:
-                    values[hook.removeprefix("register_")] = value
-    with_routes = dict.fromkeys(route.declares for route in values.get("routes", ()) if route.declares)
-    values["permissions"] = (*values.get("permissions", ()), *with_routes)
-    return Declarations(plugin=plugin_id, complete=not reasons, **values), tuple(reasons)
+                items[kind.hook], reason = _ask(implementation, kind, seconds)
+                reasons += [reason] if reason else []
+    declared = Declarations(plugin_id, not reasons, items)
+    with_routes = dict.fromkeys(route.declares for route in declared.of(kinds.ROUTES) if route.declares)
+    permissions = (*declared.of(kinds.PERMISSIONS), *with_routes)
+    return replace(declared, items={**items, kinds.PERMISSIONS.hook: permissions}), tuple(reasons)
 
 
-def _ask(implementation: Implementation, seconds: float) -> tuple[object, str]:
+def _ask(implementation: Implementation, kind: Kind[Any], seconds: float) -> tuple[tuple[object, ...], str]:
     with as_plugin(implementation.plugin):
-        outcome = guarded_call(lambda: _checked(implementation.hook, implementation.call(())), seconds)
+        outcome = guarded_call(lambda: _items(kind, implementation.call(())), seconds)
     if outcome.reason:
-        _log.error("plugin %s: %s failed", implementation.plugin, implementation.hook, exc_info=outcome.error)
-        return None, f"{implementation.hook}: {outcome.reason}"
-    return outcome.value, ""
+        _log.error("plugin %s: %s failed", implementation.plugin, kind.hook, exc_info=outcome.error)
+    return outcome.value or (), outcome.reason and f"{kind.hook}: {outcome.reason}"
 
 
-def _checked(hook: str, answer: object) -> object:
-    """The answer as the hook's type: a tuple, or for settings one model."""
-    if hook in _MANY:
-        return _all(answer, hook, lambda item: isinstance(item, _MANY[hook]), f"a list of {_MANY[hook].__name__}")
-    base = _CLASSES[hook]
-
-    def is_class(item: object) -> bool:
-        return isinstance(item, type) and issubclass(item, base) and item is not base
-
-    if hook == "register_models":
-        return _all(answer, hook, is_class, "a list of model classes")
-    if not is_class(answer):
-        raise TypeError(f"{hook} must return a pydantic model class, not {answer!r}")
-    return answer
-
-
-def _all(answer: object, hook: str, fits: Callable[[object], bool], expected: str) -> tuple[object, ...]:
-    if isinstance(answer, Iterable) and not isinstance(answer, (str, bytes, Mapping)):
-        items = tuple(answer)
-        unfit = [item for item in items if not fits(item)]
-        if not unfit:
-            return items
-        raise TypeError(f"{hook} must return {expected}; it holds {unfit[0]!r}")
-    raise TypeError(f"{hook} must return {expected}, not {answer!r}")
+def _items(kind: Kind[Any], answer: object) -> tuple[object, ...]:
+    """What a hook returned, each item checked: a class that comes alone is a tuple of one."""
+    if kind.returns == "class":
+        if not kind.fits(answer):
+            raise TypeError(f"{kind.hook} must return {kind.expected}, not {answer!r}")
+        return (answer,)
+    if not isinstance(answer, Iterable) or isinstance(answer, (str, bytes, Mapping)):
+        raise TypeError(f"{kind.hook} must return {kind.expected}, not {answer!r}")
+    items = tuple(answer)
+    if unfit := [item for item in items if not kind.fits(item)]:
+        raise TypeError(f"{kind.hook} must return {kind.expected}; it holds {unfit[0]!r}")
+    return items

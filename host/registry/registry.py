@@ -15,12 +15,13 @@ from pydantic import BaseModel, ValidationError
 
 from host.contracts import Route
 from host.errors import ConfigurationError
-from host.registry.catalog import Catalog, build_catalog
+from host.registry.catalog import Catalog
+from host.registry.checks import limit_complaint
 from host.registry.declarations import Declarations, collect
 from host.registry.discovery import BUNDLED, Found, available, find, hooks_in_source, read
-from host.registry.duplicates import duplicates
 from host.registry.feature_gate import Gate
 from host.registry.hook_calls import Calling, HookFailed
+from host.registry.kinds import LIMITS, MODELS, ROUTES, SETTINGS
 from host.registry.loading import (
     HOOKS,
     LoadedPlugin,
@@ -34,7 +35,7 @@ from host.registry.messages import refuse
 from host.registry.ordering import order
 from host.registry.plugin_settings import read_settings
 from host.registry.quarantine import Quarantine
-from host.registry.validation import limit_complaint, validate
+from host.registry.validation import validate
 from tenants.plans import EVERYTHING, Plans
 
 _ASK_HOOKS = frozenset(hook for hook in HOOKS if not hook.startswith(("register_", "on_")))
@@ -93,7 +94,7 @@ class Registry:
         closed = {plugin.id: plugin.closed_hooks for plugin in plugins if plugin.closed_hooks}
         return cls(
             plugins=plugins,
-            catalog=build_catalog(loader.declared),
+            catalog=Catalog(loader.declared),
             feature_gate=Gate(plugins, plans, loader.quarantine),
             hook_calls=Calling(loader.implemented, loader.quarantine, closed),
             quarantine=loader.quarantine,
@@ -126,12 +127,10 @@ class Registry:
     @property
     def model_modules(self) -> Mapping[str, tuple[str, ...]]:
         """The modules where each owner's models live, by plugin id; the host's under "host"."""
-        return MappingProxyType(
-            {
-                owner: tuple(dict.fromkeys(one.__module__ for one in found))
-                for owner, found in self.catalog.models.items()
-            }
-        )
+        modules: dict[str, dict[str, None]] = {}
+        for owner, model in self.catalog.all(MODELS):
+            modules.setdefault(owner, {})[model.__module__] = None
+        return MappingProxyType({owner: tuple(names) for owner, names in modules.items()})
 
     def plugin(self, plugin_id: str) -> LoadedPlugin | None:
         """One plugin by its id."""
@@ -214,12 +213,11 @@ class _Loader:
                 self.quarantine.put(plugin_id, "; ".join(reasons), until_restart=True)
 
     def check(self, strict: bool, check_route: Callable[[Route], object]) -> None:
-        """Add complaints about duplicates, unknown names and handlers that cannot be called and, when strict, about
-        plugins in quarantine."""
-        self.messages += duplicates(self.declared)
+        """Add complaints about declarations and handlers that cannot be called and, when strict, about plugins in
+        quarantine."""
         self.messages += validate(self.declared, {one.manifest.id: one.manifest for one in self.found})
         for declarations in self.declared:
-            for route in declarations.routes:
+            for route in declarations.of(ROUTES):
                 try:
                     check_route(route)
                 except ConfigurationError as error:
@@ -237,11 +235,10 @@ class _Loader:
         values = {}
         for plugin in self.found:
             declarations = declared[plugin.manifest.id]
-            if declarations.settings is None and not declarations.complete:
+            model = next(iter(declarations.of(SETTINGS)), None)
+            if model is None and not declarations.complete:
                 continue  # its model is unknown: nothing to hold its settings against
-            value, wrong = read_settings(
-                declarations.settings, declarations.plugin, plugin.wanted.settings, env, plugins_toml
-            )
+            value, wrong = read_settings(model, declarations.plugin, plugin.wanted.settings, env, plugins_toml)
             self.messages += wrong
             if value is not None:
                 values[declarations.plugin] = value
@@ -252,7 +249,7 @@ class _Loader:
 
         Limits and features of a plugin that is not loaded here have no effect and are logged as a warning.
         """
-        declared = {item.name: item for one in self.declared for item in one.limits}
+        declared = {item.name: item for one in self.declared for item in one.of(LIMITS)}
         incomplete = tuple(f"{one.plugin}." for one in self.declared if not one.complete)
         plan_limits = [(plan.id, name, text) for plan in plans for name, text in plan.limits.items()]
         names = {*declared, *(name for _, name, _ in plan_limits if name.startswith(incomplete))}

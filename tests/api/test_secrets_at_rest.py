@@ -5,6 +5,7 @@ from __future__ import annotations
 from host.contracts import Event
 from host.identity.events import EmailVerificationRequested, InvitationCreated, PasswordResetRequested
 from host.redaction import HIDDEN
+from host.registry.kinds import MODELS
 from host.testing import TestApplication, TwoTenants
 
 
@@ -12,7 +13,7 @@ async def everything(application: TestApplication) -> str:
     """Every row of every table, as text."""
     found: list[str] = []
     database = application.inner.services.database
-    models = [each for owned in application.inner.registry.catalog.models.values() for each in owned]
+    models = [model for _, model in application.inner.registry.catalog.all(MODELS)]
     async with database.owner() as client:
         for model in models:
             rows = await client.execute_query_dict(f'SELECT * FROM "{model._meta.db_table}"')

@@ -4,9 +4,21 @@ import pytest
 
 from host.contracts import Subscription
 from host.registry.declarations import collect
+from host.registry.kinds import (
+    COMMANDS,
+    EVENTS,
+    HEALTH_CHECKS,
+    LIMITS,
+    LISTENERS,
+    METRICS,
+    PERMISSIONS,
+    ROUTES,
+    TASKS,
+    TENANT_SETTINGS,
+)
 from host.registry.loading import implementations, new_plugin_manager, register
 
-PERMISSIONS = "@hookimpl\ndef register_permissions(): return [Permission('notes.notes.read', 'x')]\n"
+READING = "@hookimpl\ndef register_permissions(): return [Permission('notes.notes.read', 'x')]\n"
 
 
 @pytest.mark.parametrize(
@@ -23,10 +35,10 @@ PERMISSIONS = "@hookimpl\ndef register_permissions(): return [Permission('notes.
     ],
 )
 def test_load_when_register_hook_fails_then_quarantined_and_strict_refuses(tree, source, said):
-    tree.add("notes", PERMISSIONS + "@hookimpl\n" + source)
+    tree.add("notes", READING + "@hookimpl\n" + source)
     registry = tree.load()
     assert said in registry.quarantine.reason("notes")
-    assert list(registry.catalog.permissions) == ["notes.notes.read"]  # what the other hooks said is kept
+    assert list(registry.catalog.named(PERMISSIONS)) == ["notes.notes.read"]  # what the other hooks said is kept
     assert said in tree.refusal(strict=True)
 
 
@@ -37,7 +49,7 @@ def test_load_when_register_hook_fails_then_its_routes_stay_to_answer_503(tree):
         f"@hookimpl\ndef register_routes(): return [{route}]\n@hookimpl\ndef register_permissions(): raise ValueError",
     )
     registry = tree.load()
-    assert [(owner, one.path) for owner, one in registry.catalog.routes] == [("notes", "/notes")]
+    assert [(owner, one.path) for owner, one in registry.catalog.all(ROUTES)] == [("notes", "/notes")]
     assert "notes" in registry.quarantine
 
 
@@ -53,7 +65,7 @@ def test_load_when_permission_is_declared_with_routes_then_registered_once_and_i
         """,
     )
     catalog = tree.load(strict=True).catalog
-    assert catalog.permission_owner == {"notes.notes.read": "notes"}
+    assert catalog.owners(PERMISSIONS) == {"notes.notes.read": "notes"}
     assert catalog.role_permissions == {"viewer": frozenset({"notes.notes.read"})}
 
 
@@ -119,26 +131,29 @@ def test_load_when_everything_is_declared_then_catalog_holds_it_with_owners(tree
     )
     registry = tree.load(strict=True)
     catalog = registry.catalog
-    assert [(owner, route.path) for owner, route in catalog.routes] == [("notes", "/notes")]
+    assert [(owner, route.path) for owner, route in catalog.all(ROUTES)] == [("notes", "/notes")]
     assert registry.model_modules == {"notes": ("notes_models",)}
     assert registry.settings["notes"].size == 3
     assert registry.plugin("notes").settings.size == 3
-    assert catalog.tenant_settings["notes"].__name__ == "Own"
-    assert (catalog.permission_owner, catalog.limit_owner) == ({"notes.notes.read": "notes"}, {"notes.notes": "notes"})
-    assert list(catalog.tasks) == ["notes.sweep"]
-    assert list(catalog.events) == ["notes.NoteKept"]
+    assert catalog.of("notes", TENANT_SETTINGS)[0].__name__ == "Own"
+    assert (catalog.owners(PERMISSIONS), catalog.owners(LIMITS)) == (
+        {"notes.notes.read": "notes"},
+        {"notes.notes": "notes"},
+    )
+    assert list(catalog.named(TASKS)) == ["notes.sweep"]
+    assert list(catalog.named(EVENTS)) == ["notes.NoteKept"]
     handler = tree.module("notes.plugin").handler
-    assert catalog.listeners == {
-        event: (("notes", Subscription(event, handler)),) for event in ("notes.NoteKept", "absent.Thing")
-    }
-    assert [(owner, item.name) for owner, item in catalog.commands] == [("notes", "count")]
-    assert [item.name for _, item in catalog.health_checks] == ["disk"]
-    assert [item.name for _, item in catalog.metrics] == ["tenantry_notes_kept"]
+    assert catalog.all(LISTENERS) == tuple(
+        ("notes", Subscription(event, handler)) for event in ("notes.NoteKept", "absent.Thing")
+    )
+    assert [(owner, item.name) for owner, item in catalog.all(COMMANDS)] == [("notes", "count")]
+    assert [item.name for _, item in catalog.all(HEALTH_CHECKS)] == ["disk"]
+    assert [item.name for _, item in catalog.all(METRICS)] == ["tenantry_notes_kept"]
 
 
 def test_load_when_several_plugins_hear_an_event_then_all_are_kept_in_load_order(tree):
     listening = "@hookimpl\ndef register_listeners(): return [Subscription('absent.Thing', handler)]"
     tree.add("tags", listening, requires={"notes": "*"})
     tree.add("notes", listening)
-    heard = tree.load().catalog.listeners["absent.Thing"]
+    heard = tree.load().catalog.all(LISTENERS)
     assert [owner for owner, _ in heard] == ["notes", "tags"]

@@ -5,6 +5,7 @@ import functools
 import pytest
 
 from host.registry.discovery import find, read
+from host.registry.kinds import PERMISSIONS
 from host.registry.loading import HOOKS, import_plugin, is_async
 from host.registry.quarantine import Quarantine
 
@@ -45,7 +46,7 @@ def test_load_when_import_fails_then_quarantined_and_the_others_run(tree, source
     assert said in registry.quarantine.reason("bad")
     assert f"importing {tree.package}.bad.plugin" in registry.quarantine.reason("bad")
     assert registry.plugin("bad").module is None
-    assert list(registry.catalog.permissions) == ["good.things.read"]
+    assert list(registry.catalog.named(PERMISSIONS)) == ["good.things.read"]
 
 
 @pytest.mark.parametrize("source", ["raise ValueError('no')", "sys.exit(4)"])
@@ -93,7 +94,7 @@ def test_load_when_unknown_hook_is_optional_then_taken(tree):
 
 def test_load_when_module_is_loaded_twice_by_two_registries_then_both_work(tree):
     tree.add("notes", "@hookimpl\ndef register_permissions(): return [Permission('notes.notes.read', 'x')]")
-    assert tree.load().catalog.permissions == tree.load().catalog.permissions
+    assert tree.load().catalog.named(PERMISSIONS) == tree.load().catalog.named(PERMISSIONS)
 
 
 def test_load_when_not_importable_plugin_has_authorize_in_its_source_then_noted(tree):

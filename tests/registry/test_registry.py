@@ -4,8 +4,9 @@ import pytest
 
 from host.errors import ConfigurationError
 from host.hookspecs import hookimpl
+from host.registry.kinds import LIMITS, PERMISSIONS, ROUTES
 
-PERMISSIONS = "@hookimpl\ndef register_permissions(): return [Permission('{0}.things.read', 'x')]\n"
+READING = "@hookimpl\ndef register_permissions(): return [Permission('{0}.things.read', 'x')]\n"
 
 
 def test_load_when_plugins_require_each_other_in_order_then_required_first_and_back_links(tree):
@@ -21,7 +22,7 @@ def test_load_when_plugins_require_each_other_in_order_then_required_first_and_b
 
 def test_load_when_there_are_no_plugins_then_an_empty_catalog(tree):
     registry = tree.load(strict=True)
-    assert (registry.plugins, registry.catalog.routes, dict(registry.settings)) == ((), (), {})
+    assert (registry.plugins, registry.catalog.all(ROUTES), dict(registry.settings)) == ((), (), {})
 
 
 @pytest.mark.parametrize(
@@ -123,10 +124,10 @@ def test_load_when_host_brings_its_own_things_then_first_in_the_catalog(tree):
         def register_limits(self):
             return [Limit("tenant.members", "quota", "x")]
 
-    tree.add("notes", PERMISSIONS.format("notes"))
+    tree.add("notes", READING.format("notes"))
     registry = tree.load(host_plugin=Application(), strict=True)
-    assert list(registry.catalog.permissions) == ["tenant.members.read", "notes.things.read"]
-    assert registry.catalog.limit_owner == {"tenant.members": "host"}
+    assert list(registry.catalog.named(PERMISSIONS)) == ["tenant.members.read", "notes.things.read"]
+    assert registry.catalog.owners(LIMITS) == {"tenant.members": "host"}
     assert registry.ids == ("notes",)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from host.registry.discovery import available
+from host.registry.kinds import LIMITS, ROUTES
 
 EXAMPLE = Path(__file__).parents[2] / "examples/tenantry_hello"
 
@@ -43,9 +44,9 @@ def test_example_when_named_then_loads_strictly_with_all_it_declares(hello):
     plugin = registry.plugin("hello")
     assert (plugin.package, plugin.source) == ("tenantry_hello", "tenantry-hello")
     assert registry.settings["hello"].word == "Moin"
-    ((owner, route),) = registry.catalog.routes
+    ((owner, route),) = registry.catalog.all(ROUTES)
     assert (owner, route.method, route.path, route.permission) == ("hello", "GET", "/hello", "hello.greetings.read")
-    assert list(registry.catalog.limits) == ["hello.greetings"]
+    assert list(registry.catalog.named(LIMITS)) == ["hello.greetings"]
     assert len(registry.quarantine) == 0
 
 

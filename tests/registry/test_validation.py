@@ -2,154 +2,109 @@ from __future__ import annotations
 
 import pytest
 
+from host.contracts import Route
+from host.registry.checks import route_shape
+
+ROUTE = "Route('GET', '{path}', handler, '{name}', 'x', signed_in=True)"
+
 
 def returning(hook: str, items: str, before: str = "") -> str:
     return f"{before}\n@hookimpl\ndef {hook}(): return [{items}]\n"
 
 
-def metric(arguments: str) -> str:
-    return returning("register_metrics", f"Metric({arguments})")
+def model(name: str, table: str) -> str:
+    """A model whose class must come before the hook, in a module of its own plugin."""
+    body = f"    id = fields.IntField(primary_key=True)\n    class Meta:\n        table = '{table}'\n"
+    return f"class {name}(Model):\n{body}"
 
 
-def route(rest: str, path: str = "/x", name: str = "x.get") -> str:
-    return returning("register_routes", f"Route('GET', '{path}', handler, '{name}', 'x', {rest})")
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        (
+            returning("register_routes", ROUTE.format(path="/x/<uuid:a_id>", name="a.get")),
+            returning("register_routes", ROUTE.format(path="/x/<uuid:b_id>", name="b.get")),
+            'both declare the route "GET /x/<uuid>"; change path or method of one',
+        ),
+        (
+            returning("register_models", "M", model("M", "aa_bb_things")),
+            returning("register_models", "M", model("M", "aa_bb_things")),
+            'both declare the table "aa_bb_things"; change Meta.table of one model',
+        ),
+        (
+            returning("register_permissions", "Permission('aa.things.read', 'x')"),
+            returning("register_permissions", "Permission('aa.things.read', 'x')"),
+            'both declare the permission "aa.things.read"',
+        ),
+        (
+            returning("register_limits", "Limit('aa.things', 'quota', 'x')"),
+            returning("register_limits", "Limit('aa.things', 'quota', 'x')"),
+            'both declare the limit "aa.things"',
+        ),
+        (
+            returning("register_metrics", "Metric('tenantry_aa_bb_total', 'counter', 'x')"),
+            returning("register_metrics", "Metric('tenantry_aa_bb_total', 'counter', 'x')"),
+            'both declare the metric "tenantry_aa_bb_total"',
+        ),
+        (
+            "from shared_settings import S\n@hookimpl\ndef register_settings(): return S",
+            "from shared_settings import S\n@hookimpl\ndef register_settings(): return S",
+            'both declare the settings model "shared_settings.S"; give each its own class',
+        ),
+    ],
+)
+def test_load_when_two_plugins_declare_the_same_then_refused_naming_both(tree, first, second, said):
+    (tree.root / "shared_settings.py").write_text("from pydantic import BaseModel\nclass S(BaseModel): ...\n")
+    tree.add("aa", first)
+    tree.add("aa_bb", second)
+    assert f'plugins "aa" and "aa_bb" {said}' in tree.refusal()
 
 
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        (route(""), "does not say who may call it; give it a permission, signed_in, operator or public"),
-        (route("public=True, signed_in=True"), "exactly one of permission, signed_in, operator and public"),
-        (route("public=True, any_tenant_state=True"), "goes with public=True and needs_tenant=False only"),
-        (route("signed_in=True, needs_tenant=False, any_tenant_state=True"), "any_tenant_state is for people outside"),
+        (returning("register_tasks", "Task('sweep', handler, 'x'), Task('sweep', handler, 'y')"), 'task "aa.sweep"'),
         (
-            route("permission='aa.things.raed'")
-            + returning("register_permissions", "Permission('aa.things.read', 'x')"),
-            'no one registers the permission "aa.things.raed"; did you mean "aa.things.read"?',
-        ),
-        (route("permission='absent.things.read'"), 'no one registers the permission "absent.things.read"'),
-        (route("public=True, limits=('aa.things',)"), 'no one registers the limit "aa.things"'),
-        (route("public=True", path="x"), 'the path must begin with "/"'),
-        (route("public=True", path="/x/"), 'the path must begin with "/" and not end with one'),
-        (route("public=True", path="/<uid:x>"), '"uid" is not a type of path parameter; did you mean "uuid"?'),
-        (route("public=True", path="/<uuid:x>/<int:x>"), "a path parameter appears twice"),
-        (route("public=True", path="/{x_id}/<"), "the path cannot be read"),
-        (route("public=True", name="Get It"), 'the name must be like "projects.create"'),
-        (
-            returning("register_routes", "Route('GET', '/x', print, 'x', 'x', public=True)"),
-            "the handler must be `async def`",
+            returning("register_events", "EventType(E, 'x'), EventType(E, 'y')", "class E(Event): ..."),
+            'event "aa.E"',
         ),
         (
-            returning("register_permissions", "Permission('bb.things.read', 'x')"),
-            '"bb.things.read" does not begin with its own id',
+            returning(
+                "register_routes", ROUTE.format(path="/x", name="x.get") + "," + ROUTE.format(path="/y", name="x.get")
+            ),
+            'route name "aa.x.get"',
         ),
-        (returning("register_permissions", "Permission('tenant.members.read', 'x')"), "does not begin with its own id"),
-        (returning("register_permissions", "Permission('aa.read', 'x')"), "must be named <plugin>.<resource>.<action>"),
+        (returning("register_commands", "Command('c'), Command('c')"), 'command "aa c"'),
         (
-            returning("register_limits", "Limit('bb.things', 'quota', 'x')"),
-            '"bb.things" does not begin with its own id',
-        ),
-        (returning("register_limits", "Limit('things', 'quota', 'x')"), "must be named <plugin>.<what>"),
-        (returning("register_limits", "Limit('aa.things', 'quote', 'x')"), "its kind must be"),
-        (
-            returning("register_limits", "Limit('aa.things', 'quota', 'x', default='lots')"),
-            'limit "aa.things": default:',
-        ),
-        (
-            returning("register_limits", "Limit('aa.things', 'rate', 'x', default='5')"),
-            '"5" is no rate, it needs a fixed length of time',
-        ),
-        (
-            returning("register_limits", "Limit('aa.things', 'value', 'x', default='5/minute')"),
-            'has a length of time and "aa.things" is a plain value',
-        ),
-        (returning("register_tasks", "Task('Do it', handler, 'x')"), "must be one lower-case word"),
-        (returning("register_tasks", "Task('sweep', print, 'x')"), "run must be `async def`"),
-        (returning("register_tasks", "Task('sweep', handler, 'x', tries=0)"), "tries at least 1"),
-        (metric("'tenantry_aa_a-b_total', 'counter', 'x'"), "name and labels must be lower-case words"),
-        (metric("'tenantry_things_total', 'counter', 'x'"), 'the name must begin with "tenantry_aa_"'),
-        (metric("'tenantry_aa_things', 'meter', 'x'"), "its kind must be"),
-        (metric("'tenantry_aa_things', 'counter', 'x'"), "a counter's name, and no other, ends in _total"),
-        (metric("'tenantry_aa_total', 'gauge', 'x', (), handler"), "a counter's name, and no other, ends in _total"),
-        (metric("'tenantry_aa_things_count', 'histogram', 'x'"), "its ending has a meaning of its own"),
-        (metric("'tenantry_aa_total', 'counter', 'x', ('job',)"), "the label job is Prometheus' own"),
-        (metric("'tenantry_aa_total', 'counter', 'x', ('kind', 'kind')"), "a label appears twice"),
-        (metric("'tenantry_aa_things', 'gauge', 'x'"), "a gauge, and nothing else, has a function `read`"),
-        (metric("'tenantry_aa_total', 'counter', 'x', (), handler"), "a gauge, and nothing else, has a function"),
-        (metric("'tenantry_aa_things', 'gauge', 'x', (), print"), "must be `async def`"),
-        (metric("'tenantry_aa_seconds', 'histogram', 'x', buckets=(2, 1)"), "its buckets must be given, and rise"),
-        (
-            returning("register_health_checks", "HealthCheck('ab', print)"),
-            'health check "ab": its function must be `async def`',
-        ),
-        (returning("register_listeners", "Subscription('Kept', handler)"), 'must be "<plugin>.<ClassName>"'),
-        (returning("register_listeners", "Subscription('absent.Kept', print)"), "must be `async def`"),
-        (
-            returning("register_listeners", "Subscription('aa.Kapt', handler)")
-            + returning("register_events", "EventType(Kept, 'x')", "class Kept(Event): ..."),
-            'no one announces the event "aa.Kapt"; did you mean "aa.Kept"?',
+            returning("register_health_checks", "HealthCheck('c', handler), HealthCheck('c', handler)"),
+            'health check "aa.c"',
         ),
     ],
 )
-def test_load_when_declaration_is_invalid_then_refused_naming_plugin_and_thing(tree, source, said):
+def test_load_when_one_plugin_declares_a_thing_twice_then_refused(tree, source, said):
     tree.add("aa", source)
-    text = tree.refusal()
-    assert said in text
-    assert 'plugin "aa":' in text
+    assert f'plugin "aa" declares the {said} twice' in tree.refusal()
 
 
-MODEL = """
-class Thing({base}):
-    id = fields.IntField(primary_key=True)
-    {more}
-    class Meta:
-        table = "{table}"
-        {meta}
-"""
-
-
-@pytest.mark.parametrize(
-    ("shape", "said"),
-    [
-        ({"table": "things"}, 'its table "things" must begin with "aa_"; set Meta.table'),
-        ({"table": "aa_things", "meta": "abstract = True"}, "model Thing is abstract"),
-        ({"table": "aa_things", "more": "tenant_id = fields.UUIDField()"}, "has a tenant_id and no row-level security"),
-    ],
-)
-def test_load_when_model_does_not_fit_then_refused(tree, shape, said):
-    before = MODEL.format(**{"base": "Model", "more": "", "meta": "", **shape})
-    tree.add("aa", returning("register_models", "Thing", before))
-    assert said in tree.refusal()
-
-
-def test_load_when_model_beside_a_registered_one_is_forgotten_then_refused(tree):
-    one = MODEL.format(base="Model", more="", meta="", table="aa_things")
-    other = one.replace("Thing", "Other").replace("aa_things", "aa_others")
-    tree.add("aa", returning("register_models", "Thing", one + other))
-    assert "model Other in" in tree.refusal()
-    assert "is not registered" in tree.refusal()
-
-
-def test_load_when_named_things_belong_to_a_failed_plugin_then_not_called_invalid(tree):
-    tree.add("bad", "raise ValueError")
-    tree.add(
-        "aa",
-        route("permission='bad.things.read', limits=('bad.things',)")
-        + returning("register_listeners", "Subscription('bad.Kept', handler)"),
-    )
-    registry = tree.load()
-    assert [held.plugin for held in registry.quarantine] == ["bad"]
-
-
-def test_load_when_route_uses_a_permission_of_the_host_then_taken(tree):
-    from host.contracts import Permission
+def test_load_when_plugin_takes_a_route_of_the_host_then_both_are_named(tree):
     from host.hookspecs import hookimpl
+
+    async def handler() -> None: ...
 
     class Application:
         @hookimpl
-        def register_permissions(self):
-            return [Permission("tenant.members.read", "x")]
+        def register_routes(self):
+            return [Route("GET", "/tenant", handler, "tenant.get", "x", signed_in=True)]
 
-    tree.add("aa", route("permission='tenant.members.read'"))
-    registry = tree.load(host_plugin=Application())
-    assert registry.catalog.permission_owner == {"tenant.members.read": "host"}
+    tree.add("aa", returning("register_routes", ROUTE.format(path="/tenant", name="t.get")))
+    assert 'plugins "host" and "aa" both declare the route "GET /tenant"' in tree.refusal(host_plugin=Application())
+
+
+def test_route_shape_when_parameters_differ_in_type_then_differs():
+    async def handler() -> None: ...
+
+    shapes = {
+        route_shape(Route("GET", path, handler, "n", "s"))
+        for path in ("/x/<a_id>", "/x/<string:b_id>", "/x/<str:c_id>", "/x/<int:a_id>", "/x/<uuid:a_id>")
+    }
+    assert shapes == {"GET /x/<string>", "GET /x/<int>", "GET /x/<uuid>"}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Protocol
+from typing import Any
 
 from host.contracts import API_BASE, Route
+from host.registry.loading import LoadedPlugin
 from host.web.openapi.docs_page import DOCS, documentation_pages
 from host.web.openapi.operations import error_responses, operation, tag_of
 from host.web.openapi.postman import collection
@@ -141,48 +142,19 @@ def _components(filled: Components) -> dict[str, Any]:
     }
 
 
-class _Manifest(Protocol):
-    @property
-    def name(self) -> str: ...
-    @property
-    def summary(self) -> str: ...
-
-
-class _Plugin(Protocol):
-    @property
-    def id(self) -> str: ...
-    @property
-    def manifest(self) -> _Manifest: ...
-
-
-class _Catalog(Protocol):
-    @property
-    def routes(self) -> Sequence[tuple[str, Route]]: ...
-
-
-class Loaded(Protocol):
-    """The loaded plugins; `host.registry.Registry` is one."""
-
-    @property
-    def catalog(self) -> _Catalog: ...
-    @property
-    def plugins(self) -> Sequence[_Plugin]: ...
-
-
 class Documents:
     """The API documents of the loaded plugins, made once for each set of active plugins and cached as bytes."""
 
-    def __init__(self, loaded: Loaded) -> None:
-        self._loaded = loaded
+    def __init__(self, routes: Sequence[tuple[str, Route]], plugins: Sequence[LoadedPlugin]) -> None:
+        """Take each route with its owner's id, and the plugins that are loaded."""
+        self._routes, self._plugins = routes, plugins
         self._kept: dict[tuple[str, frozenset[str] | None], bytes] = {}
 
     def openapi(self, plugins: Collection[str] | None = None) -> dict[str, Any]:
         """The OpenAPI document of these plugins and the host's own routes; None: of all."""
-        tags = {plugin.id: f"{plugin.manifest.name}: {plugin.manifest.summary}" for plugin in self._loaded.plugins}
+        tags = {plugin.id: f"{plugin.manifest.name}: {plugin.manifest.summary}" for plugin in self._plugins}
         shown = None if plugins is None else {"host", *plugins}
-        return document(
-            self._loaded.catalog.routes, version=_version(), tags={"host": "The host", **tags}, plugins=shown
-        )
+        return document(self._routes, version=_version(), tags={"host": "The host", **tags}, plugins=shown)
 
     def encoded(self, kind: str, plugins: Collection[str] | None = None) -> bytes:
         """The document as JSON; kind: "openapi" or "postman"."""
@@ -206,12 +178,14 @@ ActiveFor = Callable[[TenantryRequest], Awaitable[Collection[str] | None]]
 """The plugins that are active for the organisation a request names; None when it names none."""
 
 
-def pages(loaded: Loaded, active_for: ActiveFor | None = None) -> dict[str, View]:
+def pages(
+    routes: Sequence[tuple[str, Route]], plugins: Sequence[LoadedPlugin], active_for: ActiveFor | None = None
+) -> dict[str, View]:
     """GET views by absolute path: the OpenAPI document, the Postman collection, the documentation page, its assets.
 
     active_for: which plugins to show for a request; it raises what admission raises. None: every loaded plugin.
     """
-    documents = Documents(loaded)
+    documents = Documents(routes, plugins)
 
     def serving(kind: str) -> View:
         async def view(request: TenantryRequest, params: Mapping[str, Any]) -> Reply:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -213,11 +212,7 @@ async def test_document_when_read_by_a_newcomer_then_it_says_how_to_sign_in_and_
 
 
 async def test_root_when_asked_then_it_points_to_the_documentation(web: Any) -> None:
-    class Nothing:
-        catalog: Any = None
-        plugins = ()
-
-    reply = await pages(Nothing())["/"](web.request(), {})
+    reply = await pages((), ())["/"](web.request(), {})
     assert (reply.status, web.told(reply)["data"]["docs"]) == (200, "/api/docs")
 
 
@@ -226,15 +221,7 @@ def test_document_when_two_routes_share_a_name_then_refused() -> None:
         document([("beta", others[1]), ("beta", others[1])], version="1")
 
 
-@dataclass(frozen=True)
-class Catalog:
-    routes: tuple[Any, ...] = (("host", others[1]), *PAIRS[:6])
-
-
-@dataclass(frozen=True)
-class Loaded:
-    catalog: Catalog = field(default_factory=Catalog)
-    plugins: tuple[Any, ...] = ()
+SERVED = (("host", others[1]), *PAIRS[:6])
 
 
 async def test_pages_when_asked_then_document_for_whom_it_is(web: Any) -> None:
@@ -243,7 +230,7 @@ async def test_pages_when_asked_then_document_for_whom_it_is(web: Any) -> None:
     async def active_for(request: Any) -> Any:
         return asked[0]
 
-    served = pages(Loaded(), active_for)
+    served = pages(SERVED, (), active_for)
     whole = await served["/api/v1/openapi.json"](web.request(), {})
     assert set(web.told(whole)["paths"]) > {"/others", "/things"}
     assert web.header(whole, b"vary") == b"X-Tenant"
@@ -254,7 +241,7 @@ async def test_pages_when_asked_then_document_for_whom_it_is(web: Any) -> None:
 
 
 async def test_documents_when_asked_again_then_made_once() -> None:
-    documents = Documents(Loaded())
+    documents = Documents(SERVED, ())
     assert documents.encoded("openapi") is documents.encoded("openapi")
     for number in range(100):
         documents.encoded("openapi", {f"plugin{number}"})
