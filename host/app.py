@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import cast
 
 from host import core_plugin
+from host.app_context import AppContext, enter_app
 from host.cache.client import RedisClient
 from host.cache.embedded import EmbeddedRedis
 from host.cache.invalidations import Invalidations
@@ -20,7 +21,7 @@ from host.data.database import Database
 from host.data.deferred_insert import insert_new
 from host.data.migrations import Migrations
 from host.data.transactions import Transactions
-from host.error_reporting import ErrorReporting, use_error_reporting
+from host.error_reporting import ErrorReporting
 from host.errors import ConfigurationError
 from host.events.announce import Announcer
 from host.identity.accounts import ensure_operator
@@ -38,16 +39,16 @@ from host.limits.quotas import Quotas
 from host.limits.rates import Rates
 from host.log import logger
 from host.metrics.metering import Metering
-from host.provisioning import Provisioning, provided_by, read_roles
+from host.provisioning import Provisioning, read_roles
 from host.registry.kinds import EVENTS, LIMITS, LISTENERS, METRICS, MODELS, PERMISSIONS, ROUTES, TASKS, TENANT_SETTINGS
 from host.registry.messages import nearest, refuse
 from host.registry.registry import Registry
-from host.services import Services, use_services
+from host.services import Services
 from host.settings import Settings, secrets
 from host.settings.private import private_folder
 from host.storage.local import LocalStorage
 from host.storage.namespace import Storage
-from host.tracing import Tracing, traced
+from host.tracing import Tracing
 from host.web.admission.admission import Admission
 from host.web.handlers.binding import compile
 from host.web.handlers.dispatch import Dispatcher
@@ -82,6 +83,7 @@ class Application:
     redis: EmbeddedRedis | None
     tracing: Tracing | None
     error_reporting: ErrorReporting | None
+    context: AppContext
 
     @classmethod
     def build(cls, given: Settings) -> Application:
@@ -120,11 +122,14 @@ class Application:
             job_store, execute, wakeups, tasks, may_run, concurrency=jobs.concurrency, failed=callbacks.job_failed
         )
         every, keep = jobs.reconcile_every, timedelta(days=jobs.keep_days)
+        provisioning = Provisioning(registry, _roles(settings, registry), models)
+        tracing = Tracing(settings.tracing) if settings.tracing.exporter != "off" else None
+        error_reporting = ErrorReporting(settings) if settings.sentry.dsn.get_secret_value() else None
         return cls(
             settings=settings,
             registry=registry,
             services=services,
-            provisioning=Provisioning(registry, _roles(settings, registry), models),
+            provisioning=provisioning,
             migrations=Migrations(services.database),
             callbacks=callbacks,
             runner=runner,
@@ -134,8 +139,16 @@ class Application:
             wakeups=wakeups,
             invalidations=invalidations,
             redis=redis,
-            tracing=Tracing(settings.tracing) if settings.tracing.exporter != "off" else None,
-            error_reporting=ErrorReporting(settings) if settings.sentry.dsn.get_secret_value() else None,
+            tracing=tracing,
+            error_reporting=error_reporting,
+            context=AppContext(
+                database=services.database,
+                meter=services.metering.meter,
+                tracing=tracing,
+                error_reporting=error_reporting,
+                services=services,
+                provisioning=provisioning,
+            ),
         )
 
     @property
@@ -143,16 +156,9 @@ class Application:
         """The plugins' ids by their import package."""
         return {plugin.package: plugin.id for plugin in self.registry.plugins}
 
-    @contextmanager
-    def bound(self) -> Iterator[None]:
-        """Bind this application's services for the block."""
-        with (
-            use_services(self.services),
-            provided_by(self.provisioning),
-            traced(self.tracing),
-            use_error_reporting(self.error_reporting),
-        ):
-            yield
+    def bound(self) -> AbstractContextManager[None]:
+        """Bind this application's parts for the block."""
+        return enter_app(self.context)
 
     @classmethod
     @asynccontextmanager

@@ -13,12 +13,12 @@ import asyncio
 import logging
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from contextvars import ContextVar
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from host.app_context import app_context
 from host.errors import ApiError, ConfigurationError
 from host.execution_context import execution_context
 from host.redaction import anonymous
@@ -72,15 +72,6 @@ class ErrorReporting(logging.Handler):
             raise ConfigurationError(f"TENANTRY_SENTRY__DSN cannot be read: {error}") from error
 
     @contextmanager
-    def bound(self) -> Iterator[None]:
-        """Report what happens in the block."""
-        token = _error_reporting.set(self)
-        try:
-            yield
-        finally:
-            _error_reporting.reset(token)
-
-    @contextmanager
     def listening(self) -> Iterator[None]:
         """Receive every log record for the block, which lasts as long as the application runs."""
         root = logging.getLogger()
@@ -93,7 +84,7 @@ class ErrorReporting(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Report a log record that holds an unexpected exception."""
         error = _exception(record)
-        if error is None or isinstance(error, ApiError) or _error_reporting.get() is not self:
+        if error is None or isinstance(error, ApiError) or app_context().error_reporting is not self:
             return
         try:
             self._send(error, record.name)
@@ -110,14 +101,6 @@ class ErrorReporting(logging.Handler):
         event, hint = event_from_exception(error, client_options=self.client.options)
         event["logger"], event["level"], event["tags"] = logger, "error", tags()
         self.client.capture_event(event, hint)
-
-
-_error_reporting: ContextVar[ErrorReporting | None] = ContextVar("error_reporting", default=None)
-
-
-def use_error_reporting(known: ErrorReporting | None) -> AbstractContextManager[None]:
-    """Bind an application's error reporting for the block; None where it has none."""
-    return nullcontext() if known is None else known.bound()
 
 
 def tags() -> dict[str, str]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 
@@ -27,6 +26,7 @@ NOBODY = Grants(frozenset())
 NOWHERE = ExecutionContext(Origin("", Actor("system", label="system")), None, NOBODY, "host")
 """The host itself, in no tenant."""
 
+# Not in the application's context: who acts, where and in whose code changes within one request.
 _current: ContextVar[ExecutionContext] = ContextVar("execution_context", default=NOWHERE)
 
 
@@ -70,15 +70,21 @@ class _Bound:
         _current.reset(self._token)
 
 
-@contextmanager
-def use_context(new: ExecutionContext) -> Iterator[None]:
+class use_context:  # noqa: N801 - used like a function
     """Bind a whole context, its tenant included, for the block."""
-    token = _current.set(new)
-    try:
-        with context.bind(new.tenant.id if new.tenant else None):
-            yield
-    finally:
-        _current.reset(token)
+
+    __slots__ = ("_bound", "_new", "_token")
+
+    def __init__(self, new: ExecutionContext) -> None:
+        self._new, self._bound = new, context.bind(new.tenant.id if new.tenant else None)
+
+    def __enter__(self) -> None:
+        self._token = _current.set(self._new)
+        self._bound.__enter__()
+
+    def __exit__(self, *_: object) -> None:
+        self._bound.__exit__()
+        _current.reset(self._token)
 
 
 def enter_context(new: ExecutionContext) -> None:

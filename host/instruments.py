@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Awaitable, Coroutine, Mapping, Sequence
-from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from time import perf_counter
-from types import TracebackType
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 from uuid import UUID
 
+from host.app_context import app_context, enter_app
 from host.contracts import DURATIONS, Metric
 from host.execution_context import execution_context
 
@@ -174,27 +173,14 @@ class Meter:
         return LookupError(f"the metric {name!r} is a {declared.kind}, not a {kind}")
 
 
-_bound: ContextVar[Meter | None] = ContextVar("meter", default=None)
-
-
 def meter() -> Meter | None:
     """The instruments of the application that handles this request, job or command; None outside all of them."""
-    return _bound.get()
+    return cast("Meter | None", app_context().meter)
 
 
-class measuring:  # noqa: N801 - a context manager used like a function; one made of a generator costs thrice as much
+def measuring(with_meter: Meter) -> enter_app:
     """Bind an application's instruments for the block."""
-
-    __slots__ = ("_meter", "_token")
-
-    def __init__(self, with_meter: Meter) -> None:
-        self._meter = with_meter
-
-    def __enter__(self) -> None:
-        self._token = _bound.set(self._meter)
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        _bound.reset(self._token)
+    return enter_app(replace(app_context(), meter=with_meter))
 
 
 def count(name: str, amount: float = 1, /, **labels: str) -> None:
@@ -206,7 +192,7 @@ def count(name: str, amount: float = 1, /, **labels: str) -> None:
         LookupError: it is not declared, or a label is not or is missing.
         ValueError: amount is negative.
     """
-    bound = _bound.get()
+    bound = meter()
     if bound is not None:
         bound.count(name, amount, labels)
 
@@ -219,21 +205,21 @@ def observe(name: str, value: float, /, **labels: str) -> None:
     Raises:
         LookupError: it is not declared, or a label is not or is missing.
     """
-    bound = _bound.get()
+    bound = meter()
     if bound is not None:
         bound.observe(name, value, labels)
 
 
 def timed(name: str, labels: Labels, work: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
     """Record in a histogram how many seconds `work` takes; labels in declared order. A fast path for the host."""
-    bound = _bound.get()
+    bound = meter()
     histogram = bound.histograms.get(name) if bound is not None else None
     return work if histogram is None else histogram.time(labels, work)
 
 
 def tally(name: str, *labels: str) -> None:
     """Add one to a counter; labels in the order declared. A fast path for the host."""
-    bound = _bound.get()
+    bound = meter()
     counter = bound.counters.get(name) if bound is not None else None
     if counter is not None:
         counter.add(labels)

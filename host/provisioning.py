@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from contextvars import ContextVar
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from host.activation import Activations, tell
+from host.app_context import app_context
 from host.cache.namespace import forget_tenant
 from host.data.rls_parts import DEPLOYMENT_WIDE
 from host.data.tenant_tables import TenantTable, delete_rows, refuse_out_of_reach, tenant_tables
@@ -247,22 +247,9 @@ def read_roles(path: Path) -> tuple[RoleSeed, ...]:
     return tuple(roles)
 
 
-_provisioning: ContextVar[Provisioning] = ContextVar("provisioning")
-
-
 def provisioning() -> Provisioning:
     """The provisioning of the application that handles this request, job or command."""
-    return _provisioning.get()
-
-
-@contextmanager
-def provided_by(offered: Provisioning) -> Iterator[None]:
-    """Bind the provisioning for the block."""
-    token = _provisioning.set(offered)
-    try:
-        yield
-    finally:
-        _provisioning.reset(token)
+    return cast(Provisioning, app_context().provisioning)
 
 
 @asynccontextmanager

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from contextvars import ContextVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -14,6 +13,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
+from host.app_context import app_context
 from host.cache.client import RedisClient
 from host.cache.namespace import CacheNamespace
 from host.contracts import API_BASE, Action, Limit, Measured, TakenUse, Task, TenantInfo
@@ -23,7 +23,7 @@ from host.data.transactions import Transactions, UnitOfWork
 from host.errors import ConfigurationError, NotFound, PermissionDenied, RateLimited, TenantSuspended
 from host.execution_context import NOBODY, actor, execution_context, in_tenant, origin, plugin, use_context
 from host.input_errors import nearest
-from host.instruments import measuring, tally
+from host.instruments import tally
 from host.jobs.job_store import JobStore
 from host.jobs.paused_tasks import PausedTasks
 from host.limits.quotas import Quotas
@@ -76,28 +76,16 @@ class Services:
     singletons: dict[Callable[[], Any], Any] = field(default_factory=dict)
 
 
-_services: ContextVar[Services] = ContextVar("services")
-_tenant_snapshot: ContextVar[TenantSnapshot | None] = ContextVar("tenant_snapshot", default=None)
-
-
 def services() -> Services:
     """The services of the application that handles this request, job or command.
 
     Raises:
         LookupError: called outside all of them.
     """
-    return _services.get()
-
-
-@contextmanager
-def use_services(offered: Services) -> Iterator[None]:
-    """Bind the services, and the database with them, for the block."""
-    token = _services.set(offered)
-    try:
-        with offered.database.bind(), measuring(offered.metering.meter):
-            yield
-    finally:
-        _services.reset(token)
+    bound = app_context().services
+    if bound is None:
+        raise LookupError("no application is bound here: wrap the call in `with application.bound():`")
+    return cast(Services, bound)
 
 
 async def tenant_snapshot() -> TenantSnapshot:

@@ -11,11 +11,11 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from contextvars import ContextVar
+from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from host.app_context import app_context
 from host.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -68,15 +68,6 @@ class Tracing:
         self._tracer = self.provider.get_tracer("tenantry")
         self._propagator = TraceContextTextMapPropagator()
         self._trust = settings.trust_callers
-
-    @contextmanager
-    def bound(self) -> Iterator[None]:
-        """Make this the tracing of the block: what runs in it may begin spans."""
-        token = _tracing.set(self)
-        try:
-            yield
-        finally:
-            _tracing.reset(token)
 
     def request(self, method: str, headers: Mapping[bytes, bytes]) -> AbstractContextManager[Span]:
         """The span of one request, within the trace that its `traceparent` names where callers are trusted."""
@@ -159,46 +150,38 @@ class Tracing:
         span.set_status(self._trace.StatusCode.ERROR)
 
 
-_tracing: ContextVar[Tracing | None] = ContextVar("tracing", default=None)
-
-
 def tracing() -> Tracing | None:
     """The tracing of the application that runs this; None where it is switched off."""
-    return _tracing.get()
-
-
-def traced(known: Tracing | None) -> AbstractContextManager[None]:
-    """Bind an application's tracing for the block; None where it has none."""
-    return nullcontext() if known is None else known.bound()
+    return cast("Tracing | None", app_context().tracing)
 
 
 def hooked(plugin: str, hook: str, work: Awaitable[T], failure: Callable[[T], str]) -> Awaitable[T]:
     """Run a plugin's hook in a trace span, if tracing is on."""
-    here = _tracing.get()
+    here = tracing()
     return work if here is None else here.hook(plugin, hook, work, failure)
 
 
 def statement(sql: str, system: str, work: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
     """Run one SQL statement in a trace span, if tracing is on."""
-    here = _tracing.get()
+    here = tracing()
     return work if here is None else here.statement(sql, system, work)
 
 
 def trace_id() -> str:
     """The id of the current trace, 32 hex digits; empty outside of any and where tracing is switched off."""
-    here = _tracing.get()
+    here = tracing()
     return "" if here is None else here.trace_id()
 
 
 def traceparent() -> str:
     """The current span as W3C Trace Context writes it; empty outside of any and where tracing is switched off."""
-    here = _tracing.get()
+    here = tracing()
     return "" if here is None else here.headers().get("traceparent", "")
 
 
 def trace_headers() -> dict[str, str]:
     """Headers for a request to another service, so that its spans join the current trace; none where there is none."""
-    here = _tracing.get()
+    here = tracing()
     return {} if here is None else here.headers()
 
 

@@ -38,6 +38,7 @@ class Across:
 SYSTEM_TENANT = UUID(int=0)
 """Instead of a tenant's id: rows of tenants' tables that belong to no tenant, such as the record of a sign-in."""
 
+# The foundation's own, as it knows nothing above it: isolation holds where no application is bound, too.
 _scope: ContextVar[UUID | Across | None] = ContextVar("tenant", default=None)
 
 

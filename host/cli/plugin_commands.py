@@ -44,16 +44,16 @@ def group(plugin_id: str) -> click.Group | None:
         return None
     plugin_group = click.Group(plugin_id, help=f"What the plugin {plugin_id} brings.")
     for plugin_command in commands:
-        plugin_group.add_command(_in_application_context(plugin_command, plugin_id))
+        plugin_group.add_command(_in_app_context(plugin_command, plugin_id))
     return plugin_group
 
 
-def _in_application_context(brought: Command, plugin_id: str) -> click.Command:
+def _in_app_context(brought: Command, plugin_id: str) -> click.Command:
     """The command with complaints instead of stack traces, its asynchronous body run in an open application."""
     wrapped = copy.copy(brought)
     if isinstance(brought, click.Group):
         wrapped = copy.copy(brought)
-        wrapped.commands = {name: _in_application_context(each, plugin_id) for name, each in brought.commands.items()}
+        wrapped.commands = {name: _in_app_context(each, plugin_id) for name, each in brought.commands.items()}
         return wrapped
     body = brought.callback
     if body is not None:

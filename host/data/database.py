@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
-from contextvars import ContextVar
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, cast
@@ -15,6 +15,7 @@ from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.context import TortoiseContext, _current_context
 from tortoise.models import Model
 
+from host.app_context import app_context, enter_app
 from host.data.postgres_pool import PostgresClient
 from host.data.postgres_transactions import PostgresTransaction
 from host.data.sqlite import SqliteClient, SqliteTransaction
@@ -28,7 +29,6 @@ SERVING_ROLE = "tenantry_app"
 """The PostgreSQL role that serves where one login does both; it owns nothing and cannot bypass row-level security."""
 
 _NUMBERED = re.compile(r"\$(\d+)")
-_bound: ContextVar[Database | None] = ContextVar("database", default=None)
 
 
 def bound() -> Database:
@@ -37,10 +37,10 @@ def bound() -> Database:
     Raises:
         RuntimeError: none is bound.
     """
-    database = _bound.get()
+    database = app_context().database
     if database is None:
         raise RuntimeError("no database is bound here: wrap the call in `with database.bind():`")
-    return database
+    return cast(Database, database)
 
 
 class Database:
@@ -98,22 +98,14 @@ class Database:
             context, self._context = self._context, None
             await context.close_connections()
 
-    @contextmanager
-    def bind(self) -> Iterator[Database]:
+    def bind(self) -> AbstractContextManager[None]:
         """Make this the database of the current task, and of tasks it starts, for the block.
 
         Raises:
             RuntimeError: it is not open.
         """
-        if self._context is None:
-            raise RuntimeError("the database is not open: `await database.open()` first")
-        context_token = _current_context.set(self._context)
-        token = _bound.set(self)
-        try:
-            yield self
-        finally:
-            _bound.reset(token)
-            _current_context.reset(context_token)
+        here = app_context()
+        return nullcontext() if here.database is self else enter_app(replace(here, database=self))
 
     @asynccontextmanager
     async def owner(self, *, foreign_keys: bool = True, patience: float | None = None) -> AsyncIterator[Client]:
@@ -123,13 +115,10 @@ class Database:
         patience: seconds to wait for another writer of the SQLite file; statements in PostgreSQL are not limited.
         """
         context = await self._start(self._owner_credentials(foreign_keys, patience))
-        context_token = _current_context.set(context)
-        token = _bound.set(None)
         try:
-            yield self._client_of(context)
+            with enter_app(replace(app_context(), database=None), context):
+                yield self._client_of(context)
         finally:
-            _bound.reset(token)
-            _current_context.reset(context_token)
             await context.close_connections()
 
     @property

@@ -136,6 +136,7 @@ class UnitOfWork:
         self._open = False
 
 
+# A variable of its own, as units of work begin and end many times within one request or job.
 _current: ContextVar[UnitOfWork | None] = ContextVar("unit_of_work", default=None)
 
 

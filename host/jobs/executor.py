@@ -25,6 +25,7 @@ class _RunningJob:
     job_store: JobStore
 
 
+# Not in the execution context, which lies below jobs and is replaced within one run, by `as_plugin` for instance.
 _running_job: ContextVar[_RunningJob | None] = ContextVar("running_job", default=None)
 
 

@@ -12,13 +12,14 @@ from uuid import UUID
 import pytest
 from pydantic import SecretStr
 
+from host.app_context import AppContext, enter_app
 from host.contracts import Action, Actor, Event, Origin
 from host.data.database import Database
 from host.data.transactions import AfterCommit, Transactions
 from host.execution_context import acting
 from host.instruments import Meter
 from host.limits.rates import Bucket
-from host.services import Services, use_services
+from host.services import Services
 from host.settings import IdentitySettings, RatesSettings, Settings
 from tenants.context import bind
 from tenants.models import Membership, Role, Tenant, User
@@ -73,12 +74,17 @@ class Application:
         given |= {"metering": SimpleNamespace(meter=Meter())}
         return Services(**cast(Any, given | {"transactions": transactions}))
 
+    def bound(self) -> enter_app:
+        """Bind the services offered for the block."""
+        services = self.offered()
+        return enter_app(AppContext(database=self.database, meter=services.metering.meter, services=services))
+
     @contextmanager
     def with_identity(self, **changes: object) -> Iterator[None]:
         """Other identity settings for the block."""
         before = self.settings
         self.settings = before.model_copy(update={"identity": before.identity.model_copy(update=changes)})
-        with use_services(self.offered()):
+        with self.bound():
             yield
         self.settings = before
 
@@ -120,7 +126,7 @@ def application(database: Database) -> Iterator[Application]:
         identity=IdentitySettings(secret=SecretStr("s" * 40)), rates=RatesSettings(sign_in="1000/minute")
     )
     made = Application(settings, database)
-    with use_services(made.offered()), acting(Origin("r1", Actor("anonymous"), "192.0.2.1", "Firefox")):
+    with made.bound(), acting(Origin("r1", Actor("anonymous"), "192.0.2.1", "Firefox")):
         yield made
 
 

@@ -20,7 +20,6 @@ from host.identity.events import (
     UserRegistered,
 )
 from host.identity.models import OAuthAccount
-from host.services import use_services
 from host.settings.sections import OperatorSettings
 from tenants.models import Tenant, User
 
@@ -206,7 +205,7 @@ async def test_operator_when_their_address_is_not_in_use_then_nobody_else_may_re
 ) -> None:
     named = OperatorSettings(email="Ops@example.com", password=SecretStr("operators passphrase"))
     application.settings = application.settings.model_copy(update={"operator": named})
-    with use_services(application.offered()):
+    with application.bound():
         with pytest.raises(Conflict):
             await register(tenant_for, email="ops@EXAMPLE.com")
         with application.with_identity(require_verified_email=True):

@@ -9,14 +9,13 @@ import pytest
 
 from host.errors import RateLimited
 from host.identity.login_throttle import ALONE, allow_attempt, equal_time
-from host.services import use_services
 from host.settings import RatesSettings
 
 
 @pytest.fixture
 def strict(application: Any) -> Any:
     application.settings = application.settings.model_copy(update={"rates": RatesSettings(sign_in="2/15 minutes")})
-    with use_services(application.offered()):
+    with application.bound():
         yield
 
 

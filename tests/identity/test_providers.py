@@ -14,7 +14,6 @@ from pydantic import SecretStr
 from host.errors import BadRequest, ConfigurationError, Unavailable
 from host.identity import providers
 from host.identity.providers import Provider, person, provider, verified
-from host.services import use_services
 from host.settings import OAuthProvider
 
 KEY = RSAKey.generate_key(2048, {"kid": "one"})
@@ -76,7 +75,7 @@ async def github(application: Any, addresses: list[dict[str, Any]]) -> Any:
         "https://api.github.com/user/emails": addresses,
     }
     recorded = httpx2.MockTransport(lambda request: httpx2.Response(200, json=answers[str(request.url)]))
-    with use_services(application.offered()):
+    with application.bound():
         found = await provider("github")
         assert found.scopes == ("read:user", "user:email")
         async with httpx2.AsyncClient(transport=recorded) as session:
@@ -105,7 +104,7 @@ async def test_provider_when_not_https_or_away_then_refused(application: Any) ->
     for issuer, error in (("http://id.example", ConfigurationError), ("http://127.0.0.1:1", Unavailable)):
         known = OAuthProvider(issuer=issuer, client_id="x")
         application.settings = application.settings.model_copy(update={"oauth": {"x": known}})
-        with use_services(application.offered()), pytest.raises(error):
+        with application.bound(), pytest.raises(error):
             await provider("x")
 
 
@@ -117,7 +116,7 @@ async def entra(application: Any, **changes: Any) -> Provider:
     """A provider whose metadata speaks as Microsoft Entra ID's does at `common`."""
     known = COMMON.model_copy(update=changes)
     application.settings = application.settings.model_copy(update={"oauth": {"entra": known}})
-    with use_services(application.offered()):
+    with application.bound():
         return await provider("entra")
 
 

@@ -18,7 +18,7 @@ from host.identity.devices import device_token
 from host.identity.events import EmailVerificationRequested, PasswordChanged, PasswordResetRequested
 from host.identity.login_throttle import SECONDS
 from host.identity.models import OneTimeToken
-from host.services import unit_of_work, use_services
+from host.services import unit_of_work
 from host.settings import RatesSettings
 from tenants.models import User
 
@@ -105,15 +105,13 @@ async def test_link_when_kept_then_only_its_hash(application: Any, ada: User) ->
 async def test_link_when_in_production_then_not_in_the_log(
     application: Any, ada: User, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from host.services import use_services
-
     caplog.set_level(logging.INFO)
     token = await ask_for_reset(application)
     assert token in caplog.text
     caplog.clear()
     home = application.settings.app.model_copy(update={"environment": "production"})
     application.settings = application.settings.model_copy(update={"app": home})
-    with use_services(application.offered()):
+    with application.bound():
         token = await ask_for_reset(application)
     assert token not in caplog.text
 
@@ -193,7 +191,7 @@ async def test_sign_in_when_locked_out_by_guesses_then_open_at_once_after_a_rese
     application: Any, ada: User, client: Any
 ) -> None:
     application.settings = application.settings.model_copy(update={"rates": RatesSettings(sign_in="3/15 minutes")})
-    with use_services(application.offered()):
+    with application.bound():
         for address in ("192.0.2.1", "198.51.100.7"):
             with client(address):
                 for _ in range(3):
@@ -208,7 +206,7 @@ async def test_sign_in_when_locked_out_by_guesses_then_open_at_once_after_a_rese
 
 async def test_sign_in_when_right_many_times_then_never_refused(application: Any, ada: User) -> None:
     application.settings = application.settings.model_copy(update={"rates": RatesSettings(sign_in="2/15 minutes")})
-    with use_services(application.offered()):
+    with application.bound():
         for _ in range(4):
             await accounts.sign_in(email="ada@example.com", password=PASSWORD)
 
@@ -218,7 +216,7 @@ async def test_device_when_signed_in_before_then_others_on_its_network_do_not_lo
 ) -> None:
     known = device_token(ada.id)
     application.settings = application.settings.model_copy(update={"rates": RatesSettings(sign_in="2/15 minutes")})
-    with use_services(application.offered()):
+    with application.bound():
         for _ in range(2):
             with pytest.raises(Unauthenticated):
                 await accounts.sign_in(email="ada@example.com", password="wrong passphrase")

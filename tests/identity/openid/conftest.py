@@ -15,7 +15,6 @@ import httpx2
 import pytest
 from pydantic import SecretStr
 
-from host.services import use_services
 from host.settings import OAuthProvider
 
 HERE = Path(__file__).parent
@@ -56,7 +55,7 @@ def provided(application: Any, issuer: str) -> Iterator[Any]:
     """The host with that provider configured as "local"."""
     local = OAuthProvider(issuer=issuer, client_id="tenantry", client_secret=SecretStr("a secret of the client"))
     application.settings = application.settings.model_copy(update={"oauth": {"local": local}})
-    with use_services(application.offered()):
+    with application.bound():
         yield application
 
 

@@ -13,7 +13,6 @@ from host.errors import BadRequest, Conflict, NotFound, PermissionDenied, Unauth
 from host.identity import oauth, sessions
 from host.identity.events import EmailVerificationRequested, UserRegistered
 from host.identity.models import OAuthAccount, OAuthState
-from host.services import use_services
 from tenants.models import User
 
 
@@ -153,7 +152,7 @@ async def test_sign_in_when_the_provider_never_says_that_an_address_is_proved_th
         await sign_in(browser, "ada+silent")
     trusted = provided.settings.oauth["local"].model_copy(update={"trust_email": True})
     provided.settings = provided.settings.model_copy(update={"oauth": {"local": trusted}})
-    with use_services(provided.offered()):
+    with provided.bound():
         assert (await sign_in(browser, "ada+silent")).signed_in.user.id == ada.id
         with pytest.raises(Conflict):
             await User.filter(id=ada.id).update(email="ada+unproved@example.com")
