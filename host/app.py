@@ -61,7 +61,6 @@ from tenants.lifecycle import RoleSeed
 from tenants.plans import PlanError, Plans
 from tenants.resolver import Directory
 from tenants.scoping import TenantModel
-from tenants.snapshots import Snapshots
 
 _log = logger("host")
 
@@ -105,7 +104,7 @@ class Application:
         )
         versions = Versions(redis_client)
         callbacks, invalidations = (
-            PluginCallbacks(registry, Snapshots(), versions, PausedTasks()),
+            PluginCallbacks(registry, versions, PausedTasks()),
             Invalidations(versions),
         )
         announcer = Announcer(registry.catalog.named(EVENTS), registry.catalog.all(LISTENERS), callbacks.hears)
@@ -286,7 +285,9 @@ def _services(  # noqa: PLR0917 - one argument for each part, passed at one plac
         snapshots=callbacks.snapshots,
         directory=Directory(),
         limits=registry.catalog.named(LIMITS),
+        permissions=frozenset(registry.catalog.named(PERMISSIONS)),
         role_permissions=registry.catalog.role_permissions,
+        access=callbacks.access,
         plugin_settings=registry.settings,
         tenant_settings=dict(registry.catalog.all(TENANT_SETTINGS)),
         signed_tokens=SignedTokens(secret),

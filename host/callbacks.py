@@ -11,6 +11,7 @@ from host.execution_context import NOBODY, ExecutionContext, execution_context, 
 from host.jobs.job_store import origin_of
 from host.jobs.models import Job
 from host.jobs.paused_tasks import PausedTasks
+from host.member_access import MemberAccess
 from host.registry.kinds import TASKS
 from host.registry.registry import Registry
 from host.services import record_failure
@@ -23,8 +24,10 @@ from tenants.snapshots import Snapshots, TenantSnapshot
 class PluginCallbacks:
     """Answers for transactions, jobs and events, from the registry and the tenants' snapshots."""
 
-    def __init__(self, registry: Registry, facts: Snapshots, versions: Versions, paused_tasks: PausedTasks) -> None:
-        self._registry, self.snapshots, self._versions, self.paused_tasks = registry, facts, versions, paused_tasks
+    def __init__(self, registry: Registry, versions: Versions, paused_tasks: PausedTasks) -> None:
+        self._registry, self._versions, self.paused_tasks = registry, versions, paused_tasks
+        self.access = MemberAccess(registry, lambda: self.snapshots)
+        self.snapshots = Snapshots(complete=self.access.complete, generation=lambda: registry.quarantine.changes)
 
     async def snapshot_of(self, tenant_id: UUID) -> TenantSnapshot | None:
         """A tenant's snapshot, as fresh as a request would have it; None where there is no such tenant."""

@@ -14,12 +14,16 @@ from tenants.snapshots import TenantSnapshot
 
 @dataclass(frozen=True, slots=True)
 class ExecutionContext:
-    """Origin (with the actor), tenant snapshot (None outside tenants), the actor's permissions there, plugin id."""
+    """Origin (with the actor), tenant snapshot (None outside tenants), the actor's permissions there, plugin id.
+
+    principals: what the actor stands for where something is shared; None: everything, as the host itself does.
+    """
 
     origin: Origin
     tenant: TenantSnapshot | None
     grants: Grants
     plugin: str
+    principals: frozenset[str] | None = None
 
 
 NOBODY = Grants(frozenset())
@@ -53,6 +57,11 @@ def plugin() -> str:
 def grants() -> Grants:
     """What the actor may do in the bound tenant; nothing where nobody is bound."""
     return _current.get().grants
+
+
+def principals() -> frozenset[str] | None:
+    """What the actor stands for in the bound tenant; None: everything, for jobs, commands and the host itself."""
+    return _current.get().principals
 
 
 class _Bound:
@@ -101,9 +110,15 @@ def acting(as_origin: Origin) -> AbstractContextManager[None]:
 def as_plugin(plugin_id: str) -> AbstractContextManager[None]:
     """Bind the plugin whose code runs in the block."""
     here = _current.get()
-    return _Bound(ExecutionContext(here.origin, here.tenant, here.grants, plugin_id))
+    return _Bound(ExecutionContext(here.origin, here.tenant, here.grants, plugin_id, here.principals))
 
 
 def in_tenant(facts: TenantSnapshot | None) -> AbstractContextManager[None]:
-    """Bind a tenant's snapshot for the block; None binds no tenant."""
-    return use_context(replace(_current.get(), tenant=facts))
+    """Bind a tenant's snapshot for the block; None binds no tenant.
+
+    In another tenant than the bound one, the actor has no permissions and nothing is shared with them.
+    """
+    here = _current.get()
+    if here.tenant is not None and (facts is None or facts.id != here.tenant.id):
+        here = replace(here, grants=NOBODY, principals=None if here.principals is None else frozenset())
+    return use_context(replace(here, tenant=facts))

@@ -2,13 +2,14 @@
 
 The first word tells the kind. `register_*`: collected once at start, synchronous, returns plain frozen data, as its
 line in host/registry/kinds.py says; a duplicate or a clash stops the start and names both plugins. ask
-(`authenticate`, `authorize`): asynchronous, active plugins only. `on_*`: told, in dependency order; reverse order for
-stopping.
+(`authenticate`, `authorize`, `contribute_*`, `resolve_*`, `describe_*`): asynchronous, active plugins only. `on_*`:
+told, in dependency order; reverse order for stopping.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from uuid import UUID
 
 import pluggy
 from pydantic import BaseModel
@@ -30,6 +31,7 @@ from host.contracts import (
     Task,
     TenantInfo,
 )
+from tenants.access import Grant
 
 NAMESPACE = "tenantry"
 hookspec = pluggy.HookspecMarker(NAMESPACE)
@@ -129,6 +131,34 @@ class HookSpecs:
 
         None: no opinion. One "no" is final; an exception or a time-out is a "no".
         """
+        raise NotImplementedError
+
+    @hookspec
+    async def contribute_principals(self, user_id: UUID) -> Collection[str]:
+        """What a member of the bound tenant stands for beside themselves, such as "team:<id>"; 200 at most.
+
+        Asked when the member's rights are read, not at every request: when the answer would change, call
+        `work.touch(user=…)`, or `work.touch(tenant=…)` if it changes for many, in the same unit of work. An exception
+        contributes nothing.
+        """
+        raise NotImplementedError
+
+    @hookspec
+    async def contribute_grants(self, user_id: UUID) -> Sequence[Grant]:
+        """The permissions that a member of the bound tenant has beside their role's, with what gives them.
+
+        Asked, and to be touched, as `contribute_principals`. `all_permission` cannot be given.
+        """
+        raise NotImplementedError
+
+    @hookspec
+    async def resolve_principals(self, principals: Collection[str]) -> Collection[UUID]:
+        """The ids of the people who stand for any of these, of those kinds that this plugin contributes."""
+        raise NotImplementedError
+
+    @hookspec
+    async def describe_principals(self, principals: Collection[str]) -> Mapping[str, str]:
+        """The name, for people to read, of each of these that this plugin contributes."""
         raise NotImplementedError
 
     # -- told: it happened -------------------------------------------------------------------------------

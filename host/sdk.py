@@ -57,7 +57,7 @@ from host.errors import (
     UnsupportedMediaType,
     ValidationFailed,
 )
-from host.execution_context import actor
+from host.execution_context import actor, principals
 from host.hookspecs import hookimpl
 from host.identity.events import SessionEnded
 from host.input_errors import TextForm
@@ -66,7 +66,19 @@ from host.instruments import count, observe
 from host.jobs.executor import job_id, report_progress
 from host.jobs.outcomes import Backoff, GiveUp, Postpone, TryAgain
 from host.membership.events import MemberJoined, MemberLeft, MemberRoleChanged
+from host.membership.invitations import invite_by_actor as invite
 from host.membership.members import owner_ids
+from host.membership.people import (
+    LEVELS,
+    Member,
+    level,
+    may,
+    members,
+    people,
+    principal_names,
+    principals_of,
+    refuse_beyond_own,
+)
 from host.outbound import is_public, public_addresses
 from host.redaction import HIDDEN, is_secret, redacted_text
 from host.services import (
@@ -101,6 +113,7 @@ from host.times import zone
 from host.tracing import trace_headers
 from host.web.handlers.binding import RequestFacts
 from host.web.routes import Routes
+from tenants.access import Grant
 from tenants.context import TenantMissing, WrongTenant, in_system_tenant
 from tenants.limits import Duration, Rate, Size
 from tenants.locking import lock_tenant
@@ -111,6 +124,7 @@ from tenants.text_columns import SortKeyField
 __all__ = [
     "DURATIONS",
     "HIDDEN",
+    "LEVELS",
     "Accepted",
     "Action",
     "Actor",
@@ -129,10 +143,12 @@ __all__ = [
     "Event",
     "EventType",
     "GiveUp",
+    "Grant",
     "HealthCheck",
     "Instant",
     "Limit",
     "Measured",
+    "Member",
     "MemberJoined",
     "MemberLeft",
     "MemberRoleChanged",
@@ -202,23 +218,32 @@ __all__ = [
     "hookimpl",
     "in_system_tenant",
     "indexed_words",
+    "invite",
     "is_member",
     "is_mentioned",
     "is_public",
     "is_secret",
     "job_id",
+    "level",
     "limit_value",
     "lock_tenant",
+    "may",
     "measured",
     "member_by_email",
+    "members",
     "observe",
     "one_line",
     "open_token",
     "operator_access",
     "owner_ids",
+    "people",
+    "principal_names",
+    "principals",
+    "principals_of",
     "public_addresses",
     "record_failure",
     "redacted_text",
+    "refuse_beyond_own",
     "report_progress",
     "rows_mentioning",
     "settings",

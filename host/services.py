@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, Protocol, TypeVar, cast
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from host.app_context import app_context
 from host.cache.client import RedisClient
 from host.cache.namespace import CacheNamespace
-from host.contracts import API_BASE, Action, Limit, Measured, TakenUse, Task, TenantInfo
+from host.contracts import API_BASE, Action, Actor, Decision, Limit, Measured, TakenUse, Task, TenantInfo
 from host.crypto import Encryption, Signatures, SignedTokens
 from host.data.database import Database
 from host.data.transactions import Transactions, UnitOfWork
@@ -36,6 +36,7 @@ from host.settings.private import private_folder
 from host.storage.namespace import Storage, StorageNamespace
 from host.times import zone
 from tenants import context, lifecycle
+from tenants.access import Grants
 from tenants.locking import lock_tenant
 from tenants.models import Membership, Tenant
 from tenants.plans import LimitValue, Plans, effective_limit
@@ -45,6 +46,21 @@ from tenants.text import address_key
 
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
 Singleton = TypeVar("Singleton")
+
+
+class MemberAccess(Protocol):
+    """What the services ask about members' rights without knowing plugins; `host.member_access` answers."""
+
+    async def decide(
+        self, actor: Actor, grants: Grants, tenant: TenantSnapshot | None, permission: str, resource: Mapping[str, str]
+    ) -> Decision:
+        """Whether the actor may use a permission."""
+
+    async def people_of(self, tenant: TenantSnapshot, principals: Collection[str]) -> frozenset[UUID]:
+        """The people who stand for any of these principals of plugins."""
+
+    async def names_of(self, tenant: TenantSnapshot, principals: Collection[str]) -> dict[str, str]:
+        """The names, for people to read, of those of these principals that a plugin knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +82,7 @@ class Services:
     snapshots: Snapshots
     directory: Directory
     limits: Mapping[str, Limit]
+    permissions: frozenset[str]  # every name that the host or a loaded plugin declares
     role_permissions: Mapping[str, frozenset[str]]  # built-in role -> what the loaded plugins give it
     plugin_settings: Mapping[str, BaseModel]
     tenant_settings: Mapping[str, type[BaseModel]]
@@ -73,6 +90,7 @@ class Services:
     signatures: Signatures
     encryption: Encryption
     enter: Callable[[UUID, str, bool], Awaitable[TenantSnapshot | None]]
+    access: MemberAccess
     singletons: dict[Callable[[], Any], Any] = field(default_factory=dict)
 
 
@@ -258,7 +276,7 @@ async def open_token(token: str, purpose: str, *, any_tenant_state: bool = False
     facts = await services().enter(verified[0], plugin(), any_tenant_state) if verified else None
     if verified is None or facts is None:
         raise NotFound
-    with use_context(replace(execution_context(), tenant=facts, grants=NOBODY)):
+    with use_context(replace(execution_context(), tenant=facts, grants=NOBODY, principals=frozenset())):
         yield verified[1]
 
 

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 ALL_PERMISSION = "all_permission"
 """The name `lacking` uses for all permissions; a permission's own name has dots."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Permissions that somebody has beside their role's; source: what gives them, for people ("the team Design")."""
+
+    source: str
+    permissions: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,11 +22,15 @@ class Grants:
     """The permissions somebody holds in one tenant. Names are exact: there are no patterns.
 
     all_permission: holds every permission, present and future. role: whose grants these are, for people to read.
+    added: what else than the role gives permissions; `permissions` is the union, and of it `of_role` is the role's
+    (None: all).
     """
 
     permissions: frozenset[str]
     all_permission: bool = False
     role: str = ""
+    added: tuple[Grant, ...] = ()
+    of_role: frozenset[str] | None = None
 
     def allows(self, permission: str) -> bool:
         """Whether `permission` is held."""
@@ -37,7 +49,21 @@ class Grants:
     def narrowed(self, to: frozenset[str]) -> Grants:
         """These grants restricted to the permissions `to` of an API key; never more than is held."""
         held = to if self.all_permission else self.permissions & to
-        return Grants(permissions=held, role=self.role)
+        return Grants(permissions=held, role=self.role, added=self.added, of_role=self.of_role)
+
+    def with_added(self, added: Iterable[Grant]) -> Grants:
+        """These grants and what else gives permissions: the union of all, in whatever order."""
+        grants = tuple(grant for grant in added if grant.permissions)
+        if not grants:
+            return self
+        permissions = self.permissions.union(*(grant.permissions for grant in grants))
+        return replace(self, permissions=permissions, added=grants, of_role=self.permissions)
+
+    def sources(self, permission: str) -> tuple[str, ...]:
+        """What gives a permission, as subjects of sentences: the role first, then what plugins add."""
+        role = f"The role {self.role}" if self.role else "This key or role"
+        by_role = self.all_permission or permission in (self.permissions if self.of_role is None else self.of_role)
+        return (*((role,) if by_role else ()), *(each.source for each in self.added if permission in each.permissions))
 
 
 NOTHING = Grants(permissions=frozenset())
@@ -48,8 +74,11 @@ def explain(grants: Grants, permission: str) -> tuple[bool, tuple[str, ...]]:
     role = f"The role {grants.role}" if grants.role else "This key or role"
     if grants.all_permission:
         return True, (f"{role} holds all permissions.", f"{permission} is one of them.")
+    given = tuple(f"{source} gives {permission}." for source in grants.sources(permission))
     if permission in grants.permissions:
-        return True, (f"{role} holds {permission}.",)
+        return True, given
+    if given:
+        return False, (*given, "This API key does not include it.")
     if not grants.permissions:
         return False, (f"{role} holds no permission at all.", f"{permission} is therefore denied.")
     return False, (f"{role} does not hold {permission}.", "What is not granted is denied.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from time import monotonic
 from types import MappingProxyType
@@ -53,6 +53,9 @@ class MemberSnapshot:
     """A person and their membership in one tenant; `grants` is None when the person is not a member.
 
     built_in_role: the role is one that every tenant starts with; plugins may give it permissions.
+    principals: what the person stands for where something is shared: "user:<id>", "role:<id>", "org", and what plugins
+    add; empty for a non-member.
+    lasting: False when something could not be read just now, so that the snapshot must not be cached.
     """
 
     user_id: UUID
@@ -64,6 +67,17 @@ class MemberSnapshot:
     role_name: str = ""
     grants: Grants | None = None
     built_in_role: bool = False
+    principals: frozenset[str] = frozenset()
+    lasting: bool = True
+
+
+Completion = Callable[[UUID, bytes | None, MemberSnapshot], Awaitable[MemberSnapshot]]
+"""Adds what others give a member; arguments: the tenant's id, its version token and the snapshot so far."""
+
+
+async def _as_read(tenant_id: UUID, version: bytes | None, member: MemberSnapshot) -> MemberSnapshot:
+    """Add nothing: how members are completed where nobody else gives them anything."""
+    return member
 
 
 class VersionedCache(Generic[KEY, VALUE]):
@@ -94,6 +108,15 @@ class VersionedCache(Generic[KEY, VALUE]):
         """Whether an entry is cached for the key, valid or not."""
         return key in self._kept
 
+    def peek(self, key: KEY) -> VALUE | None:
+        """What is cached for a key, valid or not."""
+        cached = self._kept.get(key)
+        return cached[2] if cached is not None else None
+
+    def drop(self, key: KEY) -> None:
+        """Drop the entry of a key."""
+        self._kept.pop(key, None)
+
     def clear(self) -> None:
         """Drop every entry."""
         self._kept.clear()
@@ -107,7 +130,16 @@ class Snapshots:
     transactions: what is read inside one may be rolled back.
     """
 
-    def __init__(self, *, now: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self,
+        *,
+        complete: Completion = _as_read,
+        generation: Callable[[], int] = lambda: 0,
+        now: Callable[[], float] = monotonic,
+    ) -> None:
+        """complete: adds to a member's snapshot what others give. generation: a number; when it changes, members are
+        completed anew."""
+        self._complete, self._generation = complete, generation
         self._tenants: VersionedCache[UUID, TenantSnapshot] = VersionedCache(now)
         self._people: VersionedCache[UUID, MemberSnapshot] = VersionedCache(now)
         self._members: VersionedCache[tuple[UUID, UUID], MemberSnapshot] = VersionedCache(now)
@@ -127,9 +159,19 @@ class Snapshots:
 
         Returns None when there is no such person.
         """
-        versions = tenant_version, user_version
+        versions = tenant_version, user_version, self._generation()
         key, fresh = (tenant_id, user_id), None in versions
-        return await self._members.get(key, versions, fresh, lambda: _read_member(tenant_id, user_id))
+
+        async def read() -> MemberSnapshot | None:
+            member = await _read_member(tenant_id, user_id)
+            if member is None or member.grants is None:
+                return member
+            return await self._complete(tenant_id, tenant_version, member)
+
+        member = await self._members.get(key, versions, fresh, read)
+        if member is not None and not member.lasting:
+            self._members.drop(key)
+        return member
 
     def forget_all(self) -> None:
         """Drop every cached snapshot: the next call reads the database."""
@@ -160,9 +202,7 @@ async def _read_tenant(tenant_id: UUID) -> TenantSnapshot | None:
     )
 
 
-def _person(
-    user: User, role_name: str = "", grants: Grants | None = None, *, built_in_role: bool = False
-) -> MemberSnapshot:
+def _person(user: User) -> MemberSnapshot:
     return MemberSnapshot(
         user_id=user.id,
         email=user.email,
@@ -170,9 +210,6 @@ def _person(
         is_operator=user.is_operator,
         disabled=user.disabled_at is not None,
         token_version=user.token_version,
-        role_name=role_name,
-        grants=grants,
-        built_in_role=built_in_role,
     )
 
 
@@ -188,4 +225,10 @@ async def _read_member(tenant_id: UUID, user_id: UUID) -> MemberSnapshot | None:
         return await _read_person(user_id)
     role = membership.role
     grants = Grants(frozenset(role.permissions), role.all_permission, role.name)
-    return _person(membership.user, role.name, grants, built_in_role=role.built_in)
+    return replace(
+        _person(membership.user),
+        role_name=role.name,
+        grants=grants,
+        built_in_role=role.built_in,
+        principals=frozenset({f"user:{user_id}", f"role:{role.id}", "org"}),
+    )

@@ -6,7 +6,7 @@ import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -165,14 +165,21 @@ async def app_settings(
 @pytest.fixture
 def heard(application: TestApplication) -> Iterator[list[Event]]:
     """The events that were announced."""
+    with listening(application) as events:
+        yield events
+
+
+@contextmanager
+def listening(application: TestApplication) -> Iterator[list[Event]]:
+    """The events that are announced in an application during the block."""
     events: list[Event] = []
     transactions = application.inner.services.transactions
     jobs_for = transactions._jobs_for
 
-    def listening(event: Event) -> Sequence[JobDraft]:
+    def hear(event: Event) -> Sequence[JobDraft]:
         events.append(event)
         return jobs_for(event)
 
-    transactions._jobs_for = listening
+    transactions._jobs_for = hear
     yield events
     transactions._jobs_for = jobs_for

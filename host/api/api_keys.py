@@ -8,10 +8,11 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from host.api.roles import refuse_beyond_own, refuse_unknown
+from host.api.roles import refuse_unknown
 from host.contracts import Actor, Created, Page, Query, Row
 from host.identity.api_keys import KEYS, make_key, revoke_key
 from host.input_types import Instant, Name
+from host.membership.people import refuse_beyond_own
 from host.web.routes import Routes
 
 routes = Routes()

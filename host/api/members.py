@@ -7,16 +7,15 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, EmailStr
 
-from host.api.roles import refuse_beyond_own
 from host.api.tenant import owned_by
 from host.contracts import Actor, Created, Page, Query, Row
 from host.data.records import Records
-from host.errors import PreconditionFailed, ValidationFailed
-from host.identity.addresses import normalise
+from host.errors import PreconditionFailed
 from host.membership import invitations, members
-from host.membership.invitations import INVITATIONS
-from host.membership.members import changing_members, member_of, permissions_of, remove_member, set_role
-from host.services import allow, unit_of_work
+from host.membership.invitations import INVITATIONS, role_to_give
+from host.membership.members import changing_members, member_of, remove_member, set_role
+from host.membership.people import refuse_beyond_own, refuse_role_beyond_own
+from host.services import unit_of_work
 from host.web.routes import Routes
 from tenants.models import Membership, Role, User
 
@@ -102,8 +101,8 @@ async def update_member(user_id: UUID, body: RoleChange, if_match: int | None) -
         member = await member_of(user_id)
         if if_match is not None and if_match != member.version:
             raise PreconditionFailed
-        role = await _role_to_give(body.role_id, "role_id")
-        _refuse_beyond_own(member.role)
+        role = await role_to_give(body.role_id)
+        refuse_role_beyond_own(member.role)
         await set_role(member, role)
     return (await _with_people([await MEMBERS.get(member.id)]))[0]
 
@@ -113,11 +112,11 @@ async def delete_member(user_id: UUID, actor: Actor) -> None:
     """Remove a member; anybody may leave, except the last owner. Their API keys and open invitations end too."""
     leaving = actor.user_id == user_id and actor.kind == "user"
     if not leaving:
-        refuse_beyond_own(("tenant.members.delete",), all_permission=False)
+        refuse_beyond_own(("tenant.members.delete",))
     async with changing_members():
         member = await member_of(user_id)
         if not leaving:
-            _refuse_beyond_own(member.role)
+            refuse_role_beyond_own(member.role)
         await remove_member(member)
 
 
@@ -151,11 +150,7 @@ async def create_invitation(body: NewInvitation) -> Created:
 
     An open invitation counts against the plan's members; another one to the same address replaces it.
     """
-    email = normalise(body.email)
-    await allow(invitations.RATE_PER_ADDRESS, email)
-    await allow(invitations.RATE)
-    async with unit_of_work():
-        row, token = await invitations.invite(email, await _role_to_give(body.role_id, "role_id"))
+    row, token = await invitations.invite_by_actor(body.email, body.role_id)
     return Created(_shape(row) | {"token": token}, f"/tenant/invitations/{row['id']}")
 
 
@@ -201,15 +196,3 @@ async def _with_people(rows: list[Row]) -> list[Row]:
         }
         for row in rows
     ]
-
-
-async def _role_to_give(role_id: UUID, field: str) -> Role:
-    role = await Role.get_or_none(id=role_id)
-    if role is None:
-        raise ValidationFailed(details={field: "there is no such role"})
-    _refuse_beyond_own(role)
-    return role
-
-
-def _refuse_beyond_own(role: Role) -> None:
-    refuse_beyond_own(permissions_of(role.name, role.permissions, role.built_in), role.all_permission)

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, EmailStr, Field, StringConstraints
 
-from host.api.roles import refuse_beyond_own
 from host.contracts import Accepted, Person
+from host.membership.people import refuse_beyond_own
 from host.personal_data import tasks
 from host.personal_data.erasure import Holding, find, person_of
 from host.web.routes import Routes

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
 from host.contracts import Decision, Row
 from host.errors import NotFound, ValidationFailed
-from host.execution_context import grants
+from host.execution_context import actor, grants
+from host.membership.people import rights_of
 from host.provisioning import provisioning
-from host.registry.kinds import PERMISSIONS
 from host.services import limit_used, limit_value, services, tenant_snapshot
 from host.web.routes import Routes
 from tenants.access import explain
@@ -20,10 +21,11 @@ routes = Routes()
 
 
 class Question(BaseModel):
-    """What to explain: exactly one of permission, limit and plugin."""
+    """What to explain: exactly one of permission, limit and plugin; user_id: whose permission, else the caller's."""
 
     model_config = ConfigDict(extra="forbid")
     permission: str | None = None
+    user_id: UUID | None = None
     limit: str | None = None
     plugin: str | None = None
 
@@ -66,23 +68,31 @@ async def usage() -> list[Row]:
 
 @routes.get("/tenant/explain", name="explain.read", permission="tenant.explanations.read")
 async def explain_one(query: Question) -> Row:
-    """Explain step by step why the caller has or lacks a permission, a limit or a plugin."""
+    """Explain step by step why the caller, or a member, has or lacks a permission, or what a limit or plugin is."""
     asked = [name for name in ("permission", "limit", "plugin") if getattr(query, name) is not None]
     if len(asked) != 1:
         raise ValidationFailed(details={"query": "ask for exactly one of permission, limit, plugin"})
+    if query.user_id is not None and query.permission is None:
+        raise ValidationFailed(details={"user_id": "goes with permission only"})
     if query.permission is not None:
-        return _explain_permission(query.permission)
+        return await _explain_permission(query.permission, query.user_id)
     if query.plugin is not None:
         decision = provisioning().registry.feature_gate.decide(await tenant_snapshot(), query.plugin)
         return _shape("plugin", query.plugin, decision)
     return await _explain_limit(query.limit or "")
 
 
-def _explain_permission(permission: str) -> Row:
-    if permission not in provisioning().registry.catalog.named(PERMISSIONS):
+async def _explain_permission(permission: str, user_id: UUID | None) -> Row:
+    if permission not in services().permissions:
         raise NotFound(f"Nothing here declares a permission {permission!r}.")
-    allowed, steps = explain(grants(), permission)
-    return _shape("permission", permission, Decision(allowed, steps[-1] if steps else "", steps))
+    asked, held = (actor(), grants()) if user_id is None else await rights_of(user_id)
+    allowed, steps = explain(held, permission)
+    decision = Decision(allowed, steps[-1], steps)
+    if allowed:
+        veto = await services().access.decide(asked, held, await tenant_snapshot(), permission, {})
+        reason = steps[-1] if veto.allowed else veto.reason
+        decision = Decision(veto.allowed, reason, (*steps, *veto.steps))
+    return _shape("permission", permission, decision)
 
 
 async def _explain_limit(name: str) -> Row:

@@ -11,11 +11,12 @@ from tortoise.exceptions import IntegrityError
 
 from host.contracts import Created, Page, Query, Row
 from host.data.records import Records
-from host.errors import Conflict, PermissionDenied, ValidationFailed
+from host.errors import Conflict, ValidationFailed
 from host.execution_context import grants
 from host.input_errors import TextForm
 from host.input_types import Title
 from host.membership.members import changing_members, permissions_of, withdraw
+from host.membership.people import refuse_beyond_own
 from host.provisioning import provisioning
 from host.registry.kinds import PERMISSIONS
 from host.services import tenant_snapshot, unit_of_work
@@ -45,20 +46,6 @@ class RoleChanges(BaseModel):
     title: Title | None = None
     permissions: Annotated[list[str], Field(max_length=1000)] | None = None
     all_permission: bool | None = None
-
-
-def refuse_beyond_own(permissions: Iterable[str], all_permission: bool) -> None:
-    """Refuse to let the actor grant permissions that they lack.
-
-    Raises:
-        PermissionDenied: the actor lacks one of the permissions, or `all_permission`.
-    """
-    held = grants()
-    lacking = () if held.all_permission else tuple(sorted(set(held.lacking(permissions))))
-    if all_permission and not held.all_permission:
-        lacking = ("all_permission", *lacking)
-    if lacking:
-        raise PermissionDenied("You cannot grant permissions that you lack.", details={"lacking": list(lacking)})
 
 
 def effective(row: Row) -> Row:

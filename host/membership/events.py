@@ -8,11 +8,15 @@ from host.contracts import Event, EventType
 
 
 class MemberJoined(Event, frozen=True):
-    """A person belongs to the organisation now. `role` is the role's name; `invited_by` None: nobody's invitation."""
+    """A person belongs to the organisation now. `role` is the role's name; `invited_by` None: nobody's invitation.
+
+    `invitation_id`: the invitation that they accepted, which is gone now.
+    """
 
     user_id: UUID
     role: str
     invited_by: UUID | None = None
+    invitation_id: UUID | None = None
 
 
 class MemberLeft(Event, frozen=True):

@@ -10,11 +10,13 @@ from uuid import UUID
 
 from host.contracts import Row
 from host.data.records import Records
-from host.errors import Conflict, NotFound, PermissionDenied
+from host.errors import Conflict, NotFound, PermissionDenied, ValidationFailed
 from host.execution_context import actor
+from host.identity.addresses import normalise
 from host.identity.events import InvitationCreated
 from host.membership.members import LIMIT, add_member, changing_members, grants_of
-from host.services import limit_value, refuse_closed, services, spend, unit_of_work
+from host.membership.people import refuse_beyond_own, refuse_role_beyond_own
+from host.services import allow, limit_value, refuse_closed, services, spend, unit_of_work
 from tenants.context import bind, current
 from tenants.locking import lock_tenant
 from tenants.models import Invitation, Membership, Role, Tenant, User
@@ -58,6 +60,34 @@ async def invite(email: str, role: Role) -> tuple[Row, str]:
     return row, token
 
 
+async def role_to_give(role_id: UUID, field: str = "role_id") -> Role:
+    """A role of the bound tenant that the actor may give.
+
+    Raises:
+        ValidationFailed: there is no such role. PermissionDenied: it may do more than the actor.
+    """
+    role = await Role.get_or_none(id=role_id)
+    if role is None:
+        raise ValidationFailed(details={field: "there is no such role"})
+    refuse_role_beyond_own(role)
+    return role
+
+
+async def invite_by_actor(email: str, role_id: UUID) -> tuple[Row, str]:
+    """Invite a person in the actor's name: what they may not give and the plan's rates are refused.
+
+    Raises:
+        PermissionDenied: the actor may not invite, or not with this role. RateLimited: too many invitations.
+        ValidationFailed: the address or the role is none. What `invite` raises.
+    """
+    refuse_beyond_own((MAY_INVITE,))
+    address = normalise(email)
+    await allow(RATE_PER_ADDRESS, address)
+    await allow(RATE)
+    async with unit_of_work():
+        return await invite(address, await role_to_give(role_id))
+
+
 async def accept(token: str, user: User) -> Tenant:
     """Accept the invitation with this token.
 
@@ -78,7 +108,7 @@ async def accept(token: str, user: User) -> Tenant:
             members, (value, _) = await Membership.all().count(), await limit_value(LIMIT)
             # members only: the invitation itself was counted when it was made
             services().quotas.refuse_beyond(LIMIT, value, members, 1)
-            await add_member(user, invitation.role, invited_by=invitation.invited_by)
+            await add_member(user, invitation.role, invited_by=invitation.invited_by, invitation_id=invitation.id)
         return await Tenant.get(id=current())
 
 
@@ -86,11 +116,11 @@ async def _still_good(invitation: Invitation) -> bool:
     """Whether the inviter could still give this role today; always True where no person invited."""
     if invitation.invited_by is None:
         return True
-    inviter = await Membership.get_or_none(user_id=invitation.invited_by).select_related("user", "role")
-    if inviter is None or inviter.user.disabled_at is not None:
+    inviter = await services().snapshots.member(current(), invitation.invited_by, None, None)
+    if inviter is None or inviter.disabled or inviter.grants is None:
         return False
-    held, offered = grants_of(inviter.role), grants_of(invitation.role)
-    return not held.lacking({MAY_INVITE, *offered.permissions}, all_permission=offered.all_permission)
+    offered = grants_of(invitation.role)
+    return not inviter.grants.lacking({MAY_INVITE, *offered.permissions}, all_permission=offered.all_permission)
 
 
 def _gone() -> NotFound:

@@ -82,8 +82,12 @@ async def member_of(user_id: UUID) -> Membership:
     return member
 
 
-async def add_member(user: User, role: Role, invited_by: UUID | None = None) -> Membership:
+async def add_member(
+    user: User, role: Role, *, invited_by: UUID | None = None, invitation_id: UUID | None = None
+) -> Membership:
     """Make a person a member of the bound tenant, and delete open invitations to their address.
+
+    invitation_id: the invitation they accepted.
 
     Raises:
         TenantSuspended: the tenant is not open. Conflict: they are a member.
@@ -94,8 +98,10 @@ async def add_member(user: User, role: Role, invited_by: UUID | None = None) -> 
             raise Conflict("They belong to this organisation already.", details={"email": "is a member"})
         member = await Membership.create(user=user, role=role)
         await withdraw(email=user.email)
-        work.record("tenant.members.create", "user", user.id, after={"email": user.email, "role": role.name})
-        work.announce(MemberJoined(user_id=user.id, role=role.name, invited_by=invited_by))
+        accepted = {} if invitation_id is None else {"invitation_id": str(invitation_id)}
+        joined = {"email": user.email, "role": role.name, **accepted}
+        work.record("tenant.members.create", "user", user.id, after=joined)
+        work.announce(MemberJoined(user_id=user.id, role=role.name, invited_by=invited_by, invitation_id=invitation_id))
         work.touch(tenant=current(), user=user.id)
     return member
 

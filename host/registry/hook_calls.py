@@ -25,7 +25,14 @@ from host.registry.quarantine import Quarantine
 from host.tracing import hooked
 
 SECONDS: Mapping[str, float] = MappingProxyType(
-    {"authenticate": 5.0, "authorize": 2.0, "on_action": 5.0, "on_stop": 5.0}
+    {
+        "authenticate": 5.0,
+        "authorize": 2.0,
+        "contribute_principals": 2.0,
+        "contribute_grants": 2.0,
+        "on_action": 5.0,
+        "on_stop": 5.0,
+    }
 )
 """How long one plugin may take for a hook; 30 seconds where not named."""
 
@@ -151,6 +158,16 @@ class Calling:
             if not heard.reason and heard.answer is not None:
                 return implementation.plugin, heard.answer
         return None
+
+    async def ask_all(
+        self, hook: str, *args: object, plugins: Collection[str] | None = None, apart: bool = True
+    ) -> Sequence[Heard]:
+        """What every plugin answers, in load order; of one that fails, `reason` says how.
+
+        apart: False where a transaction is open, whose connection belongs to the caller's task.
+        """
+        chosen = self._chosen(hook, plugins)
+        return [await self._hear(implementation, args, None, apart=apart) for implementation in chosen]
 
     async def ask_veto(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -54,15 +55,17 @@ async def test_member_when_joining_changing_and_leaving_then_each_is_announced_o
     two_tenants: TwoTenants, heard: list[Event]
 ) -> None:
     owner, newcomer = two_tenants.acme, two_tenants.globex_member
-    token = (await invited(owner, "member@globex.example"))["token"]
-    await newcomer.ask("POST", "/invitations/accept", json={"token": token})
+    invitation = await invited(owner, "member@globex.example")
+    await newcomer.ask("POST", "/invitations/accept", json={"token": invitation["token"]})
     viewer = {"role_id": (await role_ids(owner))["viewer"]}
     for _ in range(2):  # the second time nothing changes
         await owner.ask("PATCH", f"/tenant/members/{newcomer.user_id}", json=viewer)
     await newcomer.ask("DELETE", f"/tenant/members/{newcomer.user_id}", 204, headers={"X-Tenant": "acme"})
     assert newcomer.user_id
     assert told(heard) == [
-        MemberJoined(user_id=newcomer.user_id, role="member", invited_by=owner.user_id),
+        MemberJoined(
+            user_id=newcomer.user_id, role="member", invited_by=owner.user_id, invitation_id=UUID(invitation["id"])
+        ),
         MemberRoleChanged(user_id=newcomer.user_id, before="member", after="viewer", changed_by=owner.user_id),
         MemberLeft(user_id=newcomer.user_id, role="viewer", removed_by=newcomer.user_id),
     ]

@@ -54,6 +54,10 @@ _REFUSALS: Mapping[str, type[ApiError]] = {
 
 
 _REFUSED_KEY_SECONDS = 0.1
+_STRANGER = frozenset[str]()
+
+Identity = tuple[Actor, Grants, frozenset[str]]
+"""Who somebody is, what they may do in the tenant, and what they stand for where something is shared."""
 
 
 async def _nothing() -> None:
@@ -73,7 +77,6 @@ class Admission:
         self._rates = {"public": rates.public, "authenticated": rates.authenticated, "signed": rates.signed}
         self._sessions: VersionedCache[UUID, bool] = VersionedCache()
         self._keys: VersionedCache[tuple[UUID, str], ApiKeySnapshot] = VersionedCache()
-        self._vetoing = bool(registry.hook_calls.implementers("authorize"))
 
     async def admit(self, route: Route, plugin: str, state: RequestState, path: Mapping[str, object]) -> None:
         """Check one request: credential, rate, tenant, plugin activation, permission.
@@ -89,12 +92,13 @@ class Admission:
             raise credential.refusal or Unauthenticated
         hint = self._hint(credential, state) if route.needs_tenant else Hint("none")
         tenant_id = self._services.directory.remembered(hint)
-        versions = await self._throttle(route, credential, state, tenant_id)
+        whose = credential.user_id or self._maker(credential)
+        versions = await self._throttle(route, credential, state, tenant_id, whose)
         tenant = await self._tenant_for(credential, hint, tenant_id, versions) if route.needs_tenant else None
-        actor, grants = ANONYMOUS, NOBODY
+        actor, grants, principals = ANONYMOUS, NOBODY, _STRANGER
         if identified:
             try:
-                actor, grants = await self._person(credential, tenant, versions)
+                actor, grants, principals = await self._person(credential, tenant, versions, whose)
             except ApiError as refusal:
                 if isinstance(refusal, Unauthenticated) and credential.claims is not None:
                     await self._charge_address(route, state, instead_of=credential.bucket)
@@ -104,11 +108,12 @@ class Admission:
         if tenant is not None:
             state.tenant_id, state.tenant = tenant.id, tenant.slug
         origin = Origin(state.request_id, actor, state.address, state.header(b"user-agent")[:300])
-        enter_context(ExecutionContext(origin, tenant, grants, plugin))
+        context = ExecutionContext(origin, tenant, grants, plugin, principals)
+        enter_context(context)
         if tenant is not None:
             refuse_closed(tenant)
             self._active(tenant, plugin)
-        await self._permitted(route, ExecutionContext(origin, tenant, grants, plugin), path)
+        await self._permitted(route, context, path)
 
     async def active_for(self, request: TenantryRequest) -> Collection[str] | None:
         """The plugins that are active for the organisation named by X-Tenant; None when the header is not sent.
@@ -165,17 +170,17 @@ class Admission:
         return tenant
 
     async def _person(
-        self, credential: Credential, tenant: TenantSnapshot | None, versions: list[bytes]
-    ) -> tuple[Actor, Grants]:
+        self, credential: Credential, tenant: TenantSnapshot | None, versions: list[bytes], whose: UUID | None
+    ) -> Identity:
         if credential.claims is not None:
             return await self._user(credential.claims, tenant, versions)
         if credential.key is not None:
-            return await self._key(credential, tenant, versions)
+            return await self._key(credential, tenant, versions, whose)
         assert credential.vouched is not None  # the only other kind of credential
         member = await self._member(tenant, credential.vouched.user_id, versions)
-        return credential.vouched, self._grants(member)
+        return credential.vouched, member.grants or NOBODY, member.principals
 
-    async def _user(self, claims: Claims, tenant: TenantSnapshot | None, versions: list[bytes]) -> tuple[Actor, Grants]:
+    async def _user(self, claims: Claims, tenant: TenantSnapshot | None, versions: list[bytes]) -> Identity:
         person = await self._services.snapshots.person(claims.user_id, versions[1])
         if person is None or person.disabled or person.token_version != claims.token_version:
             raise Unauthenticated("This session has ended; sign in again.")
@@ -183,24 +188,24 @@ class Admission:
             raise Unauthenticated("This session has ended; sign in again.")
         member = await self._member(tenant, claims.user_id, versions) if tenant is not None else None
         actor = Actor("user", claims.user_id, person.email, claims.user_id, claims.session_id, person.is_operator)
-        return actor, self._grants(member)
+        return (actor, NOBODY, _STRANGER) if member is None else (actor, member.grants or NOBODY, member.principals)
 
     async def _key(
-        self, credential: Credential, tenant: TenantSnapshot | None, versions: list[bytes]
-    ) -> tuple[Actor, Grants]:
+        self, credential: Credential, tenant: TenantSnapshot | None, versions: list[bytes], whose: UUID | None
+    ) -> Identity:
         if tenant is None:
             raise PermissionDenied("An API key belongs to one organisation; sign in as a person for this.")
         began = monotonic()
         key = await self._key_facts(credential, versions[0])
         if key is None:
             raise await _key_refusal(began)
-        member = (
-            await self._services.snapshots.member(tenant.id, key.made_by, versions[0], b"") if key.made_by else None
-        )
+        if key.made_by != whose and key.made_by is not None:  # not seen before, so its maker's token was not read yet
+            versions[1] = (await self._versions([], [user_version_key(key.made_by)]))[1][0]
+        member = await self._services.snapshots.member(tenant.id, key.made_by, *versions[:2]) if key.made_by else None
         if member is None or member.disabled or member.grants is None:
             raise Unauthenticated("Whoever made this API key does not belong to the organisation any more.")
         actor = Actor("api_key", key.id, key.name, key.made_by)
-        return actor, self._grants(member).narrowed(frozenset(key.permissions))
+        return actor, member.grants.narrowed(frozenset(key.permissions)), member.principals
 
     async def _member(
         self, tenant: TenantSnapshot | None, user_id: UUID | None, versions: list[bytes]
@@ -212,13 +217,12 @@ class Admission:
             raise NotFound  # the same answer as for a tenant that does not exist
         return member
 
-    def _grants(self, member: MemberSnapshot | None) -> Grants:
-        """The permissions of a member's role; built-in roles also get those that the loaded plugins give them."""
-        if member is None or member.grants is None:
-            return NOBODY
-        held = member.grants
-        from_plugins = self._services.role_permissions.get(held.role) if member.built_in_role else None
-        return Grants(held.permissions | from_plugins, held.all_permission, held.role) if from_plugins else held
+    def _maker(self, credential: Credential) -> UUID | None:
+        """Who made the API key of a request, where the key was seen before."""
+        if credential.key is None:
+            return None
+        snapshot = self._keys.peek((credential.key.key_id, credential.secret_digest))
+        return snapshot.made_by if snapshot is not None else None
 
     async def _session_alive(self, session_id: UUID, version: bytes) -> bool:
         return await self._sessions.get(session_id, version, False, lambda: session_alive(session_id)) or False
@@ -239,7 +243,7 @@ class Admission:
     # -- rates -------------------------------------------------------------------------------------------
 
     async def _throttle(
-        self, route: Route, credential: Credential, state: RequestState, tenant_id: UUID | None
+        self, route: Route, credential: Credential, state: RequestState, tenant_id: UUID | None, whose: UUID | None
     ) -> list[bytes]:
         """Count the request, and read the version tokens of tenant and user in the same round trip."""
         kind = _rate_class(route, credential.bucket)
@@ -250,7 +254,7 @@ class Admission:
             buckets += _bucket(self._rates["public"], f"public:{counted_as(state.address)}")
         keys = [
             tenant_version_key(tenant_id) if tenant_id else "v:-",
-            user_version_key(credential.user_id) if credential.user_id else "v:-",
+            user_version_key(whose) if whose else "v:-",
         ]
         taken, versions = await self._versions(buckets, keys)
         if buckets:
@@ -306,16 +310,10 @@ class Admission:
             _deny("operator", "only operators of this deployment may do this")
         if route.permission is None:
             return
-        if not context.grants.allows(route.permission):
-            _deny(route.permission, f"the role {context.grants.role or 'held here'} does not hold it")
-        if self._vetoing and context.tenant is not None:
-            resource = {name: str(value) for name, value in path.items()}
-            active_plugins = self._registry.feature_gate.switched_on(context.tenant)
-            veto = await self._registry.hook_calls.ask_veto(
-                "authorize", actor, route.permission, resource, plugins=active_plugins
-            )
-            if not veto.allowed:
-                _deny(route.permission, veto.reason)
+        resource = {name: str(value) for name, value in path.items()}
+        decision = await self._services.access.decide(actor, context.grants, context.tenant, route.permission, resource)
+        if not decision.allowed:
+            _deny(route.permission, decision.reason)
 
 
 def _rate_class(route: Route, whose: str | None) -> str:
