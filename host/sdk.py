@@ -60,6 +60,7 @@ from host.errors import (
 from host.execution_context import actor, principals
 from host.hookspecs import hookimpl
 from host.identity.events import SessionEnded
+from host.identity.locales import accepted_locales
 from host.input_errors import TextForm
 from host.input_types import Instant, Name, OneLine, Time, Title
 from host.instruments import count, observe
@@ -94,7 +95,7 @@ from host.services import (
     is_member,
     limit_value,
     measured,
-    member_by_email,
+    member_locale,
     open_token,
     operator_access,
     record_failure,
@@ -201,6 +202,7 @@ __all__ = [
     "WordsField",
     "WrongTenant",
     "absolute_url",
+    "accepted_locales",
     "actor",
     "address_key",
     "address_or_text",
@@ -229,7 +231,7 @@ __all__ = [
     "lock_tenant",
     "may",
     "measured",
-    "member_by_email",
+    "member_locale",
     "members",
     "observe",
     "one_line",

@@ -368,14 +368,17 @@ async def is_member(user_id: UUID) -> bool:
     return await Membership.filter(user_id=user_id).exists()
 
 
-async def member_by_email(email: str) -> UUID | None:
-    """The person of the bound tenant who has this address; None when nobody there does."""
+async def member_locale(email: str) -> str | None:
+    """The language of the member of the bound tenant who has this address, "" where they chose none.
+
+    None: no member has it. `await member_locale("ada@example.com")` is `"de-AT"`.
+    """
     try:
         address = address_key(email)
     except ValueError:
         return None
-    user_ids = await Membership.filter(user__email=address).limit(1).values_list("user_id", flat=True)
-    return cast(UUID, user_ids[0]) if user_ids else None
+    locales = await Membership.filter(user__email=address).limit(1).values_list("user__locale", flat=True)
+    return str(locales[0]) if locales else None
 
 
 def signature(data: bytes, *, secret: str = "") -> bytes:

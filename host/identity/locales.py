@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import langcodes
 
 from host.errors import ValidationFailed
@@ -24,6 +26,14 @@ def locale(tag: str, *, field: str = "locale") -> str:
 
 def accepted_locale(header: str) -> str:
     """The language that `Accept-Language` (RFC 9110, 12.5.4) asks for first; empty when it names none."""
+    return next(iter(accepted_locales(header)), "")
+
+
+def accepted_locales(header: str) -> Sequence[str]:
+    """The languages that an `Accept-Language` header (RFC 9110, 12.5.4) asks for, the most wanted first.
+
+    `accepted_locales("fr;q=0.5, de_at")` is `("de-AT", "fr")`.
+    """
     ranked: list[tuple[float, str]] = []
     for part in header[:1000].split(","):
         tag, _, weight = part.partition(";")
@@ -33,7 +43,7 @@ def accepted_locale(header: str) -> str:
             continue
         ranked.append((quality, tag))
     ranked.sort(key=lambda each: -each[0])
-    return next((standard for quality, tag in ranked if quality > 0 and (standard := _standard(tag))), "")
+    return tuple(standard for quality, tag in ranked if quality > 0 and (standard := _standard(tag)))
 
 
 def _standard(tag: str) -> str:

@@ -48,9 +48,14 @@ async def cancel_batch(arguments: Mapping[str, Any]) -> None:
     await batches.cancel(UUID(arguments["batch_id"]))
 
 
-async def maintain() -> None:
-    """Requeue lost messages and batches, and remove old content and files."""
-    await maintenance.maintain()
+async def requeue() -> None:
+    """Requeue lost messages and batches."""
+    await maintenance.requeue()
+
+
+async def clean_up() -> None:
+    """Remove the content of old messages, and files that no message needs."""
+    await maintenance.clean_up()
 
 
 TASKS = (
@@ -82,10 +87,18 @@ TASKS = (
         tries=5,
     ),
     Task(
-        name="tend",
-        run=maintain,
-        summary="Requeue lost messages, remove old content and unused files",
+        name="requeue",
+        run=requeue,
+        summary="Requeue lost messages and batches",
         timeout=600.0,
         every=timedelta(minutes=5),
+    ),
+    Task(
+        name="clean_up",
+        run=clean_up,
+        summary="Remove the content of old messages, and unused files",
+        timeout=600.0,
+        every=timedelta(hours=1),
+        any_tenant_state=True,  # people were promised that what they wrote or got is kept no longer
     ),
 )

@@ -1,9 +1,10 @@
 """Load the built-in and the deployment's mail templates from folders and cache compiled ones.
 
-A folder holds `layout.mjml` with `layout.toml` (a table of texts per locale) and, for each template, a folder of its
-name: `template.toml` (summary, a subject per locale, the variables with an example each, and the category of mail that
-can be unsubscribed from) and `<locale>.mjml` or `<locale>.html`, optionally with the plain text as `<locale>.txt`. A
-deployment's folder needs to hold only what differs; it takes precedence over the plugin's.
+A folder holds `layout.mjml` with `layout.toml` (a table of texts per locale), `unsubscribe_page.toml` (the same for
+that page) and, for each template, a folder of its name: `template.toml` (summary, a subject per locale, the variables
+with an example each, and the category of mail that can be unsubscribed from) and `<locale>.mjml` or `<locale>.html`,
+optionally with the plain text as `<locale>.txt`. A deployment's folder needs to hold only what differs; it takes
+precedence over the plugin's.
 """
 
 from __future__ import annotations
@@ -60,14 +61,13 @@ def language_tag(locale: str) -> str:
     return "-".join((language.lower(), *shaped))
 
 
-def fallbacks(locale: str, default: str) -> Iterator[str]:
-    """Locales to look for, the nearest first: de-AT, de, the deployment's default, en; each once."""
-    locale = language_tag(locale)
-    chain = [locale] if locale else []
-    while "-" in locale:
-        locale = locale.rpartition("-")[0]
-        chain.append(locale)
-    yield from dict.fromkeys([*chain, default, LAST_RESORT])
+def fallbacks(*wanted: str) -> Iterator[str]:
+    """Locales to look for, the nearest first and each once: of "de-AT" and "fr" these are de-AT, de, fr, en."""
+    chain: list[str] = []
+    for locale in map(language_tag, filter(None, wanted)):
+        parts = locale.split("-")
+        chain += ["-".join(parts[:length]) for length in range(len(parts), 0, -1)]
+    yield from dict.fromkeys([*chain, LAST_RESORT])
 
 
 class Library:
@@ -84,6 +84,7 @@ class Library:
         self._compiler = Compiler()
         self._compiled: OrderedDict[Hashable, Compiled] = OrderedDict()
         self._layouts = _layouts(folder)
+        self._unsubscribe_pages = _texts("unsubscribe_page.toml", folder)
         self._templates: dict[str, dict[str, BuiltinTemplate]] = {}
         for origin, templates_folder in (("plugin", BUILT_IN), ("deployment", folder)):
             for directory in sorted(templates_folder.iterdir()) if templates_folder is not None else ():
@@ -106,6 +107,12 @@ class Library:
     def texts(self, locale: str) -> Mapping[str, str]:
         """The texts of the layout itself, for a reader of that locale."""
         return self._layout(locale).texts
+
+    def unsubscribe_page(self, *wanted: str) -> tuple[str, Mapping[str, str]]:
+        """The locale and the texts of that page for a reader of these languages, the most wanted first."""
+        pages = self._unsubscribe_pages
+        locale = next(each for each in fallbacks(*wanted, self.default_locale) if each in pages)
+        return locale, pages[locale]
 
     def compiled(self, template: BuiltinTemplate) -> Compiled:
         """Compile a built-in or deployment template, or take it from the cache.
@@ -174,17 +181,21 @@ class Library:
 
 
 def _layouts(folder: Path | None) -> dict[str, Layout]:
-    texts = _toml(BUILT_IN / "layout.toml")
     mjml = (BUILT_IN / "layout.mjml").read_text("utf-8")
     if folder is not None:
         if not folder.is_dir():
             raise TemplateRefused(f"{folder} is not a folder; set `templates` in the mail plugin's settings to one")
-        texts |= _toml(folder / "layout.toml")
         if (own := folder / "layout.mjml").exists():
             mjml = own.read_text("utf-8")
             if CONTENT_PLACE not in mjml:
                 raise TemplateRefused(f"{own} has no place for the content: {CONTENT_PLACE}")
-    return {locale: Layout(mjml, {**texts[LAST_RESORT], **each}) for locale, each in texts.items()}
+    return {locale: Layout(mjml, texts) for locale, texts in _texts("layout.toml", folder).items()}
+
+
+def _texts(name: str, folder: Path | None) -> dict[str, Mapping[str, str]]:
+    """Locale -> texts of a file, the deployment's before ours; what a locale lacks is English."""
+    texts = _toml(BUILT_IN / name) | (_toml(folder / name) if folder is not None else {})
+    return {locale: {**texts[LAST_RESORT], **each} for locale, each in texts.items()}
 
 
 def _variable(name: str, described: Mapping[str, Any]) -> Variable:

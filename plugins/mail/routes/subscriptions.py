@@ -10,11 +10,23 @@ from urllib.parse import parse_qs
 
 from pydantic import BaseModel, Field
 
-from host.sdk import BadRequest, Permission, RequestFacts, Routes, Row, Stream, open_token, tenant
+from host.sdk import (
+    BadRequest,
+    Permission,
+    RequestFacts,
+    Routes,
+    Row,
+    Stream,
+    accepted_locales,
+    member_locale,
+    open_token,
+    tenant,
+)
 
 from ..models.subscriptions import EVERYTHING, Source
 from ..service import subscriptions
 from ..service.subscriptions import PASS, PATH
+from ..service.templates import library
 from ..settings import Category
 from . import unsubscribe_page
 
@@ -83,14 +95,15 @@ async def answer_page(token: str, request: RequestFacts) -> Stream:
 
 
 async def _page(address: str, category: str, request: RequestFacts, *, done: bool) -> Stream:
+    accepted = accepted_locales(request.headers.get("accept-language", ""))
     html = unsubscribe_page.page(
+        language=library().unsubscribe_page(*accepted, await member_locale(address) or ""),
         tenant=(await tenant()).name,
         address=address,
         category=category,
         subscribed=await subscriptions.wants(address, category),
         can_end=await subscriptions.can_end(category),
         done=done,
-        lang=unsubscribe_page.language(request.headers.get("accept-language", "")),
     )
     return Stream(html, "text/html; charset=utf-8", headers=unsubscribe_page.HEADERS)
 

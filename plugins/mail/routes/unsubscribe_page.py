@@ -1,4 +1,4 @@
-"""Render the unsubscribe page as HTML without scripts, in German or English."""
+"""Render the unsubscribe page as HTML without scripts."""
 
 from __future__ import annotations
 
@@ -27,51 +27,22 @@ HEADERS: Mapping[str, str] = {
     "Vary": "Accept-Language",
 }
 
-_TEXTS: Mapping[str, Mapping[str, str]] = {
-    "en": {
-        "title": "Your mail from {tenant}",
-        "on": "<strong>{address}</strong> gets mail of the category <strong>{category}</strong> from {tenant}.",
-        "off": "<strong>{address}</strong> gets no mail of the category <strong>{category}</strong> from {tenant}.",
-        "exempt": "Mail of the category <strong>{category}</strong> to <strong>{address}</strong> belongs to a service "
-        "that {tenant} provides and cannot be ended here.",
-        "done": "Your choice is saved.",
-        "category": "Unsubscribe from {category}",
-        "everything": "Unsubscribe from everything that is not needed for a service",
-        "again": "Subscribe to {category} again",
-    },
-    "de": {
-        "title": "Ihre E-Mails von {tenant}",
-        "on": "<strong>{address}</strong> erhält E-Mails der Kategorie <strong>{category}</strong> von {tenant}.",
-        "off": "<strong>{address}</strong> erhält keine E-Mails der Kategorie <strong>{category}</strong> "
-        "von {tenant}.",
-        "exempt": "E-Mails der Kategorie <strong>{category}</strong> an <strong>{address}</strong> gehören zu einem "
-        "Dienst von {tenant} und können hier nicht abbestellt werden.",
-        "done": "Ihre Auswahl ist gespeichert.",
-        "category": "{category} abbestellen",
-        "everything": "Alles abbestellen, was nicht für einen Dienst nötig ist",
-        "again": "{category} wieder abonnieren",
-    },
-}
 
+def page(
+    *,
+    language: tuple[str, Mapping[str, str]],
+    tenant: str,
+    address: str,
+    category: str,
+    subscribed: bool,
+    can_end: bool,
+    done: bool,
+) -> bytes:
+    """The page as HTML; it posts to its own address, with `choice` as category, everything or again.
 
-def language(accept_language: str) -> str:
-    """The page's language: the one that an Accept-Language header prefers (RFC 9110 section 12.5.4)."""
-    qualities = {"en": 0.0, "de": 0.0}
-    for position, entry in enumerate(accept_language[:500].lower().split(",")):
-        name, _, parameters = entry.partition(";")
-        try:
-            quality = float(parameters.strip().removeprefix("q=") or 1)
-        except ValueError:
-            quality = 0.0
-        spoken = name.strip().partition("-")[0]
-        if spoken in qualities:
-            qualities[spoken] = max(qualities[spoken], quality - position / 10_000)
-    return "de" if qualities["de"] > qualities["en"] else "en"
-
-
-def page(*, tenant: str, address: str, category: str, subscribed: bool, can_end: bool, done: bool, lang: str) -> bytes:
-    """The page as HTML; it posts to its own address, with `choice` as category, everything or again."""
-    texts = _TEXTS[lang]
+    language: the locale and its texts.
+    """
+    locale, texts = language
     shown = {"tenant": escape(tenant), "address": escape(address), "category": escape(category)}
     state = "exempt" if not can_end else "on" if subscribed else "off"
     choices = (
@@ -86,7 +57,7 @@ def page(*, tenant: str, address: str, category: str, subscribed: bool, can_end:
     )
     notice = f'<p role="status">{texts["done"]}</p>' if done else ""
     return (
-        f'<!doctype html><html lang="{lang}"><head><meta charset="utf-8">'
+        f'<!doctype html><html lang="{escape(locale)}"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{texts['title'].format(**shown)}</title><style>{_STYLE}</style></head><body><main>"
         f"<h1>{texts['title'].format(**shown)}</h1>{notice}<p>{texts[state].format(**shown)}</p>"

@@ -10,10 +10,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from tortoise.expressions import Q
+from pypika_tortoise.context import SqlContext
+from pypika_tortoise.terms import Function as SqlFunction
+from tortoise.expressions import Function, Q
 from tortoise.functions import Sum
 
 from host.sdk import (
+    Conflict,
     Limit,
     PayloadTooLarge,
     Records,
@@ -27,7 +30,7 @@ from host.sdk import (
     unit_of_work,
 )
 
-from ..models import Attachment
+from ..models import OPEN, Attachment, Batch, BatchStatus, Message
 from ..outgoing import Attached, check_attached
 from ..settings import Settings
 
@@ -96,15 +99,46 @@ async def upload(filename: str, content_type: str, chunks: AsyncIterator[bytes])
 
 
 async def remove(attachment_id: UUID) -> None:
-    """Delete a file; messages that name it and are not sent yet will fail and say so.
+    """Delete a file that no message waits to be sent with.
 
     Raises:
         NotFound: this tenant has no such attachment.
+        Conflict: a message or batch that waits to be sent carries it; details name it.
     """
     async with unit_of_work() as work:
+        await Attachment.filter(id=attachment_id).select_for_update().first()  # `keep` waits for this, or this for it
+        await _check_unneeded(attachment_id)
         row = await ATTACHMENTS.remove(attachment_id)
         work.record("mail.attachments.delete", "attachment", attachment_id, before=row)
     await storage().delete(_key(attachment_id))
+
+
+async def _check_unneeded(attachment_id: UUID) -> None:
+    waiting = (
+        ("batch", Batch.filter(status__in=[BatchStatus.QUEUED, BatchStatus.RUNNING])),
+        ("message", Message.filter(status__in=OPEN, due_at__isnull=False)),
+    )
+    for kind, rows in waiting:
+        named = rows.annotate(files=_AsText("attachments")).filter(files__contains=str(attachment_id))
+        if row := await named.first().values("id"):
+            raise Conflict(
+                f"The {kind} {row['id']} waits to be sent with this file: cancel it first.",
+                details={f"{kind}_id": str(row["id"])},
+            )
+
+
+class _SqlAsText(SqlFunction):
+    """A JSON column as text, on either database."""
+
+    def __init__(self, term: Any) -> None:
+        super().__init__("AS_TEXT", term)
+
+    def get_function_sql(self, ctx: SqlContext) -> str:
+        return f"CAST({self.args[0].get_sql(ctx.copy(with_alias=False))} AS TEXT)"
+
+
+class _AsText(Function):
+    database_func = _SqlAsText
 
 
 # -- attachments of messages -----------------------------------------------------------------------------
@@ -149,9 +183,15 @@ async def gather(given: Sequence[UUID | Enclosed]) -> list[Row]:
 
 
 async def keep(files: Iterable[Mapping[str, Any]], until: datetime) -> None:
-    """Keep files at least until `until`, for a message that names them; in the caller's unit of work."""
-    ids = [file["id"] for file in files]
+    """Keep files at least until `until`, for a message that names them; in the caller's unit of work.
+
+    Raises:
+        Conflict: one of them was deleted.
+    """
+    ids = {file["id"] for file in files}
     if ids:
+        if len(await Attachment.filter(id__in=ids).order_by("id").select_for_update()) < len(ids):
+            raise Conflict("One of the attachments was deleted: upload it again, and write a new message with it.")
         await Attachment.filter(id__in=ids, needed_until__lt=until).update(needed_until=until)
 
 

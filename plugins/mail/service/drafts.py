@@ -64,13 +64,14 @@ async def columns_of(draft: Draft, *, many: bool = False) -> dict[str, Any]:
         raise ValidationFailed(details=wrong)
     tenant_values = await tenant_settings(TenantSettings)
     sender = await sender_for(draft.sender)
+    text, html = (each if each.strip() else "" for each in (draft.text, draft.html))
     return {
         "sender": str(sender),
         "category": category,
         "bulk": category not in tenant_values.transactional_categories,
         "subject": draft.subject,
-        "text": draft.text or (text_of(draft.html) if draft.html else ""),
-        "html": draft.html,
+        "text": text or (text_of(html) if html else ""),
+        "html": html,
         "template": draft.template,
         "template_version": await _version(draft),
         "locale": draft.locale,
@@ -83,8 +84,8 @@ def _contradictions(draft: Draft) -> dict[str, str]:
     content = draft.subject or draft.text or draft.html
     if draft.template and content:
         return {"template": "Give a template, or subject and content, not both."}
-    if not draft.template and not (draft.text or draft.html):
-        return {"text": "Give a text, html or a template."}
+    if not draft.template and not (draft.text.strip() or draft.html.strip()):
+        return {"text": "Give a text with something in it, html or a template."}
     if not draft.template and not draft.subject.strip():
         return {"subject": "A message without a template needs a subject."}
     return {}

@@ -26,12 +26,16 @@ _OFTEN = 3  # times that a message is requeued after its worker died
 _SLICE = 500
 
 
-async def maintain() -> None:
-    """Run all maintenance steps; each is safe to run twice."""
+async def requeue() -> None:
+    """Requeue what was lost; safe to run twice."""
     while await take_up() == _SLICE:
         pass
     await expansion.resume(datetime.now(UTC) - LEFT_BEHIND)
     await finish_batches()
+
+
+async def clean_up() -> None:
+    """Remove what is kept no longer; safe to run twice."""
     while await empty() == _SLICE:
         pass
     while await attachments.sweep(_SLICE) == _SLICE:

@@ -155,7 +155,7 @@ def _entry(name: str, own: Row | None) -> Row:
 def _nearest(entry: Row, own: Row | None) -> int | None:
     """The number of the version that lists show: the default language's, if the tenant has written it."""
     locales: Mapping[str, str] = entry["locales"]
-    locale = next((each for each in fallbacks("", library().default_locale) if each in locales), min(locales))
+    locale = next((each for each in fallbacks(library().default_locale) if each in locales), min(locales))
     number: int | None = own["in_force"].get(locale) if own else None
     return number
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from host.sdk import Row, ValidationFailed, member_by_email
+from host.sdk import Row, ValidationFailed, member_locale
 
 from ..addresses import parse_address
 from .drafts import TRANSACTIONAL_CATEGORY, Draft
@@ -25,7 +25,7 @@ async def send(name: str, to: str, variables: Mapping[str, Any], locale: str = "
         address = parse_address(to).email
     except ValueError as error:
         raise ValidationFailed(details={"to": str(error)}) from None
-    if await member_by_email(address) is None:
+    if await member_locale(address) is None:
         raise ValidationFailed(details={"to": "No member of this organisation has this address."})
     values = {**await examples(name, locale), **variables}
     return await accept(

@@ -129,4 +129,4 @@ async def test_retention_when_the_organisation_is_not_open_then_still_kept_as_pr
     with application.bound():
         tasks = await Job.filter(tenant_id=log.tenant_id, state="done").values_list("task", flat=True)
     assert {"audit.prune", "host.sweep"} <= set(tasks)
-    assert "mail.tend" not in tasks, "what is not owed waits"
+    assert "mail.requeue" not in tasks, "what is not owed waits"

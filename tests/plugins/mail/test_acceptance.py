@@ -91,6 +91,16 @@ async def test_attachment_when_its_name_has_more_bytes_than_a_file_may_then_refu
     assert outbound.taken[0].attachments[0].filename == "長" * 80 + ".pdf"
 
 
+@pytest.mark.parametrize("blank", [{"text": " \n\t "}, {"text": "", "html": " \n"}, {"text": "", "html": ""}])
+async def test_message_when_its_words_are_blank_then_refused_and_beside_html_made_from_that(
+    acme: Client, blank: dict[str, str]
+) -> None:
+    assert set((await send(acme, 422, **blank))["details"]) == {"text"}
+    assert set((await submit(acme, status=422, template="", subject="Hi", **blank))["details"]) == {"text"}
+    message = await send(acme, text=" \n", html="<p>Hello</p>")
+    assert (message["text"], message["html"]) == ("Hello\n", "<p>Hello</p>")
+
+
 async def test_message_when_its_template_breaks_the_subject_then_refused_with_the_request(acme: Client) -> None:
     await put(acme, "receipt")
     for name in ("Ada\nLovelace", "A" * 600):
@@ -188,7 +198,7 @@ async def test_message_when_recipients_are_one_in_other_spellings_then_once_and_
     jorg = ["jo\u0308rg@example.com", "jörg@example.com"]
     message = await send(two_tenants.acme, to=same, cc=["ADA@BÜCHER.example"], bcc=jorg)
     assert (message["to"], message["cc"], len(message["bcc"])) == (["Ada@xn--bcher-kva.example"], [], 1)
-    for looked_for in ("ada@BÜCHER.example", "@bücher.example", "jo\u0308rg@example.com"):
+    for looked_for in ("ada@BÜCHER.example", "@bücher.example", "jo\u0308rg@example.com", "JÖRG@"):
         [found] = await two_tenants.acme.ask("GET", "/mail/messages", params={"to": looked_for})
         assert found["id"] == message["id"]
     await two_tenants.acme.ask("POST", "/mail/suppressions", 201, json={"address": "ADA@xn--bcher-kva.example"})

@@ -12,7 +12,8 @@ from host.testing import Client, TwoTenants
 from plugins.mail.models import Attachment
 from plugins.mail.service import attachments
 from tests.plugins.mail.conftest import Outbound, Within
-from tests.plugins.mail.test_messages import limited, send
+from tests.plugins.mail.test_batches import submit
+from tests.plugins.mail.test_messages import limited, send, soon
 
 PDF = {"Content-Type": "application/pdf"}
 
@@ -104,12 +105,34 @@ async def test_attachments_when_asked_for_by_others_then_there_are_none(two_tena
     await two_tenants.acme.ask("GET", path, 404)
 
 
-async def test_attachment_when_deleted_before_its_message_leaves_then_the_message_fails_saying_so(
+async def test_attachment_when_a_message_waits_with_it_then_409_names_the_message_until_it_is_cancelled(
     two_tenants: TwoTenants, outbound: Outbound
+) -> None:
+    acme, row = two_tenants.acme, await upload(two_tenants.acme)
+    path, files = f"/mail/attachments/{row['id']}", [{"id": row["id"]}]
+    message = await send(acme, attachments=files, send_at=soon())
+    error = await acme.ask("DELETE", path, 409)
+    assert error["details"] == {"message_id": message["id"]}
+    assert message["id"] in error["message"]
+    await acme.ask("POST", f"/mail/messages/{message['id']}/cancel")
+    batch = await submit(acme, 1, attachments=files, send_at=soon())
+    assert (await acme.ask("DELETE", path, 409))["details"] == {"batch_id": batch["id"]}
+    await acme.ask("POST", f"/mail/batches/{batch['id']}/cancel")
+    await send(acme, attachments=files)
+    await two_tenants.application.run_jobs()
+    assert len(outbound.taken) == 1
+    await acme.ask("DELETE", path, 204)
+    error = await acme.ask("POST", f"/mail/messages/{message['id']}/retry", 409)
+    assert "attachments was deleted" in error["message"]
+
+
+async def test_attachment_when_gone_from_storage_then_the_message_fails_saying_so(
+    two_tenants: TwoTenants, outbound: Outbound, within: Within
 ) -> None:
     row = await upload(two_tenants.acme)
     message = await send(two_tenants.acme, attachments=[{"id": row["id"]}])
-    await two_tenants.acme.ask("DELETE", f"/mail/attachments/{row['id']}", 204)
+    with within(two_tenants.acme):
+        await storage().delete(f"attachments/{row['id']}")
     await two_tenants.application.run_jobs()
     found = await two_tenants.acme.ask("GET", f"/mail/messages/{message['id']}")
     assert found["status"] == "failed"
@@ -138,9 +161,10 @@ async def test_attachments_when_the_plan_allows_no_more_then_402_until_some_are_
     for error in (await upload(acme, b"x" * 5_000, 402), await send(acme, 402, attachments=[enclosed(b"x" * 5_000)])):
         assert (error["code"], error["details"]["name"]) == ("QUOTA_EXCEEDED", "mail.attachments")
     assert [row["id"] for row in await acme.ask("GET", "/mail/attachments")] == [first["id"]]
-    await send(acme, attachments=[{"id": first["id"]}, enclosed(b"x" * 3_000)])
+    message = await send(acme, attachments=[{"id": first["id"]}, enclosed(b"x" * 3_000)])
     used = {row["name"]: row["used"] for row in await acme.ask("GET", "/usage")}
     assert used["mail.attachments"] == 9_000
+    await acme.ask("POST", f"/mail/messages/{message['id']}/cancel")
     await acme.ask("DELETE", f"/mail/attachments/{first['id']}", 204)
     await upload(acme, b"x" * 5_000)
     await upload(two_tenants.globex, b"x" * 20_000)

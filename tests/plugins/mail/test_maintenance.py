@@ -5,12 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from host.jobs.models import Job
 from host.testing import TwoTenants
 from plugins.mail.models import Batch, Message, Status
 from plugins.mail.providers.contract import Refused
 from plugins.mail.service import maintenance
 from tests.plugins.mail.conftest import Outbound, Within
+from tests.plugins.mail.test_any_tenant_state import close, reopen
 from tests.plugins.mail.test_batches import submit
 from tests.plugins.mail.test_messages import limited, send, soon, used
 
@@ -74,7 +77,7 @@ async def test_batch_when_its_job_is_lost_then_taken_up(
     await lose_jobs(two_tenants)
     with within(two_tenants.acme):
         await Batch.all().update(updated_at=LONG_AGO)
-        await maintenance.maintain()
+        await maintenance.requeue()
     await two_tenants.application.run_jobs()
     assert len(outbound.taken) == 3
 
@@ -87,7 +90,7 @@ async def test_content_when_kept_long_enough_then_removed_and_the_row_stays(
     await two_tenants.application.run_jobs()
     with within(two_tenants.acme):
         await Message.all().update(updated_at=datetime.now(UTC) - timedelta(days=91))
-        await maintenance.maintain()
+        await maintenance.clean_up()
     found = await two_tenants.acme.ask("GET", f"/mail/messages/{over['id']}")
     assert (found["emptied"], found["text"], found["html"], found["subject"]) == (True, "", "", "Hello")
     assert (await two_tenants.acme.ask("GET", f"/mail/messages/{waiting['id']}"))["text"] == "Hello Ada"
@@ -95,7 +98,7 @@ async def test_content_when_kept_long_enough_then_removed_and_the_row_stays(
     assert "content was removed" in error["message"]
 
 
-async def test_tend_when_run_as_the_job_it_is_then_done(
+async def test_requeue_when_run_as_the_job_it_is_then_done(
     two_tenants: TwoTenants, outbound: Outbound, within: Within
 ) -> None:
     message = await send(two_tenants.acme)
@@ -106,3 +109,23 @@ async def test_tend_when_run_as_the_job_it_is_then_done(
     await two_tenants.application.run_jobs()
     found = await two_tenants.acme.ask("GET", f"/mail/messages/{message['id']}")
     assert found["status"] == "sent"
+
+
+@pytest.mark.parametrize("state", ["suspended", "leaving", "switched off"])
+async def test_content_when_the_organisation_is_closed_then_still_removed_but_nothing_is_sent(
+    two_tenants: TwoTenants, outbound: Outbound, within: Within, state: str
+) -> None:
+    old, waiting = await send(two_tenants.acme), await send(two_tenants.acme, send_at=soon())
+    await two_tenants.application.run_jobs()
+    with within(two_tenants.acme):
+        await Message.filter(id=old["id"]).update(updated_at=datetime.now(UTC) - timedelta(days=91))
+        await Message.filter(id=waiting["id"]).update(due_at=LONG_AGO, updated_at=LONG_AGO)
+    await lose_jobs(two_tenants)
+    await close(two_tenants, state)
+    with two_tenants.application.inner.bound():
+        await two_tenants.application.inner.reconciler.fan_out()
+    await two_tenants.application.run_jobs()
+    assert len(outbound.taken) == 1
+    acme = await reopen(two_tenants, state)
+    assert (await acme.ask("GET", f"/mail/messages/{old['id']}"))["emptied"] is True
+    assert (await acme.ask("GET", f"/mail/messages/{waiting['id']}"))["status"] in {"queued", "scheduled"}
