@@ -22,10 +22,11 @@ from host.data.deferred_insert import insert_new
 from host.data.migrations import Migrations
 from host.data.transactions import Transactions
 from host.error_reporting import ErrorReporting
-from host.errors import ConfigurationError
+from host.errors import ConfigurationError, refuse
 from host.events.announce import Announcer
 from host.identity.accounts import ensure_operator
 from host.identity.sessions import access_tokens
+from host.input_errors import nearest
 from host.instruments import Meter
 from host.jobs.arguments import StoredArguments
 from host.jobs.catalog import TaskCatalog
@@ -39,12 +40,12 @@ from host.limits.quotas import Quotas
 from host.limits.rates import Rates
 from host.log import logger
 from host.metrics.metering import Metering
-from host.provisioning import Provisioning, read_roles
+from host.provisioning import Provisioning
 from host.registry.kinds import EVENTS, LIMITS, LISTENERS, METRICS, MODELS, PERMISSIONS, ROUTES, TASKS, TENANT_SETTINGS
-from host.registry.messages import nearest, refuse
 from host.registry.registry import Registry
 from host.services import Services
 from host.settings import Settings, secrets
+from host.settings.plans import read_plans, read_roles
 from host.settings.private import private_folder
 from host.storage.local import LocalStorage
 from host.storage.namespace import Storage
@@ -58,7 +59,7 @@ from host.web.server.application import build_quart
 from host.web.server.headers import HeaderRules
 from host.web.server.pipeline import AsgiApp, Pipeline
 from tenants.lifecycle import RoleSeed
-from tenants.plans import PlanError, Plans
+from tenants.plans import Plans
 from tenants.resolver import Directory
 from tenants.scoping import TenantModel
 
@@ -298,10 +299,7 @@ def _services(  # noqa: PLR0917 - one argument for each part, passed at one plac
 
 
 def _plans(settings: Settings) -> Plans:
-    try:
-        plans = Plans.load(settings.plans_file)
-    except PlanError as error:
-        raise ConfigurationError(str(error)) from error
+    plans = read_plans(settings.plans_file)
     if settings.app.default_plan not in plans.ids:
         raise ConfigurationError(
             f"[app] default_plan is {settings.app.default_plan!r}, which {settings.plans_file} does not name: "

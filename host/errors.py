@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -123,3 +123,15 @@ class PluginQuarantined(Unavailable):
 
 class ConfigurationError(Exception):
     """Broken configuration: stops the start. The message names file, key and remedy."""
+
+
+def refuse(messages: Sequence[str]) -> None:
+    """Raise one ConfigurationError that lists every complaint; do nothing when there is none.
+
+    Raises:
+        ConfigurationError: there is at least one complaint.
+    """
+    if len(messages) == 1:
+        raise ConfigurationError(messages[0])
+    if messages:
+        raise ConfigurationError(f"{len(messages)} things are wrong:\n" + "\n".join(f"- {line}" for line in messages))

@@ -1,13 +1,16 @@
-"""Turn pydantic validation errors into field paths and plain messages."""
+"""Turn pydantic validation errors into field paths and plain messages, for requests and for configuration."""
 
 from __future__ import annotations
 
 import difflib
+import json
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import core_schema
 
 MAX_DETAILS = 50
@@ -22,7 +25,7 @@ _INSIDES = re.compile(
 )
 _WORDS: Mapping[str, str] = {
     "missing": "must be given",
-    "extra_forbidden": "There is no such field.",
+    "extra_forbidden": "there is no such field",
     "string_type": "must be text",
     "string_sub_type": "must be text",
     "string_unicode": "must be text in UTF-8",
@@ -123,10 +126,66 @@ def fault_of(error: BaseException, otherwise: str = NOT_USABLE) -> str:
     return otherwise if not message or _INSIDES.search(message) or "\n" in message else message
 
 
-def nearest(name: str, known: tuple[str, ...]) -> str:
-    """` Did you mean …?`, where there is a name like it."""
-    found = difflib.get_close_matches(name, known, n=1)
-    return f" Did you mean {found[0]}?" if found else ""
+def nearest(wrong: str, known: Iterable[str]) -> str:
+    """`; did you mean "x"?` for the known name nearest to a wrong one, else the known names if they are few."""
+    names = sorted(set(known))
+    close = difflib.get_close_matches(wrong, names, n=1, cutoff=0.6)
+    if close:
+        return f'; did you mean "{close[0]}"?'
+    return f"; known: {', '.join(names)}" if 0 < len(names) <= 12 else ""
+
+
+KeyPath = tuple[str, ...]
+"""Where a value stands in a file of tables: `("server", "port")`."""
+
+
+def configuration_messages(
+    error: ValidationError, given: Any, kind: Any, *, reveal: Callable[[KeyPath], bool] = lambda _: True
+) -> dict[KeyPath, str]:
+    """Key path -> what is wrong there and what to do, for files and variables that people write.
+
+    given: what was validated. kind: the type it was validated as, whose nearest key is offered for an unknown one.
+    reveal: whether the value at a path may be shown.
+    """
+    messages: dict[KeyPath, str] = {}
+    for problem in error.errors(include_url=False):
+        kind_of_error, value = problem["type"], problem["input"]
+        unknown = kind_of_error in ("extra_forbidden", "unexpected_keyword_argument")  # of a model, of a dataclass
+        path = tuple(_path(problem["loc"], given, whole=unknown or kind_of_error == "missing"))
+        if unknown:
+            message = f"there is no such key{nearest(path[-1], fields_of(type_at(kind, path[:-1])))}"
+        elif kind_of_error == "missing":
+            examples = fields_of(type_at(kind, path[:-1]))[path[-1]].examples or ["…"]
+            message = f"is missing; add {path[-1]} = {json.dumps(examples[0], ensure_ascii=False)}"
+        else:
+            message = sentence(problem).replace("an object", "a table")
+            if kind_of_error in _WORDS and not isinstance(value, Mapping | list) and reveal(path):
+                message += f", not {json.dumps(value, ensure_ascii=False, default=str)}"
+        messages.setdefault(path, message)
+    return messages
+
+
+def fields_of(kind: Any) -> Mapping[str, FieldInfo]:
+    """The fields of a pydantic model or dataclass, perhaps an optional one; none of anything else."""
+    return next((part.__pydantic_fields__ for part in _parts(kind) if hasattr(part, "__pydantic_fields__")), {})
+
+
+def type_at(kind: Any, path: Iterable[str]) -> Any:
+    """The type at a key path below `kind`, through models and tables of models; None where there is none."""
+    for key in path:
+        fields = fields_of(kind)
+        tables = (get_args(part)[1] for part in _parts(kind) if _is_table(part))
+        kind = fields[key].annotation if key in fields else next(tables, None)
+    return kind
+
+
+def _parts(kind: Any) -> tuple[Any, ...]:
+    return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+
+
+def _is_table(kind: Any) -> bool:
+    origin = get_origin(kind)
+    return isinstance(origin, type) and issubclass(origin, Mapping)
 
 
 def _path(location: tuple[int | str, ...], given: Any, *, whole: bool) -> list[str]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
@@ -16,7 +14,7 @@ from host.app_context import app_context
 from host.cache.namespace import forget_tenant
 from host.data.rls_parts import DEPLOYMENT_WIDE
 from host.data.tenant_tables import TenantTable, delete_rows, refuse_out_of_reach, tenant_tables
-from host.errors import ConfigurationError, Conflict, NotFound, ValidationFailed
+from host.errors import Conflict, NotFound, ValidationFailed
 from host.execution_context import in_tenant
 from host.membership.events import MemberJoined
 from host.registry.checks import limit_complaint
@@ -29,7 +27,6 @@ from tenants.models import Membership, Tenant, TenantSetting, TenantStatus, User
 from tenants.plans import effective_limit
 from tenants.scoping import TenantModel
 from tenants.snapshots import TenantSnapshot
-from tenants.text import one_line
 
 PER_PERSON = "tenant.per_person"
 """The limit of a plan that says how many organisations with it one person may own."""
@@ -215,36 +212,6 @@ class Provisioning:
         plan_ids = services().plans.ids
         if plan not in plan_ids:
             raise ValidationFailed(details={"plan": f"unknown plan {plan!r}; there are {', '.join(plan_ids)}"})
-
-
-def read_roles(path: Path) -> tuple[RoleSeed, ...]:
-    """The roles every new tenant starts with, from config/roles.toml.
-
-    Raises:
-        ConfigurationError: it is missing or unreadable, or no role has all_permission: nobody could own a tenant.
-    """
-    try:
-        document = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(f"{path} cannot be read: {error}") from error
-    roles = []
-    for name, table in document.items():
-        unknown = (
-            sorted(table.keys() - {"title", "all_permission", "permissions"}) if isinstance(table, dict) else [name]
-        )
-        if unknown:
-            raise ConfigurationError(
-                f"{path}: [{name}] {unknown[0]!r} is not known; write title, all_permission, permissions"
-            )
-        permissions = tuple(table.get("permissions", ()))
-        try:
-            title = one_line(str(table.get("title", name)))
-        except ValueError as error:
-            raise ConfigurationError(f"{path}: [{name}] title {error}") from error
-        roles.append(RoleSeed(name, title, permissions, table.get("all_permission") is True))
-    if not any(role.all_permission for role in roles):
-        raise ConfigurationError(f"{path}: no role has all_permission = true, so nobody could own a tenant; add one")
-    return tuple(roles)
 
 
 def provisioning() -> Provisioning:

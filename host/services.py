@@ -37,9 +37,10 @@ from host.storage.namespace import Storage, StorageNamespace
 from host.times import zone
 from tenants import context, lifecycle
 from tenants.access import Grants
+from tenants.limits import LimitValue
 from tenants.locking import lock_tenant
 from tenants.models import Membership, Tenant
-from tenants.plans import LimitValue, Plans, effective_limit
+from tenants.plans import Plans, effective_limit
 from tenants.resolver import Directory
 from tenants.snapshots import Snapshots, TenantSnapshot
 from tenants.text import address_key
@@ -182,8 +183,8 @@ async def limit_value(name: str, facts: TenantSnapshot | None = None) -> tuple[L
     snapshot = facts or await tenant_snapshot()
     declared = services().limits.get(name)
     if declared is None:
-        near = nearest(name, tuple(services().limits))
-        raise ConfigurationError(f"no loaded plugin declares a limit {name!r}: correct the name in the code.{near}")
+        near = nearest(name, services().limits)
+        raise ConfigurationError(f"no loaded plugin declares a limit {name!r}; correct the name in the code{near}")
     return effective_limit(services().plans, snapshot.plan, name, declared.default, snapshot.limits.get(name))
 
 

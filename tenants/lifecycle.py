@@ -8,10 +8,12 @@ because the database learns the tenant when a transaction begins.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Annotated
 from uuid import UUID
 
+from pydantic import AfterValidator, ConfigDict, Field
+from pydantic.dataclasses import dataclass
 from tortoise.exceptions import IntegrityError
 from tortoise.expressions import F
 from tortoise.transactions import in_transaction
@@ -43,12 +45,12 @@ class StatusConflict(ValueError):
     """The tenant's status does not allow this step."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid"))
 class RoleSeed:
-    """A role that a new tenant starts with."""
+    """A role that a new tenant starts with. `title`: the name, when not said."""
 
     name: str
-    title: str = ""
+    title: Annotated[str, AfterValidator(one_line)] = Field(default_factory=lambda data: data["name"])
     permissions: tuple[str, ...] = ()
     all_permission: bool = False
 

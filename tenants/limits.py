@@ -135,6 +135,8 @@ def _of_scalar(parse: Callable[[str], LimitValue], how: str) -> PlainValidator:
     def read(value: object) -> LimitValue:
         if isinstance(value, LimitValue):
             return value
+        if isinstance(value, Mapping):
+            raise ValueError('put a name with dots in quotes, such as "mail.rate"')
         if isinstance(value, bool) or not isinstance(value, str | int):
             raise ValueError(how)
         return parse(str(value))

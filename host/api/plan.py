@@ -15,7 +15,7 @@ from host.provisioning import provisioning
 from host.services import limit_used, limit_value, services, tenant_snapshot
 from host.web.routes import Routes
 from tenants.access import explain
-from tenants.plans import window
+from tenants.limits import window
 
 routes = Routes()
 

@@ -14,14 +14,13 @@ from host.app import Application
 from host.cli.command import config_path
 from host.cli.terminal import Complaint
 from host.contracts import Actor, Origin
-from host.errors import ConfigurationError
 from host.execution_context import acting
 from host.registry.discovery import read
 from host.registry.registry import Registry
 from host.settings import Settings, load
+from host.settings.plans import read_plans
 from host.web.handlers.binding import compile
 from tenants.models import Tenant
-from tenants.plans import PlanError, Plans
 
 
 def read_settings(*, quiet: bool = True) -> Settings:
@@ -47,13 +46,13 @@ def registry(settings: Settings, *, strict: bool = False) -> Registry:
     Raises:
         ConfigurationError: lists everything that is wrong with plugins, plans or their settings.
     """
-    try:
-        plans = Plans.load(settings.plans_file)
-    except PlanError as error:
-        raise ConfigurationError(str(error)) from error
     logging.getLogger("host.registry").setLevel(logging.CRITICAL)
     return Registry.load(
-        settings.plugins_file, plans=plans, host_plugin=core_plugin, strict=strict, check_route=compile
+        settings.plugins_file,
+        plans=read_plans(settings.plans_file),
+        host_plugin=core_plugin,
+        strict=strict,
+        check_route=compile,
     )
 
 

@@ -9,7 +9,7 @@ from string import Template
 
 from host.cli.terminal import Complaint
 from host.registry.discovery import available
-from host.registry.manifest import SDK_VERSION, id_complaint
+from host.registry.manifest import SDK_VERSION, plugin_id
 
 MANIFEST = """id = "$id"
 name = "$title"
@@ -186,9 +186,10 @@ def draw(sketch: Sketch, root: Path) -> Mapping[Path, str]:
     Raises:
         Complaint: the id cannot be a plugin's, or is taken.
     """
-    wrong = id_complaint(sketch.id)
-    if wrong:
-        raise Complaint(wrong, "take another id: it names URLs, tables, permissions and settings")
+    try:
+        plugin_id(sketch.id)
+    except ValueError as wrong:
+        raise Complaint(str(wrong), "take another id: it names URLs, tables, permissions and settings") from None
     folder = root / "plugins" / sketch.id
     if folder.exists() or sketch.id in available():
         raise Complaint(f"there is a plugin {sketch.id!r} already", "take another id, or delete its folder first")

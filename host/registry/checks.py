@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from tortoise.models import Model
 
 from host.contracts import HealthCheck, Limit, Metric, Permission, Route, Subscription, Task
+from host.input_errors import nearest
 from host.registry.loading import is_async
 from host.registry.manifest import HOST, HOST_AREAS
-from host.registry.messages import nearest
 from tenants.limits import LimitError, parse_limit
 from tenants.scoping import TenantModel
 

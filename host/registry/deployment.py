@@ -8,8 +8,9 @@ from pathlib import Path
 
 import tomlkit
 
+from host.errors import refuse
+from host.input_errors import nearest
 from host.registry.discovery import BUNDLED, Default, Wanted, find, read
-from host.registry.messages import nearest, refuse
 from host.registry.ordering import order
 
 

@@ -9,30 +9,31 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from packaging.utils import canonicalize_name
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 
-from host.errors import ConfigurationError
-from host.registry.manifest import Manifest, id_complaint, parse, read_toml
-from host.registry.messages import nearest, refuse
+from host.errors import ConfigurationError, refuse
+from host.input_errors import nearest
+from host.registry.manifest import Manifest, PluginId, Text
+from host.settings.files import read_file, read_tables
 
 ENTRY_POINT_GROUP = "tenantry.plugins"
 BUNDLED = "plugins"
 """The package whose folders are the bundled plugins."""
 
 Default = Literal["on", "off", "always"]
-_DEFAULTS = ("on", "off", "always")
-_KEYS = ("default", "package", "settings")
 
 
-@dataclass(frozen=True, slots=True)
+@pydantic_dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid"))
 class Wanted:
     """One table of plugins.toml. `default`: for a tenant that has not switched it; "off" when not said."""
 
-    id: str
+    id: PluginId
     default: Default = "off"
-    package: str | None = None
+    package: Text | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -52,40 +53,7 @@ def read(path: Path) -> tuple[Wanted, ...]:
     Raises:
         ConfigurationError: lists everything that is wrong with the file, each with key and remedy.
     """
-    messages: list[str] = []
-    wanted = []
-    for plugin_id, table in read_toml(path).items():
-        before = len(messages)
-        messages += _table_complaints(path, plugin_id, table)
-        if len(messages) == before:
-            wanted.append(
-                Wanted(
-                    id=plugin_id,
-                    default=cast(Default, table.get("default", "off")),
-                    package=table.get("package"),
-                    settings=table.get("settings", {}),
-                )
-            )
-    refuse(messages)
-    return tuple(wanted)
-
-
-def _table_complaints(path: Path, plugin_id: str, table: object) -> list[str]:
-    where = f"{path}: [{plugin_id}]"
-    if not isinstance(table, dict):
-        return [f'{path}: {plugin_id}: must be a table; write [{plugin_id}] and below it default = "on"']
-    if wrong := id_complaint(plugin_id):
-        return [f"{where}: {wrong}"]
-    complaints = [f'{where}: "{key}" is not a key{nearest(key, _KEYS)}' for key in table if key not in _KEYS]
-    if (default := table.get("default", "off")) not in _DEFAULTS:
-        guess = nearest(default, _DEFAULTS) if isinstance(default, str) else ""
-        complaints.append(f'{where}: default: must be "on", "off" or "always", not {default!r}{guess}')
-    package = table.get("package")
-    if package is not None and (not isinstance(package, str) or not package.strip()):
-        complaints.append(f"{where}: package: must be the name of an installed distribution, not {package!r}")
-    if not isinstance(table.get("settings", {}), dict):
-        complaints.append(f"{where}: settings: must be a table; write [{plugin_id}.settings]")
-    return complaints
+    return read_tables(path, Wanted)
 
 
 def find(wanted: Iterable[Wanted], plugins_toml: Path, bundled: str = BUNDLED) -> tuple[Found, ...]:
@@ -125,7 +93,7 @@ def _find_one(wanted: Wanted, plugins_toml: Path, bundled: str, installed: tuple
     manifests = [folder / wanted.id / "manifest.toml" for folder in _folders(bundled)]
     in_tree = next((path for path in manifests if path.is_file()), None)
     if wanted.package is None and in_tree is not None:
-        manifest = parse(in_tree)
+        manifest = read_file(in_tree, Manifest)
         return _agreeing(Found(wanted, manifest, f"{bundled}.{wanted.id}", "bundled"), where)
     point = _entry_point(wanted, where, bundled, installed)
     package = point.module.removesuffix(".plugin")
@@ -136,7 +104,7 @@ def _find_one(wanted: Wanted, plugins_toml: Path, bundled: str, installed: tuple
             f'{where}: the package "{package}" of distribution {source} has no manifest.toml; '
             "its author must ship it as package data"
         )
-    return _agreeing(Found(wanted, parse(home / "manifest.toml"), package, source), where)
+    return _agreeing(Found(wanted, read_file(home / "manifest.toml", Manifest), package, source), where)
 
 
 def _agreeing(found: Found, where: str) -> Found:

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from host.contracts import Decision
+from host.input_errors import nearest
 from host.registry.loading import LoadedPlugin
 from host.registry.manifest import HOST
-from host.registry.messages import nearest
 from host.registry.quarantine import Quarantine
 from tenants.models import ActivationState
 from tenants.plans import Plans

@@ -14,10 +14,10 @@ from pydantic import BaseModel
 
 from host.execution_context import as_plugin
 from host.hookspecs import NAMESPACE, HookSpecs
+from host.input_errors import nearest
 from host.registry.discovery import Default, Found
 from host.registry.guarded_call import guarded_call
 from host.registry.manifest import Manifest
-from host.registry.messages import nearest
 from host.registry.quarantine import Quarantine
 
 IMPORT_SECONDS = 30.0

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from host.errors import refuse
+from host.input_errors import nearest
 from host.registry.manifest import SDK_VERSION, Manifest
-from host.registry.messages import nearest, refuse
 
 
 def order(manifests: Sequence[Manifest], *, sdk: str = SDK_VERSION) -> tuple[Manifest, ...]:

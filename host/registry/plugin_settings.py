@@ -10,8 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
 
-from host.input_errors import sentence
-from host.registry.messages import nearest
+from host.input_errors import nearest, sentence
 
 
 def read_settings(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -14,14 +13,13 @@ import pluggy
 from pydantic import BaseModel, ValidationError
 
 from host.contracts import Route
-from host.errors import ConfigurationError
+from host.errors import ConfigurationError, refuse
 from host.registry.catalog import Catalog
-from host.registry.checks import limit_complaint
 from host.registry.declarations import Declarations, collect
 from host.registry.discovery import BUNDLED, Found, available, find, hooks_in_source, read
 from host.registry.feature_gate import Gate
 from host.registry.hook_calls import Calling, HookFailed
-from host.registry.kinds import LIMITS, MODELS, ROUTES, SETTINGS
+from host.registry.kinds import MODELS, ROUTES, SETTINGS
 from host.registry.loading import (
     HOOKS,
     LoadedPlugin,
@@ -30,13 +28,13 @@ from host.registry.loading import (
     new_plugin_manager,
     register,
 )
-from host.registry.manifest import HOST, HOST_AREAS, SDK_VERSION
-from host.registry.messages import refuse
+from host.registry.manifest import HOST, SDK_VERSION
 from host.registry.ordering import order
+from host.registry.plan_check import plan_complaints
 from host.registry.plugin_settings import read_settings
 from host.registry.quarantine import Quarantine
 from host.registry.validation import validate
-from tenants.plans import EVERYTHING, Plans
+from tenants.plans import Plans
 
 _ASK_HOOKS = frozenset(hook for hook in HOOKS if not hook.startswith(("register_", "on_")))
 _log = logging.getLogger("host.registry")
@@ -87,7 +85,8 @@ class Registry:
         refuse(loader.messages)
         loader.check(strict, check_route)
         settings = loader.settings(plugins_toml, os.environ if env is None else env)
-        loader.check_plans(plans, available(bundled))
+        loaded = [one.manifest.id for one in found]
+        loader.messages += plan_complaints(plans, loader.declared, loaded, available(bundled))
         refuse(loader.messages)
         plugins = tuple(loader.plugin(one, settings.get(one.manifest.id)) for one in found)
         _log.info("plugins loaded: %s", ", ".join(plugin.id for plugin in plugins) or "none")
@@ -163,14 +162,6 @@ class Registry:
         return tuple(failure for failure in failures if failure.plugin == plugin_id)
 
 
-def _absent(name: str, loaded: Collection[str], available: Collection[str]) -> bool:
-    """Whether a plan's limit or feature is of a plugin that is not loaded, and no misspelling of one that is."""
-    owner, known = name.partition(".")[0], {*loaded, *HOST_AREAS}
-    if owner in known:
-        return False
-    return owner in available or not difflib.get_close_matches(owner, known, n=1, cutoff=0.75)
-
-
 def _in_order(found: Sequence[Found], sdk: str) -> tuple[Found, ...]:
     by_id = {one.manifest.id: one for one in found}
     return tuple(by_id[manifest.id] for manifest in order([one.manifest for one in found], sdk=sdk))
@@ -243,26 +234,6 @@ class _Loader:
             if value is not None:
                 values[declarations.plugin] = value
         return values
-
-    def check_plans(self, plans: Plans, available: Collection[str]) -> None:
-        """Compare the plans with what is declared, leaving out limits that a failed plugin could not declare.
-
-        Limits and features of a plugin that is not loaded here have no effect and are logged as a warning.
-        """
-        declared = {item.name: item for one in self.declared for item in one.of(LIMITS)}
-        incomplete = tuple(f"{one.plugin}." for one in self.declared if not one.complete)
-        plan_limits = [(plan.id, name, text) for plan in plans for name, text in plan.limits.items()]
-        names = {*declared, *(name for _, name, _ in plan_limits if name.startswith(incomplete))}
-        loaded = {one.manifest.id for one in self.found}
-        features = {name for plan in plans for name in plan.features} - loaded - {EVERYTHING}
-        limits = {name for _, name, _ in plan_limits if "." in name}
-        unused = {name for name in features | limits if _absent(name, loaded, available)}
-        for name in sorted(unused):
-            _log.warning("%s: %r belongs to a plugin that is not loaded here and has no effect", plans.path, name)
-        self.messages += plans.check({*names, *unused}, {*loaded, *unused})
-        for plan_id, name, text in plan_limits:
-            if name in declared and (wrong := limit_complaint(declared[name], text)):
-                self.messages.append(f"{plans.path}: [{plan_id}.limits] {name!r}: {wrong}")
 
     def plugin(self, found: Found, settings: BaseModel | None) -> LoadedPlugin:
         plugin_id = found.manifest.id

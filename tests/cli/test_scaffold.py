@@ -10,7 +10,8 @@ import pytest
 
 from host.cli.scaffold import Sketch, draw, write
 from host.cli.terminal import Complaint
-from host.registry.manifest import parse
+from host.registry.manifest import Manifest
+from host.settings.files import read_file
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,7 +25,7 @@ def test_sketch_when_smallest_then_is_three_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize("model", [False, True])
 def test_sketch_when_written_then_is_in_our_style(tmp_path: Path, model: bool) -> None:
     write(draw(Sketch("letters", 'The "best"\nletters', "Writes letters.", model=model, test=True), tmp_path))
-    manifest = parse(tmp_path / "plugins" / "letters" / "manifest.toml")
+    manifest = read_file(tmp_path / "plugins" / "letters" / "manifest.toml", Manifest)
     assert (manifest.id, manifest.name) == ("letters", "The 'best' letters")
     for check in (["check"], ["format", "--check"]):
         ruff = [sys.executable, "-m", "ruff", *check, "--no-cache", "--config", str(ROOT / "pyproject.toml")]

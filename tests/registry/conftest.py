@@ -15,8 +15,8 @@ import pytest
 from host.contracts import Decision
 from host.errors import ConfigurationError
 from host.registry.registry import Registry
+from host.settings.plans import read_plans
 from tenants.models import ActivationState, TenantStatus
-from tenants.plans import Plans
 from tenants.snapshots import TenantSnapshot
 
 HEADER = """
@@ -89,7 +89,7 @@ class PluginTree:
     def load(self, *, strict: bool = False, host_plugin: object | None = None) -> Registry:
         return Registry.load(
             self.plugins_toml,
-            plans=Plans.load(self.plans_toml),
+            plans=read_plans(self.plans_toml),
             host_plugin=host_plugin,
             env=self.env,
             strict=strict,

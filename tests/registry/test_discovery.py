@@ -38,16 +38,13 @@ def test_read_when_tables_are_right_then_keeps_order_and_values(tree):
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
-        ('[notes]\ndefalt = "on"', '[notes]: "defalt" is not a key; did you mean "default"?'),
-        (
-            '[notes]\ndefault = "allways"',
-            'default: must be "on", "off" or "always", not \'allways\'; did you mean "always"?',
-        ),
-        ("[notes]\ndefault = true", "not True"),
-        ("[notes]\npackage = 3", "package: must be the name"),
-        ("[notes]\nsettings = 3", "settings: must be a table"),
-        ("notes = 3", "notes: must be a table"),
-        ("[operator]", '"operator" is reserved'),
+        ('[notes]\ndefalt = "on"', 'notes.defalt: there is no such key; did you mean "default"?'),
+        ('[notes]\ndefault = "allways"', "notes.default: must be 'on', 'off' or 'always', not \"allways\""),
+        ("[notes]\ndefault = true", "notes.default: must be 'on', 'off' or 'always', not true"),
+        ("[notes]\npackage = 3", "notes.package: must be text, not 3"),
+        ("[notes]\nsettings = 3", "notes.settings: must be a table, not 3"),
+        ("notes = 3", "notes: must be a table, not 3"),
+        ("[operator]", 'operator: "operator" is reserved'),
         ("[notes", "is not TOML"),
     ],
 )

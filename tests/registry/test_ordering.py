@@ -3,8 +3,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from packaging.specifiers import SpecifierSet
-from packaging.version import Version
 
 from host.errors import ConfigurationError
 from host.registry.manifest import Manifest
@@ -12,9 +10,9 @@ from host.registry.ordering import order
 
 
 def manifest(plugin_id: str, *, version: str = "1.0", sdk: str = "", **requires: str) -> Manifest:
-    ranges = {name: SpecifierSet(text) for name, text in requires.items()}
+    ranges = {name: text or "*" for name, text in requires.items()}
     path = Path(f"/{plugin_id}/manifest.toml")
-    return Manifest(plugin_id, plugin_id, Version(version), "x", SpecifierSet(sdk), ranges, path)
+    return Manifest(plugin_id, plugin_id, version, "x", sdk or "*", path, ranges)
 
 
 def ids(*manifests: Manifest) -> list[str]:

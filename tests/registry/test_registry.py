@@ -76,7 +76,7 @@ def test_load_when_plan_gives_a_rate_no_fixed_time_then_refused_naming_the_plan(
     tree.plans_toml.write_text(
         f'[free]\ntitle = "F"\nprice = 0\ncurrency = "usd"\nfeatures = ["*"]\n[free.limits]\n"notes.calls" = "{text}"\n'
     )
-    assert f"[free.limits] 'notes.calls': \"{text}\" is no rate" in tree.refusal()
+    assert f'free.limits."notes.calls": "{text}" is no rate' in tree.refusal()
 
 
 def test_load_when_plan_names_a_limit_of_a_failed_plugin_then_still_starts(tree):

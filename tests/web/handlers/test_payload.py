@@ -67,7 +67,7 @@ async def test_body_when_fields_are_wrong_then_each_is_named_by_its_path(web: An
 async def test_unknown_field_when_close_to_a_known_one_then_that_is_offered(web: Any) -> None:
     with pytest.raises(ValidationFailed) as refused:
         await read(web.request("POST", json={"name": "x", "sise": 1}))
-    assert refused.value.details == {"sise": "There is no such field. Did you mean size?"}
+    assert refused.value.details == {"sise": 'there is no such field; did you mean "size"?'}
 
 
 @pytest.mark.parametrize(
