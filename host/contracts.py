@@ -345,8 +345,8 @@ class Route:
 
     path: below `/api/v1`, with typed parameters: `/tasks/<uuid:task_id>`. body, query: pydantic models that
     refuse unknown fields. listing: a Records whose filters, sorts and cursors the query string may use.
-    returns: the model or Records that shapes `data` in the OpenAPI document. declares: the permission, where it is
-    declared with this route. needs_tenant: False for routes outside any organisation, such as `/me`.
+    returns: the model or Records that shapes `data` in the OpenAPI document. declares: the permission and the limits
+    that are declared with this route. needs_tenant: False for routes outside any organisation, such as `/me`.
     any_tenant_state: it also serves organisations that are suspended, leaving or have the plugin switched off, since
     people outside are owed it (to unsubscribe, to follow a link in a message). effects: a GET that does something
     besides answering, such as counting a click: HEAD and browsers that load ahead of time do not run it. limits: plan
@@ -359,7 +359,7 @@ class Route:
     name: str  # "<resource>.<action>"; the operation id is "<plugin>.<name>"
     summary: str
     permission: str | None = None
-    declares: Permission | None = None
+    declares: tuple[Permission | Limit, ...] = ()
     signed_in: bool = False
     operator: bool = False
     public: bool = False

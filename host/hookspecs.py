@@ -74,7 +74,7 @@ class HookSpecs:
 
     @hookspec
     def register_limits(self) -> Sequence[Limit]:
-        """What config/plans.toml may limit."""
+        """What config/plans.toml may limit, besides the limits declared with a route."""
         raise NotImplementedError
 
     @hookspec

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 from host.execution_context import as_plugin
@@ -46,9 +46,10 @@ def collect(
                 items[kind.hook], reason = _ask(implementation, kind, seconds)
                 reasons += [reason] if reason else []
     declared = Declarations(plugin_id, not reasons, items)
-    with_routes = dict.fromkeys(route.declares for route in declared.of(kinds.ROUTES) if route.declares)
-    permissions = (*declared.of(kinds.PERMISSIONS), *with_routes)
-    return replace(declared, items={**items, kinds.PERMISSIONS.hook: permissions}), tuple(reasons)
+    with_routes = dict.fromkeys(item for route in declared.of(kinds.ROUTES) for item in route.declares)
+    for kind in (kinds.PERMISSIONS, kinds.LIMITS):
+        items[kind.hook] = (*items.get(kind.hook, ()), *filter(kind.fits, with_routes))
+    return declared, tuple(reasons)
 
 
 def _ask(implementation: Implementation, kind: Kind[Any], seconds: float) -> tuple[tuple[object, ...], str]:

@@ -22,7 +22,7 @@ from typing import (
 
 from pydantic import BaseModel
 
-from host.contracts import API_BASE, Accepted, Created, Page, Permission, Route
+from host.contracts import API_BASE, Accepted, Created, Limit, Page, Permission, Route
 from host.errors import ConfigurationError
 
 TYPED_PARAMETER = re.compile(r"<(?:(?P<kind>[^:<>(]+)(?:\([^)]*\))?:)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)>")
@@ -53,7 +53,7 @@ class Declared(TypedDict, total=False):
     returns: object
     status: int
     limit_class: LimitClass | None
-    limits: tuple[str, ...]
+    limits: tuple[str | Limit, ...]
     refusals: tuple[int, ...]
     max_body: int | None
 
@@ -63,8 +63,8 @@ class Routes(Sequence[Route]):
 
     What a declaration leaves out is read from the handler: `summary` from the first sentence of its docstring, `body`
     and `query` from its annotations, `status` from what it returns (`Created` 201, `Accepted` 202, nothing 204, else
-    200); a `Page` of a `listing` returns that listing's rows. `permission` is a permission's name, or the `Permission`
-    itself, which is thereby declared and needs no `register_permissions`.
+    200); a `Page` of a `listing` returns that listing's rows. `permission` and `limits` name
+    what a `register_*` hook declares, or are the `Permission` and `Limit` themselves, thereby declared.
     """
 
     def __init__(self) -> None:
@@ -130,9 +130,11 @@ class Routes(Sequence[Route]):
                 f"{name}: {handler.__qualname__} in {handler.__module__} has no docstring; its first sentence says "
                 "what the endpoint does, unless `summary` does"
             )
-        permission = declared.get("permission")
-        if isinstance(permission, Permission):
-            fields |= {"permission": permission.name, "declares": permission}
+        named = [declared["permission"]] if "permission" in declared else []
+        used = (*named, *declared.get("limits", ()))
+        fields["declares"] = tuple(item for item in used if not isinstance(item, str))
+        fields["limits"] = tuple(map(_name, declared.get("limits", ())))
+        fields["permission"] = _name(named[0]) if named else None
         route = Route(method=method, path=path, handler=handler, **fields)
         self._routes.append(route)
         return route
@@ -177,6 +179,10 @@ def _inferred(handler: Callable[..., Any], declared: Declared) -> dict[str, Any]
         "status": _status(returned),
         "returns": declared.get("listing") if returned is Page else None,
     }
+
+
+def _name(item: str | Permission | Limit) -> str:
+    return item if isinstance(item, str) else item.name
 
 
 def _model(annotation: Any) -> type[BaseModel] | None:

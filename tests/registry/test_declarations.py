@@ -53,19 +53,21 @@ def test_load_when_register_hook_fails_then_its_routes_stay_to_answer_503(tree):
     assert "notes" in registry.quarantine
 
 
-def test_load_when_permission_is_declared_with_routes_then_registered_once_and_its_plugin_owns_it(tree):
+def test_load_when_permission_and_limit_are_declared_with_routes_then_each_is_registered_once(tree):
     tree.add(
         "notes",
         """
         READ = Permission("notes.notes.read", "See notes", roles=("viewer",))
+        MANY = Limit("notes.notes", "quota", "x", default="20")
         @hookimpl
         def register_routes():
-            return [Route("GET", path, handler, path[1:] + ".list", "x", permission=READ.name, declares=READ)
+            return [Route("GET", path, handler, path[1:] + ".list", "x", permission=READ.name, declares=(READ, MANY))
                 for path in ("/notes", "/letters")]
         """,
     )
     catalog = tree.load(strict=True).catalog
     assert catalog.owners(PERMISSIONS) == {"notes.notes.read": "notes"}
+    assert catalog.owners(LIMITS) == {"notes.notes": "notes"}
     assert catalog.role_permissions == {"viewer": frozenset({"notes.notes.read"})}
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import BaseModel
 
-from host.contracts import Accepted, Created, Page, Permission, Query
+from host.contracts import Accepted, Created, Limit, Page, Permission, Query
 from host.errors import ConfigurationError
 from host.web.routes import Routes, split_docstring
 
@@ -121,11 +121,11 @@ def test_route_when_neither_summary_nor_docstring_then_error_names_handler_and_r
         Routes().get("/things", name="things.list", public=True)(page)
 
 
-def test_route_when_permission_is_declared_with_it_then_named_and_handed_over() -> None:
-    read, routes = Permission("things.things.read", "See things"), Routes()
-    routes.get("/things", name="things.list", permission=read)(documented)
+def test_route_when_permission_and_limit_are_declared_with_it_then_named_and_handed_over() -> None:
+    read, many, routes = Permission("things.things.read", "See"), Limit("things.things", "quota", "Many"), Routes()
+    routes.get("/things", name="things.list", permission=read, limits=(many, "things.bytes"))(documented)
     routes.get("/more", name="more.list", permission="things.things.read")(documented)
-    assert [(route.permission, route.declares) for route in routes] == [
-        ("things.things.read", read),
-        ("things.things.read", None),
+    assert [(route.permission, route.limits, route.declares) for route in routes] == [
+        ("things.things.read", ("things.things", "things.bytes"), (read, many)),
+        ("things.things.read", (), ()),
     ]

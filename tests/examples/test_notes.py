@@ -1,0 +1,61 @@
+"""The smallest plugin with a table: its size, and that it works in a deployment, as an author would run it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NOTES = ROOT / "examples" / "notes"
+
+
+def test_notes_when_counted_then_at_most_sixty_lines_in_three_files() -> None:
+    files = [file for file in NOTES.rglob("*") if file.is_file() and "__pycache__" not in file.parts]
+    lines = {file.name: len(file.read_text("utf-8").splitlines()) for file in files}
+    assert len(files) <= 3, sorted(lines)
+    assert sum(lines.values()) <= 60, lines
+
+
+@pytest.fixture
+def deployment(tmp_path: Path) -> Path:
+    """A deployment of the bundled plugins and of the example, which was copied into it."""
+    for name in ("config", "plugins"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(NOTES, tmp_path / "plugins" / "notes", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "plugins.toml", tmp_path / "plugins.toml")
+    (tmp_path / "pytest.ini").write_text("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
+    shutil.copy(Path(__file__).with_name("notes_over_http.py"), tmp_path / "test_notes.py")
+    return tmp_path
+
+
+async def test_notes_when_copied_and_migrated_then_checked_and_work_over_http(
+    backend: str, deployment: Path, new_place: Any
+) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TENANTRY_")}
+    environment["PYTHONPATH"] = os.pathsep.join((str(deployment), str(ROOT)))
+    environment["NOTES_DATABASE_URL"] = (await new_place())["url"] if backend == "postgres" else ""
+
+    def run(*arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=deployment,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=200,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    run("-m", "host.cli", "plugin", "enable", "notes")
+    run("-m", "host.cli", "migrate", "--make", "notes")
+    assert json.loads(run("-m", "host.cli", "plugin", "check", "notes", "--json"))["data"]["findings"] == []
+    assert "2 passed" in run("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_notes.py")
