@@ -21,7 +21,7 @@ class NewNote(BaseModel, extra="forbid"):
     text: sdk.Name
 
 
-NOTES = sdk.Records(Note)
+NOTES = sdk.Records(Note, filters=("id",))
 LIMIT = sdk.Limit("notes.notes", "quota", "How many notes there may be", "notes", default="20", count=NOTES.count)
 routes = sdk.Routes()
 
@@ -32,14 +32,14 @@ async def list_notes(query: sdk.Query) -> sdk.Page:
     return await NOTES.page(query)
 
 
-@routes.post("/notes", permission=WRITE, name="notes.create", returns=NOTES, status=201, limits=(LIMIT,))
-async def create_note(body: NewNote) -> sdk.Row:
+@routes.post("/notes", permission=WRITE, name="notes.create", returns=NOTES, limits=(LIMIT,))
+async def create_note(body: NewNote) -> sdk.Created:
     """Write a note."""
     async with sdk.unit_of_work() as work:
         await sdk.spend(LIMIT.name)
         note = await NOTES.insert(text=body.text)
         work.record("notes.notes.create", "note", str(note["id"]), after=note)
-    return note
+    return sdk.Created(note, f"/notes?id={note['id']}")
 
 
 @sdk.hookimpl

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import click
 import orjson
 
+from host import core_plugin
 from host.cli.command import command
 from host.cli.open_application import read_settings, registry
 from host.cli.terminal import Complaint, Terminal
 from host.contracts import Route
+from host.data.database import Database
 from host.registry.kinds import ROUTES
 from host.web.openapi.document import Documents
 from host.web.openapi.postman import collection
@@ -56,10 +59,13 @@ def routes(terminal: Terminal, plugin: str | None) -> None:
 @command
 def openapi(terminal: Terminal, postman: bool, plugins: tuple[str, ...], target: Path | None) -> None:
     """Print the OpenAPI 3.1 document, or a Postman collection, of this deployment."""
-    loaded = registry(read_settings())
+    settings = read_settings()
+    loaded = registry(settings)
     unknown = [plugin for plugin in plugins if plugin not in loaded.ids]
     if unknown:
         raise Complaint(f"no plugin {unknown[0]!r} is loaded", f"there are {', '.join(loaded.ids)}", code="NOT_FOUND")
+    apps = {**core_plugin.APPS, **loaded.model_modules} | core_plugin.APPS  # the foundation's models come first
+    asyncio.run(Database(path=settings.data.dir / "tenantry.sqlite3", apps=apps).open())  # completes the models only
     document = Documents(loaded.catalog.all(ROUTES), loaded.plugins).openapi(plugins or None)
     text = orjson.dumps(collection(document) if postman else document, option=orjson.OPT_INDENT_2).decode()
     if target is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 from copy import copy
 from enum import Enum
 from pathlib import Path
@@ -21,6 +21,7 @@ from host.data.database import Database
 from host.errors import ConfigurationError
 from tenants.text_columns import SortKeyField
 
+_PACKAGE = '"""The migrations of {app}, numbered and append-only."""\n'
 _HEAD = '''"""Tables of {app}, step {number}."""
 
 # ruff: noqa - written by `tenantry migrate --make`
@@ -32,7 +33,7 @@ async def make(database: Database, app: str, name: str = "") -> Path | None:
     """Write the next migration of one app, comparing its models with the migrations there are.
 
     Models of other apps are read too, because models link to each other, but nothing is written for them. Returns None
-    when nothing has changed.
+    when nothing has changed. The package for migrations is made where it is missing.
 
     Raises:
         ConfigurationError: the app has no migrations package, or a new column has no value for existing rows.
@@ -41,11 +42,22 @@ async def make(database: Database, app: str, name: str = "") -> Path | None:
         raise ConfigurationError(
             f"app {app!r} has no migrations package: make migrations/__init__.py beside its models"
         )
+    _ensure_package(database.migrations[app], app)
     for writer in await _changes(database):
         if writer.app_label == app:
             _refuse_unfillable(writer)
             return _write(writer, name)
     return None
+
+
+def _ensure_package(package: str, app: str) -> None:
+    parent, _, name = package.rpartition(".")
+    spec = importlib.util.find_spec(parent)
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        file = Path(folder) / name / "__init__.py"
+        if not file.exists():
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(_PACKAGE.format(app=app), "utf-8")
 
 
 async def unmade(database: Database) -> dict[str, list[str]]:

@@ -116,10 +116,6 @@ class Records:
 
     # -- reading -----------------------------------------------------------------------------------------
 
-    async def count(self) -> int:
-        """How many rows the bound tenant has, such as for the `count` of a Limit."""
-        return await self.model.all().count()
-
     async def get(self, id: UUID | str, **where: object) -> Row:
         """The row with that id.
 

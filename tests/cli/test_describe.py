@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 
@@ -26,3 +29,15 @@ def test_openapi_when_printed_then_is_the_document_of_what_is_loaded(project, tm
     target = tmp_path / "collection.json"
     project("openapi", "--postman", "--to", str(target))
     assert "v2.1" in json.loads(target.read_text())["info"]["schema"]
+
+
+def test_openapi_when_printed_by_a_fresh_process_then_needs_no_database(project) -> None:
+    """In this process other tests have opened a database, which completes the models."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TENANTRY_")}
+    call = [sys.executable, "-c", "from host.cli import main; main()", "openapi"]
+    done = subprocess.run(
+        call, cwd=project.folder, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "/tenant/members" in json.loads(done.stdout)["paths"]
+    assert not project.data.exists()

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from host.registry import deployment as plugins_file
+
 ROOT = Path(__file__).parents[2]
 NOTES = ROOT / "examples" / "notes"
 
@@ -35,6 +37,7 @@ def deployment(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.timeout(400)  # three processes, one of which migrates a database
 async def test_notes_when_copied_and_migrated_then_checked_and_work_over_http(
     backend: str, deployment: Path, new_place: Any
 ) -> None:
@@ -55,7 +58,8 @@ async def test_notes_when_copied_and_migrated_then_checked_and_work_over_http(
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    run("-m", "host.cli", "plugin", "enable", "notes")
-    run("-m", "host.cli", "migrate", "--make", "notes")
-    assert json.loads(run("-m", "host.cli", "plugin", "check", "notes", "--json"))["data"]["findings"] == []
-    assert "2 passed" in run("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_notes.py")
+    command_line = ("-c", "from host.cli import main; main()")
+    plugins_file.enable(deployment / "plugins.toml", "notes", default="on")
+    run(*command_line, "migrate", "--make", "notes")
+    assert json.loads(run(*command_line, "plugin", "check", "notes", "--json"))["data"]["findings"] == []
+    assert "1 passed" in run("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_notes.py")
