@@ -40,6 +40,7 @@ from host.limits.quotas import Quotas
 from host.limits.rates import Rates
 from host.log import logger
 from host.metrics.metering import Metering
+from host.plugin_states import PluginStates
 from host.provisioning import Provisioning
 from host.registry.kinds import EVENTS, LIMITS, LISTENERS, METRICS, MODELS, PERMISSIONS, ROUTES, TASKS, TENANT_SETTINGS
 from host.registry.registry import Registry
@@ -80,6 +81,7 @@ class Application:
     reconciler: Reconciler
     wakeups: Wakeups
     invalidations: Invalidations
+    plugin_states: PluginStates
     redis: EmbeddedRedis | None
     tracing: Tracing | None
     error_reporting: ErrorReporting | None
@@ -138,6 +140,7 @@ class Application:
             ),
             wakeups=wakeups,
             invalidations=invalidations,
+            plugin_states=PluginStates(registry, redis_client),
             redis=redis,
             tracing=tracing,
             error_reporting=error_reporting,
@@ -192,6 +195,8 @@ class Application:
             stack.push_async_callback(application.invalidations.stop)
             await application.services.metering.start()
             stack.push_async_callback(application.services.metering.stop)
+            await application.plugin_states.start()
+            stack.push_async_callback(application.plugin_states.stop)
             await application.registry.start()
             stack.push_async_callback(application.registry.stop)
             if jobs:

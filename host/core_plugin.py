@@ -15,6 +15,7 @@ from host.api import (
     members,
     operator,
     operator_jobs,
+    operator_plugins,
     personal_data,
     plan,
     platform,
@@ -84,7 +85,8 @@ async def sweep() -> None:
 def register_routes() -> Sequence[Route]:
     """The host's own resources, one module each."""
     account, own_tenant = (auth, me), (tenant, members, roles, plugins, plan, api_keys, jobs, personal_data)
-    return [route for module in (*account, *own_tenant, operator, operator_jobs, platform) for route in module.routes]
+    deployment = (operator, operator_jobs, operator_plugins, platform)
+    return [route for module in (*account, *own_tenant, *deployment) for route in module.routes]
 
 
 @hookimpl

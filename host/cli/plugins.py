@@ -42,6 +42,7 @@ def list_(terminal: Terminal) -> None:
                 "default": loaded_plugin.default,
                 "source": loaded_plugin.source,
                 "state": f"quarantined: {reason}" if reason else "loaded",
+                "load_seconds": round(loaded_plugin.load_seconds, 4),
                 "requires": sorted(loaded_plugin.manifest.requires),
                 "commands": [made.name for made in loaded.catalog.of(loaded_plugin.id, COMMANDS)],
             }

@@ -27,7 +27,7 @@ from tenants.scoping import TenantModel
 
 Finding = dict[str, str]
 TENANT_KEY = re.compile(rb"^t:([0-9a-f-]{36}):([a-z][a-z0-9_]*):")
-HOST_KEYS = (b"rate:", b"v:", b"saq:", b"m:")
+HOST_KEYS = (b"rate:", b"v:", b"saq:", b"m:", b"p:")
 """How the host's own keys in Redis begin: counters, version tokens, the wake-up queue, what is measured."""
 
 MENDED = "`tenantry migrate` restores tenant isolation in the database"

@@ -36,6 +36,7 @@ class LoadedPlugin:
 
     source: "bundled" or the distribution's name. required_by: the loaded plugins that require this one.
     closed_hooks: ask hooks that it has, or, not imported, seems to have; they refuse while it is in quarantine.
+    load_seconds: how long importing it and its `register_*` hooks took in this process.
     """
 
     manifest: Manifest
@@ -46,6 +47,7 @@ class LoadedPlugin:
     settings: BaseModel | None
     required_by: tuple[str, ...]
     closed_hooks: frozenset[str] = frozenset()
+    load_seconds: float = 0.0
 
     @property
     def id(self) -> str:

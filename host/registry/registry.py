@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 from types import MappingProxyType
 
 import pluggy
@@ -179,8 +181,10 @@ class _Loader:
         manager = new_plugin_manager()
         if host_plugin is not None:
             self._register(manager, HOST, host_plugin)
+        self.seconds: dict[str, float] = {}
         for plugin in found:
-            module = import_plugin(plugin, self.quarantine)
+            with self._timed(plugin.manifest.id):
+                module = import_plugin(plugin, self.quarantine)
             if module is not None:
                 self._register(manager, plugin.manifest.id, module)
         self.implemented = implementations(manager, (HOST, *(plugin.manifest.id for plugin in found)))
@@ -191,12 +195,20 @@ class _Loader:
         self.modules[plugin_id] = plugin
         self.messages += register(manager, plugin_id, plugin)
 
+    @contextmanager
+    def _timed(self, plugin_id: str) -> Iterator[None]:
+        """Add the block's duration to what loading a plugin has taken."""
+        began = perf_counter()
+        yield
+        self.seconds[plugin_id] = self.seconds.get(plugin_id, 0.0) + perf_counter() - began
+
     def _collect(self) -> None:
         for plugin_id in (HOST, *(one.manifest.id for one in self.found)):
             if plugin_id not in self.modules:
                 self.declared.append(Declarations(plugin_id, complete=plugin_id == HOST))
                 continue
-            declarations, reasons = collect(plugin_id, self.implemented)
+            with self._timed(plugin_id):
+                declarations, reasons = collect(plugin_id, self.implemented)
             self.declared.append(declarations)
             if reasons and plugin_id == HOST:
                 raise ConfigurationError("; ".join(reasons))
@@ -247,4 +259,5 @@ class _Loader:
             settings=settings,
             required_by=tuple(one.manifest.id for one in self.found if plugin_id in one.manifest.requires),
             closed_hooks=hooks_in_source(found, _ASK_HOOKS) if module is None else frozenset(),
+            load_seconds=self.seconds[plugin_id],
         )
