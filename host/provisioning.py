@@ -90,15 +90,15 @@ class Provisioning:
 
     async def suspend(self, tenant_id: UUID, reason: str) -> None:
         """Close a tenant to everybody but operators; its data and its plan stay."""
-        async with _changing(tenant_id, "tenant.tenant.suspend") as (tenant, note):
+        async with _changing(tenant_id, "tenant.tenant.suspend") as (tenant, _, after):
             await lifecycle.suspend(tenant, reason)
-            note.update(status="suspended", reason=reason)
+            after.update(status="suspended", reason=reason)
 
     async def resume(self, tenant_id: UUID) -> None:
         """Open a suspended tenant again, or take back a deletion within its grace period."""
-        async with _changing(tenant_id, "tenant.tenant.resume") as (tenant, note):
+        async with _changing(tenant_id, "tenant.tenant.resume") as (tenant, _, after):
             await (lifecycle.restore if tenant.status == TenantStatus.DELETING else lifecycle.resume)(tenant)
-            note.update(status="active")
+            after.update(status="active")
         await self._unpark(tenant_id)
 
     async def delete(self, tenant_id: UUID) -> datetime:
@@ -108,9 +108,9 @@ class Provisioning:
             the UTC time after which nothing is left of it.
         """
         grace = timedelta(days=services().settings.tenants.grace_days)
-        async with _changing(tenant_id, "tenant.tenant.delete") as (tenant, note):
+        async with _changing(tenant_id, "tenant.tenant.delete") as (tenant, _, after):
             await lifecycle.delete(tenant, grace)
-            note.update(status="deleting")
+            after.update(status="deleting")
             async with unit_of_work() as work:
                 await work.enqueue("host.purge", run_at=tenant.delete_after)
         due = tenant.delete_after
@@ -153,10 +153,10 @@ class Provisioning:
     async def set_plan(self, tenant_id: UUID, plan: str) -> None:
         """Move a tenant to another plan; what it already has beyond the new limits stays."""
         self._check_plan(plan)
-        async with _changing(tenant_id, "tenant.plan.update") as (tenant, note):
+        async with _changing(tenant_id, "tenant.plan.update") as (tenant, _, after):
             tenant.plan = plan
             await tenant.save(update_fields=["plan", "updated_at"])
-            note.update(plan=plan)
+            after.update(plan=plan)
         await self._unpark(tenant_id)
 
     async def set_limit(self, tenant_id: UUID, limit: str, value: str | None) -> None:
@@ -166,12 +166,14 @@ class Provisioning:
         if value is not None and (wrong := limit_complaint(services().limits[limit], value)):
             raise ValidationFailed(details={"value": wrong})
         key = f"limit:{limit}"
-        async with _changing(tenant_id, "tenant.limits.update") as (_, note):
+        async with _changing(tenant_id, "tenant.limits.update") as (_, before, after):
+            own = await TenantSetting.get_or_none(key=key)
+            before[limit] = own.value["value"] if own else None
             if value is None:
                 await TenantSetting.filter(key=key).delete()
             else:
                 await TenantSetting.update_or_create(defaults={"value": {"value": value}}, key=key)
-            note.update({limit: value})
+            after[limit] = value
 
     # -- what durable jobs call --------------------------------------------------------------------------
 
@@ -220,19 +222,24 @@ def provisioning() -> Provisioning:
 
 
 @asynccontextmanager
-async def _changing(tenant_id: UUID, name: str) -> AsyncIterator[tuple[Tenant, dict[str, Any]]]:
-    """Change a tenant's own row: locks it, records what was noted as an action, invalidates the snapshot."""
-    note: dict[str, Any] = {}
+async def _changing(tenant_id: UUID, name: str) -> AsyncIterator[tuple[Tenant, dict[str, Any], dict[str, Any]]]:
+    """Change a tenant's own row: locks it, records what is noted before and after, invalidates the snapshot.
+
+    What was the same before is left out; where nothing else is left, nothing is recorded.
+    """
     with bind(tenant_id):
         async with unit_of_work() as work:
             tenant = await Tenant.select_for_update().get_or_none(id=tenant_id)
             if tenant is None:
                 raise NotFound("There is no such tenant.")
-            before = {"status": tenant.status.value, "plan": tenant.plan}
+            before: dict[str, Any] = {"status": tenant.status.value, "plan": tenant.plan}
+            after: dict[str, Any] = {}
             try:
-                yield tenant, note
+                yield tenant, before, after
             except lifecycle.StatusConflict as error:
                 raise Conflict(str(error)) from error
-            changed = {key: before[key] for key in note if key in before}
-            work.record(name, "tenant", tenant.id, before=changed, after=note)
+            changed = {key: value for key, value in after.items() if key not in before or before[key] != value}
+            if changed:
+                was = {key: before[key] for key in changed if key in before}
+                work.record(name, "tenant", tenant.id, before=was, after=changed)
             work.touch(tenant=tenant.id)

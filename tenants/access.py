@@ -49,7 +49,8 @@ class Grants:
     def narrowed(self, to: frozenset[str]) -> Grants:
         """These grants restricted to the permissions `to` of an API key; never more than is held."""
         held = to if self.all_permission else self.permissions & to
-        return Grants(permissions=held, role=self.role, added=self.added, of_role=self.of_role)
+        role = f"{self.role} as this API key narrows it"
+        return Grants(permissions=held, role=role, added=self.added, of_role=self.of_role)
 
     def with_added(self, added: Iterable[Grant]) -> Grants:
         """These grants and what else gives permissions: the union of all, in whatever order."""

@@ -92,12 +92,26 @@ async def write_settings(plugin_id: str, body: PluginSettings) -> Row:
         raise ValidationFailed(details=validation_messages(error, body.root, "settings")) from None
     async with unit_of_work() as work:
         row, _ = await Activation.get_or_create(plugin=plugin_id)
+        before, after = _changed(row.settings, checked, plugin_id)
         row.settings = encrypted(checked, lambda text: services().encryption.encrypt(text, tenant_id, plugin_id))
         row.version += 1
         await row.save(update_fields=["settings", "version", "updated_at"])
-        work.record("tenant.plugins.configure", "plugin", plugin_id, after={"set": sorted(row.settings)})
+        if after:
+            work.record("tenant.plugins.configure", "plugin", plugin_id, before=before, after=after)
         work.touch(tenant=current())
     return checked.model_dump(mode="json")
+
+
+def _changed(stored: dict[str, Any], after: BaseModel, plugin_id: str) -> tuple[Row, Row]:
+    """The settings whose value changes, before and after, as they are shown: with secrets masked."""
+    shown = after.model_dump(mode="json")
+    try:
+        before = type(after).model_validate(plain_settings(stored, plugin_id))
+    except ValueError:  # of an older version of the plugin, or encrypted with another deployment key
+        return {}, shown
+    old, new, was = before.model_dump(), after.model_dump(), before.model_dump(mode="json")
+    names = [name for name in shown if old.get(name) != new[name]]
+    return {name: was.get(name) for name in names}, {name: shown[name] for name in names}
 
 
 async def _plain(plugin_id: str) -> dict[str, Any] | None:

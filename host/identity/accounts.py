@@ -143,9 +143,12 @@ async def replace_settings(user_id: UUID, values: dict[str, Any]) -> dict[str, A
     """Replace the settings that client programs store for a person."""
     async with unit_of_work() as work:
         user = await User.select_for_update().get(id=user_id)
+        names = values.keys() | user.settings.keys()
+        changed = sorted(name for name in names if values.get(name) != user.settings.get(name))
         user.settings = values
         await _save(user, "settings")
-        work.record("auth.user.update", "user", str(user.id), after={"settings": sorted(values)})
+        if changed:
+            work.record("auth.user.update", "user", str(user.id), after={"settings": changed})
     return values
 
 

@@ -99,6 +99,7 @@ async def send_reset(email: str) -> None:
             async with unit_of_work() as work:
                 token = await _make(user, TokenPurpose.RESET_PASSWORD, user.email, timedelta(minutes=minutes))
                 link = _link("reset-password", token)
+                work.record("auth.password_reset.create", "user", str(user.id))
                 work.announce(
                     PasswordResetRequested(
                         user_id=user.id,
@@ -109,6 +110,9 @@ async def send_reset(email: str) -> None:
                         locale=user.locale,
                     )
                 )
+        else:
+            reason, who = ("account disabled", str(user.id)) if user else ("unknown address", "")
+            await record_failure("auth.password_reset.create", reason, resource_type="user", resource_id=who)
 
 
 async def reset_password(token: str, password: str) -> None:

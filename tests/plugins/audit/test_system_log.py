@@ -34,6 +34,11 @@ async def system_log(operator: Client, query: str = "") -> list[dict[str, Any]]:
     return entries
 
 
+async def changes(client: Client, action: str) -> list[tuple[Any, Any]]:
+    """What changed by an action, before and after, the newest first."""
+    return [(each["before"], each["after"]) for each in await client.ask("GET", f"/audit/entries?action={action}")]
+
+
 async def test_sign_ins_when_they_succeed_or_fail_then_are_in_the_system_log(
     two_tenants: TwoTenants, operator: Client
 ) -> None:
@@ -154,6 +159,64 @@ async def test_operator_when_acting_on_an_organisation_then_its_log_says_who(
     await operator.ask("POST", "/operator/tenants/globex/purge", 204)
     [purged] = await system_log(operator, "&action=tenant.tenant.purge")
     assert (purged["before"], purged["actor_label"]) == ({"slug": "globex"}, "root@host.example")
+
+
+async def test_setup_when_changed_then_old_and_new_values_and_no_entry_without_a_change(
+    two_tenants: TwoTenants, operator: Client
+) -> None:
+    acme, plan, limit = (
+        two_tenants.acme,
+        "/operator/tenants/acme/plan",
+        "/operator/tenants/acme/limits/projects.projects",
+    )
+    for _ in range(2):
+        await operator.ask("PUT", plan, json={"plan": "pro"})
+        await operator.ask("PUT", limit, json={"value": "7"})
+        await acme.ask("PUT", "/tenant/plugins/mail/settings", json={"keep_days": 30, "track_opens": False})
+        await acme.ask("PUT", "/me/settings", json={"theme": "dark"})
+    await operator.ask("PUT", limit, json={"value": "9"})
+    await operator.ask("DELETE", limit, 204)
+    await operator.ask("DELETE", limit, 204)
+    name = "projects.projects"
+    assert await changes(acme, "tenant.plan.update") == [({"plan": "enterprise"}, {"plan": "pro"})]
+    assert await changes(acme, "tenant.limits.update") == [
+        ({name: "9"}, {name: None}),
+        ({name: "7"}, {name: "9"}),
+        ({name: None}, {name: "7"}),
+    ]
+    assert await changes(acme, "tenant.plugins.configure") == [({"keep_days": 90}, {"keep_days": 30})]
+    settings = [entry["after"] for entry in await system_log(operator, "&action=auth.user.update")]
+    assert settings == [{"settings": ["theme"]}]
+
+
+async def test_reset_when_asked_for_then_recorded_whether_or_not_anybody_has_the_address(
+    two_tenants: TwoTenants, operator: Client
+) -> None:
+    for address in ("owner@acme.example", "nobody@acme.example"):
+        await two_tenants.anonymous.ask("POST", "/auth/password/forgot", 202, json={"email": address})
+    unknown, known = await system_log(operator, "&action=auth.password_reset.create")
+    assert (known["outcome"], known["resource_id"], known["actor_kind"]) == (
+        "succeeded",
+        str(two_tenants.acme.user_id),
+        "anonymous",
+    )
+    assert (unknown["outcome"], unknown["resource_id"], unknown["reason"]) == ("failed", "", "unknown address")
+    assert "nobody" not in str(unknown)
+
+
+async def test_denial_when_an_api_key_lacks_the_permission_then_the_key_is_named_not_its_makers_role(
+    two_tenants: TwoTenants,
+) -> None:
+    acme = two_tenants.acme
+    made = await acme.ask(
+        "POST", "/tenant/api-keys", 201, json={"name": "k", "permissions": ["projects.projects.read"]}
+    )
+    key = two_tenants.application.client(Authorization=f"Bearer {made['key']}")
+    await key.ask("POST", "/projects", 403, json={"name": "x"})
+    [denied] = await acme.ask("GET", "/audit/entries?outcome=denied")
+    assert denied["reason"] == (
+        "You lack the permission projects.projects.create: the role owner as this API key narrows it does not hold it."
+    )
 
 
 async def test_denials_when_they_happen_then_each_is_recorded_once(two_tenants: TwoTenants) -> None:
