@@ -9,7 +9,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from host.contracts import Created, Page, Query, Route, Stream
 from host.web.handlers.binding import path_parameters
 from host.web.handlers.idempotency import takes_key
-from host.web.openapi.schemas import Components, Rows, Schema, filter_schema
+from host.web.openapi.schemas import Components, Rows, Schema, filter_description, filter_schema
 from host.web.routes import TYPED_PARAMETER, split_docstring
 
 _PATH_TYPES: dict[str, Schema] = {
@@ -23,6 +23,7 @@ _LISTING = {
     "cursor": "Where the page begins: `meta.next_cursor` of the page before, or follow its Link header.",
     "sort": "The field the rows are in order of; `-` before it turns the order around.",
     "search": "Only rows that hold all of these words.",
+    "q": "Only rows with all of these words, in any order.",
 }
 _TITLES = {
     400: "The request could not be read.",
@@ -118,6 +119,7 @@ def _of_model(plugin: str, route: Route, components: Components) -> list[dict[st
 
 def _of_listing(route: Route) -> list[dict[str, Any]]:
     parameters: dict[str, Schema] = {"limit": _LIMIT, "cursor": {"type": "string", "maxLength": 1000}}
+    said = dict(_LISTING)
     if isinstance(route.listing, Rows):
         rows = route.listing
         sorts = [order for sort in rows.sorts for order in (sort, f"-{sort}")]
@@ -125,14 +127,12 @@ def _of_listing(route: Route) -> list[dict[str, Any]]:
             parameters["sort"] = {"type": "string", "enum": sorts, "default": rows.default_sort}
         if rows.search:
             parameters["search"] = {"type": "string", "maxLength": 1000}
+        if rows.full_text:
+            parameters["q"] = {"type": "string", "maxLength": 1000}
         parameters |= {name: filter_schema(rows, name) for name in rows.filters}
+        said |= {name: filter_description(rows, name) for name in rows.filters}
     return [
-        {
-            "name": name,
-            "in": "query",
-            "schema": schema,
-            "description": _LISTING.get(name, f"Only rows with this {name}."),
-        }
+        {"name": name, "in": "query", "schema": schema, "description": said[name]}
         for name, schema in parameters.items()
     ]
 

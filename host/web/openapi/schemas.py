@@ -36,6 +36,7 @@ class Rows(Protocol):
     sorts: Sequence[str]
     default_sort: str
     search: Sequence[str]
+    full_text: bool
 
     @property
     def names(self) -> Sequence[str]: ...
@@ -130,6 +131,27 @@ def field_schema(field: Field[Any]) -> Schema:
     if field.description:
         schema["description"] = field.description
     return schema
+
+
+_FILTERS = {
+    "gt": "Only rows whose `{field}` is after this.",
+    "gte": "Only rows whose `{field}` is this or after it.",
+    "lt": "Only rows whose `{field}` is before this.",
+    "lte": "Only rows whose `{field}` is this or before it.",
+    "in": "Only rows whose `{field}` is this, or one of these with commas between them.",
+    "contains": "Only rows whose `{field}` holds this, whatever the letter case.",
+    "pattern": "Only rows whose `{field}` is this; `*` stands for any text.",
+    "has": "Only rows with this among their `{field}`.",
+    "null": "Only rows without a value of `{field}` (true), or only those with one (false).",
+}
+
+
+def filter_description(rows: Rows, name: str) -> str:
+    """What one filter in a list's query string does, in a sentence."""
+    field, _, lookup = ("", *rows.filters[name].rpartition(":"))[-3:]
+    said = _FILTERS.get(lookup, "Only rows with this `{field}`.").format(field=field or name)
+    is_time = "date-time" in str(filter_schema(rows, name).get("format"))
+    return f"{said} A date means its first moment in UTC." if is_time else said
 
 
 def filter_schema(rows: Rows, name: str) -> Schema:

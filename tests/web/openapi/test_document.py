@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from host.contracts import Accepted, Created, Page, Query, Row, Stream
 from host.data.records import Records
 from host.web.openapi.document import Documents, document, pages
+from host.web.openapi.schemas import filter_description
 from host.web.routes import Routes
 from tenants.models import Role
 
@@ -209,6 +210,21 @@ async def test_document_when_read_by_a_newcomer_then_it_says_how_to_sign_in_and_
     asked = {each["name"]: each["description"] for each in listed if each.get("in") == "query"}
     assert {"limit", "cursor", "sort"} <= set(asked)
     assert all(asked.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("from", "Only rows whose `created_at` is this or after it. A date means its first moment in UTC."),
+        ("to", "Only rows whose `created_at` is before this. A date means its first moment in UTC."),
+        ("name", "Only rows whose `name` is this; `*` stands for any text."),
+        ("names", "Only rows whose `name` is this, or one of these with commas between them."),
+        ("built_in", "Only rows with this `built_in`."),
+    ],
+)
+def test_filter_when_documented_then_says_what_it_compares(name: str, said: str) -> None:
+    filters = {"from": "created_at:gte", "to": "created_at:lt", "name": "pattern", "names": "name:in"}
+    assert filter_description(Records(Role, filters=filters | {"built_in": "exact"}), name) == said
 
 
 async def test_root_when_asked_then_it_points_to_the_documentation(web: Any) -> None:
