@@ -11,6 +11,8 @@ from collections.abc import Callable
 from host.cli.terminal import Complaint
 from host.settings import Settings
 
+_log = logging.getLogger("host.web")
+
 APP = "host.asgi:app"
 Server = Callable[[Settings], None]
 
@@ -48,6 +50,12 @@ def hypercorn(settings: Settings) -> None:
     config.include_server_header = False
     if settings.server.workers > 1:
         code = run(config)
+        if code:
+            _log.error(
+                "a web process ended with code %s%s, so the others were stopped: have the service started again",
+                code,
+                " (killed; out of memory?)" if code == -signal.SIGKILL else "",
+            )
         raise SystemExit(code)
     from host.asgi import app
 

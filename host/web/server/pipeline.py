@@ -67,11 +67,20 @@ class Pipeline:
         ):
             try:
                 if self._tracing is None:
-                    await self._app(scope, receive, self._decorated(send, state))
+                    await self._answer(scope, receive, send)
                 else:
                     await self._traced(self._tracing, scope, receive, send)
             finally:
                 _write_line(scope, state, time.perf_counter() - began)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        state: RequestState = scope[KEY]
+        try:
+            await self._app(scope, receive, self._decorated(send, state))
+        except Exception:
+            if state.status and not state.client_left:  # the answer breaks off, whatever its head said
+                state.status = 500
+            raise
 
     async def _traced(self, tracing: Tracing, scope: Scope, receive: Receive, send: Send) -> None:
         state: RequestState = scope[KEY]
@@ -80,7 +89,7 @@ class Pipeline:
             # https://www.w3.org/TR/trace-context-2/ names the answer's header; its value is written as traceparent's
             state.response_headers.append((b"traceresponse", tracing.headers()["traceparent"].encode()))
             try:
-                await self._app(scope, receive, self._decorated(send, state))
+                await self._answer(scope, receive, send)
             finally:
                 if span.is_recording():
                     if state.route:
@@ -99,7 +108,11 @@ class Pipeline:
                     *state.response_headers,
                     *self._rules.for_answer(state.headers),
                 ]
-            await send(message)
+            try:
+                await send(message)
+            except OSError:  # how servers say it, if they do
+                state.client_left = True
+                raise
 
         return decorated
 

@@ -26,7 +26,8 @@ class RequestState:
         response_headers: headers to add to the response.
         route: the path as the route declares it, below /api/v1; empty until one matches.
         trace: the id of the request's trace; empty where tracing is switched off.
-        status: the response's; 0 until the response begins.
+        status: the response's; 0 until the response begins, 500 when it breaks off after its head was sent.
+        client_left: whether the server said, when it sent, that nobody listens any more.
     """
 
     request_id: str
@@ -40,6 +41,7 @@ class RequestState:
     trace: str = ""
     actor: Actor = ANONYMOUS
     status: int = 0
+    client_left: bool = False
     response_headers: list[tuple[bytes, bytes]] = field(default_factory=list)
 
     def header(self, name: bytes) -> str:
