@@ -177,7 +177,6 @@ async def test_setup_when_changed_then_old_and_new_values_and_no_entry_without_a
     await operator.ask("PUT", limit, json={"value": "9"})
     await operator.ask("DELETE", limit, 204)
     await operator.ask("DELETE", limit, 204)
-    name = "projects.projects"
     assert await changes(acme, "tenant.plan.update") == [({"plan": "enterprise"}, {"plan": "pro"})]
     assert await changes(acme, "tenant.limits.update") == [
         ({name: "9"}, {name: None}),
