@@ -164,11 +164,8 @@ async def test_operator_when_acting_on_an_organisation_then_its_log_says_who(
 async def test_setup_when_changed_then_old_and_new_values_and_no_entry_without_a_change(
     two_tenants: TwoTenants, operator: Client
 ) -> None:
-    acme, plan, limit = (
-        two_tenants.acme,
-        "/operator/tenants/acme/plan",
-        "/operator/tenants/acme/limits/projects.projects",
-    )
+    acme, place, name = two_tenants.acme, "/operator/tenants/acme", "projects.projects"
+    plan, limit = f"{place}/plan", f"{place}/limits/{name}"
     for _ in range(2):
         await operator.ask("PUT", plan, json={"plan": "pro"})
         await operator.ask("PUT", limit, json={"value": "7"})
