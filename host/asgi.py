@@ -8,6 +8,7 @@ from typing import Any
 from host.app import Application, freeze
 from host.log import configure
 from host.loop_watch import watch_loop
+from host.metrics import process_files
 from host.settings import load
 from host.web.server.pipeline import Pipeline
 from host.web.server.protocol_errors import install_protocol_errors
@@ -38,6 +39,7 @@ class LazyApp:
             try:
                 settings = load(plugin_ids=None)
                 configure(settings.log.level, settings.log.format)
+                stack.enter_context(process_files.shared(settings.data.dir))
                 application = await stack.enter_async_context(Application.open(settings, jobs=settings.server.run_jobs))
                 application.check_production()
                 self._app = application.asgi()

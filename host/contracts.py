@@ -239,8 +239,9 @@ class Metric:
     holds ids or what anonymous callers write. The label `tenant` is filled in with the bound tenant's slug, and is
     `other` for all but the most active tenants.
     read: asked when metrics are shown, with no tenant bound; 2 seconds at most, and its answer is kept for `keep`
-    seconds. each_process: asked in every process instead, and the sum is shown.
-    most: how many series there may be; what would be one more is counted as `other`.
+    seconds. Every machine shows it, so dashboards take the maximum over machines. each_process: asked in every process
+    every 5 seconds instead, and each machine shows the sum of its processes.
+    most: how many series a process may have; what would be one more is counted as `other`.
     """
 
     name: str
@@ -252,27 +253,6 @@ class Metric:
     each_process: bool = False
     keep: float = 10.0
     most: int = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    """One series of a metric: its label values in the order declared, and its number.
-
-    Of a histogram, `value` is the sum of what it has seen, and `counts` says how many values are in each bucket, the
-    last one above every bound; not added up.
-    """
-
-    labels: tuple[str, ...]
-    value: float
-    counts: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """A metric with what all processes together have measured."""
-
-    metric: Metric
-    series: tuple[Series, ...]
 
 
 @dataclass(frozen=True, slots=True)

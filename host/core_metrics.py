@@ -8,8 +8,7 @@ from datetime import UTC, datetime, timedelta
 from host.contracts import Metric, Readings
 from host.data.postgres_pool import PostgresClient
 from host.errors import Unavailable
-from host.instruments import meter
-from host.metrics.metering import TENANT_REQUESTS
+from host.instruments import TENANT_REQUESTS, meter
 from host.provisioning import provisioning
 from host.services import services
 from host.web.server.request_metrics import UNMATCHED
@@ -127,7 +126,7 @@ METRICS = (
         each_process=True,
     ),
     Metric("tenantry_http_errors_total", "counter", "Errors answered, by their code", ("code", "plugin")),
-    Metric(TENANT_REQUESTS, "counter", "Requests of the most active organisations", ("tenant", "outcome")),
+    Metric(TENANT_REQUESTS, "counter", "Requests of the most active organisations", ("tenant", "outcome"), most=5000),
     Metric("tenantry_sign_ins_total", "counter", "Attempts to sign in", ("method", "outcome")),
     Metric("tenantry_rate_refusals_total", "counter", "Refused because a rate was used up", ("limit",)),
     Metric("tenantry_quota_refusals_total", "counter", "Refused because a quota was used up", ("limit",)),

@@ -1,7 +1,6 @@
-"""Count and time things in this process: counters and histograms, kept until they are sent to Redis.
+"""Count and time things with prometheus_client: the counters, gauges and histograms of one application.
 
-Counting is two dictionary look-ups and an addition, in the event loop's thread: cheap enough for every request, inside
-transactions and outside them. Where no meter is bound, as in a unit test, nothing is counted.
+Where no meter is bound, as in a unit test, nothing is counted.
 """
 
 from __future__ import annotations
@@ -11,8 +10,10 @@ from collections.abc import Awaitable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from time import perf_counter
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 from uuid import UUID
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from host.app_context import app_context, enter_app
 from host.contracts import DURATIONS, Metric
@@ -25,8 +26,17 @@ among the most active."""
 TENANT = "tenant"
 """The name of the label that is filled in with the bound tenant's slug."""
 
+TENANT_REQUESTS = "tenantry_tenant_requests_total"
+"""The counter of requests by tenant and outcome."""
+
+TOP = 20
+"""How many tenants have series of their own."""
+
+_LONGEST_LABEL = 120
+
 Labels = tuple[str, ...]
 T = TypeVar("T")
+Kind = TypeVar("Kind", Counter, Gauge, Histogram)
 
 
 class Ongoing(Protocol):
@@ -35,97 +45,80 @@ class Ongoing(Protocol):
     operation: str
 
 
-class Counter:
-    """A metric that only rises, by label values; holds what has not been sent yet."""
+class Instrument(dict[Labels, Kind], Generic[Kind]):
+    """One metric's series in this process by label values, made when first asked for; beyond `most` it is one series.
 
-    def __init__(self, metric: Metric) -> None:
+    The library bounds nothing, and its own `labels()` costs half a microsecond more than this dictionary.
+    """
+
+    def __init__(self, metric: Metric, family: Kind) -> None:
         self.metric = metric
-        self._labels = metric.labels
-        self._most = metric.most
-        self._rest = (REST,) * len(metric.labels)
-        self._moved: dict[Labels, float] = {}
+        self._family: Kind = family
 
-    def add(self, labels: Labels, amount: float = 1) -> None:
-        """Add to the series with these label values, in the order declared."""
-        moved = self._moved
-        if labels in moved:
-            moved[labels] += amount
-        elif len(moved) < self._most:
-            moved[labels] = amount
-        else:
-            moved[self._rest] = moved.get(self._rest, 0) + amount
-
-    def take(self) -> Mapping[Labels, float]:
-        """The values since the last call, by labels; what is returned is forgotten here."""
-        moved, self._moved = self._moved, {}
-        return moved
+    def __missing__(self, labels: Labels) -> Kind:
+        legible, rest = _legible(labels), (REST,) * len(labels)
+        if legible != labels:
+            return self[legible]
+        if len(self) >= self.metric.most and labels != rest:
+            return self[rest]
+        series: Kind = self._family.labels(*labels) if labels else self._family
+        self[labels] = series
+        return series
 
 
-@dataclass(slots=True)
-class Spread:
-    """The values observed by a histogram: the count of each bucket (the last: above every bound), and their sum."""
-
-    counts: list[int]
-    sum: float = 0.0
-
-
-class Histogram:
-    """Observations sorted into buckets, by label values; what has not been sent yet."""
-
-    def __init__(self, metric: Metric) -> None:
-        self.metric = metric
-        self._most = metric.most
-        self._rest = (REST,) * len(metric.labels)
-        self._bounds = metric.buckets
-        self._moved: dict[Labels, Spread] = {}
-
-    def observe(self, labels: Labels, value: float) -> None:
-        """Sort one value into the series with these label values."""
-        spread = self._moved.get(labels)
-        if spread is None:
-            if len(self._moved) >= self._most:
-                labels = self._rest
-            spread = self._moved.setdefault(labels, Spread([0] * (len(self._bounds) + 1)))
-        spread.counts[bisect_left(self._bounds, value)] += 1
-        spread.sum += value
-
-    async def time(self, labels: Labels, work: Awaitable[T]) -> T:
-        """Await `work` and observe how many seconds it took, even if it raises."""
-        began = perf_counter()
-        try:
-            return await work
-        finally:
-            self.observe(labels, perf_counter() - began)
-
-    def take(self) -> Mapping[Labels, Spread]:
-        """The values since the last call, by labels; what is returned is forgotten here."""
-        moved, self._moved = self._moved, {}
-        return moved
+async def _timed(series: Histogram, work: Awaitable[T]) -> T:
+    began = perf_counter()
+    try:
+        return await work
+    finally:
+        series.observe(perf_counter() - began)
 
 
 @dataclass(slots=True)
 class TenantUse:
-    """One tenant's requests in this process: numbers by outcome, and a histogram of their duration (seconds)."""
+    """One tenant's requests in this process: numbers by outcome, and how many took how long (seconds)."""
 
     slug: str
-    succeeded: int = 0
-    refused: int = 0
-    failed: int = 0
-    spread: Spread = field(default_factory=lambda: Spread([0] * (len(DURATIONS) + 1)))
+    label: str
+    outcomes: dict[str, int] = field(default_factory=lambda: {"succeeded": 0, "refused": 0, "failed": 0})
+    seconds: float = 0.0
+    counts: list[int] = field(default_factory=lambda: [0] * (len(DURATIONS) + 1))
 
 
 class Meter:
     """The instruments of one application in one process; made by `host.app` from every declared metric.
 
     Attributes:
+        registry: the library's registry, one for each application.
         ongoing: the requests that are being answered.
+        top_tenants: the slugs that have series of their own, as last ranked.
     """
 
     def __init__(self, metrics: Sequence[Metric] = ()) -> None:
         self.metrics = {metric.name: metric for metric in metrics}
-        self.counters = {each.name: Counter(each) for each in metrics if each.kind == "counter"}
-        self.histograms = {each.name: Histogram(each) for each in metrics if each.kind == "histogram"}
+        self.registry = CollectorRegistry()
+        self.counters = {
+            each.name: Instrument(each, Counter(each.name, each.summary, each.labels, registry=self.registry))
+            for each in metrics
+            if each.kind == "counter"
+        }
+        self.histograms = {
+            each.name: Instrument(
+                each, Histogram(each.name, each.summary, each.labels, registry=self.registry, buckets=each.buckets)
+            )
+            for each in metrics
+            if each.kind == "histogram"
+        }
+        self.gauges = {
+            each.name: Instrument(
+                each,
+                Gauge(each.name, each.summary, each.labels, registry=self.registry, multiprocess_mode="livesum"),
+            )
+            for each in metrics
+            if each.each_process
+        }
         self.ongoing: set[Ongoing] = set()
+        self.top_tenants: set[str] = set()
         self._use: dict[tuple[date, UUID], TenantUse] = {}
 
     def count(self, name: str, amount: float, labels: Mapping[str, str]) -> None:
@@ -137,34 +130,56 @@ class Meter:
             raise ValueError(
                 f"{name}: a counter only rises, so the amount must not be negative; declare a gauge for what also falls"
             )
-        counter.add(_values(counter.metric, labels), amount)
+        counter[self._values(counter.metric, labels)].inc(amount)
 
     def observe(self, name: str, value: float, labels: Mapping[str, str]) -> None:
         """Observe a value; see the function `observe`."""
         histogram = self.histograms.get(name)
         if histogram is None:
             raise self._unknown(name, "histogram")
-        histogram.observe(_values(histogram.metric, labels), value)
+        histogram[self._values(histogram.metric, labels)].observe(value)
 
     def served(self, tenant_id: UUID, slug: str, status: int, seconds: float) -> None:
         """Count one answered request of a tenant."""
         key = (datetime.now(UTC).date(), tenant_id)
         use = self._use.get(key)
+        requests = self.counters.get(TENANT_REQUESTS)
         if use is None:
-            use = self._use[key] = TenantUse(slug)
-        if status < 400:
-            use.succeeded += 1
-        elif status < 500:
-            use.refused += 1
-        else:
-            use.failed += 1
-        use.spread.counts[bisect_left(DURATIONS, seconds)] += 1
-        use.spread.sum += seconds
+            use = self._use[key] = TenantUse(slug, self.tenant_label(slug))
+            if requests is not None:
+                for outcome in use.outcomes:
+                    requests[use.label, outcome].inc(0)  # a series that begins at 0 shows its first failure as a rise
+        outcome = "succeeded" if status < 400 else "refused" if status < 500 else "failed"
+        use.outcomes[outcome] += 1
+        use.counts[bisect_left(DURATIONS, seconds)] += 1
+        use.seconds += seconds
+        if requests is not None:
+            requests[use.label, outcome].inc()
 
     def take_use(self) -> Mapping[tuple[date, UUID], TenantUse]:
         """The use since the last call, by day (UTC) and tenant; what is returned is forgotten here."""
         use, self._use = self._use, {}
         return use
+
+    def tenant_label(self, slug: str) -> str:
+        """The slug if the tenant is among the most active ones or fewer than `TOP` are, else `other`."""
+        if slug not in self.top_tenants:
+            if len(self.top_tenants) >= TOP:
+                return REST
+            self.top_tenants.add(slug)
+        return slug
+
+    def _values(self, metric: Metric, labels: Mapping[str, str]) -> Labels:
+        if TENANT in metric.labels:
+            snapshot = execution_context().tenant
+            slug = labels.get(TENANT, snapshot.slug if snapshot is not None else REST)
+            labels = {**labels, TENANT: REST if slug == REST else self.tenant_label(slug)}
+        try:
+            if len(labels) == len(metric.labels):
+                return tuple([labels[label] for label in metric.labels])
+        except KeyError:
+            pass
+        raise LookupError(f"the metric {metric.name!r} has the labels {metric.labels!r}, not {tuple(labels)!r}")
 
     def _unknown(self, name: str, kind: str) -> LookupError:
         declared = self.metrics.get(name)
@@ -214,7 +229,7 @@ def timed(name: str, labels: Labels, work: Coroutine[Any, Any, T]) -> Coroutine[
     """Record in a histogram how many seconds `work` takes; labels in declared order. A fast path for the host."""
     bound = meter()
     histogram = bound.histograms.get(name) if bound is not None else None
-    return work if histogram is None else histogram.time(labels, work)
+    return work if histogram is None else _timed(histogram[labels], work)
 
 
 def tally(name: str, *labels: str) -> None:
@@ -222,17 +237,11 @@ def tally(name: str, *labels: str) -> None:
     bound = meter()
     counter = bound.counters.get(name) if bound is not None else None
     if counter is not None:
-        counter.add(labels)
+        counter[labels].inc()
 
 
-def _values(metric: Metric, labels: Mapping[str, str]) -> Labels:
-    declared = metric.labels
-    if len(labels) == len(declared):
-        try:
-            return tuple([labels[label] for label in declared])
-        except KeyError:
-            pass
-    elif TENANT in declared and TENANT not in labels and len(labels) == len(declared) - 1:
-        snapshot = execution_context().tenant
-        return _values(metric, {**labels, TENANT: snapshot.slug if snapshot is not None else REST})
-    raise LookupError(f"the metric {metric.name!r} has the labels {declared!r}, not {tuple(labels)!r}")
+def _legible(labels: Labels) -> Labels:
+    """Label values without control characters, cut to 120 characters."""
+    if all(each.isprintable() and len(each) <= _LONGEST_LABEL for each in labels):
+        return labels
+    return tuple("".join(filter(str.isprintable, each))[:_LONGEST_LABEL] for each in labels)

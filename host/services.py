@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, cast
 from uuid import UUID
 
+from prometheus_client.registry import Collector
 from pydantic import BaseModel
 
 from host.app_context import app_context
 from host.cache.client import RedisClient
 from host.cache.namespace import CacheNamespace
-from host.contracts import API_BASE, Action, Actor, Decision, Limit, Measured, TakenUse, Task, TenantInfo
+from host.contracts import API_BASE, Action, Actor, Decision, Limit, TakenUse, Task, TenantInfo
 from host.crypto import Encryption, Signatures, SignedTokens
 from host.data.database import Database
 from host.data.transactions import Transactions, UnitOfWork
@@ -346,11 +347,10 @@ def data_folder() -> Path:
     return folder
 
 
-async def measured() -> Sequence[Measured]:
-    """What is measured in the whole deployment: every metric that the host or a plugin declares, over all processes.
+async def measured() -> Collector:
+    """Every metric that the host or a plugin declares, over all processes of this machine, for prometheus_client.
 
-    Raises:
-        Unavailable: Redis is away.
+    Encode it in a thread (`prometheus_client.exposition.choose_encoder`): with many series that takes 100 ms.
     """
     return await services().metering.measured()
 

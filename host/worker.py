@@ -8,6 +8,7 @@ import signal
 from host.app import Application, freeze
 from host.log import configure, logger
 from host.loop_watch import watch_loop
+from host.metrics import process_files
 from host.settings import Settings
 
 _log = logger("host.worker")
@@ -20,6 +21,11 @@ async def run(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, stop.set)
+    with process_files.shared(settings.data.dir):
+        await _run_until(stop, settings)
+
+
+async def _run_until(stop: asyncio.Event, settings: Settings) -> None:
     async with Application.open(settings, jobs=True) as application:
         freeze()
         async with watch_loop(application.packages):

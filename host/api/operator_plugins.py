@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -14,12 +15,14 @@ from host.registry.loading import LoadedPlugin
 from host.services import measured, services, unit_of_work
 from host.web.routes import Routes
 
+HOOK_TIME = "tenantry_hook_duration_seconds"
+
 routes = Routes()
 State = Literal["loaded", "quarantined"]
 
 
 class HookTime(BaseModel):
-    """How often a hook of a plugin was called in the whole deployment, and the seconds that it took together."""
+    """How often a hook of a plugin was called on this machine, and the seconds that it took together."""
 
     calls: int
     seconds: float
@@ -92,13 +95,15 @@ async def rearm_plugin(plugin_id: str) -> PluginState:
 
 
 async def _times() -> Mapping[str, dict[str, HookTime]]:
-    """The time in hooks, by plugin and hook."""
+    """The time in hooks in all processes of this machine, by plugin and hook."""
+    families = await asyncio.to_thread(list, (await measured()).collect())
+    [samples] = [family.samples for family in families if family.name == HOOK_TIME] or [[]]
+    seconds = {(s.labels["plugin"], s.labels["hook"]): s.value for s in samples if s.name == f"{HOOK_TIME}_sum"}
     times: dict[str, dict[str, HookTime]] = {}
-    for metric in await measured():
-        if metric.metric.name == "tenantry_hook_duration_seconds":
-            for series in metric.series:
-                plugin, hook = series.labels
-                times.setdefault(plugin, {})[hook] = HookTime(calls=sum(series.counts), seconds=series.value)
+    for sample in samples:
+        if sample.name == f"{HOOK_TIME}_count":
+            plugin, hook = sample.labels["plugin"], sample.labels["hook"]
+            times.setdefault(plugin, {})[hook] = HookTime(calls=int(sample.value), seconds=seconds[plugin, hook])
     return times
 
 

@@ -1,1 +1,1 @@
-"""Sum the metrics of all processes in Redis, so that any process can report the whole deployment's."""
+"""Show what all processes of this machine measure, and gather each tenant's daily use in Redis."""

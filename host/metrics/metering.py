@@ -1,39 +1,40 @@
-"""Send this process's metrics to Redis every 5 seconds, and read the totals of all processes."""
+"""Set this process's gauges and send its tenants' use every 5 seconds, and show the whole machine's metrics."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import orjson
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import Metric as Family
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
 
 from host.cache.client import RedisClient
-from host.contracts import Measured, Metric, Readings, Series
+from host.contracts import Metric, Readings
 from host.errors import Unavailable
 from host.execution_context import as_plugin
-from host.instruments import REST, Labels, Meter
-from host.metrics import sums, use
+from host.instruments import REST, TENANT, Meter
+from host.metrics import process_files, use
 
 EVERY = 5.0
-"""Seconds between two batches."""
-
-TENANT_REQUESTS = "tenantry_tenant_requests_total"
-"""The counter of requests by tenant and outcome."""
+"""Seconds between two readings of this process's gauges, and between two batches of use."""
 
 _READ_SECONDS = 2.0
-_LONGEST_LABEL = 120
 _TENANTS_AT_ONCE = 500  # per batch, which Redis adds in one uninterrupted script
 
 _log = logging.getLogger("host.metrics")
 
 
 class Metering:
-    """Sends and reads the metrics of one application.
+    """Reads the gauges of one application, shows its metrics and sends its tenants' use.
 
     owners: metric -> id of the plugin that declares it.
     """
@@ -41,6 +42,8 @@ class Metering:
     def __init__(self, redis_client: RedisClient, meter: Meter, owners: Mapping[str, str]) -> None:
         self.meter = meter
         self._redis_client, self._owners = redis_client, owners
+        folder = os.environ.get(process_files.VARIABLE)
+        self._folder = Path(folder) if folder else None
         self._process, self._number = uuid4().hex, 0
         self._waiting: list[dict[str, Any]] = []
         self._sending = asyncio.Lock()
@@ -48,82 +51,60 @@ class Metering:
         self._loop: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Start to send metrics. Call it with the services bound and no tenant."""
+        """Learn which tenants are the most active, and start. Call it with the services bound and no tenant."""
+        await self.flush()
+        await self._read_own_gauges()
         self._loop = asyncio.create_task(self._repeat())
 
     async def stop(self) -> None:
-        """Send the remaining metrics and remove this process's gauges."""
+        """Send the remaining use."""
         if self._loop is not None:
             self._loop.cancel()
             await asyncio.gather(self._loop, return_exceptions=True)
             self._loop = None
-        if await self.flush():
-            try:
-                await sums.withdraw(self._redis_client, self._process)
-            except Unavailable:
-                _log.debug("Redis is unavailable; other processes drop this process's gauges after 30 seconds")
+        await self.flush()
 
     async def flush(self) -> bool:
-        """Send what was measured since the last call; unsent data is kept. True if everything was sent."""
+        """Send the tenants' use since the last call; unsent use is kept. True if everything was sent."""
         async with self._sending:
             try:
                 await self._send_waiting()
-                self._waiting = list(self._batches(await self._levels()))
+                self._waiting = list(self._batches())
                 await self._send_waiting()
             except Unavailable as error:
-                _log.debug("metrics are kept until Redis is available again: %s", error)
+                _log.debug("the tenants' use is kept until Redis is available again: %s", error)
                 return False
             return True
 
-    async def measured(self) -> Sequence[Measured]:
-        """Every metric with the whole deployment's figures: up to now for this process, seconds old for others.
+    async def measured(self) -> Collector:
+        """What all processes of this machine have measured: up to now, but for other processes' gauges.
 
-        A gauge that cannot be read is left out, and logged.
-
-        Raises:
-            Unavailable: Redis is away.
+        Those are at most 5 seconds old. A gauge that cannot be read is left out, and logged.
         """
         await self.flush()
-        totals = await sums.read(self._redis_client, self._metrics)
-        shared_gauges = [each for each in self._metrics if each.read is not None and not each.each_process]
-        readings = await asyncio.gather(*map(self._reading, shared_gauges))
-        gauges = {each.name: dict(reading) for each, reading in zip(shared_gauges, readings, strict=True)}
-        for process in totals.levels:
-            for name, reading in process.items():
-                total = gauges.setdefault(name, {})
-                for values, number in reading:
-                    labels = tuple(values)
-                    total[labels] = total.get(labels, 0) + number
-        shown = [Measured(each, _bounded(each, gauges.get(each.name, {}))) for each in self._metrics if each.read]
-        return [*totals.measured, *shown]
+        await self._read_own_gauges()
+        shared = [each for each in self.meter.metrics.values() if each.read is not None and not each.each_process]
+        readings = await asyncio.gather(*map(self._reading, shared))
+        return Measured(self.meter, self._folder, list(zip(shared, readings, strict=True)))
 
     # -- steps -------------------------------------------------------------------------------------------
-
-    @property
-    def _metrics(self) -> Sequence[Metric]:
-        return tuple(self.meter.metrics.values())
 
     async def _repeat(self) -> None:
         while True:
             await asyncio.sleep(EVERY)
             try:
+                await self._read_own_gauges()
                 await self.flush()
             except Exception:
-                _log.exception("the metrics of this process could not be sent")
+                _log.exception("the gauges of this process could not be read")
 
     async def _send_waiting(self) -> None:
         while self._waiting:
-            await sums.add(self._redis_client, self._waiting[0])
+            self.meter.top_tenants = await use.add(self._redis_client, self._waiting[0])
             del self._waiting[0]
 
-    def _batches(self, levels: str) -> Iterator[dict[str, Any]]:
-        tenant_use = list(self.meter.take_use().items())
-        if (requests := self.meter.counters.get(TENANT_REQUESTS)) is not None:
-            for _, spent in tenant_use:
-                for outcome in ("succeeded", "refused", "failed"):
-                    requests.add((spent.slug, outcome), getattr(spent, outcome))
-        moved = [*self._moved_counters(), *self._moved_histograms()]
-        today = datetime.now(UTC).date()
+    def _batches(self) -> Iterator[dict[str, Any]]:
+        tenant_use, today = list(self.meter.take_use().items()), datetime.now(UTC).date()
         for start in range(0, max(1, len(tenant_use)), _TENANTS_AT_ONCE):
             in_batch = tenant_use[start : start + _TENANTS_AT_ONCE]
             self._number += 1
@@ -132,32 +113,22 @@ class Metering:
                 "number": self._number,
                 "today": today.isoformat(),
                 "yesterday": (today - timedelta(days=1)).isoformat(),
-                "levels": levels,
-                "rank": [(spent.slug, sum(spent.spread.counts)) for _, spent in in_batch],
-                "moved": moved if start == 0 else [],
+                # 0: a tenant that was given a series for what its jobs count
+                "rank": [
+                    *((spent.slug, sum(spent.counts)) for _, spent in in_batch),
+                    *((slug, 0) for slug in self.meter.top_tenants),
+                ],
                 "use": [(use.gathered_key(tenant), use.fields(day, spent)) for (day, tenant), spent in in_batch],
             }
 
-    def _moved_counters(self) -> Iterator[dict[str, Any]]:
-        for counter in self.meter.counters.values():
-            if moved := counter.take():
-                yield _described(counter.metric, [(_legible(labels), number) for labels, number in moved.items()])
-
-    def _moved_histograms(self) -> Iterator[dict[str, Any]]:
-        for histogram in self.meter.histograms.values():
-            if moved := histogram.take():
-                series = [
-                    (_legible(labels), spread.sum, [each for each in enumerate(spread.counts) if each[1]])
-                    for labels, spread in moved.items()
-                ]
-                yield _described(histogram.metric, series)
-
-    async def _levels(self) -> str:
-        """The values of the gauges that are read in each process, as JSON."""
-        own = [each for each in self._metrics if each.each_process]
-        readings = await asyncio.gather(*map(self._reading, own))
-        levels = {each.name: _bounded(each, dict(reading)) for each, reading in zip(own, readings, strict=True)}
-        return orjson.dumps({name: [(s.labels, s.value) for s in series] for name, series in levels.items()}).decode()
+    async def _read_own_gauges(self) -> None:
+        """Set the gauges that are read in each process; what a reading no longer names is 0."""
+        for gauge in self.meter.gauges.values():
+            reading = _bounded(gauge.metric, dict(await self._reading(gauge.metric)))
+            for labels in gauge.keys() - reading.keys():
+                gauge[labels].set(0)
+            for labels, value in reading.items():
+                gauge[labels].set(value)
 
     async def _reading(self, metric: Metric) -> Readings:
         """Read a gauge, or return its value if it was read within `keep`; nothing when reading fails."""
@@ -178,23 +149,42 @@ class Metering:
         return reading
 
 
-def _described(metric: Metric, series: Sequence[object]) -> dict[str, Any]:
-    tenant = sums.tenant_position(metric)
-    return {"key": sums.key_of(metric), "most": metric.most, "tenant": tenant, "series": series}
+class Measured(Collector):
+    """The metrics of one scrape, in a form that prometheus_client encodes; collected in a thread, as it takes time.
+
+    folder: where this machine's processes count; None where this process counts for itself alone.
+    readings: the gauges that are the same whoever reads them.
+    """
+
+    def __init__(self, meter: Meter, folder: Path | None, readings: Iterable[tuple[Metric, Readings]]) -> None:
+        self._registry, self._folder, self._readings = meter.registry, folder, readings
+        self._labels = {name.removesuffix("_total"): each.labels for name, each in meter.metrics.items()}
+        self._tenants = {*meter.top_tenants, REST}
+
+    def collect(self) -> Iterator[Family]:
+        """Each metric with its series."""
+        families = self._registry.collect() if self._folder is None else process_files.merged(self._folder)
+        for family in families:
+            family.samples = [sample for sample in family.samples if self._is_shown(family.name, sample)]
+            yield family
+        for metric, reading in self._readings:
+            gauge = GaugeMetricFamily(metric.name, metric.summary, labels=metric.labels)
+            for labels, value in sorted(_bounded(metric, dict(reading)).items()):
+                gauge.add_metric(labels, value)
+            yield gauge
+
+    def _is_shown(self, name: str, sample: Sample) -> bool:
+        """Whether the labels are as declared, not as by another release, and the tenant is among the active ones."""
+        labels = sample.labels.keys() - {"le"}
+        is_declared = name not in self._labels or labels == set(self._labels[name])
+        is_active = sample.labels.get(TENANT, REST) in self._tenants
+        return is_declared and is_active and not sample.name.endswith("_created")
 
 
-def _legible(labels: Labels) -> Labels:
-    """Label values without control characters, cut to 120 characters."""
-    if all(each.isprintable() and len(each) <= _LONGEST_LABEL for each in labels):
-        return labels
-    return tuple("".join(filter(str.isprintable, each))[:_LONGEST_LABEL] for each in labels)
-
-
-def _bounded(metric: Metric, reading: Mapping[Labels, float]) -> tuple[Series, ...]:
+def _bounded(metric: Metric, reading: Mapping[tuple[str, ...], float]) -> Mapping[tuple[str, ...], float]:
     """A gauge's series: the largest `most` of them, the rest summed in one."""
     if len(reading) <= metric.most:
-        return tuple(Series(tuple(labels), float(value)) for labels, value in sorted(reading.items()))
+        return reading
     ranked = sorted(reading.items(), key=lambda each: -each[1])
     rest = sum(value for _, value in ranked[metric.most - 1 :])
-    kept = {**dict(ranked[: metric.most - 1]), (REST,) * len(metric.labels): rest}
-    return tuple(Series(labels, float(value)) for labels, value in sorted(kept.items()))
+    return {**dict(ranked[: metric.most - 1]), (REST,) * len(metric.labels): rest}

@@ -1,4 +1,9 @@
-"""Collect each tenant's daily use in Redis until a consumer has stored it.
+"""Collect each tenant's daily use in Redis until a consumer has stored it, and rank tenants by their requests.
+
+Each batch that a process sends has a number, so that one whose answer was lost is not added twice when sent again.
+
+Keys: `t:<tenant>:host:use` holds the use, `m:rank:<day>` how many requests each tenant made, `m:top` the most active
+ones, `m:batch:<process>` the number of the last batch.
 
 It is taken as a batch that stays in Redis until it is settled: a consumer that dies in between, or runs twice, gets the
 same batch with the same number again.
@@ -6,15 +11,41 @@ same batch with the same number again.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import date
+from typing import Any
 from uuid import UUID, uuid4
+
+import orjson
 
 from host.cache.client import RedisClient
 from host.cache.script import Script
 from host.contracts import DURATIONS, DayOfUse, TakenUse
-from host.instruments import TenantUse
+from host.instruments import TOP, TenantUse
+
+# ARGV[1]: the batch as JSON; answers with the most active tenants.
+_ADD = Script(
+    f"local TOP = {TOP}\n"
+    + """
+local batch = cjson.decode(ARGV[1])
+local rank, done = 'm:rank:' .. batch.today, 'm:batch:' .. batch.process
+if tonumber(redis.call('GET', done) or '0') < batch.number then
+  redis.call('SET', done, batch.number, 'EX', 86400)
+  for _, each in ipairs(batch.rank) do redis.call('ZINCRBY', rank, each[2], each[1]) end
+  redis.call('EXPIRE', rank, 172800)
+  for _, use in ipairs(batch.use) do
+    for _, each in ipairs(use[2]) do redis.call('HINCRBYFLOAT', use[1], each[1], each[2]) end
+    redis.call('EXPIRE', use[1], 2592000)
+  end
+end
+if redis.call('ZCARD', 'm:top') < TOP or redis.call('SET', 'm:top:fresh', '', 'NX', 'EX', 60) then
+  redis.call('ZUNIONSTORE', 'm:top', 2, rank, 'm:rank:' .. batch.yesterday)
+  redis.call('ZREMRANGEBYRANK', 'm:top', 0, -TOP - 1)
+end
+return redis.call('ZRANGE', 'm:top', 0, -1)
+"""
+)
 
 # KEYS: the hash being gathered, the hash being taken. ARGV: an id for the batch.
 _TAKE = Script("""
@@ -33,15 +64,18 @@ def gathered_key(tenant_id: UUID) -> str:
     return f"t:{tenant_id}:host:use"
 
 
+async def add(redis_client: RedisClient, batch: Mapping[str, Any]) -> set[str]:
+    """Add a batch, unless one with its number was added already; returns the slugs of the most active tenants.
+
+    Raises:
+        Unavailable: Redis is away; whether the batch was added is not known, so send the same one again.
+    """
+    return {slug.decode() for slug in await _ADD.run(redis_client, [], [orjson.dumps(batch)])}
+
+
 def fields(day: date, use: TenantUse) -> list[tuple[str, float]]:
     """One day's use as (field, number) pairs of the Redis hash."""
-    named: dict[str, float] = {
-        "succeeded": use.succeeded,
-        "refused": use.refused,
-        "failed": use.failed,
-        "seconds": use.spread.sum,
-        **{f"le{bucket}": count for bucket, count in enumerate(use.spread.counts)},
-    }
+    named = {**use.outcomes, "seconds": use.seconds, **{f"le{bucket}": n for bucket, n in enumerate(use.counts)}}
     return [(f"{day.isoformat()} {name}", number) for name, number in named.items() if number]
 
 

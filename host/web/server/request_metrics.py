@@ -40,7 +40,7 @@ class counted:  # noqa: N801 - a context manager used like a function, and cheap
         if requests is not None:
             method = self._method if self._method in _METHODS else REST
             status = str(state.status) if state.status else _LEFT
-            requests.add((operation, method, status, state.plugin or "host"))
-            meter.histograms["tenantry_http_request_duration_seconds"].observe((operation,), seconds)
+            requests[operation, method, status, state.plugin or "host"].inc()
+            meter.histograms["tenantry_http_request_duration_seconds"][operation,].observe(seconds)
         if state.tenant_id is not None:
             meter.served(state.tenant_id, state.tenant, state.status or 499, seconds)

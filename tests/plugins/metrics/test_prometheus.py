@@ -10,7 +10,6 @@ import math
 import re
 import shutil
 import subprocess
-import time
 from typing import Any
 
 import httpx
@@ -18,9 +17,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from host.metrics.metering import EVERY
-
-from .conftest import ROOT, TOKEN, Deployment, Prometheus, expressions, until
+from .conftest import PASSWORD, ROOT, TOKEN, Deployment, Prometheus, expressions, until
 
 pytestmark = [
     pytest.mark.timeout(600),
@@ -103,26 +100,40 @@ def test_alerts_when_prometheus_runs_them_then_only_those_that_should_burn(prome
 def test_counters_when_there_are_several_processes_then_nothing_is_lost_and_nothing_counted_twice(
     prometheus: Prometheus, deployment: Deployment
 ) -> None:
-    before = settled_number_of_health_checks(deployment)
+    assert figure(deployment, "tenantry_processes") == 2
+    workers = [deployment.start("worker") for _ in range(2)]
+    until(lambda: figure(deployment, "tenantry_processes") == 4)
+    until(lambda: figure(deployment, "tenantry_jobs", state="queued", task="trials.stumble") == 0)
+    requests, runs = requests_and_runs(deployment)
     limits = httpx.Limits(max_keepalive_connections=0)  # a connection each: both processes get some
-    with httpx.Client(limits=limits) as client:
+    with httpx.Client(limits=limits, base_url=f"{deployment.url}/api/v1", timeout=30) as client:
+        person = {"email": "round-0@example.com", "password": PASSWORD}
+        until(lambda: client.post("/auth/login", json=person).status_code == 200)
+        token = client.post("/auth/login", json=person).json()["data"]["access_token"]
         for _ in range(200):
-            assert client.get(f"{deployment.url}/api/v1/health").status_code == 200
-    until(lambda: health_checks(deployment) >= before + 200)
-    assert settled_number_of_health_checks(deployment) == before + 200
-    assert prometheus.query("sum(tenantry_processes)")[0]["value"][1] == "2"
+            assert client.get("/health").status_code == 200
+        for _ in range(40):
+            authorization = {"Authorization": f"Bearer {token}"}
+            assert client.post("/trials/stumble", headers=authorization).status_code == 204
+    until(lambda: requests_and_runs(deployment)[1] >= runs + 40)
+    assert requests_and_runs(deployment) == (requests + 200, runs + 40)
+    workers[0].kill()
+    until(lambda: figure(deployment, "tenantry_processes") == 3)
+    assert requests_and_runs(deployment) == (requests + 200, runs + 40)
+    workers[1].terminate()
 
 
-def health_checks(deployment: Deployment) -> float:
+def figure(deployment: Deployment, name: str, **labels: str) -> float:
+    """The sum of the samples of a name with these labels among theirs."""
     return sum(
         sample.value
         for family in text_string_to_metric_families(deployment.scrape())
         for sample in family.samples
-        if sample.name == "tenantry_http_requests_total" and sample.labels["operation"] == "host.platform.health"
+        if sample.name == name and labels.items() <= sample.labels.items()
     )
 
 
-def settled_number_of_health_checks(deployment: Deployment) -> float:
-    """After longer than a process waits before it sends what it measured."""
-    time.sleep(2 * EVERY)
-    return health_checks(deployment)
+def requests_and_runs(deployment: Deployment) -> tuple[float, float]:
+    """How many health checks were answered and how many jobs failed as they were meant to."""
+    answered = figure(deployment, "tenantry_http_requests_total", operation="host.platform.health")
+    return answered, figure(deployment, "tenantry_job_runs_total", task="trials.stumble")

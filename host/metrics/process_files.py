@@ -1,0 +1,106 @@
+"""Put prometheus_client in multiprocess mode: each process of a machine counts in files of its own in one folder.
+
+The library names a process's files after its pid, never deletes them and asks for an empty folder at the start
+(https://prometheus.github.io/client_python/multiprocess/). Here a process takes the lowest free number instead and goes
+on counting in the files of whoever had it before: counters stay monotone over restarts and there are never more files
+than processes. A number is free if nobody holds the lock on `<number>.lock`, which the kernel releases with its holder,
+however that ends.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fcntl import LOCK_EX, LOCK_NB, flock
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+from prometheus_client import values
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.values import MultiProcessValue
+
+from host.settings.private import private_folder
+
+VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
+"""The library's variable for the folder; unless it is set before the start, that is `prometheus` in the data folder."""
+
+
+@contextmanager
+def shared(data_folder: Path) -> Iterator[None]:
+    """Count in files that every process of this machine reads; enter it before the application is built.
+
+    Raises:
+        OSError: the folder cannot be made or written.
+    """
+    given, value_class = os.environ.get(VARIABLE), values.ValueClass
+    folder = private_folder(Path(given) if given else data_folder / "prometheus")
+    with _changing(folder):
+        if not any(_is_taken(lock) for lock in folder.glob("*.lock")):  # the first process: figures begin at 0
+            for file in folder.glob("*.db"):
+                file.unlink()
+        number, lock = _lowest_free(folder)
+        _forget_gauges(number, folder)
+    os.environ[VARIABLE] = str(folder)
+    values.ValueClass = MultiProcessValue(process_identifier=lambda: number)  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        values.ValueClass = value_class
+        if given is None:
+            del os.environ[VARIABLE]
+        _forget_gauges(number, folder)
+        os.close(lock)
+
+
+def merged(folder: Path) -> Sequence[Family]:
+    """What every process that counts in the folder has measured; gauges of the running ones only."""
+    with _changing(folder):
+        for lock in folder.glob("*.lock"):
+            if not _is_taken(lock):
+                _forget_gauges(lock.stem, folder)
+        return list(MultiProcessCollector(None, str(folder)).collect())  # type: ignore[no-untyped-call]
+
+
+def _forget_gauges(number: int | str, folder: Path) -> None:
+    mark_process_dead(number, str(folder))  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def _changing(folder: Path) -> Iterator[None]:
+    """Nobody else takes a number, empties the folder or reads it in the block."""
+    file = _open(folder / "folder")
+    try:
+        flock(file, LOCK_EX)
+        yield
+    finally:
+        os.close(file)
+
+
+def _lowest_free(folder: Path) -> tuple[int, int]:
+    for number in count():
+        file = _open(folder / f"{number}.lock")
+        try:
+            flock(file, LOCK_EX | LOCK_NB)
+        except BlockingIOError:
+            os.close(file)
+        else:
+            return number, file
+    raise AssertionError("numbers do not end")
+
+
+def _is_taken(lock: Path) -> bool:
+    file = _open(lock)
+    try:
+        flock(file, LOCK_EX | LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+    return False
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
