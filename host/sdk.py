@@ -35,6 +35,7 @@ from host.contracts import (
     Task,
     TenantInfo,
 )
+from host.data.audience import Audience
 from host.data.mentions import is_mentioned, rows_mentioning, without
 from host.data.records import Change, Records
 from host.data.transactions import UnitOfWork
@@ -130,6 +131,7 @@ __all__ = [
     "Actor",
     "Answer",
     "ApiError",
+    "Audience",
     "Backoff",
     "BadRequest",
     "Change",

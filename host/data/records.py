@@ -16,9 +16,10 @@ from tortoise.fields.base import Field
 
 from host.contracts import Page, Query, Row
 from host.data import cursors
-from host.data.conditions import FULL_TEXT, SEARCH, behind, equal, filtered, looked_up
+from host.data.audience import Audience
+from host.data.conditions import FULL_TEXT, SEARCH, Conditions, behind, equal, filtered, looked_up
 from host.data.database import Database, bound
-from host.data.sql_builder import LOOKUPS, After, SqlBuilder
+from host.data.sql_builder import AUDIENCE, LOOKUPS, After, Condition, SqlBuilder
 from host.data.statement import Insert
 from host.errors import NotFound, PreconditionFailed, ValidationFailed
 from tenants.context import current
@@ -28,6 +29,7 @@ from tenants.text_columns import sort_keys, with_keys
 
 DEFAULT_LIMIT, MAX_LIMIT = 20, 100
 _PAGING = ("limit", "cursor", "sort")
+_SHARED = Condition((), AUDIENCE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,8 @@ class Records:
     case aside), address (exact, whatever the spelling of an e-mail address), has (a JSON
     list with that text in it), pattern (exact, or all that begin so where it ends in ".*"); "field:lookup" where the
     name in the query string is not the field's. sorts: fields a list may be ordered by. search: fields that
-    `?search=` looks in, letter case aside. full_text: `?q=` looks for words where `SEARCH_SUFFIX` says.
+    `?search=` looks in, letter case aside. full_text: `?q=` looks for words where `SEARCH_SUFFIX` says. audience: who
+    may see which rows; the others do not exist for whoever asks.
     """
 
     def __init__(
@@ -61,8 +64,10 @@ class Records:
         default_sort: str = "-created_at",
         search: tuple[str, ...] = (),
         full_text: bool = False,
+        audience: Audience | None = None,
     ) -> None:
         self.model = model
+        self.audience = audience
         self.sorts = sorts
         self.default_sort = default_sort
         self.search = search
@@ -131,7 +136,7 @@ class Records:
         """The first row whose columns equal `where`, or None."""
         database, builder = self._here()
         try:
-            conditions, values = equal(builder, where)
+            conditions, values = self._seen(database, *equal(builder, where))
         except ValidationFailed:
             return None  # what cannot be stored cannot be found
         statement = builder.select(conditions, limit=0 if "id" in where else 1)
@@ -141,7 +146,7 @@ class Records:
     async def some(self, limit: int, **where: object) -> list[Row]:
         """At most `limit` rows whose columns equal `where`, in no order: for callers that process all in turn."""
         database, builder = self._here()
-        conditions, values = equal(builder, where)
+        conditions, values = self._seen(database, *equal(builder, where))
         statement = builder.select(conditions, limit=limit)
         return builder.rows(await database.client.rows(statement, [_tenant(database), *values]))
 
@@ -191,7 +196,7 @@ class Records:
         database, builder = self._here()
         conditions, values = equal(builder, where)
         more, more_values = filtered(builder, query.filters, self._looked_up, self.search, self.full_text)
-        conditions, values = (*conditions, *more), [*values, *more_values]
+        conditions, values = self._seen(database, (*conditions, *more), [*values, *more_values])
         after: After = ""
         if position:
             after = "null" if position[0] is None else "value"
@@ -213,7 +218,7 @@ class Records:
             return builder.rows(newest)
 
     async def count(self, **where: object) -> int:
-        """How many rows have columns equal to `where`."""
+        """How many rows have columns equal to `where`, whoever may see them: for limits, not for lists."""
         database, builder = self._here()
         conditions, values = equal(builder, where)
         rows = await database.client.rows(builder.count(conditions), [_tenant(database), *values])
@@ -302,7 +307,7 @@ class Records:
             tortoise.exceptions.IntegrityError: other rows link to it and forbid that.
         """
         database, builder = self._here()
-        conditions, values = equal(builder, {"id": id, **where}, missing=NotFound)
+        conditions, values = self._seen(database, *equal(builder, {"id": id, **where}, missing=NotFound))
         async with database.transaction():
             if version is not None:
                 await self._lock(database, builder, id, version, where)
@@ -318,8 +323,17 @@ class Records:
         builder = self._builders.get(database.dialect)
         if builder is None:
             self._check()
-            builder = self._builders[database.dialect] = SqlBuilder(self.model, database.dialect, self.names)
+            builder = self._builders[database.dialect] = SqlBuilder(
+                self.model, database.dialect, self.names, self.audience
+            )
         return database, builder
+
+    def _seen(self, database: Database, conditions: tuple[Condition, ...], values: list[object]) -> Conditions:
+        """The conditions, and that the rows are shared with whoever asks."""
+        mine = self.audience.asking(database.dialect) if self.audience is not None else None
+        if mine is None:
+            return conditions, values
+        return (*conditions, _SHARED), [*values, mine]
 
     def _check(self) -> None:
         names = self.names
@@ -332,7 +346,7 @@ class Records:
     async def _lock(
         self, database: Database, builder: SqlBuilder, id: UUID | str, version: int | None, where: Mapping[str, object]
     ) -> Row:
-        conditions, values = equal(builder, {"id": id, **where}, missing=NotFound)
+        conditions, values = self._seen(database, *equal(builder, {"id": id, **where}, missing=NotFound))
         rows = await database.client.rows(builder.select(conditions, lock=True), [_tenant(database), *values])
         if not rows:
             raise NotFound

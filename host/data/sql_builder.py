@@ -13,6 +13,7 @@ from typing import Literal
 from tortoise.models import Model
 
 from host.contracts import Row
+from host.data.audience import Audience
 from host.data.columns import BY_DATABASE, Column, columns
 from host.data.statement import BOUND, Statement
 from tenants.text_columns import FOLD, sort_keys
@@ -52,6 +53,10 @@ class Condition:
     lookup: str = "exact"
 
 
+AUDIENCE = "audience"
+"""The lookup of the condition that rows are shared with whoever asks; its parameter is what they stand for."""
+
+
 @dataclass(frozen=True, slots=True)
 class InsertPlan:
     """The INSERT of rows with values for the columns `given`; the columns `default` get their defaults.
@@ -68,7 +73,10 @@ class InsertPlan:
 class SqlBuilder:
     """The statements of one model in one database. The first parameter of each is the tenant's id."""
 
-    def __init__(self, model: type[Model], dialect: str, names: Sequence[str] | None) -> None:
+    def __init__(
+        self, model: type[Model], dialect: str, names: Sequence[str] | None, audience: Audience | None = None
+    ) -> None:
+        self._audience = audience
         self.columns = columns(model, dialect)
         self.names = tuple(names) if names is not None else tuple(name for name in self.columns if name != "tenant_id")
         self.postgres = dialect == "postgres"
@@ -311,6 +319,9 @@ class SqlBuilder:
                 if self.postgres
                 else f"rowid IN (SELECT rowid FROM {self._search} WHERE {self._search} MATCH {mark})"
             )
+        if condition.lookup == AUDIENCE:
+            assert self._audience is not None  # only Records with an audience make this condition
+            return self._audience.sql(self._mark(1), mark, postgres=self.postgres)
         if condition.lookup == "contains":
             return "(" + " OR ".join(f"{FOLD}({name}) LIKE {mark} ESCAPE '\\'" for name in quoted) + ")"
         if condition.lookup == "pattern":

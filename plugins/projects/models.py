@@ -14,6 +14,13 @@ from tortoise.models import Model
 from host.sdk import SortKeyField, TenantModel
 
 
+class Visibility(StrEnum):
+    """organisation: for everybody who may see projects. members: for the project's own people only."""
+
+    ORGANISATION = "organisation"
+    MEMBERS = "members"
+
+
 class ProjectStatus(StrEnum):
     """active: takes new tasks. archived: kept to be read."""
 
@@ -77,6 +84,9 @@ class Project(TenantModel):
     slug = fields.CharField(max_length=63)
     description = fields.TextField(default="")
     status = fields.CharEnumField(ProjectStatus, max_length=20, default=ProjectStatus.ACTIVE)
+    visibility = fields.CharEnumField(
+        Visibility, max_length=20, default=Visibility.ORGANISATION, db_default=Visibility.ORGANISATION.value
+    )
     created_by = fields.UUIDField(null=True)  # null: made by a job or a command
     version = fields.IntField(default=1)
     created_at = fields.DatetimeField(auto_now_add=True)
@@ -99,6 +109,7 @@ class ProjectMember(TenantModel):
     project: fields.ForeignKeyRelation[Project] = fields.ForeignKeyField("projects.Project", related_name=False)
     project_id: UUID
     user_id = fields.UUIDField()
+    principal = fields.CharField(max_length=100, default="", db_default="")  # "user:<id>": who sees the project
     role = fields.CharEnumField(ProjectRole, max_length=20, default=ProjectRole.MEMBER)
     version = fields.IntField(default=1)
     created_at = fields.DatetimeField(auto_now_add=True)
@@ -110,6 +121,7 @@ class ProjectMember(TenantModel):
         indexes = (
             Index(fields=("tenant_id", "project_id", "created_at", "id")),
             Index(fields=("tenant_id", "user_id", "created_at", "id")),
+            Index(fields=("tenant_id", "principal", "project_id")),
         )
 
 

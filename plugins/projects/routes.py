@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, StringConstraints
 from host.sdk import Created, Name, OneLine, Page, Permission, Query, Routes, Row, TextForm
 
 from . import service
-from .models import Priority, ProjectRole, ProjectStatus, TaskStatus
+from .models import Priority, ProjectRole, ProjectStatus, TaskStatus, Visibility
 from .service import MEMBERS, PROJECTS, TASKS
 
 routes = Routes()
@@ -21,6 +21,7 @@ _ADMINS, _MEMBERS, _ALL = ("admin",), ("admin", "member"), ("admin", "member", "
 PERMISSIONS = (
     Permission("projects.projects.create", "Create projects", _MEMBERS),
     Permission("projects.projects.read", "See projects", _ALL),
+    Permission(service.SEE_ALL, "See projects that are for their members only", _ADMINS),
     Permission("projects.projects.update", "Rename, describe and archive projects", _MEMBERS),
     Permission("projects.projects.delete", "Delete projects with all their tasks", _ADMINS),
     Permission("projects.members.read", "See who is in a project", _ALL),
@@ -43,6 +44,7 @@ class NewProject(BaseModel, extra="forbid"):
     name: Name
     slug: Slug | None = None
     description: Prose = ""
+    visibility: Visibility = Visibility.ORGANISATION
 
 
 class ProjectChanges(BaseModel, extra="forbid"):
@@ -51,6 +53,7 @@ class ProjectChanges(BaseModel, extra="forbid"):
     name: Name = ""
     description: Prose = ""
     status: ProjectStatus = ProjectStatus.ACTIVE
+    visibility: Visibility = Visibility.ORGANISATION
 
 
 class MemberRole(BaseModel, extra="forbid"):
@@ -96,7 +99,9 @@ async def list_projects(query: Query) -> Page:
 @routes.post("/projects", permission="projects.projects.create", name="projects.create", returns=PROJECTS)
 async def create_project(body: NewProject) -> Created:
     """Create a project, led by you."""
-    project = await service.create_project(body.name, slug=body.slug, description=body.description)
+    project = await service.create_project(
+        body.name, slug=body.slug, description=body.description, visibility=body.visibility
+    )
     return Created(project, f"/projects/{project['id']}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -10,6 +11,7 @@ from uuid import UUID
 from tortoise.expressions import Q
 
 from host.sdk import (
+    Audience,
     Conflict,
     Limit,
     NotFound,
@@ -21,7 +23,9 @@ from host.sdk import (
     fold,
     is_member,
     lock_tenant,
+    may,
     owner_ids,
+    principals_of,
     slug_of,
     spend,
     unit_of_work,
@@ -39,7 +43,7 @@ from .events import (
     TaskDeleted,
     TaskUpdated,
 )
-from .models import Priority, Project, ProjectMember, ProjectRole, ProjectStatus, Task, TaskStatus
+from .models import Priority, Project, ProjectMember, ProjectRole, ProjectStatus, Task, TaskStatus, Visibility
 
 QUOTA = "projects.projects"
 SLUG_LENGTH = 63
@@ -47,11 +51,15 @@ BATCH = 200  # tasks per unit of work: keeps each transaction short
 _ARCHIVED = "The project is archived; make it active again to add, change or delete tasks."
 _OPEN = Q(status__in=[TaskStatus.TODO, TaskStatus.IN_PROGRESS])
 
+SEE_ALL = "projects.projects.read_all"
+_SEEN = Audience(Project, ("visibility", Visibility.ORGANISATION), ProjectMember, "project_id", everything=SEE_ALL)
+
 PROJECTS = Records(
     Project,
-    filters={"status": "exact", "slug": "exact", "created_by": "exact"},
+    filters={"status": "exact", "slug": "exact", "created_by": "exact", "visibility": "exact"},
     sorts=("created_at", "updated_at", "name"),
     search=("name", "description"),
+    audience=_SEEN,
 )
 
 
@@ -64,7 +72,13 @@ LIMITS = (
     Limit(QUOTA, "quota", "How many projects there may be at a time", "projects", default="3", count=count_projects),
 )
 
-MEMBERS = Records(ProjectMember, filters={"role": "exact", "user_id": "exact"}, sorts=("created_at",))
+MEMBERS = Records(
+    ProjectMember,
+    fields=("id", "project_id", "user_id", "role", "version", "created_at", "updated_at"),
+    filters={"role": "exact", "user_id": "exact"},
+    sorts=("created_at",),
+    audience=replace(_SEEN, key="project_id"),
+)
 
 TASKS = Records(
     Task,
@@ -94,13 +108,16 @@ TASKS = Records(
     },
     sorts=("created_at", "updated_at", "due_on", "priority", "title"),
     search=("title", "description"),
+    audience=replace(_SEEN, key="project_id"),
 )
 
 
 # -- projects --------------------------------------------------------------------------------------------
 
 
-async def create_project(name: str, *, slug: str | None = None, description: str = "") -> Row:
+async def create_project(
+    name: str, *, slug: str | None = None, description: str = "", visibility: Visibility = Visibility.ORGANISATION
+) -> Row:
     """Create a project, led by whoever creates it; the slug is made from the name when none is given.
 
     Raises:
@@ -111,16 +128,18 @@ async def create_project(name: str, *, slug: str | None = None, description: str
     async with unit_of_work() as work:
         await spend(QUOTA)
         chosen = await _free_slug(name) if slug is None else await _untaken(slug)
-        row = await PROJECTS.insert(name=name, slug=chosen, description=description, created_by=person)
+        row = await PROJECTS.insert(
+            name=name, slug=chosen, description=description, visibility=visibility, created_by=person
+        )
         if person is not None:
-            await ProjectMember.create(project_id=row["id"], user_id=person, role=ProjectRole.LEAD)
+            await _add(row["id"], person, ProjectRole.LEAD)
         work.record("projects.projects.create", "project", str(row["id"]), after=row)
         work.announce(ProjectCreated(project_id=row["id"], name=name, created_by=person))
     return row
 
 
 async def change_project(project_id: UUID, changes: Mapping[str, Any], *, version: int | None = None) -> Row:
-    """Change name, description or status.
+    """Change name, description, status or visibility.
 
     Raises:
         NotFound: this tenant has no such project.
@@ -148,6 +167,7 @@ async def delete_project(project_id: UUID, *, version: int | None = None) -> Non
         PreconditionFailed: `version` is no longer the project's.
     """
     async with unit_of_work() as work:
+        await PROJECTS.get(project_id)
         # Locked first: a task created meanwhile would otherwise go unrecorded.
         if await Project.filter(id=project_id).select_for_update().first() is None:
             raise NotFound()
@@ -167,7 +187,7 @@ async def _delete_contents(work: UnitOfWork, project_id: UUID) -> int:
 
 
 async def _untaken(slug: str) -> str:
-    if await PROJECTS.find(slug=slug) is not None:
+    if await Project.filter(slug=slug).exists():  # also one that whoever asks cannot see
         raise Conflict(f"A project with the slug {slug!r} exists already.", details={"slug": slug})
     return slug
 
@@ -203,7 +223,7 @@ async def set_member(
         if membership is not None and role != ProjectRole.LEAD:
             await _ensure_led_without(membership)
         if membership is None:
-            row = await MEMBERS.insert(project_id=project_id, user_id=user_id, role=role)
+            row = await _add(project_id, user_id, role)
             before, after = None, row
         else:
             change = await MEMBERS.change(membership["id"], {"role": role}, version=version)
@@ -213,6 +233,10 @@ async def set_member(
             work.record("projects.members.update", "project_member", resource_id, before=before, after=after)
             work.announce(ProjectMemberSet(project_id=project_id, user_id=user_id, role=role))
     return row, membership is None
+
+
+async def _add(project_id: UUID, user_id: UUID, role: ProjectRole) -> Row:
+    return await MEMBERS.insert(project_id=project_id, user_id=user_id, principal=f"user:{user_id}", role=role)
 
 
 async def remove_member(project_id: UUID, user_id: UUID, *, version: int | None = None) -> None:
@@ -304,6 +328,19 @@ async def _ensure_member(field: str, user_id: UUID) -> None:
         raise ValidationFailed(details={field: "This person does not belong to this organisation."})
 
 
+async def _ensure_assignable(project: Row, user_id: UUID) -> None:
+    """Raise ValidationFailed for an assignee who could not see the task."""
+    await _ensure_member("assignee_id", user_id)
+    if project["visibility"] == Visibility.ORGANISATION:
+        return
+    mine = await principals_of(user_id)
+    shared = ProjectMember.filter(project_id=project["id"], principal__in=list(mine))
+    if not (await shared.exists() or await may(user_id, SEE_ALL)):
+        raise ValidationFailed(
+            details={"assignee_id": "This person is not in the project, which only its members see; add them first."}
+        )
+
+
 # -- tasks -----------------------------------------------------------------------------------------------
 
 
@@ -323,13 +360,14 @@ async def create_task(
     Raises:
         NotFound: this tenant has no such project.
         Conflict: the project is archived.
-        ValidationFailed: the assignee does not belong to this tenant.
+        ValidationFailed: the assignee does not belong to this tenant, or cannot see the project.
     """
     async with unit_of_work() as work:
-        if (await PROJECTS.get(project_id))["status"] == ProjectStatus.ARCHIVED:
+        project = await PROJECTS.get(project_id)
+        if project["status"] == ProjectStatus.ARCHIVED:
             raise Conflict(_ARCHIVED)
         if assignee_id is not None:
-            await _ensure_member("assignee_id", assignee_id)
+            await _ensure_assignable(project, assignee_id)
         row = await TASKS.insert(
             project_id=project_id,
             title=title,
@@ -353,16 +391,18 @@ async def change_task(task_id: UUID, changes: Mapping[str, Any], *, version: int
     Raises:
         NotFound: this tenant has no such task.
         Conflict: its project is archived.
-        ValidationFailed: the assignee does not belong to this tenant.
+        ValidationFailed: the assignee does not belong to this tenant, or cannot see the project.
         PreconditionFailed: `version` is no longer the task's.
     """
-    if changes.get("assignee_id") is not None:
-        await _ensure_member("assignee_id", changes["assignee_id"])
     if "tags" in changes:
         changes = {**changes, "tags": _each_once(changes["tags"])}
     async with unit_of_work() as work:
         row = await _change(work, task_id, changes, version)
-        await _ensure_active(row["project_id"])
+        project = await PROJECTS.get(row["project_id"])
+        if project["status"] == ProjectStatus.ARCHIVED:
+            raise Conflict(_ARCHIVED)
+        if changes.get("assignee_id") is not None:
+            await _ensure_assignable(project, changes["assignee_id"])
     return row
 
 

@@ -427,3 +427,96 @@ async def test_roles_when_using_projects_then_each_may_what_its_permissions_say(
     await member.ask("DELETE", f"/projects/{project['id']}", 403)
     await two_tenants.anonymous.ask("GET", "/tasks", 401)
     await admin.ask("DELETE", f"/projects/{project['id']}", 204)
+
+
+# -- who sees a project ----------------------------------------------------------------------------------
+
+
+async def test_project_when_for_its_members_only_then_nobody_else_finds_it_anywhere(two_tenants: TwoTenants) -> None:
+    member, viewer, admin = two_tenants.acme_member, two_tenants.acme_viewer, two_tenants.acme_admin
+    project = await make_project(member, "Secret plan", visibility="members")
+    open_project = await make_project(member, "Known plan")
+    path = f"/projects/{project['id']}"
+    task = await member.ask("POST", f"{path}/tasks", 201, json={"title": "Whisper"})
+
+    async def names(client: Client, query: str) -> list[str]:
+        return [row.get("name") or row["title"] for row in await client.ask("GET", query)]
+
+    for client in (member, admin, two_tenants.acme):  # in it; may see all; owner
+        assert await names(client, "/projects?sort=name") == ["Known plan", "Secret plan"]
+        assert await names(client, "/projects?search=secret") == ["Secret plan"]
+        assert await names(client, "/tasks") == ["Whisper"]
+        await client.ask("GET", path)
+    assert await names(viewer, "/projects") == ["Known plan"]
+    for query in ("/projects?search=secret", f"/projects?slug={project['slug']}", "/projects?visibility=members"):
+        assert await names(viewer, query) == []
+    for query in ("/tasks", f"/tasks?project_id={project['id']}", "/tasks?search=whisper"):
+        assert await names(viewer, query) == []
+    random = f"/projects/{uuid4()}"
+    for hidden, missing in (
+        (path, random),
+        (f"{path}/tasks", f"{random}/tasks"),
+        (f"{path}/members", f"{random}/members"),
+        (f"{path}/members/{member.user_id}", f"{random}/members/{member.user_id}"),
+        (f"/tasks/{task['id']}", f"/tasks/{uuid4()}"),
+    ):
+        mine, random_answer = await viewer.ask("GET", hidden, 404), await viewer.ask("GET", missing, 404)
+        assert mine | {"request_id": ""} == random_answer | {"request_id": ""}
+    assert (await viewer.ask("GET", f"/projects/{open_project['id']}"))["visibility"] == "organisation"
+
+
+async def test_project_when_hidden_then_not_changed_through_any_path_by_somebody_outside(
+    two_tenants: TwoTenants,
+) -> None:
+    lead, other = two_tenants.acme_admin, two_tenants.acme_member
+    project = await make_project(lead, "Secret plan", visibility="members")
+    path = f"/projects/{project['id']}"
+    task = await lead.ask("POST", f"{path}/tasks", 201, json={"title": "Whisper"})
+    for method, target, body in (
+        ("PATCH", path, {"name": "Mine"}),
+        ("PATCH", path, {"visibility": "organisation"}),
+        ("PUT", f"{path}/members/{other.user_id}", {"role": "lead"}),
+        ("DELETE", f"{path}/members/{lead.user_id}", None),
+        ("POST", f"{path}/tasks", {"title": "Shout"}),
+        ("PATCH", f"/tasks/{task['id']}", {"title": "Shout"}),
+        ("POST", "/tasks/bulk-status", {"ids": [task["id"]], "status": "done"}),
+        ("DELETE", f"/tasks/{task['id']}", None),
+    ):
+        await other.ask(method, target, 404, json=body)
+    await other.ask("POST", "/projects", 409, json={"name": "x", "slug": project["slug"]})
+    assert await lead.ask("GET", path) == project
+    assert await lead.ask("GET", f"/tasks/{task['id']}") == task
+
+
+async def test_project_when_somebody_joins_or_it_is_opened_then_seen_at_once(two_tenants: TwoTenants) -> None:
+    lead, viewer = two_tenants.acme_member, two_tenants.acme_viewer
+    project = await make_project(lead, "Secret plan", visibility="members")
+    path = f"/projects/{project['id']}"
+    assigned = {"title": "Whisper", "assignee_id": str(viewer.user_id)}
+    assert "assignee_id" in (await lead.ask("POST", f"{path}/tasks", 422, json=assigned))["details"]
+    await lead.ask("PUT", f"{path}/members/{viewer.user_id}", 201, json={})
+    await viewer.ask("GET", path)
+    task = await lead.ask("POST", f"{path}/tasks", 201, json=assigned)
+    await lead.ask("DELETE", f"{path}/members/{viewer.user_id}", 204)
+    await viewer.ask("GET", path, 404)
+    await viewer.ask("GET", f"/tasks/{task['id']}", 404)
+    owner = {"assignee_id": str(two_tenants.acme.user_id)}  # not in it, and sees all
+    await lead.ask("PATCH", f"/tasks/{task['id']}", json=owner)
+    body = {"assignee_id": str(viewer.user_id)}
+    assert "assignee_id" in (await lead.ask("PATCH", f"/tasks/{task['id']}", 422, json=body))["details"]
+    assert (await lead.ask("PATCH", path, json={"visibility": "organisation"}))["visibility"] == "organisation"
+    await viewer.ask("GET", path)
+    await lead.ask("PATCH", f"/tasks/{task['id']}", json=body)
+
+
+async def test_hidden_project_when_asked_for_with_an_api_key_then_seen_as_its_maker_sees_it(
+    two_tenants: TwoTenants,
+) -> None:
+    lead, admin = two_tenants.acme_member, two_tenants.acme_admin
+    project = await make_project(lead, "Secret plan", visibility="members")
+    narrow = {"name": "robot", "permissions": ["projects.projects.read"]}
+    wide = {"name": "robot", "permissions": ["projects.projects.read", "projects.projects.read_all"]}
+    for body, status in ((narrow, 404), (wide, 200)):
+        key = (await admin.ask("POST", "/tenant/api-keys", 201, json=body))["key"]
+        async with two_tenants.application.client(Authorization=f"Bearer {key}") as robot:
+            await robot.ask("GET", f"/projects/{project['id']}", status)
