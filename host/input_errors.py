@@ -6,7 +6,7 @@ import difflib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from types import UnionType
+from types import MappingProxyType, UnionType
 from typing import Any, Union, get_args, get_origin
 
 from pydantic import ValidationError
@@ -126,13 +126,16 @@ def fault_of(error: BaseException, otherwise: str = NOT_USABLE) -> str:
     return otherwise if not message or _INSIDES.search(message) or "\n" in message else message
 
 
-def nearest(wrong: str, known: Iterable[str]) -> str:
-    """`; did you mean "x"?` for the known name nearest to a wrong one, else the known names if they are few."""
-    names = sorted(set(known))
+def nearest(wrong: str, known: Iterable[str], shown: Mapping[str, str] = MappingProxyType({})) -> str:
+    """`; did you mean "x"?` for the known name nearest to a wrong one, else the known names if they are few.
+
+    shown: how to write a name, where not as it is.
+    """
+    names = {name: shown.get(name, name) for name in sorted(set(known))}
     close = difflib.get_close_matches(wrong, names, n=1, cutoff=0.6)
     if close:
-        return f'; did you mean "{close[0]}"?'
-    return f"; known: {', '.join(names)}" if 0 < len(names) <= 12 else ""
+        return f'; did you mean "{names[close[0]]}"?'
+    return f"; known: {', '.join(names.values())}" if 0 < len(names) <= 12 else ""
 
 
 KeyPath = tuple[str, ...]
@@ -140,21 +143,30 @@ KeyPath = tuple[str, ...]
 
 
 def configuration_messages(
-    error: ValidationError, given: Any, kind: Any, *, reveal: Callable[[KeyPath], bool] = lambda _: True
+    error: ValidationError,
+    given: Any,
+    kind: Any,
+    *,
+    reveal: Callable[[KeyPath], bool] = lambda _: True,
+    complete: bool = True,
 ) -> dict[KeyPath, str]:
     """Key path -> what is wrong there and what to do, for files and variables that people write.
 
     given: what was validated. kind: the type it was validated as, whose nearest key is offered for an unknown one.
-    reveal: whether the value at a path may be shown.
+    reveal: whether the value at a path may be shown. complete: False leaves out what further values may mend: missing
+    ones, and complaints about a table as a whole.
     """
     messages: dict[KeyPath, str] = {}
     for problem in error.errors(include_url=False):
         kind_of_error, value = problem["type"], problem["input"]
         unknown = kind_of_error in ("extra_forbidden", "unexpected_keyword_argument")  # of a model, of a dataclass
-        path = tuple(_path(problem["loc"], given, whole=unknown or kind_of_error == "missing"))
+        missing = kind_of_error == "missing"
+        if not complete and (missing or (kind_of_error == "value_error" and isinstance(value, Mapping))):
+            continue
+        path = tuple(_path(problem["loc"], given, whole=unknown or missing))
         if unknown:
-            message = f"there is no such key{nearest(path[-1], fields_of(type_at(kind, path[:-1])))}"
-        elif kind_of_error == "missing":
+            message = f"there is no such key{nearest_key(type_at(kind, path[:-1]), path[-1])}"
+        elif missing:
             examples = fields_of(type_at(kind, path[:-1]))[path[-1]].examples or ["…"]
             message = f"is missing; add {path[-1]} = {json.dumps(examples[0], ensure_ascii=False)}"
         else:
@@ -163,6 +175,15 @@ def configuration_messages(
                 message += f", not {json.dumps(value, ensure_ascii=False, default=str)}"
         messages.setdefault(path, message)
     return messages
+
+
+def nearest_key(kind: Any, wrong: str, show: Callable[[KeyPath], str] = ".".join) -> str:
+    """`nearest` among the keys of a table and, by their last word or joined on with an underscore, of tables in it."""
+    paths: dict[str, KeyPath] = {key: (key,) for key in fields_of(kind)}
+    for table, field in fields_of(kind).items():
+        for key in fields_of(field.annotation):
+            paths = {key: (table, key), f"{table}_{key}": (table, key)} | paths
+    return nearest(wrong, paths, {key: show(path) for key, path in paths.items()})
 
 
 def fields_of(kind: Any) -> Mapping[str, FieldInfo]:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from host.contracts import Route
 from host.errors import ConfigurationError, refuse
+from host.input_errors import configuration_messages
 from host.registry.catalog import Catalog
 from host.registry.declarations import Declarations, collect
 from host.registry.discovery import BUNDLED, Found, available, find, hooks_in_source, read
@@ -36,6 +37,7 @@ from host.registry.plan_check import plan_complaints
 from host.registry.plugin_settings import read_settings
 from host.registry.quarantine import Quarantine
 from host.registry.validation import validate
+from host.settings.files import place
 from tenants.plans import Plans
 
 _ASK_HOOKS = frozenset(hook for hook in HOOKS if not hook.startswith(("register_", "on_")))
@@ -114,9 +116,10 @@ class Registry:
             try:
                 type(value).model_validate(dict(value), context={"production": True})
             except ValidationError as error:
+                messages = configuration_messages(error, dict(value), type(value), reveal=lambda _: False)
                 wrong += [
-                    f"[{plugin_id}.settings]: {each['msg'].removeprefix('Value error, ')}"
-                    for each in error.errors(include_url=False)
+                    f"{place('plugins.toml', (plugin_id, 'settings', *path))}: {message}"
+                    for path, message in messages.items()
                 ]
         return wrong
 

@@ -224,10 +224,9 @@ class OperatorSettings(Section):
     password: SecretStr = SecretStr("")  # the operator's password
 
 
-class Settings(Section):
-    """All settings of the host. `root` is the folder that holds `plugins.toml` and `config/`."""
+class Sections(Section):
+    """All sections of the settings file."""
 
-    root: Path = Path()
     app: AppSettings = AppSettings()
     server: ServerSettings = ServerSettings()
     cors: CorsSettings = CorsSettings()
@@ -244,6 +243,12 @@ class Settings(Section):
     tracing: TracingSettings = TracingSettings()
     sentry: SentrySettings = SentrySettings()
     operator: OperatorSettings = OperatorSettings()
+
+
+class Settings(Sections):
+    """All settings of the host. `root` is the folder that holds `plugins.toml` and `config/`."""
+
+    root: Path = Path()
 
     @property
     def plugins_file(self) -> Path:

@@ -56,7 +56,7 @@ def test_load_when_several_things_are_wrong_then_all_are_listed(tree):
     text = tree.refusal()
     assert text.startswith("2 things are wrong:\n- ")
     assert '"x.y"' in text
-    assert '"size"' in text
+    assert "tags.settings.size: there is no such key" in text
 
 
 def test_load_when_plan_names_an_unknown_limit_or_feature_then_refused_naming_the_file(tree):

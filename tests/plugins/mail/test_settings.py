@@ -77,7 +77,7 @@ def test_settings_when_in_the_file_then_the_environment_adds_secrets() -> None:
         ({"SMTP__RATE": "fast"}, "write a rate as"),
         ({"SMTP__RATE": "0/second"}, "write a rate as"),
         ({"SMTP__TLS": "maybe"}, "smtp.tls"),
-        ({"SMTP__HOSTS": "x"}, "smtp.hosts"),
+        ({"SMTP__HOSTS": "x"}, "SMTP__HOSTS: there is no such setting"),
         ({"SMTP__HOST": "a b"}, "smtp.host"),
         ({"FROM_ADDRESS": "nobody"}, "from_address"),
         ({"FROM_NAME": "x" * 201}, "from_name"),

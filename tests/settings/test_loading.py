@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from host.errors import ConfigurationError
 from host.settings import Settings, load, secrets
 
-FILE = Path(__file__).parents[1] / "config" / "settings.toml"
+FILE = Path(__file__).parents[2] / "config" / "settings.toml"
 
 
 def write(folder: Path, text: str) -> Path:
@@ -108,8 +108,8 @@ def test_secret_when_too_short_then_is_refused_and_not_shown() -> None:
         ('[app]\nenvironment = "prod"\n', ["app.environment", "production"]),
         ('[storage]\nkind = "s3"\n', ["storage", "bucket", "settings.toml"]),
         ('[oauth.github]\nclient_id = "x"\n', ["oauth.github", "issuer"]),
-        ("[oauth]\ngithub = 3\n", ["oauth.github.3"]),
-        ("[server\n", ["settings.toml", "cannot be read"]),
+        ("[oauth]\ngithub = 3\n", ["oauth.github: must be a table"]),
+        ("[server\n", ["settings.toml", "is not TOML", "line 1"]),
     ],
 )
 def test_file_when_wrong_then_the_complaint_names_key_and_remedy(tmp_path: Path, text: str, parts: list[str]) -> None:
@@ -122,12 +122,12 @@ def test_file_when_wrong_then_the_complaint_names_key_and_remedy(tmp_path: Path,
 @pytest.mark.parametrize(
     ("variable", "value", "parts"),
     [
-        ("TENANTRY_SERVER__PROT", "1", ["TENANTRY_SERVER__PROT", "port"]),
-        ("TENANTRY_SEVER__PORT", "1", ["server"]),
+        ("TENANTRY_SERVER__PROT", "1", ["TENANTRY_SERVER__PROT", "TENANTRY_SERVER__PORT"]),
+        ("TENANTRY_SEVER__PORT", "1", ["TENANTRY_SEVER__PORT", "TENANTRY_SERVER__PORT"]),
         ("TENANTRY_SERVER_PORT", "1", ["TENANTRY_SERVER__PORT"]),
         ("TENANTRY_SERVER__PORT", "many", ["TENANTRY_SERVER__PORT", "many", "whole number"]),
         ("TENANTRY_ROOT", "/", ["TENANTRY_ROOT"]),
-        ("PORT", "many", ["PORT", "many"]),
+        ("PORT", "many", ["PORT: server.port: must be a whole number", "many"]),
     ],
 )
 def test_variable_when_wrong_then_the_complaint_names_it(variable: str, value: str, parts: list[str]) -> None:
@@ -135,6 +135,43 @@ def test_variable_when_wrong_then_the_complaint_names_it(variable: str, value: s
         load(FILE, env={variable: value})
     for part in parts:
         assert part in str(caught.value)
+
+
+def test_load_when_several_things_are_wrong_then_all_are_named_once_each(tmp_path: Path) -> None:
+    file = write(tmp_path, '[server]\nport = "8000"\nworkers = 0\nhots = "::"\n[identity]\nsecret = "hush"\n')
+    with pytest.raises(ConfigurationError) as caught:
+        load(file, env={"TENANTRY_SERVER__WORKERS": "many", "TENANTRY_JOBS__LEASE": "0 seconds", "REDIS_ULR": "x"})
+    assert str(caught.value).splitlines() == [
+        "6 things are wrong:",
+        f"- {file}: identity.secret: is a secret; remove it here and set TENANTRY_IDENTITY__SECRET, or "
+        "TENANTRY_IDENTITY__SECRET_FILE to a file that holds nothing else",
+        f'- {file}: server.port: must be a whole number, not "8000"',
+        f"- {file}: server.workers: must be greater than 0, not 0",
+        f'- {file}: server.hots: there is no such key; did you mean "host"?',
+        '- TENANTRY_SERVER__WORKERS: server.workers: must be a whole number, not "many"',
+        '- TENANTRY_JOBS__LEASE: jobs.lease: must be greater than 0, not "0 seconds"',
+    ]
+
+
+def test_table_when_only_wrong_as_a_whole_then_the_variables_that_took_part_are_named(tmp_path: Path) -> None:
+    file = write(tmp_path, "[storage]\n")
+    with pytest.raises(ConfigurationError) as caught:
+        load(file, env={"TENANTRY_STORAGE__KIND": "s3"})
+    assert str(caught.value) == (
+        f'{file}: storage: storage.kind is "s3" but storage.bucket is empty: name the bucket '
+        "(here and in TENANTRY_STORAGE__KIND)"
+    )
+    assert load(file, env={"TENANTRY_STORAGE__KIND": "s3", "TENANTRY_STORAGE__BUCKET": "b"}).storage.bucket == "b"
+
+
+def test_variable_when_its_json_is_broken_then_what_may_be_a_secret_is_not_shown() -> None:
+    with pytest.raises(ConfigurationError, match=r"oauth\.acme: must be a table") as caught:
+        load(FILE, env={"TENANTRY_OAUTH__ACME": '{"client_secret": "hush"'})
+    assert "hush" not in str(caught.value)
+
+
+def test_variable_when_it_holds_a_list_as_json_then_understood() -> None:
+    assert load(FILE, env={"TENANTRY_CORS__ORIGINS": '["https://a.example"]'}).cors.origins == ("https://a.example",)
 
 
 def test_variable_when_of_a_plugin_then_is_left_to_it() -> None:
