@@ -67,9 +67,6 @@ class Grants:
         return (*((role,) if by_role else ()), *(each.source for each in self.added if permission in each.permissions))
 
 
-NOTHING = Grants(permissions=frozenset())
-
-
 def explain(grants: Grants, permission: str) -> tuple[bool, tuple[str, ...]]:
     """The decision of `grants.allows(permission)` and the sentences that lead to it, in order."""
     role = f"The role {grants.role}" if grants.role else "This key or role"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
@@ -96,19 +96,6 @@ class Quotas:
         begins, ends = _bounds(value, at or self._now())
         rows = await QuotaUse.filter(limit_name=name, since__gte=begins, since__lt=ends).values_list("used", flat=True)
         return max(0, sum(cast(Sequence[int], rows)))
-
-    async def used_of(self, values: Mapping[str, LimitValue]) -> dict[str, int]:
-        """How much is used of each quota in its current window, by name; one query."""
-        bounds = {name: _bounds(value, self._now()) for name, value in values.items()}
-        earliest = min((begins for begins, _ in bounds.values()), default=_EVER)
-        rows = await QuotaUse.filter(limit_name__in=list(values), since__gte=earliest).values(
-            "limit_name", "since", "used"
-        )
-        totals = dict.fromkeys(values, 0)
-        for row in rows:
-            begins, ends = bounds[row["limit_name"]]
-            totals[row["limit_name"]] += row["used"] if begins <= row["since"] < ends else 0
-        return {name: max(0, used) for name, used in totals.items()}
 
     async def reconcile(self, name: str, value: LimitValue, true_count: int) -> int:
         """Set the current window's count to `true_count`; returns the difference."""

@@ -17,7 +17,7 @@ from host.identity.api_keys import end_keys_of
 from host.membership.events import MemberJoined, MemberLeft, MemberRoleChanged
 from host.services import refuse_closed, services, unit_of_work
 from tenants.access import Grants
-from tenants.context import bind, cross_tenant, current
+from tenants.context import bind, current
 from tenants.locking import lock_tenant
 from tenants.models import Invitation, Membership, Role, Tenant, User
 
@@ -141,24 +141,6 @@ async def remove_member(member: Membership) -> None:
         work.record("tenant.members.delete", "user", user.id, before={"role": role.name})
         work.announce(MemberLeft(user_id=user.id, role=role.name, removed_by=actor().user_id))
         work.touch(tenant=current(), user=user.id)
-
-
-async def leave_everywhere(user_id: UUID) -> None:
-    """Remove a person from every tenant, suspended ones too, for an account that is closed. All or nothing.
-
-    Raises:
-        Conflict: they are the last owner of a tenant; the error names it.
-    """
-    async with unit_of_work():
-        with cross_tenant("a person's own memberships"):
-            memberships = await Membership.filter(user_id=user_id).order_by("tenant_id")
-        for membership in memberships:
-            with bind(membership.tenant_id):
-                try:
-                    await remove_member(await member_of(user_id))
-                except Conflict as error:
-                    slug = (await Tenant.get(id=membership.tenant_id)).slug
-                    raise Conflict(f"{slug}: {error.message}", details={"tenant": slug}) from error
 
 
 async def withdraw(**where: object) -> None:

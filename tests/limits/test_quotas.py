@@ -222,15 +222,6 @@ async def test_give_back_when_more_than_spent_then_stops_at_zero(quotas: Quotas)
     assert await quotas.spend("projects.projects", 100, HUNDRED) == 100
 
 
-async def test_used_of_when_asked_for_several_then_each_has_its_own_window(quotas: Quotas, clock: Clock) -> None:
-    await quotas.spend("mail.messages", 2, MONTHLY)
-    clock.time += timedelta(minutes=1)
-    await quotas.spend("mail.messages", 1, MONTHLY)
-    await quotas.spend("projects.projects", 7, HUNDRED)
-    values = {"mail.messages": MONTHLY, "projects.projects": HUNDRED, "never.used": HUNDRED}
-    assert await quotas.used_of(values) == {"mail.messages": 1, "projects.projects": 7, "never.used": 0}
-
-
 async def test_reconcile_when_count_was_off_then_set_and_says_by_how_much(quotas: Quotas) -> None:
     await quotas.spend("projects.projects", 10, HUNDRED)
     assert await quotas.reconcile("projects.projects", HUNDRED, 7) == -3

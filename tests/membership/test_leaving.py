@@ -9,13 +9,11 @@ from uuid import UUID
 import pytest
 
 from host.contracts import Event
-from host.errors import Conflict
 from host.identity.models import ApiKey
-from host.membership.members import leave_everywhere
 from host.sdk import MemberJoined, MemberLeft, MemberRoleChanged
 from host.testing import Client, TwoTenants
 from tenants.context import bind
-from tenants.models import Invitation, Membership, Role, User
+from tenants.models import Invitation, Role, User
 
 KEY = {"name": "CI", "permissions": ["projects.projects.read"]}
 
@@ -149,28 +147,6 @@ async def test_owner_when_the_other_one_is_disabled_then_the_last(two_tenants: T
     with two_tenants.application.inner.bound():
         await User.filter(id=admin.user_id).update(disabled_at=datetime.now(UTC))
     await owner.ask("DELETE", f"/tenant/members/{owner.user_id}", 409)
-
-
-async def test_account_when_it_ends_then_it_leaves_every_organisation_or_none(
-    two_tenants: TwoTenants, heard: list[Event]
-) -> None:
-    newcomer, application = two_tenants.globex_member, two_tenants.application.inner
-    token = (await invited(two_tenants.acme, "member@globex.example"))["token"]
-    await newcomer.ask("POST", "/invitations/accept", json={"token": token})
-    assert newcomer.user_id
-    assert two_tenants.globex.user_id
-    with application.bound():
-        await application.provisioning.suspend(two_tenants.acme.tenant_id, "unpaid")  # type: ignore[arg-type]
-        await leave_everywhere(newcomer.user_id)
-        with pytest.raises(Conflict, match="globex"):
-            await leave_everywhere(two_tenants.globex.user_id)
-        for client in (two_tenants.acme, two_tenants.globex):
-            with bind(client.tenant_id):
-                assert not await Membership.filter(user_id=newcomer.user_id).exists()
-        with bind(two_tenants.globex.tenant_id):
-            assert await Membership.filter(user_id=two_tenants.globex.user_id).exists()
-    left = [event for event in heard if isinstance(event, MemberLeft) and event.user_id == newcomer.user_id]
-    assert [event.removed_by for event in left] == [None, None]
 
 
 async def test_places_when_invitations_are_open_then_they_count_until_expired_or_withdrawn(
