@@ -81,6 +81,7 @@ from host.membership.people import (
     refuse_beyond_own,
 )
 from host.outbound import is_public, public_addresses
+from host.providers import Providers, ProviderSpec, SettingsT, Webhook, WebhookCall, without_secrets
 from host.redaction import HIDDEN, is_secret, redacted_text
 from host.services import (
     absolute_url,
@@ -167,6 +168,8 @@ __all__ = [
     "PlanRequired",
     "Postpone",
     "PreconditionFailed",
+    "ProviderSpec",
+    "Providers",
     "Public",
     "PublicMark",
     "Query",
@@ -181,6 +184,7 @@ __all__ = [
     "Row",
     "Secret",
     "SessionEnded",
+    "SettingsT",
     "Size",
     "SortKeyField",
     "Stream",
@@ -199,6 +203,8 @@ __all__ = [
     "UnitOfWork",
     "UnsupportedMediaType",
     "ValidationFailed",
+    "Webhook",
+    "WebhookCall",
     "WordsField",
     "WrongTenant",
     "absolute_url",
@@ -264,5 +270,6 @@ __all__ = [
     "usage",
     "without",
     "without_links",
+    "without_secrets",
     "zone",
 ]

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from host.sdk import Backoff, Duration, Rate, Size, TextForm, Title
+from host.sdk import Backoff, Duration, Size, TextForm, Title
 
 from .addresses import Address, AddressText, parse_address
+from .providers.catalogue import PROVIDERS
+from .providers.spec import Section, comma_separated
 
 NOWHERE = "tenantry.local"
 """The domain of the default sender address; it belongs to nobody."""
@@ -27,134 +18,20 @@ NOWHERE = "tenantry.local"
 FIRST_RETRY_WHEN_AWAY = 5.0  # seconds, when no provider could be reached
 
 
-def _split(value: object) -> object:
-    """Lists in an environment variable are separated by commas; those of a file are lists already."""
-    return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
+if TYPE_CHECKING:
+    ProviderName = str
+else:
+    ProviderName = Literal[PROVIDERS.names]
 
 
-def _public_key(value: str) -> str:
-    if value:
-        from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-        from cryptography.hazmat.primitives.serialization import load_der_public_key
-
-        try:
-            usable = isinstance(load_der_public_key(base64.b64decode(value, validate=True)), EllipticCurvePublicKey)
-        except ValueError:
-            usable = False
-        if not usable:
-            raise ValueError("give the verification key as SendGrid shows it: one line that begins with MFkw")
-    return value
-
-
-ProviderName = Literal["file", "smtp", "sendgrid", "mailgun", "ses"]
-Host = Annotated[str, TextForm(r"[A-Za-z0-9._:-]{0,253}", "a host name or an address")]
-Domain = Annotated[str, TextForm(r"(?:[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*)?", "a domain like mail.example.com")]
-Region = Annotated[str, TextForm(r"[a-z]{2}(-[a-z]{1,16}){1,2}-[0-9]{1,2}", "a region such as eu-central-1")]
-Where = Literal["us", "eu"]
-PublicKey = Annotated[str, AfterValidator(_public_key), Field(max_length=500)]
-Topic = Annotated[
-    str,
-    TextForm(
-        r"arn:aws[a-z-]{0,10}:sns:[a-z0-9-]{1,30}:[0-9]{12}:[A-Za-z0-9_-]{1,256}(\.fifo)?",
-        "the ARN of an SNS topic",
-    ),
-]
-ConfigurationSet = Annotated[str, TextForm(r"[A-Za-z0-9_-]{0,64}", "at most 64 letters, digits, - and _")]
-
-
-class Section(BaseModel):
-    """Base of all sections: frozen, and an unknown key is refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Pacing(Section):
-    """Concurrency and rate limit of a provider; each process applies them by itself."""
-
-    concurrency: int = Field(
-        default=10, ge=1, le=1000, description="Messages handed over at the same time, per process; default 10."
-    )
-    rate: Rate = Field(
-        default="unlimited",
-        validate_default=True,
-        description='Messages per period and process, such as "14/second"; default unlimited.',
-    )
-
-    @property
-    def interval(self) -> float:
-        """Seconds between two messages; 0 when unlimited."""
-        return self.rate.seconds / self.rate.amount if self.rate.amount and self.rate.seconds else 0.0
-
-
-class FileSettings(Pacing):
-    folder: str = Field(default="", description="Folder for .eml files; empty: `outbox` in the host's data folder.")
-
-
-class SmtpSettings(Pacing):
-    host: Host = Field(default="", description="Name or address of the SMTP server.")
-    port: int | None = Field(
-        default=None,
-        ge=1,
-        le=65535,
-        description="Port of the SMTP server; empty: 587, or 465 with tls, or 25 with none.",
-    )
-    username: str = Field(default="", description="User name to sign in with; empty: no sign-in.")
-    password: SecretStr = SecretStr("")
-    tls: Literal["none", "starttls", "tls"] = Field(
-        default="starttls",
-        description="Encryption: starttls (default) is required after connecting; tls from the start; none.",
-    )
-    timeout: Duration = Field(
-        default=30.0, le=300, description="Seconds the server may take for each answer; default 30."
-    )
-    ca_file: str = Field(
-        default="", description="PEM file of certificates to trust instead of the system's; empty: the system's."
-    )
-    ehlo_name: Domain = Field(default="", description="Host name sent in EHLO; empty: the domain of `from_address`.")
-
-
-class SendGridSettings(Pacing):
-    api_key: SecretStr = SecretStr("")
-    region: Where = "us"
-    endpoint: str = Field(default="", description="Base URL of the API; empty: SendGrid's own for the region.")
-    timeout: Duration = Field(default=30.0, le=300)
-    webhook_key: PublicKey = Field(
-        default="", description="Public key of the signed event webhook; empty: its webhooks are refused."
-    )
-
-
-class MailgunSettings(Pacing):
-    api_key: SecretStr = SecretStr("")
-    domain: Domain = Field(default="", description="The sending domain at Mailgun.")
-    region: Where = "us"
-    endpoint: str = Field(default="", description="Base URL of the API; empty: Mailgun's own for the region.")
-    timeout: Duration = Field(default=30.0, le=300)
-    webhook_key: SecretStr = Field(
-        default=SecretStr(""), description="The HTTP webhook signing key; empty: its webhooks are refused."
-    )
-
-
-class SesSettings(Pacing):
-    region: Region = "us-east-1"
-    access_key: SecretStr = Field(
-        default=SecretStr(""), description="AWS access key id; empty: the machine's own role."
-    )
-    secret_key: SecretStr = SecretStr("")
-    configuration_set: ConfigurationSet = ""
-    endpoint: str = Field(default="", description="Base URL of the API; empty: Amazon's own for the region.")
-    timeout: Duration = Field(default=30.0, le=300)
-    topics: Annotated[tuple[Topic, ...], BeforeValidator(_split)] = Field(
-        default=(), description="ARNs of the SNS topics whose notifications are accepted; empty: none."
-    )
-
-
+@PROVIDERS.sections
 class Settings(Section):
     """Settings of the deployment: `[mail.settings]` in plugins.toml, `TENANTRY_MAIL__…` in the environment."""
 
-    providers: Annotated[tuple[ProviderName, ...], BeforeValidator(_split)] = Field(
+    providers: Annotated[tuple[ProviderName, ...], BeforeValidator(comma_separated)] = Field(
         default=("file",),
         min_length=1,
-        description="Providers in order of failover: file (default), smtp, sendgrid, mailgun, ses.",
+        description=f"Providers in order of failover, of {', '.join(PROVIDERS.names)}; default file.",
     )
     from_address: AddressText = Field(
         default=f"no-reply@{NOWHERE}",
@@ -189,11 +66,6 @@ class Settings(Section):
         default="en",
         description="Default language of mail; default en.",
     )
-    file: FileSettings = FileSettings()
-    smtp: SmtpSettings = SmtpSettings()
-    sendgrid: SendGridSettings = SendGridSettings()
-    mailgun: MailgunSettings = MailgunSettings()
-    ses: SesSettings = SesSettings()
 
     @field_validator("providers")
     @classmethod
@@ -204,16 +76,7 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _complete(self) -> Settings:
-        missing = [
-            f"{name} needs {key}"
-            for name, key, value in (
-                ("smtp", "host", self.smtp.host),
-                ("sendgrid", "api_key", self.sendgrid.api_key.get_secret_value()),
-                ("mailgun", "api_key", self.mailgun.api_key.get_secret_value()),
-                ("mailgun", "domain", self.mailgun.domain),
-            )
-            if name in self.providers and not value
-        ]
+        missing = PROVIDERS.missing(self, self.providers)
         if missing:
             raise ValueError(f"among the providers, {', '.join(missing)} (TENANTRY_MAIL__<PROVIDER>__<KEY>)")
         return self
@@ -232,10 +95,11 @@ class Settings(Section):
     def _loses_nothing(self, info: ValidationInfo) -> Settings:
         if not (info.context or {}).get("production"):
             return self
-        if "file" in self.providers:
+        if useless := [name for name in self.providers if not PROVIDERS[name].delivers]:
+            *others, last = (spec.name for spec in PROVIDERS if spec.delivers)
             raise ValueError(
-                "the provider `file` only writes mail into a folder; in production, set TENANTRY_MAIL__PROVIDERS to "
-                "smtp, sendgrid, mailgun or ses"
+                f"the provider `{useless[0]}` only writes mail into a folder; in production, set "
+                f"TENANTRY_MAIL__PROVIDERS to {', '.join(others)} or {last}"
             )
         if self.sender.email.endswith(f"@{NOWHERE}"):
             raise ValueError(

@@ -1,1 +1,1 @@
-"""Hand messages to mail providers: SMTP, SendGrid, Mailgun, Amazon SES or a folder of files."""
+"""Hand messages to mail providers, one module each: SMTP, SendGrid, Mailgun, Amazon SES or a folder of files."""

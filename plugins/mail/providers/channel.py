@@ -10,9 +10,9 @@ from time import perf_counter
 from host.sdk import Metric, observe
 
 from ..outgoing import Outgoing
-from ..settings import Pacing
 from .circuit import Busy, Circuit, Pace, Places
 from .contract import Provider, ProviderUnavailable, Receipt, Refused
+from .spec import Pacing
 
 CLOSING = 10.0
 """Seconds that deliveries under way get to finish when the provider is closed."""

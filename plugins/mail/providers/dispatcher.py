@@ -6,25 +6,18 @@ import json
 from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import timedelta
-from pathlib import Path
 from uuid import UUID
 
-from host.sdk import Channel, app_singleton, data_folder, decrypt, settings
+from host.sdk import Channel, app_singleton, decrypt, settings
 
 from ..models.senders import ProviderAccount
 from ..outgoing import Outgoing
-from ..settings import (
-    FileSettings,
-    MailgunSettings,
-    Pacing,
-    SendGridSettings,
-    SesSettings,
-    Settings,
-    SmtpSettings,
-)
+from ..settings import Settings
+from .catalogue import PROVIDERS
 from .channel import ProviderChannel
 from .circuit import Busy
-from .contract import Provider, ProviderUnavailable, Receipt, Refused
+from .contract import ProviderUnavailable, Receipt, Refused
+from .spec import Pacing, Setup
 
 OPEN_ACCOUNTS = 200
 """Dispatchers of tenants' own providers that a process keeps open; the least recently used is closed first."""
@@ -95,7 +88,7 @@ class Dispatchers:
 
     def __init__(self) -> None:
         chosen = settings(Settings)
-        self.application = Dispatcher([_channel(getattr(chosen, name)) for name in chosen.providers])
+        self.application = Dispatcher([_channel(name, getattr(chosen, name)) for name in chosen.providers])
         self._tenants: OrderedDict[UUID, tuple[tuple[UUID, int], Dispatcher]] = OrderedDict()
 
     async def own(self, account: ProviderAccount) -> Dispatcher:
@@ -146,43 +139,25 @@ async def close_dispatchers() -> None:
 
 def own_dispatcher(account: ProviderAccount) -> Dispatcher:
     """A dispatcher of the bound tenant's own provider alone."""
-    section: Pacing = getattr(settings(Settings), account.provider)
+    own = own_settings(account)
+    if own is None:
+        return Dispatcher([], without="the secrets of your own provider cannot be read any more: set it again")
+    return Dispatcher([_channel(account.provider, own, own=True)])
+
+
+def own_settings(account: ProviderAccount) -> Pacing | None:
+    """The settings of the bound tenant's own provider, secrets included; None where those cannot be read any more."""
     try:
         secrets = json.loads(decrypt(account.secrets))
-    except ValueError:
-        return Dispatcher([], without="the secrets of your own provider cannot be read any more: set it again")
-    # The API's address, time-outs and limits stay the deployment's; all else is the tenant's.
-    deployment_values = section.model_dump(include={"endpoint", "timeout", "concurrency", "rate", "ehlo_name"})
-    own = type(section).model_validate({**deployment_values, **account.settings, **secrets})
-    return Dispatcher([_channel(own, public_only=not settings(Settings).allow_private_hosts)])
+    except ValueError:  # the deployment's secret has changed: the tenant has to set its provider again
+        return None
+    deployment = getattr(settings(Settings), account.provider)
+    own: Pacing = PROVIDERS[account.provider].own_settings(deployment, {**account.settings, **secrets})
+    return own
 
 
-def _channel(section: Pacing, *, public_only: bool = False) -> ProviderChannel:
-    return ProviderChannel(_provider(section, public_only), section)
-
-
-def _provider(section: Pacing, public_only: bool) -> Provider:
-    """The provider of a section; its module, and the library behind it, is imported only where it is used."""
-    match section:
-        case SmtpSettings():
-            from .smtp import SmtpProvider
-
-            domain = settings(Settings).sender.email.rpartition("@")[2]
-            return SmtpProvider(section, section.ehlo_name or domain, public_only=public_only)
-        case SendGridSettings():
-            from .sendgrid import SendGridProvider
-
-            return SendGridProvider(section)
-        case MailgunSettings():
-            from .mailgun import MailgunProvider
-
-            return MailgunProvider(section)
-        case SesSettings():
-            from .ses import SesProvider
-
-            return SesProvider(section)
-        case FileSettings():
-            from .file import FileProvider
-
-            return FileProvider(Path(section.folder) if section.folder else data_folder() / "outbox")
-    raise TypeError(f"there is no provider for {type(section).__name__}")
+def _channel(name: str, section: Pacing, *, own: bool = False) -> ProviderChannel:
+    chosen = settings(Settings)
+    domain = chosen.sender.email.rpartition("@")[2]
+    setup = Setup(domain, own=own, public_only=own and not chosen.allow_private_hosts)
+    return ProviderChannel(PROVIDERS[name].create(section, setup), section)

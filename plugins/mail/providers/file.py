@@ -8,16 +8,23 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
-from host.sdk import TenantMissing, tenant
+from pydantic import Field
+
+from host.sdk import TenantMissing, data_folder, tenant
 
 from ..outgoing import Outgoing
 from .contract import ProviderUnavailable, Receipt, written
+from .spec import MailProvider, Pacing
 
 HOST = "_host"
 """The folder of mail that is sent for no organisation; no slug begins with an underscore."""
 
 ENVELOPE = "X-Envelope-To"
 """Header that names every recipient, Bcc included."""
+
+
+class FileSettings(Pacing):
+    folder: str = Field(default="", description="Folder for .eml files; empty: `outbox` in the host's data folder.")
 
 
 class FileProvider:
@@ -81,3 +88,12 @@ def _probe(folder: Path) -> None:
     probe = folder / f".probe-{os.getpid()}"
     probe.touch()
     probe.unlink()
+
+
+PROVIDER = MailProvider(
+    name="file",
+    title="The provider `file`",
+    settings=FileSettings,
+    create=lambda settings, _: FileProvider(Path(settings.folder) if settings.folder else data_folder() / "outbox"),
+    delivers=False,
+)

@@ -1,29 +1,70 @@
-"""Mail provider `sendgrid`: send messages through Twilio SendGrid's Mail Send API.
+"""Mail provider `sendgrid`: Twilio SendGrid's Mail Send API, and its signed Event Webhook.
 
 https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send
+https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/getting-started-event-webhook-security-features
+https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event
 """
 
 from __future__ import annotations
 
 import base64
+import binascii
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import AfterValidator, Field, SecretStr
+
+from host.sdk import BadRequest, Webhook, WebhookCall
 
 from ..addresses import Address
 from ..outgoing import REFERENCE, Outgoing, check, header_value
-from ..settings import SendGridSettings
-from .contract import Kind, Receipt, Refused, refuse_smtputf8
+from . import feedback
+from .contract import Kind, Receipt, Refused
+from .feedback import Feedback, Unwanted, part, text, unix_time
 from .http_api import Api, document_of, said
+from .spec import Account, ApiSettings, MailProvider, Secret, Where
 
 if TYPE_CHECKING:
     import httpx
 
 ENDPOINTS = MappingProxyType({"us": "https://api.sendgrid.com", "eu": "https://api.eu.sendgrid.com"})
-MOST_RECIPIENTS = 1000  # https://docs.sendgrid.com/api-reference/mail-send/limitations
-
 _RECIPIENT = re.compile(r"personalizations\.(\d+)\.(to|cc|bcc)\.(\d+)")
+
+
+def _public_key(value: str) -> str:
+    if value:
+        from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+        from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+        try:
+            usable = isinstance(load_der_public_key(base64.b64decode(value, validate=True)), EllipticCurvePublicKey)
+        except ValueError:
+            usable = False
+        if not usable:
+            raise ValueError("give the verification key as SendGrid shows it: one line that begins with MFkw")
+    return value
+
+
+PublicKey = Annotated[str, AfterValidator(_public_key), Field(max_length=500)]
+
+
+class SendGridSettings(ApiSettings):
+    api_key: SecretStr = SecretStr("")
+    region: Where = "us"
+    webhook_key: PublicKey = Field(
+        default="", description="Public key of the signed event webhook; empty: its webhooks are refused."
+    )
+
+
+class SendGridAccount(Account):
+    """A SendGrid account; `webhook_key` is the public key of its signed event webhook, for delivery reports."""
+
+    api_key: Secret
+    region: Where = "us"
+    webhook_key: PublicKey = ""
 
 
 class SendGridProvider:
@@ -44,9 +85,7 @@ class SendGridProvider:
 
     async def deliver(self, outgoing: Outgoing) -> Receipt:
         """POST /v3/mail/send; 202 means taken."""
-        refuse_smtputf8(outgoing, "SendGrid")
-        if len(outgoing.recipients) > MOST_RECIPIENTS:
-            raise Refused(f"SendGrid takes {MOST_RECIPIENTS} recipients at most", permanent=True, kind="content")
+        PROVIDER.check(outgoing)
         try:
             check(outgoing)
         except ValueError as error:
@@ -153,3 +192,106 @@ def _refused(answer: httpx.Response, content: dict[str, Any]) -> Refused:
             recipients[email] = Refused(str(error.get("message"))[:500], permanent=True, kind="address", code=code)
     kind: Kind = "address" if recipients else "content"
     return Refused(said(answer), permanent=True, kind=kind, code=code, recipients=recipients)
+
+
+# -- its webhooks ----------------------------------------------------------------------------------------
+
+SIGNATURE, TIMESTAMP = "x-twilio-email-event-webhook-signature", "x-twilio-email-event-webhook-timestamp"
+
+_KINDS: Mapping[str, feedback.Kind] = {
+    "delivered": "delivered",
+    "deferred": "deferred",
+    "bounce": "bounced",
+    "dropped": "bounced",
+    "spamreport": "complained",
+    "open": "opened",
+    "click": "clicked",
+    "unsubscribe": "unsubscribed",
+    "group_unsubscribe": "unsubscribed",
+}
+# Reasons for which SendGrid did not even try, where they are about the address itself.
+_DROPPED: Mapping[str, Unwanted] = {
+    "bounced address": "bounce",
+    "invalid": "bounce",
+    "spam reporting address": "complaint",
+}
+
+
+async def read(call: WebhookCall, public_key: str, tolerance: timedelta) -> list[Feedback]:
+    """Verify a call and return its events.
+
+    public_key: the verification key of the Event Webhook, base64 of a DER SubjectPublicKeyInfo, as SendGrid shows it.
+
+    Raises:
+        BadRequest: the signature is wrong, the time too far away, or the body is not a list of events.
+        PayloadTooLarge: there are too many events.
+    """
+    _verify(call, public_key, tolerance)
+    events = feedback.json_of(call.body)
+    if not isinstance(events, list):
+        raise BadRequest("SendGrid sends a list of events.")
+    feedback.check_number(events)
+    return [event for each in events if (event := _feedback(each)) is not None]
+
+
+def _verify(call: WebhookCall, public_key: str, tolerance: timedelta) -> None:
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+    timestamp = call.headers.get(TIMESTAMP, "")
+    signed_at = unix_time(timestamp)
+    key = load_der_public_key(base64.b64decode(public_key))
+    if signed_at is None or not isinstance(key, EllipticCurvePublicKey):
+        raise feedback.refused_signature()
+    try:
+        signature = base64.b64decode(call.headers.get(SIGNATURE, ""), validate=True)
+        key.verify(signature, timestamp.encode() + call.body, ECDSA(SHA256()))
+    except (InvalidSignature, binascii.Error, ValueError):
+        raise feedback.refused_signature() from None
+    feedback.check_age(signed_at, tolerance)
+
+
+def _feedback(event: object) -> Feedback | None:
+    name = text(part(event, "event"))
+    kind, known_as = _KINDS.get(name), feedback.event_id(part(event, "sg_event_id"))
+    reference = text(part(event, REFERENCE), 2_000)  # custom arguments are fields of the event
+    if kind is None or not (reference and known_as):
+        return None
+    return Feedback(
+        reference=reference,
+        kind=kind,
+        at=feedback.happened_at(unix_time(part(event, "timestamp"))),
+        recipient=feedback.address(part(event, "email")),
+        event=known_as,
+        detail=_detail(event, name),
+        suppress=_suppress(event, name),
+    )
+
+
+def _detail(event: object, name: str) -> str:
+    said = text(part(event, "reason")) or text(part(event, "response")) or text(part(event, "url"))
+    return f"dropped: {said}"[:500] if name == "dropped" else said
+
+
+def _suppress(event: object, name: str) -> Unwanted | None:
+    if name == "spamreport":
+        return "complaint"
+    if name == "dropped":
+        return _DROPPED.get(text(part(event, "reason")).lower())
+    # A block (type "blocked") is temporary; only a bounce says that the address does not exist.
+    return "bounce" if name == "bounce" and part(event, "type") == "bounce" else None
+
+
+PROVIDER = MailProvider(
+    name="sendgrid",
+    title="SendGrid",
+    settings=SendGridSettings,
+    required=("api_key",),
+    account=SendGridAccount,
+    create=lambda settings, _: SendGridProvider(settings),
+    most_recipients=1000,  # https://docs.sendgrid.com/api-reference/mail-send/limitations
+    smtputf8=False,
+    webhook=Webhook(lambda settings: settings.webhook_key, read),
+)

@@ -1,196 +1,82 @@
-"""Mail provider `smtp`: hand messages to a mail server over SMTP (RFC 5321)."""
+"""Mail provider `smtp`: any mail server, such as the one of the organisation."""
 
 from __future__ import annotations
 
-import asyncio
-import re
-import ssl
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from aiosmtplib import (
-    SMTP,
-    SMTPAuthenticationError,
-    SMTPDataError,
-    SMTPException,
-    SMTPNotSupported,
-    SMTPRecipientRefused,
-    SMTPRecipientsRefused,
-    SMTPResponseException,
-    SMTPSenderRefused,
-)
+from pydantic import Field, SecretStr
 
-from ..outgoing import Outgoing
-from ..settings import SmtpSettings
-from .contract import Kind, ProviderUnavailable, Receipt, Refused, refuse_smtputf8, written
-from .public_hosts import connected
-from .smtp_connections import CLOSING, Connections, drop
+from host.sdk import Duration, TextForm, Title
 
-PORTS = {"starttls": 587, "tls": 465, "none": 25}
+from .contract import Provider, ProviderUnavailable, Refused
+from .public_hosts import SMTP_PORTS, public_addresses
+from .spec import Account, Domain, MailProvider, Pacing, Password, Setup
 
-_NOT_THE_ADDRESS = frozenset({500, 502, 503, 504, 530})  # commands and parameters, not mailboxes (RFC 5321, 4.2.2)
-_ENHANCED = re.compile(r"\s*([245]\.\d{1,3}\.\d{1,3})\s*")  # RFC 3463
-_QUEUED_AS = re.compile(r"\b(?:queued as|id=)\s*([\w.@<>-]{1,200})", re.IGNORECASE)
+Host = Annotated[str, TextForm(r"[A-Za-z0-9._:-]{0,253}", "a host name or an address")]
+Tls = Literal["none", "starttls", "tls"]
 
 
-class SmtpProvider:
-    """A mail server, over pooled connections.
-
-    ehlo_name: how we introduce ourselves; strict servers want a name that exists (RFC 5321 section 4.1.1.1).
-    public_only: for a server that a tenant names; its address must then be public (see public_hosts.py).
-    """
-
-    name = "smtp"
-
-    def __init__(self, settings: SmtpSettings, ehlo_name: str, *, public_only: bool = False) -> None:
-        self._settings = settings
-        self._ehlo_name = ehlo_name
-        self._public_only = public_only
-        self._port = settings.port or PORTS[settings.tls]
-        self._tls: ssl.SSLContext | None = None
-        self._connections = Connections(self._connect)
-
-    async def deliver(self, outgoing: Outgoing) -> Receipt:
-        """Hand the message over. A 5xx answer is permanent and a 4xx one temporary, for each recipient by itself; 421
-        and a lost connection raise ProviderUnavailable. When the connection is lost before the answer to the message,
-        it is uncertain whether it was taken: it is sent again, with the same Message-ID."""
-        content, complete = written(outgoing), False
-        try:
-            async with self._connections.lent(lambda client: _begin(client, outgoing, len(content))) as client:
-                refused = await _recipients(client, outgoing)
-                complete = True
-                answer = await client.data(content)
-        except (SMTPException, OSError) as error:
-            verdict = self._verdict(error)
-            if isinstance(verdict, ProviderUnavailable):
-                verdict.uncertain = complete and not isinstance(error, SMTPResponseException)
-            raise verdict from error
-        queued = _QUEUED_AS.search(answer.message)
-        refusals = {refusal.recipient: _refused(refusal.code, refusal.message, "address") for refusal in refused}
-        return Receipt(self.name, queued[1] if queued else "", refusals)
-
-    async def check(self) -> str | None:
-        """Whether the server answers, with TLS and signed in as set."""
-        try:
-            async with self._connections.lent(SMTP.noop):
-                pass
-        except (SMTPException, OSError) as error:
-            return str(self._verdict(error))
-        except (Refused, ProviderUnavailable) as error:
-            return str(error)
-        return None
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._connections.close()
-
-    async def _connect(self) -> SMTP:
-        settings = self._settings
-        if settings.tls != "none" and self._tls is None:
-            self._tls = await asyncio.to_thread(ssl.create_default_context, cafile=settings.ca_file or None)
-        connection = await connected(settings.host, self._port, settings.timeout) if self._public_only else None
-        client = SMTP(
-            hostname=settings.host,
-            port=None if connection else self._port,
-            sock=connection,
-            username=settings.username or None,
-            password=settings.password.get_secret_value() if settings.username else None,
-            local_hostname=self._ehlo_name,
-            timeout=settings.timeout,
-            use_tls=settings.tls == "tls",
-            start_tls=settings.tls == "starttls",
-            tls_context=self._tls,
-        )
-        try:
-            await client.connect()
-            if client.is_ehlo_or_helo_needed:
-                await client.ehlo()
-        except BaseException:
-            drop(client, client.transport)
-            if connection:
-                connection.close()
-            raise
-        return client
-
-    def _verdict(self, error: Exception) -> Refused | ProviderUnavailable:
-        """Map an error of aiosmtplib to one of ours."""
-        where = f"{self._settings.host}:{self._port}"
-        if isinstance(error, SMTPRecipientsRefused):
-            return _all_refused(error.recipients)
-        if isinstance(error, SMTPResponseException):
-            return _answered(error, where)
-        cause = error if isinstance(error, ssl.SSLError) else error.__cause__
-        if isinstance(cause, ssl.SSLError):
-            return Refused(f"{where} has no trusted TLS certificate: {cause.reason}", permanent=True, kind="provider")
-        if isinstance(error, OSError):  # SMTPServerDisconnected, SMTPConnectError and SMTPTimeoutError are among these
-            return ProviderUnavailable(f"{where} cannot be reached, or the connection was lost: {error}")
-        if isinstance(error, SMTPNotSupported):
-            return Refused(str(error), permanent=True, kind="provider")
-        return Refused(f"{where}: {error}", permanent=True, kind="provider")
-
-
-async def _begin(client: SMTP, outgoing: Outgoing, size: int) -> None:
-    """Send MAIL, with the size where the server supports it (RFC 1870)."""
-    options = [f"SIZE={size}"] if client.supports_extension("size") else []
-    if outgoing.needs_smtputf8:
-        if not client.supports_extension("smtputf8"):
-            refuse_smtputf8(outgoing, "this server")
-        options.append("SMTPUTF8")
-    await client.mail(outgoing.sender.email, options=options, encoding="utf-8" if outgoing.needs_smtputf8 else "ascii")
-
-
-async def _recipients(client: SMTP, outgoing: Outgoing) -> list[SMTPRecipientRefused]:
-    """Send RCPT for each recipient; returns those that were refused, never all.
-
-    Raises:
-        SMTPRecipientsRefused: all were refused.
-    """
-    refused = []
-    for email in outgoing.recipients:
-        try:
-            await client.rcpt(email, encoding="utf-8" if outgoing.needs_smtputf8 else "ascii")
-        except SMTPRecipientRefused as error:
-            refused.append(error)
-            if error.code == CLOSING:
-                raise
-    if len(refused) == len(outgoing.recipients):
-        raise SMTPRecipientsRefused(refused)
-    return refused
-
-
-def _answered(error: SMTPResponseException, where: str) -> Refused | ProviderUnavailable:
-    code, text = error.code, error.message
-    if isinstance(error, SMTPAuthenticationError):
-        if code < 500:
-            return ProviderUnavailable(f"{where} cannot check the password now: {code} {text}")
-        return _refused(code, text, "provider", f"{where} refuses the username or password: ")
-    if isinstance(error, SMTPSenderRefused | SMTPDataError) and code not in (CLOSING, 503):
-        if code in (530, 535):
-            return _refused(code, text, "provider", f"{where} wants a username and password: ")
-        return _refused(code, text, "content" if code >= 500 else "provider")
-    return ProviderUnavailable(f"{where}: {code} {text}")  # 421, a connection in the wrong state, no greeting
-
-
-def _all_refused(recipients: list[SMTPRecipientRefused]) -> Refused:
-    refusals = {refusal.recipient: _refused(refusal.code, refusal.message, "address") for refusal in recipients}
-    verdicts = list(refusals.values())
-    # While one of them may be taken later, the message is tried again; else the first refusal counts for all.
-    verdict = next((refusal for refusal in verdicts if not refusal.permanent), verdicts[0])
-    return Refused(
-        verdict.reason, permanent=verdict.permanent, kind=verdict.kind, code=verdict.code, recipients=refusals
+class SmtpSettings(Pacing):
+    host: Host = Field(default="", description="Name or address of the SMTP server.")
+    port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65535,
+        description="Port of the SMTP server; empty: 587, or 465 with tls, or 25 with none.",
     )
+    username: str = Field(default="", description="User name to sign in with; empty: no sign-in.")
+    password: SecretStr = SecretStr("")
+    tls: Tls = Field(
+        default="starttls",
+        description="Encryption: starttls (default) is required after connecting; tls from the start; none.",
+    )
+    timeout: Duration = Field(
+        default=30.0, le=300, description="Seconds the server may take for each answer; default 30."
+    )
+    ca_file: str = Field(
+        default="", description="PEM file of certificates to trust instead of the system's; empty: the system's."
+    )
+    ehlo_name: Domain = Field(default="", description="Host name sent in EHLO; empty: the domain of `from_address`.")
 
 
-def _refused(code: int, text: str, kind: Kind, about: str = "") -> Refused:
-    """A refusal with its code, and with the enhanced code (RFC 3463) where the server gives one."""
-    enhanced = _ENHANCED.match(text)
-    permanent = code >= 500
-    if kind == "address" and permanent:
-        if code == 552:  # too many recipients, or a full mailbox: RFC 5321 section 4.5.3.1.10 has it tried again
-            permanent = False
-        elif code in _NOT_THE_ADDRESS or (enhanced and enhanced[1].startswith(("5.3", "5.4", "5.5", "5.7"))):
-            # About the server, the route, the protocol (our EHLO name) or a policy (no relaying, blocked), not about
-            # the address: another provider may be allowed to send, and this one once its settings are corrected.
-            kind, permanent = "provider", False
-    plain = text[enhanced.end() :] if enhanced else text
-    shown = f"{code} {enhanced[1]}" if enhanced else str(code)
-    reason = about + plain.encode(errors="replace").decode()[:500]
-    return Refused(reason, permanent=permanent, kind=kind, code=shown)
+class SmtpAccount(Account):
+    """A mail server. Without a port: 587, or 465 with tls, or 25 with none."""
+
+    host: Annotated[Host, Field(min_length=1)]
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    username: Title = ""
+    password: Password = SecretStr("")
+    tls: Tls = "starttls"
+
+
+def _create(settings: SmtpSettings, setup: Setup) -> Provider:
+    from .smtp_server import SmtpProvider
+
+    return SmtpProvider(settings, setup)
+
+
+async def _check_account(account: Mapping[str, Any]) -> Mapping[str, str]:
+    """Why an organisation may not send through this server, by field."""
+    host, port = str(account["host"]), account["port"]
+    wrong: dict[str, str] = {}
+    if port is not None and port not in SMTP_PORTS:
+        wrong["port"] = f"Mail servers listen at {', '.join(map(str, SMTP_PORTS))}."
+    if account["tls"] == "none" and account["username"]:
+        wrong["tls"] = "A password goes over TLS only: starttls or tls."
+    try:
+        await public_addresses(host, port or SMTP_PORTS[0])
+    except (Refused, ProviderUnavailable) as error:
+        wrong["host"] = str(error)
+    return wrong
+
+
+PROVIDER = MailProvider(
+    name="smtp",
+    title="SMTP",
+    settings=SmtpSettings,
+    required=("host",),
+    account=SmtpAccount,
+    create=_create,
+    check_account=_check_account,
+)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, Field, SecretStr, StringConstraints, model_validator
+from pydantic import BaseModel, StringConstraints, model_validator
 
-from host.sdk import Accepted, Created, Page, Permission, Query, Routes, Row, TextForm, Title
+from host.sdk import Accepted, Created, Page, Permission, Query, Routes, Row, TextForm, without_secrets
 
 from ..addresses import AddressText, searched
+from ..providers.catalogue import PROVIDERS
 from ..service import own_provider, senders
 from ..service.own_provider import ACCOUNTS, Chosen
 from ..service.senders import CODES, SENDERS
-from ..settings import ConfigurationSet, Domain, Host, PublicKey, Region, Topic, Where
 
 routes = Routes()
 
@@ -28,9 +28,6 @@ PERMISSIONS = (
     Permission("mail.provider.update", "Set, test and remove the organisation's own mail provider", _ADMINS),
 )
 
-Secret = Annotated[SecretStr, Field(min_length=1, max_length=2000)]
-Password = Annotated[SecretStr, Field(max_length=2000)]
-
 
 class NewSender(BaseModel, extra="forbid"):
     address: AddressText
@@ -40,51 +37,15 @@ class Code(BaseModel, extra="forbid"):
     code: Annotated[str, StringConstraints(strip_whitespace=True), TextForm(r"[0-9]{6}", "the six digits mailed")]
 
 
-class SmtpAccount(BaseModel, extra="forbid"):
-    """A mail server. Without a port: 587, or 465 with tls, or 25 with none."""
-
-    host: Annotated[Host, Field(min_length=1)]
-    port: Annotated[int, Field(ge=1, le=65535)] | None = None
-    username: Title = ""
-    password: Password = SecretStr("")
-    tls: Literal["none", "starttls", "tls"] = "starttls"
-
-
-class SendGridAccount(BaseModel, extra="forbid"):
-    """A SendGrid account; `webhook_key` is the public key of its signed event webhook, for delivery reports."""
-
-    api_key: Secret
-    region: Where = "us"
-    webhook_key: PublicKey = ""
-
-
-class MailgunAccount(BaseModel, extra="forbid"):
-    api_key: Secret
-    domain: Annotated[Domain, Field(min_length=1)]
-    region: Where = "us"
-    webhook_key: Password = SecretStr("")
-
-
-class SesAccount(BaseModel, extra="forbid"):
-    access_key: Secret
-    secret_key: Secret
-    region: Region
-    configuration_set: ConfigurationSet = ""
-    topics: Annotated[list[Topic], Field(max_length=10)] = []
-
-
+@PROVIDERS.accounts
 class OwnProvider(BaseModel, extra="forbid"):
-    """Exactly one of the four. Secrets are given each time, and never shown again."""
-
-    smtp: SmtpAccount | None = None
-    sendgrid: SendGridAccount | None = None
-    mailgun: MailgunAccount | None = None
-    ses: SesAccount | None = None
+    """Exactly one of the providers. Secrets are given each time, and never shown again."""
 
     @model_validator(mode="after")
     def _one_of_them(self) -> OwnProvider:
         if len(self._given()) != 1:
-            raise ValueError("Give exactly one of smtp, sendgrid, mailgun and ses.")
+            *names, last = type(self).model_fields
+            raise ValueError(f"Give exactly one of {', '.join(names)} and {last}.")
         return self
 
     def _given(self) -> dict[str, BaseModel]:
@@ -93,9 +54,7 @@ class OwnProvider(BaseModel, extra="forbid"):
     def chosen(self) -> Chosen:
         """The given provider, with its secrets separate from its settings."""
         [(provider, account)] = self._given().items()
-        values = dict(account)
-        secrets = {name: value.get_secret_value() for name, value in values.items() if isinstance(value, SecretStr)}
-        return Chosen(provider, {name: value for name, value in values.items() if name not in secrets}, secrets)
+        return Chosen(provider, *without_secrets(account))
 
 
 class TestSend(BaseModel):

@@ -1,14 +1,11 @@
-"""HTTP endpoints that receive the webhooks of SendGrid, Mailgun and Amazon SES."""
+"""HTTP endpoints that receive the webhooks of mail providers."""
 
 from __future__ import annotations
 
-from typing import cast, get_args
+from host.sdk import Permission, RequestFacts, Routes, Row, WebhookCall
 
-from host.sdk import NotFound, Permission, RequestFacts, Routes, Row
-
-from ..service.webhooks import receiving
-from ..service.webhooks.feedback import MAX_BODY, Call
-from ..service.webhooks.receiving import ProviderName
+from ..providers.feedback import MAX_BODY
+from ..service import webhooks
 
 routes = Routes()
 
@@ -26,7 +23,7 @@ PERMISSIONS: tuple[Permission, ...] = ()
 )
 async def receive(provider: str, request: RequestFacts) -> dict[str, int]:
     """Receive a webhook of the deployment's sendgrid, mailgun or ses account."""
-    return {"events": await receiving.receive(_known(provider), await _call(request))}
+    return {"events": await webhooks.receive(provider, await _call(request))}
 
 
 @routes.post(
@@ -40,21 +37,15 @@ async def receive(provider: str, request: RequestFacts) -> dict[str, int]:
 )
 async def receive_own(provider: str, token: str, request: RequestFacts) -> dict[str, int]:
     """Receive a webhook of an organisation's own sendgrid, mailgun or ses account."""
-    return {"events": await receiving.receive_own(_known(provider), token, await _call(request))}
+    return {"events": await webhooks.receive_own(provider, token, await _call(request))}
 
 
 @routes.get("/mail/webhooks", permission="mail.provider.read", name="webhooks.get")
 async def own_webhook() -> Row:
     """Read the URL for the webhooks of your own provider."""
-    provider, url = await receiving.own_address()
+    provider, url = await webhooks.own_address()
     return {"provider": provider, "url": url}
 
 
-def _known(provider: str) -> ProviderName:
-    if provider not in get_args(ProviderName):
-        raise NotFound
-    return cast(ProviderName, provider)
-
-
-async def _call(request: RequestFacts) -> Call:
-    return Call(await request.read(), request.headers)
+async def _call(request: RequestFacts) -> WebhookCall:
+    return WebhookCall(await request.read(), request.headers)

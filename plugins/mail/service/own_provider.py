@@ -14,9 +14,9 @@ from host.sdk import NotFound, Records, Row, ValidationFailed, actor, allow, enc
 from ..addresses import Address
 from ..models.senders import ProviderAccount, Sender
 from ..outgoing import MACHINE_MADE, Outgoing
+from ..providers.catalogue import PROVIDERS
 from ..providers.contract import ProviderUnavailable, Refused
 from ..providers.dispatcher import own_dispatcher
-from ..providers.public_hosts import SMTP_PORTS, public_addresses
 from ..settings import Settings
 
 TRIAL_SECONDS = 45.0
@@ -55,8 +55,10 @@ async def set_provider(chosen: Chosen, *, version: int | None = None) -> tuple[R
         ValidationFailed: its server is not on the public internet, or its port is not one of mail servers.
         PreconditionFailed: `version` is no longer the provider's.
     """
-    if chosen.provider == "smtp" and not settings(Settings).allow_private_hosts:
-        await _check_server(chosen.settings)
+    if not settings(Settings).allow_private_hosts:
+        wrong = await PROVIDERS[chosen.provider].check_account(chosen.settings)
+        if wrong:
+            raise ValidationFailed(details={f"{chosen.provider}.{key}": reason for key, reason in wrong.items()})
     values = {"provider": chosen.provider, "settings": chosen.settings, "secrets": encrypt(json.dumps(chosen.secrets))}
     shown = {"provider": chosen.provider, "settings": chosen.settings}
     async with unit_of_work() as work:
@@ -123,18 +125,3 @@ def _trial(address: Address) -> Outgoing:
         headers=MACHINE_MADE,
         category="trial",
     )
-
-
-async def _check_server(shown: dict[str, Any]) -> None:
-    host, port = str(shown["host"]), shown["port"]
-    wrong: dict[str, str] = {}
-    if port is not None and port not in SMTP_PORTS:
-        wrong["smtp.port"] = f"Mail servers listen at {', '.join(map(str, SMTP_PORTS))}."
-    if shown["tls"] == "none" and shown["username"]:
-        wrong["smtp.tls"] = "A password goes over TLS only: starttls or tls."
-    try:
-        await public_addresses(host, port or SMTP_PORTS[0])
-    except (Refused, ProviderUnavailable) as error:
-        wrong["smtp.host"] = str(error)
-    if wrong:
-        raise ValidationFailed(details=wrong)

@@ -18,7 +18,7 @@ from plugins.mail.providers.channel import ProviderChannel
 from plugins.mail.providers.circuit import Busy, Circuit, Pace
 from plugins.mail.providers.contract import ProviderUnavailable, Receipt, Refused
 from plugins.mail.providers.dispatcher import Dispatcher
-from plugins.mail.settings import Pacing
+from plugins.mail.providers.spec import Pacing
 
 MESSAGE = Outgoing("<m@acme.example>", Address("", "a@acme.example"), (Address("", "b@example.com"),), "Hi", "Hi")
 BAD_KEY = Refused("no such key", permanent=True, kind="provider", code="401")

@@ -19,10 +19,9 @@ from plugins.mail.outgoing import Outgoing
 from plugins.mail.providers.contract import ProviderUnavailable, Refused
 from plugins.mail.providers.file import FileProvider
 from plugins.mail.providers.http_api import LONGEST_WAIT
-from plugins.mail.providers.mailgun import MailgunProvider
-from plugins.mail.providers.sendgrid import SendGridProvider
-from plugins.mail.providers.ses import SesProvider
-from plugins.mail.settings import MailgunSettings, SendGridSettings, SesSettings
+from plugins.mail.providers.mailgun import MailgunProvider, MailgunSettings
+from plugins.mail.providers.sendgrid import SendGridProvider, SendGridSettings
+from plugins.mail.providers.ses import SesProvider, SesSettings
 from tenants.context import bind
 from tests.plugins.mail.peers import mailgun, sendgrid, ses
 from tests.plugins.mail.peers.mailgun import MailgunPeer

@@ -18,11 +18,12 @@ from plugins.mail.addresses import Address
 from plugins.mail.outgoing import Attached, Outgoing
 from plugins.mail.providers.contract import Provider, ProviderUnavailable, Refused
 from plugins.mail.providers.file import FileProvider
-from plugins.mail.providers.mailgun import MailgunProvider
-from plugins.mail.providers.sendgrid import SendGridProvider
-from plugins.mail.providers.ses import SesProvider
-from plugins.mail.providers.smtp import SmtpProvider
-from plugins.mail.settings import MailgunSettings, SendGridSettings, SesSettings, SmtpSettings
+from plugins.mail.providers.mailgun import MailgunProvider, MailgunSettings
+from plugins.mail.providers.sendgrid import SendGridProvider, SendGridSettings
+from plugins.mail.providers.ses import SesProvider, SesSettings
+from plugins.mail.providers.smtp import SmtpSettings
+from plugins.mail.providers.smtp_server import SmtpProvider
+from plugins.mail.providers.spec import Setup
 from tests.plugins.mail.peers import mailgun, sendgrid, ses, smtp
 from tests.plugins.mail.peers.http import HttpPeer
 from tests.plugins.mail.peers.taken import NOBODY, SPAM, Taken, from_mime
@@ -94,7 +95,7 @@ async def _made(name: str, folder: Path, stack: AsyncExitStack) -> Setting:
     match name:
         case "smtp":
             peer = stack.enter_context(smtp.smtp_server(folder))
-            return Setting(SmtpProvider(smtp_settings(peer), "mail.acme.example"), peer)
+            return Setting(SmtpProvider(smtp_settings(peer), Setup("mail.acme.example")), peer)
         case "sendgrid":
             sendgrid_peer = await stack.enter_async_context(sendgrid.sendgrid_server())
             key = SecretStr(sendgrid.KEY)
@@ -283,7 +284,9 @@ async def test_provider_when_it_cannot_now_then_away_and_when_it_can_again_then_
 async def test_provider_when_nobody_listens_then_away(setting: Setting) -> None:
     match setting.provider:
         case SmtpProvider():
-            lonely: Provider = SmtpProvider(SmtpSettings(host="127.0.0.1", port=1, tls="none"), "mail.acme.example")
+            lonely: Provider = SmtpProvider(
+                SmtpSettings(host="127.0.0.1", port=1, tls="none"), Setup("mail.acme.example")
+            )
         case SendGridProvider():
             lonely = SendGridProvider(SendGridSettings(endpoint="http://127.0.0.1:1"))
         case MailgunProvider():

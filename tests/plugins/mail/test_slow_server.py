@@ -16,8 +16,9 @@ from host.testing import Client, TwoTenants
 from plugins.mail.models import Message, Status
 from plugins.mail.providers.channel import ProviderChannel
 from plugins.mail.providers.dispatcher import Dispatcher, Dispatchers
-from plugins.mail.providers.smtp import SmtpProvider
-from plugins.mail.settings import SmtpSettings
+from plugins.mail.providers.smtp import SmtpSettings
+from plugins.mail.providers.smtp_server import SmtpProvider
+from plugins.mail.providers.spec import Setup
 from tenants.context import bind
 from tests.plugins.mail.conftest import Within
 from tests.plugins.mail.peers.smtp import SmtpPeer, smtp_server
@@ -39,7 +40,7 @@ async def slow(two_tenants: TwoTenants, tmp_path: Path) -> AsyncIterator[SmtpPee
         with application.bound(), bind(None):
             with as_plugin("mail"):
                 app_singleton(Dispatchers).application = Dispatcher(
-                    [ProviderChannel(SmtpProvider(section, "mail.acme.example"), section)]
+                    [ProviderChannel(SmtpProvider(section, Setup("mail.acme.example")), section)]
                 )
             await application.runner.start()
             await application.reconciler.start()

@@ -21,8 +21,10 @@ from plugins.mail.outgoing import Outgoing
 from plugins.mail.providers import dispatcher, smtp_connections
 from plugins.mail.providers.contract import ProviderUnavailable, Refused
 from plugins.mail.providers.public_hosts import public_addresses
-from plugins.mail.providers.smtp import SmtpProvider
-from plugins.mail.settings import Settings, SmtpSettings
+from plugins.mail.providers.smtp import SmtpSettings
+from plugins.mail.providers.smtp_server import SmtpProvider
+from plugins.mail.providers.spec import Setup
+from plugins.mail.settings import Settings
 from tests.plugins.mail.peers.smtp import PASSWORD, USERNAME, SmtpPeer, smtp_server
 
 pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS:UserWarning")
@@ -45,7 +47,7 @@ def provider_of(peer: SmtpPeer, **changes: Any) -> SmtpProvider:
         "ca_file": peer.ca_file,
         "timeout": 20.0,
     }
-    return SmtpProvider(SmtpSettings(**{**values, **changes}), "mail.acme.example")
+    return SmtpProvider(SmtpSettings(**{**values, **changes}), Setup("mail.acme.example"))
 
 
 @pytest.fixture
@@ -65,7 +67,7 @@ async def test_server_when_greeted_then_hears_the_senders_domain_or_the_name_tha
         section = SmtpSettings(host=peer.host, port=peer.port, tls="none", ehlo_name=set_name)
         chosen = settings(Settings).model_copy(update={"from_address": "no-reply@acme.example"})
         monkeypatch.setattr(dispatcher, "settings", lambda model: chosen)
-        provider = dispatcher._provider(section, public_only=False)
+        provider = dispatcher._channel("smtp", section).provider
         await provider.deliver(MESSAGE)
         await provider.close()
         assert peer.greeted == [shown]
@@ -223,7 +225,7 @@ async def test_server_when_it_says_nothing_then_away_in_time() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         settings = SmtpSettings(host="127.0.0.1", port=silent.getsockname()[1], tls="none", timeout=0.3)
         with pytest.raises(ProviderUnavailable):
-            await SmtpProvider(settings, "mail.acme.example").deliver(MESSAGE)
+            await SmtpProvider(settings, Setup("mail.acme.example")).deliver(MESSAGE)
 
 
 # -- connections -----------------------------------------------------------------------------------------
@@ -304,7 +306,8 @@ async def test_server_of_a_tenant_when_its_name_leads_inside_then_never_connecte
     peer: SmtpPeer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     provider = SmtpProvider(
-        SmtpSettings(host="localhost", port=peer.port, ca_file=peer.ca_file), "mail.acme.example", public_only=True
+        SmtpSettings(host="localhost", port=peer.port, ca_file=peer.ca_file),
+        Setup("mail.acme.example", public_only=True),
     )
     with pytest.raises(Refused) as refused:
         await provider.deliver(MESSAGE)
@@ -332,7 +335,7 @@ async def test_server_of_a_tenant_when_its_name_resolves_otherwise_the_second_ti
         password=SecretStr(PASSWORD),
         ca_file=peer.ca_file,
     )
-    provider = SmtpProvider(settings, "mail.acme.example", public_only=True)
+    provider = SmtpProvider(settings, Setup("mail.acme.example", public_only=True))
     await provider.deliver(MESSAGE)
     await provider.close()
     assert (len(peer.taken), asked) == (1, ["localhost"])

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from host.settings import Settings
 from host.testing import Client, TwoTenants
-from plugins.mail.service.webhooks import feedback
+from plugins.mail.providers import feedback
 
 PATH = "/api/v1/mail/webhooks/sendgrid"
 KEY = ec.generate_private_key(ec.SECP256R1())

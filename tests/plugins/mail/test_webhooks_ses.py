@@ -23,7 +23,7 @@ from cryptography.x509.oid import NameOID
 from host.sdk import Unavailable
 from host.settings import Settings
 from host.testing import Client, TwoTenants
-from plugins.mail.service.webhooks import sns
+from plugins.mail.providers import sns
 
 PATH = "/api/v1/mail/webhooks/ses"
 TOPIC = "arn:aws:sns:us-west-2:123456789012:mail-events"

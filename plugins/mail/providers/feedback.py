@@ -1,4 +1,4 @@
-"""One provider event in the form all providers share, and helpers to parse it."""
+"""One event that a mail provider reports by webhook, in the form all share, and helpers to parse it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import orjson
 
 from host.sdk import BadRequest, PayloadTooLarge
 
-from ...addresses import parse_address
+from ..addresses import parse_address
 
 Kind = Literal["deferred", "delivered", "bounced", "answered", "complained", "opened", "clicked", "unsubscribed"]
 Unwanted = Literal["bounce", "complaint"]
@@ -25,14 +25,6 @@ MAX_EVENTS = 2_000
 
 _DETAIL, _EVENT_ID = 500, 200  # characters kept
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]+")
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request as a provider sent it: the raw body, because signatures are over bytes, and headers by lower case."""
-
-    body: bytes
-    headers: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)

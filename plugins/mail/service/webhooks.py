@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from contextlib import suppress as ignoring
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Literal, get_args
 from uuid import UUID
 
 from host.sdk import (
     NotFound,
     Row,
+    WebhookCall,
     absolute_url,
-    app_singleton,
-    decrypt,
     open_token,
     settings,
     sign_token,
@@ -24,30 +21,22 @@ from host.sdk import (
     unit_of_work,
 )
 
-from ...models import Happening, Message
-from ...models.senders import ProviderAccount
-from ...models.subscriptions import Source
-from ...models.suppressions import Reason
-from ...settings import Settings, TenantSettings
-from .. import subscriptions
-from ..suppressions import Unwanted, suppress_all
-from ..timeline import COUNTED, FEEDBACK, Happened, happened
-from ..tracking import MOST_COUNTED
-from . import mailgun, sendgrid, ses, sns
-from .feedback import Call, Feedback
-
-ProviderName = Literal["sendgrid", "mailgun", "ses"]
+from ..models import Happening, Message
+from ..models.senders import ProviderAccount
+from ..models.subscriptions import Source
+from ..models.suppressions import Reason
+from ..providers.catalogue import PROVIDERS
+from ..providers.dispatcher import own_settings
+from ..providers.feedback import Feedback
+from ..providers.spec import Pacing
+from ..settings import Settings, TenantSettings
+from . import subscriptions
+from .suppressions import Unwanted, suppress_all
+from .timeline import COUNTED, FEEDBACK, Happened, happened
+from .tracking import MOST_COUNTED
 
 OWN = "webhook"
 """The purpose of the signed tokens in the URLs of tenants' own webhooks."""
-
-
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """What verifies an account's calls: SendGrid's public key, Mailgun's signing key, or topics of Amazon SNS."""
-
-    key: str = ""
-    topics: frozenset[str] = frozenset()
 
 
 async def own_address() -> tuple[str, str]:
@@ -57,60 +46,39 @@ async def own_address() -> tuple[str, str]:
         NotFound: the tenant has none, or one that sends no webhooks.
     """
     account = await ProviderAccount.first()
-    if account is None or account.provider not in get_args(ProviderName):
+    if account is None or PROVIDERS[account.provider].webhook is None:
         raise NotFound("This organisation has no provider of its own that sends webhooks.")
     token = sign_token(OWN, provider=account.provider)
     return account.provider, absolute_url(f"/mail/webhooks/{account.provider}/{token}")
 
 
-async def receive(provider: ProviderName, call: Call) -> int:
+async def receive(provider: str, call: WebhookCall) -> int:
     """Record a call of the deployment's account; returns how many events were new, once they are stored.
 
     Raises:
-        NotFound: this deployment has no key for that provider's webhooks.
+        NotFound: there is no such provider, or this deployment has no key for its webhooks.
         BadRequest: signature, time or body is wrong.
         PayloadTooLarge: it contains too many events.
         Unavailable: Amazon could not be reached.
     """
-    configured = settings(Settings)
-    keys = {
-        "sendgrid": Keys(key=configured.sendgrid.webhook_key),
-        "mailgun": Keys(key=configured.mailgun.webhook_key.get_secret_value()),
-        "ses": Keys(topics=frozenset(configured.ses.topics)),
-    }
-    return await _write_down(provider, await _read(provider, call, keys[provider]))
+    return await _write_down(provider, await _read(provider, call, getattr(settings(Settings), provider, None)))
 
 
-async def receive_own(provider: ProviderName, token: str, call: Call) -> int:
+async def receive_own(provider: str, token: str, call: WebhookCall) -> int:
     """Record a call of a tenant's own account, only for that tenant's messages; raises as `receive`."""
     async with open_token(token, OWN, any_tenant_state=True) as claims:
-        if claims["provider"] != provider:
+        account = await ProviderAccount.first()
+        if claims["provider"] != provider or account is None or account.provider != provider:
             raise NotFound
-        owner, keys = (await tenant()).id, await _own_keys(provider)
-    return await _write_down(provider, await _read(provider, call, keys), owner)
+        owner, own = (await tenant()).id, own_settings(account)
+    return await _write_down(provider, await _read(provider, call, own), owner)
 
 
-async def _own_keys(provider: ProviderName) -> Keys:
-    """The keys of the bound tenant's own account; empty where it has none with that provider."""
-    account = await ProviderAccount.first()
-    if account is None or account.provider != provider:
-        return Keys()
-    try:
-        values = account.settings | json.loads(decrypt(account.secrets))
-    except ValueError:  # the deployment's secret has changed: the tenant has to set its provider again
-        return Keys()
-    return Keys(key=str(values.get("webhook_key", "")), topics=frozenset(values.get("topics", ())))
-
-
-async def _read(provider: ProviderName, call: Call, keys: Keys) -> list[Feedback]:
-    if not (keys.key or keys.topics):
+async def _read(provider: str, call: WebhookCall, section: Pacing | None) -> Sequence[Feedback]:
+    spec = PROVIDERS.get(provider)
+    if spec is None or spec.webhook is None or section is None or not (key := spec.webhook.key(section)):
         raise NotFound
-    tolerance = timedelta(seconds=settings(Settings).webhook_tolerance)
-    if provider == "sendgrid":
-        return sendgrid.read(call, keys.key, tolerance)
-    if provider == "mailgun":
-        return mailgun.read(call, keys.key, tolerance)
-    return await ses.read(call, keys.topics, tolerance, app_singleton(sns.Certificates), sns.fetch)
+    return await spec.webhook.read(call, key, timedelta(seconds=settings(Settings).webhook_tolerance))
 
 
 # -- recording -------------------------------------------------------------------------------------------

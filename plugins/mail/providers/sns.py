@@ -14,11 +14,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import httpx
+from host.sdk import BadRequest, Unavailable, WebhookCall
 
-from host.sdk import BadRequest, Unavailable
-
-from .feedback import Call, check_age, iso_time, json_of, refused_signature
+from .feedback import check_age, iso_time, json_of, refused_signature
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -44,6 +42,8 @@ async def fetch(url: str) -> bytes:
     Raises:
         Unavailable: there was no answer, an error, or too long an answer.
     """
+    import httpx
+
     try:
         async with (
             httpx.AsyncClient(timeout=_TIMEOUT, follow_redirects=False, trust_env=True) as client,
@@ -106,7 +106,7 @@ def is_amazons(url: str) -> bool:
 
 
 async def read(
-    call: Call, topics: Collection[str], tolerance: timedelta, certificates: Certificates, fetch: Fetch
+    call: WebhookCall, topics: Collection[str], tolerance: timedelta, certificates: Certificates, fetch: Fetch
 ) -> Mapping[str, str] | None:
     """Verify a call and return its notification (MessageId, Message, Timestamp, …); None for subscription messages.
 

@@ -1,1 +1,0 @@
-"""Verify and parse the webhooks of mail providers, and record their feedback."""
