@@ -21,8 +21,8 @@ from aiosmtplib import (
 from ..outgoing import Outgoing
 from .contract import Kind, ProviderUnavailable, Receipt, Refused, refuse_smtputf8, written
 from .public_hosts import connected
-from .smtp import SmtpSettings
 from .smtp_connections import CLOSING, Connections, drop
+from .smtp_settings import SmtpSettings
 from .spec import Setup
 
 PORTS = {"starttls": 587, "tls": 465, "none": 25}

@@ -21,8 +21,8 @@ from plugins.mail.providers.file import FileProvider
 from plugins.mail.providers.mailgun import MailgunProvider, MailgunSettings
 from plugins.mail.providers.sendgrid import SendGridProvider, SendGridSettings
 from plugins.mail.providers.ses import SesProvider, SesSettings
-from plugins.mail.providers.smtp import SmtpSettings
 from plugins.mail.providers.smtp_server import SmtpProvider
+from plugins.mail.providers.smtp_settings import SmtpSettings
 from plugins.mail.providers.spec import Setup
 from tests.plugins.mail.peers import mailgun, sendgrid, ses, smtp
 from tests.plugins.mail.peers.http import HttpPeer

@@ -21,8 +21,8 @@ from plugins.mail.outgoing import Outgoing
 from plugins.mail.providers import dispatcher, smtp_connections
 from plugins.mail.providers.contract import ProviderUnavailable, Refused
 from plugins.mail.providers.public_hosts import public_addresses
-from plugins.mail.providers.smtp import SmtpSettings
 from plugins.mail.providers.smtp_server import SmtpProvider
+from plugins.mail.providers.smtp_settings import SmtpSettings
 from plugins.mail.providers.spec import Setup
 from plugins.mail.settings import Settings
 from tests.plugins.mail.peers.smtp import PASSWORD, USERNAME, SmtpPeer, smtp_server
