@@ -24,8 +24,8 @@ from host.sdk import (
 )
 
 from . import commands, events, models, routes, settings, tasks
-from .providers import channel, dispatcher
-from .service import account_mail, attachments, erasure, hand_over, messages, outbox, senders, timeline
+from .providers import channel
+from .service import account_mail, attachments, dispatcher, erasure, hand_over, messages, outbox, senders, timeline
 
 
 @hookimpl

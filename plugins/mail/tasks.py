@@ -11,9 +11,9 @@ from host.sdk import Task, report_progress
 
 from .providers.channel import LONGEST
 from .providers.circuit import LONGEST_QUEUE
-from .providers.dispatcher import tenant_channel
 from .service import batches, delivery, expansion, maintenance, messages, senders
 from .service.delivery import Order
+from .service.dispatcher import tenant_channel
 
 
 async def deliver(items: Sequence[Mapping[str, Any]]) -> Sequence[Exception | None]:

@@ -18,8 +18,8 @@ from host.sdk import GiveUp, TenantMissing, absolute_url, cut_to_line, job_id, s
 from ..addresses import parse_address
 from ..outgoing import MACHINE_MADE, Outgoing
 from ..providers.contract import Refused
-from ..providers.dispatcher import close_dispatchers, deployment_dispatcher
 from ..settings import Settings
+from .dispatcher import close_dispatchers, deployment_dispatcher
 from .hand_over import hand_over
 from .templates import Rendered, render, render_builtin
 

@@ -14,9 +14,9 @@ from host.sdk import ApiError, NotFound, Postpone, RateLimited, allow, limit_val
 from ..models import OPEN, WAITING, Batch, BatchStatus, Message, Status
 from ..outgoing import Outgoing
 from ..providers.contract import ProviderUnavailable, Refused
-from ..providers.dispatcher import Dispatcher, tenant_dispatcher
 from . import attachments, outcomes
 from .composition import compose
+from .dispatcher import Dispatcher, tenant_dispatcher
 from .messages import RATE, barred_of
 from .outcomes import Outcome, is_dead
 from .templates import MissingVariables, Prepared, RenderFailed, prepared

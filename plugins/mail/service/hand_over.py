@@ -9,8 +9,8 @@ from host.sdk import Postpone, TryAgain, settings
 
 from ..outgoing import Outgoing
 from ..providers.contract import ProviderUnavailable, Refused
-from ..providers.dispatcher import deployment_dispatcher
 from ..settings import Settings
+from .dispatcher import deployment_dispatcher
 
 PRIORITY = -10
 """Priority of account mail, in the job store and at the provider: before tenants' mail, since people wait for it."""

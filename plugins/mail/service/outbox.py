@@ -11,8 +11,8 @@ from pathlib import Path
 
 from host.sdk import TenantMissing, tenant
 
-from ..providers.dispatcher import deployment_dispatcher
 from ..providers.file import FileProvider
+from .dispatcher import deployment_dispatcher
 
 ENDING = ".eml"
 

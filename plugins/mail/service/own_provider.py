@@ -16,8 +16,8 @@ from ..models.senders import ProviderAccount, Sender
 from ..outgoing import MACHINE_MADE, Outgoing
 from ..providers.catalogue import PROVIDERS
 from ..providers.contract import ProviderUnavailable, Refused
-from ..providers.dispatcher import own_dispatcher
 from ..settings import Settings
+from .dispatcher import own_dispatcher
 
 TRIAL_SECONDS = 45.0
 """Seconds that testing a provider may take, below the time-out of a request."""

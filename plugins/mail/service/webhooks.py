@@ -26,11 +26,11 @@ from ..models.senders import ProviderAccount
 from ..models.subscriptions import Source
 from ..models.suppressions import Reason
 from ..providers.catalogue import PROVIDERS
-from ..providers.dispatcher import own_settings
 from ..providers.feedback import Feedback
 from ..providers.spec import Pacing
 from ..settings import Settings, TenantSettings
 from . import subscriptions
+from .dispatcher import own_settings
 from .suppressions import Unwanted, suppress_all
 from .timeline import COUNTED, FEEDBACK, Happened, happened
 from .tracking import MOST_COUNTED

@@ -18,7 +18,7 @@ from host.testing import Client, TestApplication
 from plugins.mail.models import Message, Status
 from plugins.mail.outgoing import Outgoing, mime
 from plugins.mail.providers.contract import Receipt
-from plugins.mail.providers.dispatcher import Dispatchers
+from plugins.mail.service.dispatcher import Dispatchers
 from tenants.context import bind
 
 Within = Callable[[Client], AbstractContextManager[None]]

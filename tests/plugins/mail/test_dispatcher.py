@@ -17,8 +17,8 @@ from plugins.mail.providers import circuit
 from plugins.mail.providers.channel import ProviderChannel
 from plugins.mail.providers.circuit import Busy, Circuit, Pace
 from plugins.mail.providers.contract import ProviderUnavailable, Receipt, Refused
-from plugins.mail.providers.dispatcher import Dispatcher
 from plugins.mail.providers.spec import Pacing
+from plugins.mail.service.dispatcher import Dispatcher
 
 MESSAGE = Outgoing("<m@acme.example>", Address("", "a@acme.example"), (Address("", "b@example.com"),), "Hi", "Hi")
 BAD_KEY = Refused("no such key", permanent=True, kind="provider", code="401")

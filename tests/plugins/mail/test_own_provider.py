@@ -16,7 +16,7 @@ from plugins.mail.addresses import Address
 from plugins.mail.models.senders import ProviderAccount, Sender
 from plugins.mail.outgoing import Outgoing
 from plugins.mail.providers.contract import ProviderUnavailable
-from plugins.mail.providers.dispatcher import Dispatchers, tenant_dispatcher
+from plugins.mail.service.dispatcher import Dispatchers, tenant_dispatcher
 from tests.plugins.mail.peers import sendgrid
 from tests.plugins.mail.peers.smtp import PASSWORD, USERNAME, SmtpPeer, smtp_server
 

@@ -15,10 +15,10 @@ from host.sdk import app_singleton
 from host.testing import Client, TwoTenants
 from plugins.mail.models import Message, Status
 from plugins.mail.providers.channel import ProviderChannel
-from plugins.mail.providers.dispatcher import Dispatcher, Dispatchers
 from plugins.mail.providers.smtp_server import SmtpProvider
 from plugins.mail.providers.smtp_settings import SmtpSettings
 from plugins.mail.providers.spec import Setup
+from plugins.mail.service.dispatcher import Dispatcher, Dispatchers
 from tenants.context import bind
 from tests.plugins.mail.conftest import Within
 from tests.plugins.mail.peers.smtp import SmtpPeer, smtp_server

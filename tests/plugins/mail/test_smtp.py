@@ -18,12 +18,13 @@ from host.sdk import settings
 from host.testing import TestApplication
 from plugins.mail.addresses import Address
 from plugins.mail.outgoing import Outgoing
-from plugins.mail.providers import dispatcher, smtp_connections
+from plugins.mail.providers import smtp_connections
 from plugins.mail.providers.contract import ProviderUnavailable, Refused
 from plugins.mail.providers.public_hosts import public_addresses
 from plugins.mail.providers.smtp_server import SmtpProvider
 from plugins.mail.providers.smtp_settings import SmtpSettings
 from plugins.mail.providers.spec import Setup
+from plugins.mail.service import dispatcher
 from plugins.mail.settings import Settings
 from tests.plugins.mail.peers.smtp import PASSWORD, USERNAME, SmtpPeer, smtp_server
 

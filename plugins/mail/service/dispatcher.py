@@ -12,12 +12,12 @@ from host.sdk import Channel, app_singleton, decrypt, settings
 
 from ..models.senders import ProviderAccount
 from ..outgoing import Outgoing
+from ..providers.catalogue import PROVIDERS
+from ..providers.channel import ProviderChannel
+from ..providers.circuit import Busy
+from ..providers.contract import ProviderUnavailable, Receipt, Refused
+from ..providers.spec import Pacing, Setup
 from ..settings import Settings
-from .catalogue import PROVIDERS
-from .channel import ProviderChannel
-from .circuit import Busy
-from .contract import ProviderUnavailable, Receipt, Refused
-from .spec import Pacing, Setup
 
 OPEN_ACCOUNTS = 200
 """Dispatchers of tenants' own providers that a process keeps open; the least recently used is closed first."""
