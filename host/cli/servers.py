@@ -6,7 +6,9 @@ import asyncio
 import importlib
 import logging
 import signal
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from host.cli.terminal import Complaint
 from host.settings import Settings
@@ -49,13 +51,11 @@ def hypercorn(settings: Settings) -> None:
     config.errorlog = logging.getLogger("hypercorn.error")
     config.include_server_header = False
     if settings.server.workers > 1:
-        code = run(config)
-        if code:
-            _log.error(
-                "a web process ended with code %s%s, so the others were stopped: have the service started again",
-                code,
-                " (killed; out of memory?)" if code == -signal.SIGKILL else "",
-            )
+        with _signals() as received:
+            code = run(config)
+        if not received & {signal.SIGTERM, signal.SIGINT}:  # Hypercorn ends with 0 then, as if it had been asked to
+            _log.error("a web process ended by itself or was killed (out of memory?), so all were stopped: start it again")
+            code = 1
         raise SystemExit(code)
     from host.asgi import app
 
@@ -66,6 +66,23 @@ def hypercorn(settings: Settings) -> None:
         await serve(app, config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
 
     asyncio.run(serving())
+
+
+@contextmanager
+def _signals() -> Iterator[set[int]]:
+    """Which signals this process got in the block, whoever handled them; known when it ends."""
+    reading, writing = socket.socketpair()
+    with reading, writing:
+        reading.setblocking(False)
+        writing.setblocking(False)
+        before = signal.set_wakeup_fd(writing.fileno())
+        seen: set[int] = set()
+        try:
+            yield seen
+        finally:
+            signal.set_wakeup_fd(before)
+            with suppress(BlockingIOError):
+                seen.update(reading.recv(4096))
 
 
 def uvicorn(settings: Settings) -> None:

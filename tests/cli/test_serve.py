@@ -214,3 +214,14 @@ def test_serve_when_in_many_processes_then_answers_and_ends(project: Project, po
     greeting(process)
     assert ready(port)["status"] == 200
     stop(process)
+
+
+def test_serve_when_one_of_its_processes_is_killed_then_ends_as_failed_and_says_so(project: Project, port: int) -> None:
+    process = project.start("--port", str(port), "--json", "--workers", "2")
+    greeting(process)
+    assert ready(port)["status"] == 200
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(children[-1]), signal.SIGKILL)
+    errors = process.communicate(timeout=PATIENCE)[1].decode()
+    assert process.returncode == 1, errors  # so that a service manager starts it again
+    assert "a web process ended by itself or was killed" in errors
