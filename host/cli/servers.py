@@ -54,7 +54,7 @@ def hypercorn(settings: Settings) -> None:
         with _signals() as received:
             code = run(config)
         if not received & {signal.SIGTERM, signal.SIGINT}:  # Hypercorn ends with 0 then, as if it had been asked to
-            _log.error("a web process ended by itself or was killed (out of memory?), so all were stopped: start it again")
+            _log.error("a web process ended by itself or was killed (out of memory?), so all stopped: start it again")
             code = 1
         raise SystemExit(code)
     from host.asgi import app
