@@ -7,7 +7,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST := $(BIN)/python -m pytest
 SOURCES := host tenants plugins tests $(wildcard benchmarks)
 
-.PHONY: run test check format map bench bench-audit fuzz torture lock clean
+.PHONY: run test check format map bench bench-metrics bench-audit fuzz torture lock clean
 
 ## run: set up and start the host on the embedded defaults
 run: $(VENV)/.run
@@ -38,6 +38,10 @@ map: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.bench
 	$(BIN)/python -m benchmarks.mail
+
+## bench-metrics: what counting one thing and one scrape cost
+bench-metrics: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.metrics
 
 ## bench-audit: the audit log: cost of an entry, sealing, verifying, searching a million, exporting them
 bench-audit: $(VENV)/.dev

@@ -1,6 +1,8 @@
 """Count and time things with prometheus_client: the counters, gauges and histograms of one application.
 
-Where no meter is bound, as in a unit test, nothing is counted.
+The library bounds neither series nor label values, so `Instrument` stands before it. In multiprocess files a counter
+costs 0.7 microseconds and a histogram 1.2 (`python -m benchmarks.metrics`). Where no meter is bound, as in a unit test,
+nothing is counted.
 """
 
 from __future__ import annotations
@@ -46,10 +48,7 @@ class Ongoing(Protocol):
 
 
 class Instrument(dict[Labels, Kind], Generic[Kind]):
-    """One metric's series in this process by label values, made when first asked for; beyond `most` it is one series.
-
-    The library bounds nothing, and its own `labels()` costs half a microsecond more than this dictionary.
-    """
+    """One metric's series in this process by label values, made when first asked for; beyond `most` all are one."""
 
     def __init__(self, metric: Metric, family: Kind) -> None:
         self.metric = metric

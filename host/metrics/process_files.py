@@ -22,6 +22,7 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.values import MultiProcessValue
 
+from host.errors import ConfigurationError
 from host.settings.private import private_folder
 
 VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
@@ -33,10 +34,10 @@ def shared(data_folder: Path) -> Iterator[None]:
     """Count in files that every process of this machine reads; enter it before the application is built.
 
     Raises:
-        OSError: the folder cannot be made or written.
+        ConfigurationError: the folder cannot be made or written.
     """
     given, value_class = os.environ.get(VARIABLE), values.ValueClass
-    folder = private_folder(Path(given) if given else data_folder / "prometheus")
+    folder = _writable(Path(given) if given else data_folder / "prometheus")
     with _changing(folder):
         if not any(_is_taken(lock) for lock in folder.glob("*.lock")):  # the first process: figures begin at 0
             for file in folder.glob("*.db"):
@@ -66,6 +67,18 @@ def merged(folder: Path) -> Sequence[Family]:
 
 def _forget_gauges(number: int | str, folder: Path) -> None:
     mark_process_dead(number, str(folder))  # type: ignore[no-untyped-call]
+
+
+def _writable(folder: Path) -> Path:
+    try:
+        private_folder(folder)
+        os.close(_open(folder / "folder"))
+    except OSError as error:
+        raise ConfigurationError(
+            f"metrics are counted in files in {folder}, where this login cannot write ({error.strerror}): "
+            f"let {VARIABLE} name a folder where it can"
+        ) from error
+    return folder
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import pytest
 from prometheus_client import values
 
 from host.contracts import Metric
+from host.errors import ConfigurationError
 from host.instruments import Meter
 from host.metrics import process_files
 from host.metrics.metering import Measured
@@ -169,3 +170,12 @@ def test_shared_when_the_library_s_variable_is_set_then_the_files_are_there(
     with process_files.shared(tmp_path):
         Meter((SENT,)).count(SENT.name, 1, {"status": "sent"})
     assert {file.name for file in (tmp_path / "elsewhere").iterdir()} == {"folder", "0.lock", "counter_0.db"}
+
+
+def test_shared_when_the_folder_cannot_be_written_then_says_which_and_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(process_files.VARIABLE, raising=False)
+    (tmp_path / "data").touch()
+    with pytest.raises(ConfigurationError, match="PROMETHEUS_MULTIPROC_DIR"), process_files.shared(tmp_path / "data"):
+        pass
