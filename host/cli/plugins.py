@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from host.cli import plugin_check, scaffold
+from host.cli import model_writer, plugin_check, scaffold, source_database
 from host.cli.command import command, dry_run_option, sentences, yes_option
 from host.cli.open_application import read_settings, registry
 from host.cli.terminal import Complaint, Terminal
@@ -59,6 +62,8 @@ def list_(terminal: Terminal) -> None:
 @click.option("--summary", default="A plugin to be.", help="One sentence saying what it is for.")
 @click.option("--model", is_flag=True, help="With a table, a service and routes over it.")
 @click.option("--test", is_flag=True, help="With a test that goes through HTTP.")
+@click.option("--from-database", "source", metavar="URL", help="With models of the tables of an existing database.")
+@click.option("--tables", default="", metavar="A,B", help="With --from-database: only these tables.")
 @click.option("--enable/--no-enable", default=True, help="Name it in plugins.toml as well.")
 @dry_run_option
 @command
@@ -69,27 +74,49 @@ def new(
     summary: str,
     model: bool,
     test: bool,
+    source: str | None,
+    tables: str,
     enable: bool,
     dry_run: bool,
 ) -> None:
     """Write the smallest working plugin into plugins/ID."""
     settings = read_settings()
     title = name or plugin_id.replace("_", " ").capitalize()
-    files = scaffold.draw(scaffold.Sketch(plugin_id, title, summary, model, test), settings.root)
+    sketch = scaffold.Sketch(plugin_id, title, summary, model, test)
+    scaffold.refuse_taken(sketch, settings.root)
+    if source or tables:
+        if model or test or not source:
+            raise Complaint("--tables goes with --from-database, and neither with --model or --test", "leave one out")
+        sketch = replace(sketch, tables=asyncio.run(_tables_of(source, tables, plugin_id)))
+    files = scaffold.draw(sketch, settings.root)
     names = [str(file.relative_to(settings.root)) for file in files]
-    shown = {"files": names, "enabled": enable and not dry_run}
+    notes = {table.source: list(table.notes) for table in sketch.tables}
+    shown = {"files": names, "enabled": enable and not dry_run, "notes": notes}
     if dry_run:
         return terminal.done(shown, *(f"Would write {file}" for file in names))
     scaffold.write(files)
     if enable:
         deployment.enable(settings.plugins_file, plugin_id, default="on")
-    tables = (f"`tenantry migrate --make {plugin_id}` writes its first migration, `tenantry migrate` runs it.",)
+    migrate = (f"`tenantry migrate --make {plugin_id}` writes its first migration, `tenantry migrate` runs it.",)
     terminal.done(
         shown,
         *(f"Wrote {file}" for file in names),
-        *(tables if model else ()),
+        *(f"{table}: {note}" for table, listed in notes.items() for note in listed),
+        *(migrate if model or source else ()),
         f"`tenantry plugin check {plugin_id}` checks it, `tenantry serve` runs it.",
     )
+
+
+async def _tables_of(url: str, chosen: str, plugin_id: str) -> Sequence[model_writer.Draft]:
+    async with source_database.opened(url) as source:
+        there = await source.tables()
+        names = [name.strip() for name in chosen.split(",") if name.strip()] or list(there)
+        for name in names:
+            if name not in there:
+                raise Complaint(f"the database has no table {name!r}", f"there are {', '.join(there) or 'none'}")
+        if not names:
+            raise Complaint("the database has no tables", "name another database")
+        return model_writer.drafts(plugin_id, [await source.read(name) for name in names])
 
 
 @plugin.command()

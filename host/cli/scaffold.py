@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
+from host.cli import model_writer
+from host.cli.model_writer import Draft
 from host.cli.terminal import Complaint
 from host.registry.discovery import available
 from host.registry.manifest import SDK_VERSION, plugin_id
@@ -62,6 +64,22 @@ def register_routes() -> Sequence[Route]:
 @hookimpl
 def register_models() -> Sequence[type[TenantModel]]:
     return (models.Note,)
+'''
+
+IMPORTED_PLUGIN = '''"""The hook implementations of the $id plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from host.sdk import TenantModel, hookimpl
+
+from . import models
+
+
+@hookimpl
+def register_models() -> Sequence[type[TenantModel]]:
+    return ($models)
 '''
 
 MODELS = '''"""The table of notes."""
@@ -171,17 +189,21 @@ async def test_${id}_when_asked_without_signing_in_then_refuses(two_tenants: Two
 
 @dataclass(frozen=True, slots=True)
 class Sketch:
-    """The plugin to be written. `model`: with a table, a service and routes over it. `test`: with a test."""
+    """The plugin to be written. `model`: with a table, a service and routes over it. `test`: with a test.
+
+    tables: drawn from an existing database, which take the place of routes.
+    """
 
     id: str
     title: str
     summary: str
     model: bool = False
     test: bool = False
+    tables: Sequence[Draft] = ()
 
 
-def draw(sketch: Sketch, root: Path) -> Mapping[Path, str]:
-    """The files and what goes into them; nothing is written.
+def refuse_taken(sketch: Sketch, root: Path) -> None:
+    """Check the plugin's id.
 
     Raises:
         Complaint: the id cannot be a plugin's, or is taken.
@@ -190,24 +212,38 @@ def draw(sketch: Sketch, root: Path) -> Mapping[Path, str]:
         plugin_id(sketch.id)
     except ValueError as wrong:
         raise Complaint(str(wrong), "take another id: it names URLs, tables, permissions and settings") from None
-    folder = root / "plugins" / sketch.id
-    if folder.exists() or sketch.id in available():
+    if (root / "plugins" / sketch.id).exists() or sketch.id in available():
         raise Complaint(f"there is a plugin {sketch.id!r} already", "take another id, or delete its folder first")
+
+
+def draw(sketch: Sketch, root: Path) -> Mapping[Path, str]:
+    """The files and what goes into them; nothing is written.
+
+    Raises:
+        Complaint: the id cannot be a plugin's, or is taken.
+    """
+    refuse_taken(sketch, root)
+    folder = root / "plugins" / sketch.id
     words = {
         "id": sketch.id,
         "title": _quoted(sketch.title),
         "summary": _quoted(sketch.summary),
         "sdk": ".".join(SDK_VERSION.split(".")[:2]),
+        "models": _listed([f"models.{table.name}" for table in sketch.tables]),
         "path": f"{sketch.id}/{'notes' if sketch.model else 'hello'}",
     }
     files = {folder / "manifest.toml": MANIFEST, folder / "__init__.py": '"""$title: $summary"""\n'}
-    if sketch.model:
+    if sketch.tables:
+        files |= {
+            folder / "plugin.py": IMPORTED_PLUGIN,
+            folder / "models.py": model_writer.module(sketch.tables, sketch.id).replace("$", "$$"),
+        }
+    elif sketch.model:
         files |= {
             folder / "plugin.py": MODEL_PLUGIN,
             folder / "models.py": MODELS,
             folder / "service.py": SERVICE,
             folder / "routes.py": ROUTES,
-            folder / "migrations" / "__init__.py": '"""The migrations of $id, numbered and append-only."""\n',
         }
     else:
         files[folder / "plugin.py"] = SMALL_PLUGIN
@@ -225,3 +261,9 @@ def write(files: Mapping[Path, str]) -> None:
 
 def _quoted(text: str) -> str:
     return " ".join(text.split()).replace("\\", "").replace('"', "'")
+
+
+def _listed(names: Sequence[str]) -> str:
+    """What is between a tuple's brackets, on one line where that is not too long."""
+    line = ", ".join(names) + ("," if len(names) == 1 else "")
+    return line if len(line) < 105 else "".join(f"\n        {name}," for name in names) + "\n    "
