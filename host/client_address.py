@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 HOME = 64
 """Bits of an IPv6 address that identify a subscriber's network (RFC 6177); the other bits cost nothing to change."""
 
 
+@lru_cache(maxsize=4096)  # few peers and clients, each in many requests
 def parse_address(text: str) -> IPv4Address | IPv6Address | None:
     """An address as proxies write it: with a port, in brackets, mapped into IPv6, with a zone; None for all else."""
     plain = text.strip().strip('"')

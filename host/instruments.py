@@ -231,6 +231,14 @@ def timed(name: str, labels: Labels, work: Coroutine[Any, Any, T]) -> Coroutine[
     return work if histogram is None else _timed(histogram[labels], work)
 
 
+def elapsed(name: str, labels: Labels, began: float) -> None:
+    """Record in a histogram the seconds since `began` (by `perf_counter`); as `timed`, where there is no coroutine."""
+    bound = meter()
+    histogram = bound.histograms.get(name) if bound is not None else None
+    if histogram is not None:
+        histogram[labels].observe(perf_counter() - began)
+
+
 def tally(name: str, *labels: str) -> None:
     """Add one to a counter; labels in the order declared. A fast path for the host."""
     bound = meter()

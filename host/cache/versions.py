@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from uuid import UUID, uuid4
 
 from host.cache.client import RedisClient
@@ -11,11 +12,13 @@ from host.cache.client import RedisClient
 _LIFETIME = 3600
 
 
+@lru_cache(maxsize=4096)
 def tenant_version_key(tenant_id: UUID) -> str:
     """The Redis key that holds a tenant's token."""
     return f"v:t:{tenant_id}"
 
 
+@lru_cache(maxsize=4096)
 def user_version_key(user_id: UUID) -> str:
     """The Redis key that holds a person's token."""
     return f"v:u:{user_id}"

@@ -11,20 +11,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from functools import lru_cache
-from typing import Any, cast
+from functools import lru_cache, wraps
+from time import perf_counter
+from typing import Any, NoReturn, ParamSpec, TypeVar, cast
 
 import asyncpg  # type: ignore[import-untyped]
 from tortoise.backends.asyncpg.client import AsyncpgDBClient
-from tortoise.backends.base_postgres.client import translate_exceptions
-from tortoise.exceptions import OperationalError
+from tortoise.exceptions import IntegrityError, OperationalError, TransactionManagementError
 
 from host.data.postgres_scope import SYSTEM, Bound, bound_now, local, settings
 from host.data.statement import Insert, Statement, together
 from host.data.telemetry import observed
 from host.errors import ConfigurationError, Unavailable
-from host.instruments import timed
+from host.instruments import elapsed
 from tenants.context import WrongTenant
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _AWAY = (
     OSError,
@@ -51,8 +54,49 @@ class WrongRole(Unavailable):
     default_message = f"The database {_ROLE_LOST}."
 
 
+def raise_translated(exc: Exception) -> NoReturn:
+    """Raise the ORM's or our own error for one of the driver's, and any other as it is."""
+    match exc:
+        case asyncpg.SyntaxOrAccessError() | asyncpg.DataError():
+            if "violates row-level security" in str(exc):
+                raise WrongTenant(str(exc)) from exc
+            if isinstance(exc, _OTHERS_STATEMENT):
+                raise ConfigurationError(f"the database's connections are shared by a pooler: {_POOLER}") from exc
+            raise OperationalError(exc) from exc
+        case asyncpg.IntegrityConstraintViolationError():
+            raise IntegrityError(exc) from exc
+        case asyncpg.InvalidTransactionStateError():
+            raise TransactionManagementError(exc) from exc
+        case asyncpg.QueryCanceledError():
+            raise Unavailable("The database took too long to answer.") from exc
+        case asyncpg.TransactionRollbackError():  # deadlock, serialization
+            raise Unavailable("This collided with another change; try again.") from exc
+    # "connection is closed", "pool is closing": the class alone is not specific enough
+    if isinstance(exc, _AWAY) or (isinstance(exc, asyncpg.InterfaceError) and "is clos" in str(exc)):
+        raise Unavailable(f"The database is away: {exc}") from exc
+    raise exc
+
+
+def translating(work: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """`raise_translated` what a method raises; the ORM's decorator of the same purpose makes three coroutines."""
+
+    @wraps(work)
+    async def translated(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await work(*args, **kwargs)
+        except Exception as exc:
+            raise_translated(exc)
+
+    return translated
+
+
 class _Connection(asyncpg.Connection):  # type: ignore[misc]
     """A pooled connection. No setting outlives a transaction, so returning it needs no round trip to the server."""
+
+    async def reset(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncpg's own signature
+        """Nothing, but for a transaction that is still open, which ends here."""
+        if self.is_in_transaction():
+            await super().reset(timeout=timeout)
 
     def get_reset_query(self) -> str:
         return ""
@@ -205,13 +249,13 @@ class PostgresClient(AsyncpgDBClient):
             async with self._pool_init_lock:
                 if self._pool is None:
                     await self.create_connection()
+        began = perf_counter()
         try:
-            return await timed("tenantry_database_pool_wait_seconds", (), self._acquired())
+            return await cast(Any, self._pool).acquire()
         except _AWAY as exc:
             raise Unavailable(f"The database is away: {exc}") from exc
-
-    async def _acquired(self) -> Any:
-        return await cast(Any, self._pool).acquire()
+        finally:
+            elapsed("tenantry_database_pool_wait_seconds", (), began)
 
     async def give_back(self, connection: Any, *, idle: bool = False) -> None:
         """Return a connection that is in no transaction; `idle`: its last statement succeeded.
@@ -246,33 +290,18 @@ class PostgresClient(AsyncpgDBClient):
         return _Lease(self)
 
     async def _translate_exceptions(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Called by the ORM around its own statements."""
         try:
-            return await super()._translate_exceptions(func, *args, **kwargs)
-        except OperationalError as exc:
-            if "violates row-level security" in str(exc):
-                raise WrongTenant(str(exc)) from exc
-            if isinstance(exc.__cause__, _OTHERS_STATEMENT):
-                raise ConfigurationError(f"the database's connections are shared by a pooler: {_POOLER}") from exc
-            raise
-        except _AWAY as exc:
-            raise Unavailable(f"The database is away: {exc}") from exc
-        except asyncpg.QueryCanceledError as exc:
-            raise Unavailable("The database took too long to answer.") from exc
-        except asyncpg.TransactionRollbackError as exc:  # deadlock, serialization
-            raise Unavailable("This collided with another change; try again.") from exc
-        except asyncpg.InterfaceError as exc:
-            if "is clos" in str(
-                exc
-            ):  # "connection is closed", "pool is closing": the class alone is not specific enough
-                raise Unavailable(f"The database is away: {exc}") from exc
-            raise
+            return await func(self, *args, **kwargs)
+        except Exception as exc:
+            raise_translated(exc)
 
-    @translate_exceptions
+    @translating
     async def execute_many(self, query: str, values: list[list[Any]]) -> None:
         async with self.acquire_connection() as connection:
             await connection.executemany(query, values)  # asyncpg makes it atomic
 
-    @translate_exceptions
+    @translating
     async def rows(self, statement: Statement, values: Sequence[Any]) -> Sequence[Any]:
         """Run a statement of the bound tenant; `values[0]` is the tenant's id. One round trip where possible."""
         if statement.alone is None or self.transactions_only:

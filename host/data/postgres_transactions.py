@@ -10,11 +10,10 @@ from uuid import UUID
 
 from tortoise.backends.asyncpg.client import TransactionWrapper
 from tortoise.backends.base.client import NestedTransactionContext, TransactionContext
-from tortoise.backends.base_postgres.client import translate_exceptions
 from tortoise.connection import get_connections
 from tortoise.exceptions import TransactionManagementError
 
-from host.data.postgres_pool import PostgresClient, fetch_together
+from host.data.postgres_pool import PostgresClient, fetch_together, translating
 from host.data.postgres_scope import Bound, bound_now, switch
 from host.data.statement import Insert, Statement
 
@@ -117,11 +116,11 @@ class PostgresTransaction(TransactionWrapper, PostgresClient):
     def _in_transaction(self) -> TransactionContext:
         return NestedTransactionContext(PostgresTransaction(self, self.root))
 
-    @translate_exceptions
+    @translating
     async def begin(self) -> None:
         await self.root.begin()
 
-    @translate_exceptions
+    @translating
     async def commit(self) -> None:
         """Write the waiting rows and commit; one round trip if nothing else was written."""
         root = self.root
@@ -138,7 +137,7 @@ class PostgresTransaction(TransactionWrapper, PostgresClient):
                 if runs:
                     await fetch_together(await root.taken(), runs[0])
 
-    @translate_exceptions
+    @translating
     async def rollback(self) -> None:
         self._end()
         self.root.later.clear()
@@ -167,7 +166,7 @@ class PostgresTransaction(TransactionWrapper, PostgresClient):
             self.root.bound = "unknown"
         self._finalized = True
 
-    @translate_exceptions
+    @translating
     async def rows(self, statement: Statement, values: Sequence[Any]) -> Sequence[Any]:
         root = self.root
         together = root.begun or root.later or root.finished or root.pool.transactions_only

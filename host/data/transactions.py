@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import Any
 from uuid import UUID
 
@@ -167,41 +168,31 @@ class Transactions:
         self._touched = touched
         self._announced = announced
 
-    @asynccontextmanager
-    async def begin(self) -> AsyncIterator[UnitOfWork]:
+    def begin(self) -> AbstractAsyncContextManager[UnitOfWork]:
         """One transaction; inside another of the same task, the same one goes on and the outer end commits.
 
         At the end: plugins are told of each action, jobs are stored, COMMIT; then caches are told, jobs are pushed,
         and the callbacks run. Any exception before the COMMIT undoes everything.
         """
         outer = _current.get()
-        if outer is not None:
-            outer._check_open()
-            yield outer
-            return
-        with self._database.bind():
-            if self._database.in_transaction:  # the commit would not be its own, so nothing could run after it
-                raise TransactionManagementError("begin the unit of work outside, not within a bare transaction")
-            work = UnitOfWork(self._jobs_for)
-            async with self._database.transaction():
-                token = _current.set(work)
-                try:
-                    yield work
-                    await self._finish(work)
-                finally:
-                    work._close()
-                    _current.reset(token)
-            if work.events:
-                self._announced(work.events)
-            if work.tell or work.jobs or work.callbacks:
-                await asyncio.shield(self._after(work))
+        if outer is None:
+            return _Begun(self)
+        outer._check_open()
+        return nullcontext(outer)
 
     async def tell_alone(self, action: Action) -> None:
         """Tell plugins of an action that was denied or failed, in a transaction of its own."""
         async with self.begin():
             await self._tell(action)
 
-    async def _finish(self, work: UnitOfWork) -> None:
+    def start(self) -> tuple[UnitOfWork, AbstractAsyncContextManager[object]]:
+        """A new unit of work, and the transaction for it, not yet begun."""
+        if self._database.in_transaction:  # the commit would not be its own, so nothing could run after it
+            raise TransactionManagementError("begin the unit of work outside, not within a bare transaction")
+        return UnitOfWork(self._jobs_for), self._database.transaction()
+
+    async def finish(self, work: UnitOfWork) -> None:
+        """What precedes the COMMIT, in its transaction: plugins are told of the actions, jobs are stored."""
         actions = tuple(work.actions)
         for action in actions:
             await self._tell(action)
@@ -211,6 +202,13 @@ class Transactions:
             await self._store_jobs(work.jobs)
         if work.tenants or work.users:
             work.tell = await self._touched(work.tenants, work.users)
+
+    async def after(self, work: UnitOfWork) -> None:
+        """What follows the COMMIT: whoever waits for the changes is told; what fails here is logged."""
+        if work.events:
+            self._announced(work.events)
+        if work.tell or work.jobs or work.callbacks:
+            await asyncio.shield(self._after(work))
 
     async def _after(self, work: UnitOfWork) -> None:
         steps: list[AfterCommit] = []
@@ -223,3 +221,37 @@ class Transactions:
                 await step()
             except Exception:
                 _log.exception("after the commit: %r failed; the committed changes stay", step)
+
+
+class _Begun:
+    """The block of a unit of work that joins no other. A class, not a generator: every write enters one."""
+
+    __slots__ = ("_token", "_transaction", "_transactions", "_work")
+
+    def __init__(self, transactions: Transactions) -> None:
+        self._transactions = transactions
+
+    async def __aenter__(self) -> UnitOfWork:
+        self._work, self._transaction = self._transactions.start()
+        await self._transaction.__aenter__()
+        self._token = _current.set(self._work)
+        return self._work
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                await self._transactions.finish(self._work)
+        except BaseException as failure:
+            self._leave()
+            await self._transaction.__aexit__(type(failure), failure, failure.__traceback__)
+            raise
+        self._leave()
+        await self._transaction.__aexit__(kind, error, trace)
+        if error is None:
+            await self._transactions.after(self._work)
+
+    def _leave(self) -> None:
+        self._work._close()
+        _current.reset(self._token)

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 from uuid import UUID
 
-from uuid_utils.compat import uuid7
+from uuid_utils import uuid7
 
 from host.client_address import client_address
 from host.contracts import API_BASE, Origin
