@@ -18,6 +18,7 @@ from pydantic import BaseModel
 
 from host.cache.client import RedisClient
 from host.errors import Unavailable
+from host.periodic import Periodic
 from host.registry.registry import Registry
 
 EVERY = 1.0
@@ -55,19 +56,16 @@ class PluginStates:
         self._registry, self._redis_client = registry, redis_client
         self._process = uuid4().hex
         self._answered: Mapping[str, str] | None = None  # None: not read yet; what was asked for before is not for us
-        self._loop: asyncio.Task[None] | None = None
+        self._reporting = Periodic(self.report, EVERY, _log, "the plugins' states are not reported", at_once=False)
 
     async def start(self) -> None:
         """Start to report; call it with the services bound, no tenant bound, and before plugins start."""
-        await self._try_to_report()
-        self._loop = asyncio.create_task(self._repeat())
+        await self._reporting.call()
+        self._reporting.start()
 
     async def stop(self) -> None:
         """Stop, and remove what this process has reported."""
-        if self._loop is not None:
-            self._loop.cancel()
-            await asyncio.gather(self._loop, return_exceptions=True)
-            self._loop = None
+        if await self._reporting.stop():
             try:
                 await self._redis_client.calls([("DEL", _key(self._process)), ("SREM", _PROCESSES, self._process)])
             except Unavailable:
@@ -107,19 +105,6 @@ class PluginStates:
                 _log.error("re-arming: %s", failure)
         except RuntimeError as error:
             _log.error("re-arming: %s", error)
-
-    async def _repeat(self) -> None:
-        while True:
-            await asyncio.sleep(EVERY)
-            await self._try_to_report()
-
-    async def _try_to_report(self) -> None:
-        try:
-            await self.report()
-        except Unavailable as away:
-            _log.debug("the plugins' states are not reported: %s", away)
-        except Exception:
-            _log.exception("the plugins' states could not be reported")
 
 
 async def process_states(redis_client: RedisClient) -> Sequence[ProcessState]:

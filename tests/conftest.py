@@ -17,6 +17,8 @@ import asyncpg
 import pytest
 from tortoise.utils import generate_schema_for_client
 
+from host.cache.client import RedisClient
+from host.cache.embedded import EmbeddedRedis
 from host.contracts import Event
 from host.data import rls
 from host.data.database import Database
@@ -183,3 +185,20 @@ def listening(application: TestApplication) -> Iterator[list[Event]]:
     transactions._jobs_for = hear
     yield events
     transactions._jobs_for = jobs_for
+
+
+@pytest.fixture
+async def redis_server(tmp_path: Path) -> AsyncIterator[EmbeddedRedis]:
+    """A Redis of the test's own, which it may stop, freeze and kill."""
+    embedded = EmbeddedRedis(tmp_path / "redis")
+    await embedded.start()
+    yield embedded
+    await embedded.stop()
+
+
+@pytest.fixture
+async def redis_client(redis_server: EmbeddedRedis) -> AsyncIterator[RedisClient]:
+    """A client of the test's own Redis."""
+    connected = RedisClient(redis_server.url, timeout=1.0)
+    yield connected
+    await connected.close()

@@ -6,7 +6,6 @@ killed, Redis is unavailable), every process polls for such rows and delivers th
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection
 from uuid import UUID
@@ -14,6 +13,7 @@ from uuid import UUID
 from host.cache.models import CacheInvalidation
 from host.cache.versions import Versions
 from host.errors import Unavailable
+from host.periodic import Periodic
 
 EVERY = 0.5
 """Seconds between two polls; a change reaches every process within a second."""
@@ -29,7 +29,7 @@ class Invalidations:
     def __init__(self, versions: Versions) -> None:
         self._versions = versions
         self._delivered: set[UUID] = set()  # delivered by this process, their rows not deleted yet
-        self._loop: asyncio.Task[None] | None = None
+        self._polling = Periodic(self.deliver, EVERY, _log, "cache invalidations are delayed")
 
     async def store(self, tenants: Collection[UUID], users: Collection[UUID]) -> Callable[[], Awaitable[None]]:
         """Record a change in the current transaction; call the returned function after the commit to tell Redis."""
@@ -63,21 +63,8 @@ class Invalidations:
 
     async def start(self) -> None:
         """Start polling; call it with the services bound and no tenant bound."""
-        self._loop = asyncio.create_task(self._poll())
+        self._polling.start()
 
     async def stop(self) -> None:
         """Stop polling."""
-        if self._loop is not None:
-            self._loop.cancel()
-            await asyncio.gather(self._loop, return_exceptions=True)
-            self._loop = None
-
-    async def _poll(self) -> None:
-        while True:
-            try:
-                await self.deliver()
-            except Unavailable as away:
-                _log.debug("cache invalidations are delayed: %s", away)
-            except Exception:
-                _log.exception("cache invalidations could not be delivered")
-            await asyncio.sleep(EVERY)
+        await self._polling.stop()

@@ -7,95 +7,66 @@ from uuid import UUID
 from host.contracts import Event, EventType, Secret
 
 
-class UserRegistered(Event, frozen=True):
+class AccountEvent(Event, frozen=True):
+    """What the events about one person's account share. locale: the person's language (BCP 47), "" if unknown."""
+
+    user_id: UUID
+    email: str
+    name: str
+    locale: str = ""
+
+
+class UserRegistered(AccountEvent, frozen=True):
     """A person has an account now. `provider` is empty when they chose a password here."""
 
-    user_id: UUID
-    email: str
-    name: str
     provider: str = ""
-    locale: str = ""
 
 
-class EmailVerificationRequested(Event, frozen=True):
+class EmailVerificationRequested(AccountEvent, frozen=True):
     """Opening `link`, which is valid for `hours` hours, proves that the person owns `email`."""
 
-    user_id: UUID
-    email: str
-    name: str
     link: Secret
     hours: int
-    locale: str = ""
 
 
-class PasswordResetRequested(Event, frozen=True):
+class PasswordResetRequested(AccountEvent, frozen=True):
     """Somebody asked for a new password for the account of `email`; `link` is valid for `minutes` minutes."""
 
-    user_id: UUID
-    email: str
-    name: str
     link: Secret
     minutes: int
-    locale: str = ""
 
 
-class RegistrationRepeated(Event, frozen=True):
+class RegistrationRepeated(AccountEvent, frozen=True):
     """Somebody tried to register with the address of an account that exists: only its owner is told so."""
 
-    user_id: UUID
-    email: str
-    name: str
-    locale: str = ""
 
-
-class PasswordChanged(Event, frozen=True):
+class PasswordChanged(AccountEvent, frozen=True):
     """The password of an account was replaced; its owner is told, in case somebody else did it."""
 
-    user_id: UUID
-    email: str
-    name: str
-    locale: str = ""
 
-
-class EmailChanged(Event, frozen=True):
+class EmailChanged(AccountEvent, frozen=True):
     """The address of an account was replaced: `email` is the old one, whose owner is told."""
 
-    user_id: UUID
-    email: str
-    name: str
     new_email: str
-    locale: str = ""
 
 
-class SignInLinked(Event, frozen=True):
+class SignInLinked(AccountEvent, frozen=True):
     """A sign-in with another provider was linked to an existing account."""
 
-    user_id: UUID
-    email: str
-    name: str
     provider: str
-    locale: str = ""
 
 
-class SignInUnlinked(Event, frozen=True):
+class SignInUnlinked(AccountEvent, frozen=True):
     """A sign-in with another provider was unlinked from the account."""
 
-    user_id: UUID
-    email: str
-    name: str
     provider: str
-    locale: str = ""
 
 
-class ApiKeyCreated(Event, frozen=True):
+class ApiKeyCreated(AccountEvent, frozen=True):
     """An API key was made in somebody's name, in the tenant this was announced in; `email` is that person's."""
 
     key_id: UUID
     key_name: str
-    user_id: UUID
-    email: str
-    name: str
-    locale: str = ""
 
 
 class SessionEnded(Event, frozen=True):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import random
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -17,6 +15,7 @@ from host.jobs.job_store import SCHEDULED, JobStore
 from host.jobs.models import Job
 from host.jobs.runner import MayRun
 from host.jobs.wakeups import MESSAGES, Wakeups
+from host.periodic import Periodic
 
 TenantsOf = Callable[[], Awaitable[Sequence[UUID]]]
 """Returns every tenant in which scheduled tasks run."""
@@ -53,23 +52,19 @@ class Reconciler:
         self._catalog = catalog
         self._may_run = may_run
         self._tenants = tenants
-        self._every = every
         self._keep = keep
         self._slots: dict[str, int] = {}
         self._last: dict[str, datetime] = {}
         self._fail = fail or job_store.fail
-        self._loop: asyncio.Task[None] | None = None
+        self._looking = Periodic(self.look, every, _log, "background jobs are not looked after", spread=0.25)
 
     async def start(self) -> None:
         """Start the loop. Call it with the services bound and no tenant."""
-        self._loop = asyncio.create_task(self._repeat())
+        self._looking.start()
 
     async def stop(self) -> None:
         """Stop the loop."""
-        if self._loop is not None:
-            self._loop.cancel()
-            await asyncio.gather(self._loop, return_exceptions=True)
-            self._loop = None
+        await self._looking.stop()
 
     async def look(self) -> None:
         """Do every step once; one that fails does not keep the others from being done."""
@@ -142,11 +137,6 @@ class Reconciler:
         now = self._job_store.now()
         longest = max((task.every or timedelta(0) for task in self._catalog.scheduled().values()), default=timedelta(0))
         return await self._job_store.clean(now - self._keep, now - max(self._keep, 2 * longest))
-
-    async def _repeat(self) -> None:
-        while True:
-            await self.look()
-            await asyncio.sleep(self._every * (0.75 + 0.5 * random.random()))  # noqa: S311 - spreads processes
 
     async def _allowed_in(self, name: str, tenants: Sequence[UUID]) -> list[UUID]:
         return [tenant_id for tenant_id in tenants if (await self._may_run(tenant_id, name)).allowed]

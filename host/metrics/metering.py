@@ -23,6 +23,7 @@ from host.errors import Unavailable
 from host.execution_context import as_plugin
 from host.instruments import REST, TENANT, Meter
 from host.metrics import process_files, use
+from host.periodic import Periodic
 
 EVERY = 5.0
 """Seconds between two readings of this process's gauges, and between two batches of use."""
@@ -48,20 +49,19 @@ class Metering:
         self._waiting: list[dict[str, Any]] = []
         self._sending = asyncio.Lock()
         self._kept: dict[str, tuple[float, Readings]] = {}
-        self._loop: asyncio.Task[None] | None = None
+        self._repeating = Periodic(
+            self._read_and_send, EVERY, _log, "the gauges of this process could not be read", at_once=False
+        )
 
     async def start(self) -> None:
         """Learn which tenants are the most active, and start. Call it with the services bound and no tenant."""
         await self.flush()
         await self._read_own_gauges()
-        self._loop = asyncio.create_task(self._repeat())
+        self._repeating.start()
 
     async def stop(self) -> None:
         """Send the remaining use."""
-        if self._loop is not None:
-            self._loop.cancel()
-            await asyncio.gather(self._loop, return_exceptions=True)
-            self._loop = None
+        await self._repeating.stop()
         await self.flush()
 
     async def flush(self) -> bool:
@@ -89,14 +89,9 @@ class Metering:
 
     # -- steps -------------------------------------------------------------------------------------------
 
-    async def _repeat(self) -> None:
-        while True:
-            await asyncio.sleep(EVERY)
-            try:
-                await self._read_own_gauges()
-                await self.flush()
-            except Exception:
-                _log.exception("the gauges of this process could not be read")
+    async def _read_and_send(self) -> None:
+        await self._read_own_gauges()
+        await self.flush()
 
     async def _send_waiting(self) -> None:
         while self._waiting:

@@ -15,8 +15,8 @@ from host.errors import ConfigurationError, Unavailable
 
 
 @contextmanager
-def frozen(server: EmbeddedRedis) -> Iterator[None]:
-    pid = server.pid()
+def frozen(redis_server: EmbeddedRedis) -> Iterator[None]:
+    pid = redis_server.pid()
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
     try:
@@ -54,10 +54,10 @@ async def test_call_when_cancelled_in_flight_then_its_answer_goes_to_nobody(redi
 
 
 async def test_call_when_cancelled_while_frozen_then_next_caller_gets_its_own_answer(
-    server: EmbeddedRedis, redis_client: RedisClient
+    redis_server: EmbeddedRedis, redis_client: RedisClient
 ) -> None:
     await redis_client.call("SET", "secret", "of another")
-    with frozen(server):
+    with frozen(redis_server):
         doomed = asyncio.create_task(redis_client.call("GET", "secret"))
         await asyncio.sleep(0.05)
         doomed.cancel()
@@ -67,10 +67,10 @@ async def test_call_when_cancelled_while_frozen_then_next_caller_gets_its_own_an
 
 
 async def test_call_when_server_is_frozen_then_unavailable_within_the_timeout(
-    server: EmbeddedRedis, redis_client: RedisClient
+    redis_server: EmbeddedRedis, redis_client: RedisClient
 ) -> None:
     await redis_client.ping()
-    with frozen(server):
+    with frozen(redis_server):
         begun = time.monotonic()
         ends = await asyncio.gather(*(redis_client.call("GET", "a") for _ in range(50)), return_exceptions=True)
         assert time.monotonic() - begun < 1.5
@@ -83,27 +83,29 @@ async def test_call_when_server_is_frozen_then_unavailable_within_the_timeout(
     assert await redis_client.call("ECHO", "back") == b"back"
 
 
-async def test_call_when_nobody_listens_then_unavailable_at_once_and_back_when_started(server: EmbeddedRedis) -> None:
-    url = server.url
-    await server.stop()
+async def test_call_when_nobody_listens_then_unavailable_and_back_when_started(
+    redis_server: EmbeddedRedis,
+) -> None:
+    url = redis_server.url
+    await redis_server.stop()
     redis_client = RedisClient(url)
     begun = time.monotonic()
     for _ in range(20):
         with pytest.raises(Unavailable):
             await redis_client.call("GET", "a")
     assert time.monotonic() - begun < 0.5
-    await server.start()
+    await redis_server.start()
     await asyncio.sleep(1.1)
     assert await redis_client.call("GET", "a") is None
     await redis_client.close()
 
 
 async def test_call_when_server_restarts_while_idle_then_next_call_works(
-    server: EmbeddedRedis, redis_client: RedisClient
+    redis_server: EmbeddedRedis, redis_client: RedisClient
 ) -> None:
     await redis_client.call("SET", "a", "1")
-    await server.stop()
-    await server.start()
+    await redis_server.stop()
+    await redis_server.start()
     await asyncio.sleep(0.05)
     assert await redis_client.call("GET", "a") == b"1"
 
@@ -128,13 +130,13 @@ async def test_call_when_first_caller_is_cancelled_while_connecting_then_others_
 
 
 async def test_call_when_password_and_database_are_in_the_url_then_used(
-    server: EmbeddedRedis, redis_client: RedisClient
+    redis_server: EmbeddedRedis, redis_client: RedisClient
 ) -> None:
     await redis_client.call("CONFIG", "SET", "requirepass", "s3cret/word")
-    wrong = RedisClient(server.url)
+    wrong = RedisClient(redis_server.url)
     with pytest.raises(Unavailable):
         await wrong.call("GET", "a")
-    right = RedisClient(server.url.replace("unix://", "unix://:s3cret%2Fword@") + "?db=3")
+    right = RedisClient(redis_server.url.replace("unix://", "unix://:s3cret%2Fword@") + "?db=3")
     await right.call("SET", "a", "three")
     assert b"db=3" in await right.call("CLIENT", "LIST")
     await right.call("CONFIG", "SET", "requirepass", "")

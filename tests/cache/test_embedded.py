@@ -22,16 +22,16 @@ def killed(embedded: EmbeddedRedis) -> int:
     return pid
 
 
-async def test_data_when_server_is_killed_then_still_there_after_next_start(server: EmbeddedRedis) -> None:
-    redis_client = RedisClient(server.url)
+async def test_data_when_server_is_killed_then_still_there_after_next_start(redis_server: EmbeddedRedis) -> None:
+    redis_client = RedisClient(redis_server.url)
     for number in range(200):
         await redis_client.call("SET", f"key{number}", number)
     await redis_client.close()
-    pid = killed(server)
-    await server.start()
-    again = RedisClient(server.url)
+    pid = killed(redis_server)
+    await redis_server.start()
+    again = RedisClient(redis_server.url)
     assert await again.call("DBSIZE") == 200
-    assert server.pid() != pid
+    assert redis_server.pid() != pid
     await again.close()
 
 
@@ -79,18 +79,18 @@ async def test_start_when_data_path_is_long_then_socket_is_elsewhere_and_works(t
 
 
 async def test_start_when_server_is_frozen_then_does_not_start_a_second_on_its_data(
-    server: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch
+    redis_server: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("host.cache.embedded._START_WITHIN", 0.5)
-    pid = server.pid()
+    pid = redis_server.pid()
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
     try:
         with pytest.raises(ConfigurationError, match="runs but does not answer"):
-            await EmbeddedRedis(server._folder).start()
+            await EmbeddedRedis(redis_server._folder).start()
     finally:
         os.kill(pid, signal.SIGCONT)
-    assert server.pid() == pid
+    assert redis_server.pid() == pid
 
 
 async def test_start_when_socket_file_is_left_behind_then_starts(tmp_path: Path) -> None:
@@ -112,10 +112,10 @@ async def test_start_when_data_is_broken_then_error_shows_the_log_and_a_remedy(t
         await EmbeddedRedis(folder).start()
 
 
-async def test_client_when_embedded_server_dies_then_revives_it(server: EmbeddedRedis) -> None:
-    redis_client = RedisClient(server.url, revive=server.start)
+async def test_client_when_embedded_server_dies_then_revives_it(redis_server: EmbeddedRedis) -> None:
+    redis_client = RedisClient(redis_server.url, revive=redis_server.start)
     await redis_client.call("SET", "kept", "yes")
-    killed(server)
+    killed(redis_server)
     await asyncio.sleep(0.2)
     assert await redis_client.call("GET", "kept") == b"yes"
     await redis_client.close()

@@ -97,14 +97,14 @@ async def test_session_when_ended_by_a_killed_process_and_redis_restarted_then_r
 
 
 async def test_change_when_redis_is_away_then_told_once_it_is_back(
-    database: Database, redis_client: RedisClient, server: EmbeddedRedis
+    database: Database, redis_client: RedisClient, redis_server: EmbeddedRedis
 ) -> None:
     tenant, person, anybody = uuid4(), uuid4(), Invalidations(Versions(redis_client))
     tell = await Invalidations(Versions(redis_client)).store({tenant}, {person})
-    await server.stop()
+    await redis_server.stop()
     await tell()  # says nothing: the change is committed, whatever becomes of its telling
     assert await CacheInvalidation.all().count() == 1
-    await server.start()
+    await redis_server.start()
     await anybody.start()
     await becomes_true(nothing_is_left_to_tell, within=10)
     await anybody.stop()
@@ -124,14 +124,14 @@ async def test_change_when_told_at_once_then_not_told_again_and_forgotten(
 
 
 async def test_version_when_redis_comes_back_with_what_it_held_before_then_another_one_all_the_same(
-    redis_client: RedisClient, server: EmbeddedRedis
+    redis_client: RedisClient, redis_server: EmbeddedRedis
 ) -> None:
     tenant, versions = uuid4(), Versions(redis_client)
     await versions.touched({tenant}, set())
     before = await versions.of_tenant(tenant)
     assert await versions.of_tenant(tenant) == before
-    await server.stop()
-    await server.start()
+    await redis_server.stop()
+    await redis_server.start()
     epoch = await redis_client.call("GET", EPOCH_KEY)
     after = await versions.of_tenant(tenant)
     assert epoch in before

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -24,14 +23,6 @@ from host.jobs.runner import Runner
 from host.jobs.wakeups import Wakeups
 from tenants.models import TenantStatus
 from tenants.snapshots import TenantSnapshot
-
-
-@pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[EmbeddedRedis]:
-    embedded = EmbeddedRedis(tmp_path / "redis")
-    await embedded.start()
-    yield embedded
-    await embedded.stop()
 
 
 class Clock:
@@ -131,7 +122,7 @@ class JobSetup:
 
 
 @pytest.fixture
-async def job_setup(database: Database, server: EmbeddedRedis) -> AsyncIterator[JobSetup]:
-    made = JobSetup(server.url)
+async def job_setup(database: Database, redis_server: EmbeddedRedis) -> AsyncIterator[JobSetup]:
+    made = JobSetup(redis_server.url)
     yield made
     await made.close()

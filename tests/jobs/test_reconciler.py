@@ -33,8 +33,8 @@ def sends(job_setup: JobSetup) -> list[int]:
     return numbers
 
 
-def kill(server: EmbeddedRedis) -> None:
-    pid = server.pid()
+def kill(redis_server: EmbeddedRedis) -> None:
+    pid = redis_server.pid()
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
 
@@ -48,12 +48,12 @@ async def test_job_when_stored_but_never_pushed_then_runs(job_setup: JobSetup, s
 
 
 async def test_jobs_when_redis_is_emptied_then_all_run_once(
-    job_setup: JobSetup, server: EmbeddedRedis, sends: list[int]
+    job_setup: JobSetup, redis_server: EmbeddedRedis, sends: list[int]
 ) -> None:
     for number in range(30):
         await job_setup.store(arguments={"number": number})
     await job_setup.wakeups.ring(30)
-    redis_client = RedisClient(server.url)
+    redis_client = RedisClient(redis_server.url)
     await redis_client.call("FLUSHALL")
     await redis_client.close()
     assert await job_setup.wakeups.waiting() == 0
@@ -68,19 +68,19 @@ async def test_jobs_when_redis_is_emptied_then_all_run_once(
 
 
 async def test_jobs_when_redis_is_killed_and_comes_back_empty_then_all_run(
-    job_setup: JobSetup, server: EmbeddedRedis, sends: list[int], tmp_path: Path
+    job_setup: JobSetup, redis_server: EmbeddedRedis, sends: list[int], tmp_path: Path
 ) -> None:
     await job_setup.runner().start()
     await job_setup.reconciler().start()
     await asyncio.sleep(0.2)
-    kill(server)
+    kill(redis_server)
     for number in range(20):  # accepted while there is no Redis at all
         await job_setup.store(arguments={"number": number})
         job_setup.wakeups.ring_soon()
     await asyncio.sleep(0.5)
     for file in (tmp_path / "redis" / "appendonlydir").iterdir():
         file.unlink()
-    await server.start()
+    await redis_server.start()
 
     async def all_ran() -> bool:
         return await Job.filter(state=JobState.DONE).count() == 20
@@ -139,7 +139,7 @@ asyncio.run(main())
 
 
 async def test_jobs_when_worker_process_is_killed_then_run_again_after_their_lease(
-    job_setup: JobSetup, server: EmbeddedRedis, database: Database, sends: list[int], tmp_path: Path
+    job_setup: JobSetup, redis_server: EmbeddedRedis, database: Database, sends: list[int], tmp_path: Path
 ) -> None:
     for number in range(5):
         await job_setup.store(tenant_id=None, arguments={"number": number})
@@ -147,7 +147,7 @@ async def test_jobs_when_worker_process_is_killed_then_run_again_after_their_lea
     script, mark = tmp_path / "worker.py", tmp_path / "begun"
     script.write_text(textwrap.dedent(WORKER))
     root = Path(__file__).parents[2]
-    command = [sys.executable, str(script), database._url, str(database.path or ""), server.url, str(mark)]
+    command = [sys.executable, str(script), database._url, str(database.path or ""), redis_server.url, str(mark)]
     worker = await asyncio.create_subprocess_exec(*command, cwd=root, env={**os.environ, "PYTHONPATH": str(root)})
 
     async def begun() -> bool:

@@ -15,14 +15,14 @@ from host.jobs.wakeups import Wakeups
 
 
 @pytest.fixture
-async def wakeups(server: EmbeddedRedis) -> AsyncIterator[Wakeups]:
-    made = Wakeups(server.url, timeout=0.5, longest_task=1)
+async def wakeups(redis_server: EmbeddedRedis) -> AsyncIterator[Wakeups]:
+    made = Wakeups(redis_server.url, timeout=0.5, longest_task=1)
     yield made
     await made.close()
 
 
 async def test_wakeup_when_worker_listens_then_it_answers_that_often_and_leaves_nothing_behind(
-    server: EmbeddedRedis, wakeups: Wakeups
+    redis_server: EmbeddedRedis, wakeups: Wakeups
 ) -> None:
     answers: list[float] = []
 
@@ -37,7 +37,7 @@ async def test_wakeup_when_worker_listens_then_it_answers_that_often_and_leaves_
         while len(answers) < 25:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     await asyncio.sleep(0.2)
-    redis_client = RedisClient(server.url)
+    redis_client = RedisClient(redis_server.url)
     assert await redis_client.call("KEYS", "saq:*") == []
     await redis_client.close()
     await worker.stop()
@@ -45,9 +45,9 @@ async def test_wakeup_when_worker_listens_then_it_answers_that_often_and_leaves_
 
 
 async def test_wakeup_when_redis_is_away_then_unavailable_and_ring_soon_only_logs(
-    server: EmbeddedRedis, wakeups: Wakeups, caplog: pytest.LogCaptureFixture
+    redis_server: EmbeddedRedis, wakeups: Wakeups, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await server.stop()
+    await redis_server.stop()
     with pytest.raises(Unavailable):
         await wakeups.ring()
     with pytest.raises(Unavailable):
@@ -58,10 +58,10 @@ async def test_wakeup_when_redis_is_away_then_unavailable_and_ring_soon_only_log
 
 
 async def test_wakeup_when_redis_is_frozen_then_unavailable_within_the_timeout(
-    server: EmbeddedRedis, wakeups: Wakeups
+    redis_server: EmbeddedRedis, wakeups: Wakeups
 ) -> None:
     await wakeups.ring()
-    pid = server.pid()
+    pid = redis_server.pid()
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
     try:
@@ -77,7 +77,7 @@ async def test_wakeup_when_redis_is_frozen_then_unavailable_within_the_timeout(
 
 
 async def test_worker_when_redis_goes_and_comes_back_then_calm_meanwhile_and_answers_again(
-    server: EmbeddedRedis, wakeups: Wakeups, caplog: pytest.LogCaptureFixture
+    redis_server: EmbeddedRedis, wakeups: Wakeups, caplog: pytest.LogCaptureFixture
 ) -> None:
     answered = asyncio.Event()
 
@@ -87,12 +87,12 @@ async def test_worker_when_redis_goes_and_comes_back_then_calm_meanwhile_and_ans
     worker = wakeups.worker(answer, concurrency=5, name="w")
     listening = asyncio.create_task(worker.start())
     await asyncio.sleep(0.2)
-    await server.stop()
+    await redis_server.stop()
     cpu = time.process_time()
     await asyncio.sleep(2)
     assert time.process_time() - cpu < 0.8, "asks without a pause while Redis is away"
     assert "Upkeep task failed" not in caplog.text
-    await server.start()
+    await redis_server.start()
     await wakeups.ring()
     async with asyncio.timeout(10):
         await answered.wait()
@@ -101,10 +101,10 @@ async def test_worker_when_redis_goes_and_comes_back_then_calm_meanwhile_and_ans
 
 
 async def test_sweep_when_messages_of_dead_workers_are_left_then_forgotten(
-    server: EmbeddedRedis, wakeups: Wakeups
+    redis_server: EmbeddedRedis, wakeups: Wakeups
 ) -> None:
     await wakeups.ring(3)
-    redis_client = RedisClient(server.url)
+    redis_client = RedisClient(redis_server.url)
     for _ in range(2):  # taken by a worker that died before it began
         await redis_client.call("LMOVE", "saq:jobs:queued", "saq:jobs:active", "LEFT", "RIGHT")
     assert await wakeups._queue.sweep() == [], "just taken: perhaps its worker is about to begin"

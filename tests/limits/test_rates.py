@@ -12,8 +12,8 @@ from host.errors import Unavailable
 from host.limits.rates import Bucket, Rates
 
 
-async def test_take_when_200_ask_at_once_with_100_allowed_then_exactly_100_get_it(server: EmbeddedRedis) -> None:
-    clients = [RedisClient(server.url) for _ in range(4)]
+async def test_take_when_200_ask_at_once_with_100_allowed_then_exactly_100_get_it(redis_server: EmbeddedRedis) -> None:
+    clients = [RedisClient(redis_server.url) for _ in range(4)]
     bucket = Bucket("one", limit=100, seconds=60)
     taken = await asyncio.gather(*(Rates(clients[n % 4]).take([bucket]) for n in range(200)))
     assert sum(one.allowed for one in taken) == 100
@@ -67,8 +67,8 @@ async def test_take_when_version_keys_are_asked_then_read_even_when_refused(redi
     assert (refused.allowed, refused.versions) == (False, [b"\x00one\xff", None])
 
 
-async def test_take_when_rates_and_versions_are_wanted_then_one_round_trip(server: EmbeddedRedis) -> None:
-    async with counting_proxy(server) as (url, trips):
+async def test_take_when_rates_and_versions_are_wanted_then_one_round_trip(redis_server: EmbeddedRedis) -> None:
+    async with counting_proxy(redis_server) as (url, trips):
         redis_client = RedisClient(url)
         rates = Rates(redis_client)
         await rates.take([Bucket("warm", 5, 60)], ["v:1"])
@@ -93,16 +93,16 @@ async def test_forget_when_called_then_bucket_is_empty(redis_client: RedisClient
     assert (await rates.take([bucket])).allowed
 
 
-async def test_take_when_redis_is_away_then_unavailable(server: EmbeddedRedis) -> None:
-    await server.stop()
-    redis_client = RedisClient(server.url)
+async def test_take_when_redis_is_away_then_unavailable(redis_server: EmbeddedRedis) -> None:
+    await redis_server.stop()
+    redis_client = RedisClient(redis_server.url)
     with pytest.raises(Unavailable):
         await Rates(redis_client).take([Bucket("a", 1, 60)])
     await redis_client.close()
 
 
 @asynccontextmanager
-async def counting_proxy(server: EmbeddedRedis) -> AsyncIterator[tuple[str, list[bytes]]]:
+async def counting_proxy(redis_server: EmbeddedRedis) -> AsyncIterator[tuple[str, list[bytes]]]:
     """Forwards bytes to the server and keeps each piece that the client sent."""
     trips: list[bytes] = []
 
@@ -115,7 +115,7 @@ async def counting_proxy(server: EmbeddedRedis) -> AsyncIterator[tuple[str, list
         writer.close()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        back_reader, back_writer = await asyncio.open_unix_connection(server.url.removeprefix("unix://"))
+        back_reader, back_writer = await asyncio.open_unix_connection(redis_server.url.removeprefix("unix://"))
         await asyncio.gather(pump(reader, back_writer, trips), pump(back_reader, writer, None))
 
     proxy = await asyncio.start_server(serve, "127.0.0.1", 0)

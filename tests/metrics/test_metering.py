@@ -90,16 +90,16 @@ async def test_gauges_when_metering_starts_then_are_set_at_once(redis_client: Re
 
 
 async def test_scrape_when_redis_is_away_then_answers_and_the_use_arrives_once_it_is_back(
-    server: EmbeddedRedis, redis_client: RedisClient
+    redis_server: EmbeddedRedis, redis_client: RedisClient
 ) -> None:
     here, acme = process(redis_client), uuid4()
-    await server.stop()
+    await redis_server.stop()
     for number in range(1, 4):
         here.meter.served(acme, "acme", 200, 0.01)
         assert not await here.flush()
         assert (await scraped(here))[HOST.name]["acme", "succeeded"] == number
-    await server.start()
-    patient = RedisClient(server.url, timeout=1.0)
+    await redis_server.start()
+    patient = RedisClient(redis_server.url, timeout=1.0)
     here._redis_client = patient
     assert await here.flush()
     async with taken(patient, acme) as use:
