@@ -9,6 +9,7 @@ told, in dependency order; reverse order for stopping.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 import pluggy
@@ -19,8 +20,10 @@ from host.contracts import (
     Action,
     Actor,
     Command,
+    Contribution,
     Decision,
     EventType,
+    ExtensionPoint,
     HealthCheck,
     Limit,
     Metric,
@@ -113,6 +116,16 @@ class HookSpecs:
 
         What raises in `find` or `erase` stops the erasure, which is tried again.
         """
+        raise NotImplementedError
+
+    @hookspec
+    def register_extension_points(self) -> Sequence[ExtensionPoint[Any]]:
+        """Where other plugins may add to this one. What they add is checked against the point's model at the start."""
+        raise NotImplementedError
+
+    @hookspec
+    def register_contributions(self) -> Sequence[Contribution]:
+        """What this plugin adds to others. What does not fit stops the start and names both plugins."""
         raise NotImplementedError
 
     # -- ask: the plugin decides, once per request -------------------------------------------------------

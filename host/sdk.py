@@ -9,11 +9,14 @@ from host.contracts import (
     Answer,
     Channel,
     Command,
+    Contributed,
+    Contribution,
     Created,
     DayOfUse,
     Decision,
     Event,
     EventType,
+    ExtensionPoint,
     HealthCheck,
     Limit,
     Metric,
@@ -58,6 +61,7 @@ from host.errors import (
     ValidationFailed,
 )
 from host.execution_context import actor, principals
+from host.extension_points import contributions
 from host.hookspecs import hookimpl
 from host.identity.events import SessionEnded
 from host.identity.locales import accepted_locales
@@ -139,12 +143,15 @@ __all__ = [
     "Channel",
     "Command",
     "Conflict",
+    "Contributed",
+    "Contribution",
     "Created",
     "DayOfUse",
     "Decision",
     "Duration",
     "Event",
     "EventType",
+    "ExtensionPoint",
     "GiveUp",
     "Grant",
     "HealthCheck",
@@ -215,6 +222,7 @@ __all__ = [
     "allow",
     "app_singleton",
     "cache",
+    "contributions",
     "count",
     "cut_to_line",
     "data_folder",

@@ -31,11 +31,12 @@ _ROUTE_NAME = re.compile(r"[a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)*")
 class Scope:
     """Which plugin declares, and every name that it may refer to.
 
-    names: by what they name ("permission", "limit", "event"). complete: the plugins whose hooks all answered.
+    names: what is declared, by its kind ("permission", "limit", "event") and its full name. complete: the plugins whose
+    hooks all answered.
     """
 
     plugin: str
-    names: Mapping[str, Collection[str]]
+    names: Mapping[str, Mapping[str, object]]
     complete: Collection[str]
     loaded: Collection[str]
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from tortoise.exceptions import OperationalError
 
 from host.contracts import Decision
+from host.data.database import bound
 from host.errors import ApiError
 from host.execution_context import as_plugin
 from host.instruments import tally, timed
@@ -168,6 +169,21 @@ class Calling:
         """
         chosen = self._chosen(hook, plugins)
         return [await self._hear(implementation, args, None, apart=apart) for implementation in chosen]
+
+    async def ask_function(self, plugin: str, name: str, function: Callable[[], object], seconds: float) -> object:
+        """Call a function that a plugin has handed out as if it were a hook of that plugin, called `name`.
+
+        Raises:
+            HookFailed: it hung or exited, or its plugin is in quarantine. What it raised itself comes as it is, with a
+                note that names plugin and `name`.
+        """
+        if reason := self._quarantine.reason(plugin):
+            raise HookFailed(plugin, name, f"the plugin is in quarantine: {reason}")
+        implementation = Implementation(plugin, name, function, ())
+        heard = await self._hear(implementation, (), seconds, apart=not bound().in_transaction)
+        if heard.reason:
+            raise _as_raised(heard)
+        return heard.answer
 
     async def ask_veto(
         self,

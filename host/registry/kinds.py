@@ -15,7 +15,9 @@ from tortoise.models import Model
 
 from host.contracts import (
     Command,
+    Contribution,
     EventType,
+    ExtensionPoint,
     HealthCheck,
     Limit,
     Metric,
@@ -25,7 +27,7 @@ from host.contracts import (
     Subscription,
     Task,
 )
-from host.registry import checks
+from host.registry import checks, extension_points
 from host.registry.checks import Scope
 
 T = TypeVar("T")
@@ -69,7 +71,7 @@ class Kind(Generic[T]):
         return "a list of model classes" if self.returns == "classes" else f"a list of {self.type.__name__}"
 
 
-def _name(plugin: str, item: Permission | Limit | Metric) -> str:
+def _name(plugin: str, item: Permission | Limit | Metric | ExtensionPoint[Any]) -> str:
     return item.name
 
 
@@ -119,6 +121,10 @@ _HEALTH_CHECK: Unique[HealthCheck] = Unique("health check", _own_name)
 HEALTH_CHECKS: Kind[HealthCheck] = Kind("register_health_checks", HealthCheck, (_HEALTH_CHECK,), checks.health_checks)
 METRICS: Kind[Metric] = Kind("register_metrics", Metric, (Unique("metric", _name),), checks.metrics)
 PERSONAL_DATA: Kind[PersonalData] = Kind("register_personal_data", PersonalData, (Unique("personal data", _own_name),))
+EXTENSION_POINTS: Kind[ExtensionPoint[Any]] = Kind(
+    "register_extension_points", ExtensionPoint, (Unique("extension point", _name),), extension_points.points
+)
+CONTRIBUTIONS: Kind[Contribution] = Kind("register_contributions", Contribution, check=extension_points.contributions)
 
 KINDS: tuple[Kind[Any], ...] = tuple(line for line in tuple(vars().values()) if isinstance(line, Kind))
 """Every line of the table above, in its order."""

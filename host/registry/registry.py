@@ -20,9 +20,10 @@ from host.input_errors import configuration_messages
 from host.registry.catalog import Catalog
 from host.registry.declarations import Declarations, collect
 from host.registry.discovery import BUNDLED, Found, available, find, hooks_in_source, read
+from host.registry.extension_points import ExtensionPoints
 from host.registry.feature_gate import Gate
 from host.registry.hook_calls import Calling, HookFailed
-from host.registry.kinds import MODELS, ROUTES, SETTINGS
+from host.registry.kinds import CONTRIBUTIONS, EXTENSION_POINTS, MODELS, ROUTES, SETTINGS
 from host.registry.loading import (
     HOOKS,
     LoadedPlugin,
@@ -52,6 +53,7 @@ class Registry:
     catalog: Catalog
     feature_gate: Gate
     hook_calls: Calling
+    extension_points: ExtensionPoints
     quarantine: Quarantine
     strict: bool = False
 
@@ -94,12 +96,15 @@ class Registry:
         refuse(loader.messages)
         plugins = tuple(loader.plugin(one, settings.get(one.manifest.id)) for one in found)
         _log.info("plugins loaded: %s", ", ".join(plugin.id for plugin in plugins) or "none")
+        catalog = Catalog(loader.declared)
         closed = {plugin.id: plugin.closed_hooks for plugin in plugins if plugin.closed_hooks}
+        hook_calls = Calling(loader.implemented, loader.quarantine, closed)
         return cls(
             plugins=plugins,
-            catalog=Catalog(loader.declared),
+            catalog=catalog,
             feature_gate=Gate(plugins, plans, loader.quarantine),
-            hook_calls=Calling(loader.implemented, loader.quarantine, closed),
+            hook_calls=hook_calls,
+            extension_points=ExtensionPoints(catalog.named(EXTENSION_POINTS), catalog.all(CONTRIBUTIONS), hook_calls),
             quarantine=loader.quarantine,
             strict=strict,
         )

@@ -16,7 +16,7 @@ def validate(declared: Sequence[Declarations], manifests: Mapping[str, Manifest]
     What a failed hook would have declared is unknown, so nothing is reported as missing because of it.
     """
     names = {
-        unique.what: {unique.name(one.plugin, item) for one in declared for item in one.of(kind)}
+        unique.what: {unique.name(one.plugin, item): item for one in declared for item in one.of(kind)}
         for kind in kinds.KINDS
         for unique in kind.unique
     }

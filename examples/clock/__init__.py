@@ -1,0 +1,1 @@
+"""The time in an organisation's time zone."""

@@ -1,0 +1,1 @@
+"""A dashboard whose cards come from other plugins."""
