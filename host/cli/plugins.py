@@ -15,9 +15,10 @@ from host.cli.command import command, dry_run_option, sentences, yes_option
 from host.cli.open_application import read_settings, registry
 from host.cli.terminal import Complaint, Terminal
 from host.errors import ConfigurationError
-from host.registry import deployment
+from host.registry import deployment, extension_points
 from host.registry.discovery import available, find, read
-from host.registry.kinds import COMMANDS
+from host.registry.kinds import COMMANDS, CONTRIBUTIONS
+from host.registry.registry import Registry
 
 COLUMNS = ("id", "name", "version", "default", "source", "state", "requires")
 
@@ -28,11 +29,15 @@ def plugin() -> None:
 
 
 @plugin.command("list")
+@click.option("--points", is_flag=True, help="The extension points that they offer instead, and who contributes.")
 @command
-def list_(terminal: Terminal) -> None:
+def list_(terminal: Terminal, points: bool) -> None:
     """The plugins named in plugins.toml with their state, and those that could be."""
     settings = read_settings()
     loaded = registry(settings)
+    if points:
+        empty = "No plugin here offers an extension point."
+        return terminal.rows(_points(loaded), ("point", "summary", "fields", "contributors"), empty=empty)
     rows: list[dict[str, Any]] = []
     for loaded_plugin in loaded.plugins:
         reason = loaded.quarantine.reason(loaded_plugin.id)
@@ -54,6 +59,27 @@ def list_(terminal: Terminal) -> None:
         if plugin_id not in loaded.ids:
             rows.append({"id": plugin_id, "state": "not enabled", "requires": []})
     terminal.rows(rows, COLUMNS, empty="No plugins: `tenantry plugin new ID` writes one.")
+
+
+def _points(loaded: Registry) -> list[dict[str, Any]]:
+    """The extension points with their fields; those that are contributed to and that nobody offers here come last."""
+    contributors: dict[str, dict[str, None]] = {}
+    for owner, contribution in loaded.catalog.all(CONTRIBUTIONS):
+        contributors.setdefault(contribution.point, {})[owner] = None
+    rows: list[dict[str, Any]] = [
+        {
+            "point": name,
+            "summary": extension_points.summary(point),
+            "fields": [str(field) for field in extension_points.fields(point)],
+            "contributors": list(contributors.pop(name, ())),
+        }
+        for name, point in loaded.extension_points.points.items()
+    ]
+    unknown = "(offered by no plugin here)"
+    return rows + [
+        {"point": name, "summary": unknown, "fields": [], "contributors": list(owners)}
+        for name, owners in contributors.items()
+    ]
 
 
 @plugin.command()

@@ -31,6 +31,9 @@ class PointField:
     type: str
     default: str = ""
 
+    def __str__(self) -> str:
+        return f"{self.name}: {self.type}{self.default and f' = {self.default}'}"
+
 
 class ExtensionPoints:
     """The points that loaded plugins offer, each with what is contributed to it, in load order."""
