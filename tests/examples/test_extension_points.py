@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import shutil
 import sys
@@ -10,7 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from host.cli.program import tenantry as program
 from host.errors import NotFound
 from host.execution_context import in_tenant
 from host.extension_points import contributions
@@ -159,3 +162,27 @@ async def test_contribution_when_it_refuses_then_the_refusal_comes_through_and_c
     two_tenants.application.inner.registry.quarantine.put("faulty", "by hand")
     with two_tenants.application.inner.bound(), in_tenant(facts), pytest.raises(RuntimeError, match="in quarantine"):
         await faulty.content.read()
+
+
+async def test_points_when_listed_then_with_fields_and_contributors(
+    app_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(app_settings.root)
+    plugin = (tmp_path / "faulty" / "plugin.py").read_text("utf-8")
+    more = plugin.replace("return [", 'return [sdk.Contribution("absent.things", {}), ')
+    (tmp_path / "faulty" / "plugin.py").write_text(more)
+    done = CliRunner().invoke(program, ["plugin", "list", "--points", "--json"])
+    assert json.loads(done.stdout)["data"] == [
+        {
+            "point": "dashboard.cards",
+            "summary": "A card on an organisation's dashboard.",
+            "fields": ["title: str", "read: Callable[[], Awaitable[str]]", "order: int = 0"],
+            "contributors": ["clock", "faulty"],
+        },
+        {
+            "point": "absent.things",
+            "summary": "(offered by no plugin here)",
+            "fields": [],
+            "contributors": ["faulty"],
+        },
+    ]
