@@ -147,6 +147,9 @@ class Limit:
     count: how many there are now in the bound tenant, for a quota without a period whose things are rows: `spend`
     counts them itself, one spender of a tenant at a time, so that the number cannot drift; call it before the row is
     written, in the same unit of work. There is nothing to give back.
+
+    per: whether the whole tenant has it, or each person one of their own. parts: how many units are counted to one unit
+    of the plan, where that is too coarse: 10,000 counts a limit of "25 USD/24 hours" in millionths of a dollar.
     """
 
     name: str
@@ -155,6 +158,8 @@ class Limit:
     unit: str = ""
     default: str = "unlimited"
     count: Callable[[], Awaitable[int]] | None = None
+    per: Literal["tenant", "person"] = "tenant"
+    parts: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ from host.identity.api_keys import LIMIT as API_KEYS
 from host.identity.api_keys import count_keys
 from host.identity.events import EVENTS
 from host.jobs.models import Job, PausedTask
-from host.limits.models import QuotaUse
+from host.limits.models import QuotaUse, Reservation
 from host.membership import invitations
 from host.membership import members as members_rules
 from host.membership.events import EVENTS as MEMBER_EVENTS
@@ -76,6 +76,8 @@ async def sweep() -> None:
     await idempotency.forget_expired()
     async with unit_of_work():
         await services().quotas.compact()
+    async with unit_of_work():
+        await services().quotas.release_lapsed()
     with bind(None):
         await idempotency.forget_expired()
         await cleanup.forget_expired()
@@ -96,7 +98,8 @@ def register_models() -> Sequence[type[Model]]:
         *(tenants.Tenant, tenants.Domain, tenants.User, tenants.Role, tenants.Membership, tenants.Invitation),
         *(tenants.Activation, tenants.TenantSetting),
         *(identity.Session, identity.ApiKey, identity.OneTimeToken, identity.OAuthAccount, identity.OAuthState),
-        *(Job, PausedTask, QuotaUse, IdempotencyRecord, PersonalIdempotencyRecord, CacheInvalidation),
+        *(Job, PausedTask, QuotaUse, Reservation),
+        *(IdempotencyRecord, PersonalIdempotencyRecord, CacheInvalidation),
     )
 
 

@@ -85,20 +85,18 @@ from host.membership.people import (
     refuse_beyond_own,
 )
 from host.outbound import is_public, public_addresses
+from host.plan_limits import allow, give_back, limit_value, reserve, set_used, settle, spend
 from host.providers import Providers, ProviderSpec, SettingsT, Webhook, WebhookCall, without_secrets
 from host.redaction import HIDDEN, is_secret, redacted_text
 from host.services import (
     absolute_url,
-    allow,
     app_singleton,
     cache,
     data_folder,
     decrypt,
     encrypt,
     for_each_tenant,
-    give_back,
     is_member,
-    limit_value,
     measured,
     member_locale,
     open_token,
@@ -107,7 +105,6 @@ from host.services import (
     settings,
     sign_token,
     signature,
-    spend,
     storage,
     taken_use,
     tenant,
@@ -261,8 +258,11 @@ __all__ = [
     "redacted_text",
     "refuse_beyond_own",
     "report_progress",
+    "reserve",
     "rows_mentioning",
+    "set_used",
     "settings",
+    "settle",
     "sign_token",
     "signature",
     "slug_of",

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, cast
 from uuid import UUID
@@ -21,14 +20,12 @@ from host.contracts import API_BASE, Action, Actor, Decision, Limit, TakenUse, T
 from host.crypto import Encryption, Signatures, SignedTokens
 from host.data.database import Database
 from host.data.transactions import Transactions, UnitOfWork
-from host.errors import ConfigurationError, NotFound, PermissionDenied, RateLimited, TenantSuspended
+from host.errors import NotFound, PermissionDenied, TenantSuspended
 from host.execution_context import NOBODY, actor, execution_context, in_tenant, origin, plugin, use_context
-from host.input_errors import nearest
-from host.instruments import tally
 from host.jobs.job_store import JobStore
 from host.jobs.paused_tasks import PausedTasks
 from host.limits.quotas import Quotas
-from host.limits.rates import Bucket, Rates
+from host.limits.rates import Rates
 from host.metrics import use
 from host.metrics.metering import Metering
 from host.secret_settings import decrypted
@@ -38,10 +35,8 @@ from host.storage.namespace import Storage, StorageNamespace
 from host.times import zone
 from tenants import context, lifecycle
 from tenants.access import Grants
-from tenants.limits import LimitValue
-from tenants.locking import lock_tenant
 from tenants.models import Membership, Tenant
-from tenants.plans import Plans, effective_limit
+from tenants.plans import Plans
 from tenants.resolver import Directory
 from tenants.snapshots import Snapshots, TenantSnapshot
 from tenants.text import address_key
@@ -177,70 +172,6 @@ async def record_failure(
 async def tenant_now() -> datetime:
     """The time in the bound tenant's time zone: which day it is there says `(await tenant_now()).date()`."""
     return datetime.now(zone((await tenant_snapshot()).timezone))
-
-
-async def limit_value(name: str, facts: TenantSnapshot | None = None) -> tuple[LimitValue, str]:
-    """What a plan limit is for the bound tenant, and where it comes from: "default", "plan" or "tenant"."""
-    snapshot = facts or await tenant_snapshot()
-    declared = services().limits.get(name)
-    if declared is None:
-        near = nearest(name, services().limits)
-        raise ConfigurationError(f"no loaded plugin declares a limit {name!r}; correct the name in the code{near}")
-    return effective_limit(services().plans, snapshot.plan, name, declared.default, snapshot.limits.get(name))
-
-
-async def spend(limit: str, amount: int = 1) -> None:
-    """Spend from a quota of the bound tenant, inside the current unit of work; a rollback gives it back.
-
-    Raises:
-        QuotaExceeded: the plan does not allow that much more.
-    """
-    value, _ = await limit_value(limit)
-    count = services().limits[limit].count
-    if count is None:
-        await services().quotas.spend(limit, amount, value)
-    elif value.amount is not None:
-        await lock_tenant()
-        services().quotas.refuse_beyond(limit, value, await count(), amount)
-
-
-async def give_back(limit: str, amount: int = 1, spent_at: datetime | None = None) -> None:
-    """Give back what was spent and not used, such as when the thing counted is deleted; not where rows are counted.
-
-    spent_at: when it was spent (now, without it), so that it goes back to the period it came from.
-    """
-    if services().limits[limit].count is None:
-        value, _ = await limit_value(limit)
-        await services().quotas.give_back(limit, amount, value, spent_at)
-
-
-async def limit_used(limit: str, value: LimitValue) -> int | None:
-    """How much of a quota the bound tenant uses now; None for a limit that is no quota."""
-    declared = services().limits[limit]
-    if declared.count is not None:
-        return await declared.count()
-    return await services().quotas.used(limit, value) if declared.kind == "quota" else None
-
-
-async def allow(limit: str, key: str = "") -> None:
-    """Count one use against a rate of the bound tenant; key: whose, where each one has a rate of its own.
-
-    Raises:
-        RateLimited: the plan's rate is used up; Retry-After says for how long.
-    """
-    value, _ = await limit_value(limit)
-    if value.amount is None or value.seconds is None:
-        return
-    whose = f":{sha256(key.encode()).hexdigest()}" if key else ""
-    bucket = Bucket(f"limit:{context.current()}:{limit}{whose}", value.amount, value.seconds)
-    taken = await services().rates.take([bucket], [])
-    if not taken.allowed:
-        tally("tenantry_rate_refusals_total", limit)
-        raise RateLimited(
-            f"This organisation's plan allows {value} ({limit}).",
-            details={"limit": limit, "value": str(value)},
-            headers={"Retry-After": str(max(1, taken.reset_seconds))},
-        )
 
 
 def cache() -> CacheNamespace:

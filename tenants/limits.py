@@ -12,11 +12,13 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator
 
+from tenants.money import money_text, parse_money
+
 _SIZES = {"b": 1, "kb": 1024, "mb": 1024**2, "gb": 1024**3, "tb": 1024**4}  # 5 GB is 5 × 1024³ bytes, as in file lists
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400, "week": 604_800}
 _CALENDAR = ("month", "year")  # their length differs, so they have no seconds
 _QUANTITY = re.compile(r"(?P<number>[0-9]+(?:[_,][0-9]{3})*(?:\.[0-9]+)?)\s*(?P<unit>[a-z]+)?", re.IGNORECASE)
-_HOW = 'write "20", "5 GB", "500/month", "5/15 minutes" or "unlimited"'
+_HOW = 'write "20", "5 GB", "500/month", "5/15 minutes", "25 USD/month" or "unlimited"'
 _HOW_RATE = 'write a rate as a count and a period, such as "100/minute" or "5/15 minutes", or "unlimited"'
 _MONDAY = datetime(1970, 1, 5, tzinfo=UTC)  # weeks, and with them all fixed windows, are counted from here
 
@@ -29,6 +31,8 @@ class LimitError(ValueError):
 class LimitValue:
     """How much: `amount` (None: unlimited) of things or, when `is_size`, bytes, in each `period` (None: ever).
 
+    currency: ISO 4217, where the amount is money, in the currency's smallest unit.
+
     period: "month", "minute", "15 minutes". seconds: its length; None for none and for month and year, which are
     calendar ones in UTC. `str()` writes what `parse_limit` reads.
     """
@@ -37,6 +41,7 @@ class LimitValue:
     period: str | None = None
     seconds: int | None = None
     is_size: bool = False
+    currency: str = ""
 
     @property
     def unlimited(self) -> bool:
@@ -46,7 +51,13 @@ class LimitValue:
     def __str__(self) -> str:
         if self.amount is None:
             return "unlimited"
-        text = _size(self.amount) if self.is_size else str(self.amount)
+        text = (
+            _size(self.amount)
+            if self.is_size
+            else money_text(self.amount, self.currency)
+            if self.currency
+            else str(self.amount)
+        )
         return f"{text}/{self.period}" if self.period else text
 
 
@@ -88,7 +99,7 @@ def _measured(text: str, units: Mapping[str, int], alone: str) -> Decimal | None
 
 
 def parse_limit(text: str) -> LimitValue:
-    """Read a limit: a number or a size in units of 1024, with a period where it renews, or "unlimited".
+    """Read a limit: a number, a size in units of 1024 or money, with a period where it renews, or "unlimited".
 
     Raises:
         LimitError: it is none of these.
@@ -97,7 +108,12 @@ def parse_limit(text: str) -> LimitValue:
         return LimitValue(amount=None)
     quantity, renews, period = text.partition("/")
     try:
-        value = LimitValue(parse_size(quantity), is_size=quantity.rstrip()[-1:].isalpha())
+        money = parse_money(quantity)
+        value = (
+            LimitValue(money[0], currency=money[1])
+            if money
+            else LimitValue(parse_size(quantity), is_size=quantity.rstrip()[-1:].isalpha())
+        )
         return replace(value, **_period(period)) if renews else value
     except ValueError:
         raise LimitError(f"{text!r} is not a limit: {_HOW}") from None
@@ -121,7 +137,7 @@ def parse_rate(text: str) -> LimitValue:
     """
     with suppress(LimitError):
         value = parse_limit(text)
-        if value.unlimited or (value.amount and value.seconds and not value.is_size):
+        if value.unlimited or (value.amount and value.seconds and not (value.is_size or value.currency)):
             return value
     raise LimitError(f"{text!r} is not a rate: {_HOW_RATE}")
 

@@ -14,8 +14,9 @@ from host.errors import NotFound
 from host.execution_context import in_tenant
 from host.input_types import Name
 from host.membership.members import appoint_owner, proven_person
+from host.plan_limits import limit_value
 from host.provisioning import provisioning
-from host.services import limit_value, services
+from host.services import services
 from host.web.routes import Routes
 from tenants.models import Tenant, TenantStatus
 from tenants.text import fold

@@ -11,8 +11,9 @@ from host.contracts import Decision, Row
 from host.errors import NotFound, ValidationFailed
 from host.execution_context import actor, grants
 from host.membership.people import rights_of
+from host.plan_limits import limit_used, limit_value
 from host.provisioning import provisioning
-from host.services import limit_used, limit_value, services, tenant_snapshot
+from host.services import services, tenant_snapshot
 from host.web.routes import Routes
 from tenants.access import explain
 from tenants.limits import window
@@ -128,6 +129,7 @@ async def _limit_row(name: str) -> Row:
         "summary": declared.summary,
         "kind": declared.kind,
         "unit": declared.unit,
+        "per": declared.per,
         "limit": value.amount,
         "value": str(value),
         "source": source,

@@ -11,7 +11,8 @@ from host.cli.command import asynchronous, dry_run_option, yes_option
 from host.cli.open_application import opened, tenant
 from host.cli.terminal import Complaint, Terminal
 from host.execution_context import in_tenant
-from host.services import limit_used, limit_value, unit_of_work
+from host.plan_limits import limit_used, limit_value
+from host.services import unit_of_work
 from tenants.snapshots import TenantSnapshot
 
 COLUMNS = ("limit", "kind", "value", "from", "used", "resets_at")

@@ -21,7 +21,8 @@ from host.execution_context import actor, grants
 from host.identity.events import ApiKeyCreated
 from host.identity.models import ApiKey
 from host.identity.tokens import digest
-from host.services import record_failure, spend, unit_of_work
+from host.plan_limits import spend
+from host.services import record_failure, unit_of_work
 from tenants.context import bind, cross_tenant, current
 from tenants.models import User
 

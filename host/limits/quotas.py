@@ -12,7 +12,7 @@ from uuid_utils.compat import uuid7
 
 from host.errors import QuotaExceeded
 from host.instruments import tally
-from host.limits.models import QuotaUse
+from host.limits.models import QuotaUse, Reservation
 from tenants.context import current
 from tenants.limits import LimitValue, window
 
@@ -37,6 +37,10 @@ _CHANGE = """
 INSERT INTO "quota_uses" ("id", "tenant_id", "limit_name", "since", "used") VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT ("tenant_id", "limit_name", "since") DO UPDATE SET "used" = "quota_uses"."used" + excluded."used"
 """
+_TAKE_OUT = """
+DELETE FROM "quota_reservations" WHERE "id" = $1 AND "tenant_id" = $2 RETURNING "limit_name", "amount", "since"
+"""
+_AT_ONCE = 1000  # reservations given back in one sweep
 
 
 def _utc_now() -> datetime:
@@ -60,22 +64,51 @@ class Quotas:
             QuotaExceeded: there is not that much left; nothing was spent. Details: name, limit, used, resets_at.
             ValueError: the amount is negative.
         """
+        return await self._spend(name, amount, value, self._now())
+
+    async def _spend(self, name: str, amount: int, value: LimitValue, now: datetime) -> int:
         if amount < 0:
             raise ValueError("spend takes 0 or more; to give back, call give_back")
         if amount == 0:
             return await self.used(name, value)
         if value.amount is not None and amount > value.amount:
             raise await self._exceeded(name, value)
-        now = self._now()
+        used = await self._lock(name, value, now, amount)
+        if value.amount is not None and used > value.amount:
+            await _run(_CHANGE, uuid7(), current(), name, _row_of(value, now), -amount)
+            raise await self._exceeded(name, value)
+        return max(0, used)
+
+    async def _lock(self, name: str, value: LimitValue, now: datetime, amount: int = 0) -> int:
+        """Add `amount`, and lock the counter until the transaction ends; returns how much is used now, exactly."""
         since = _row_of(value, now)
         around = _row_of(value, since - _LONGEST), since, _row_of(value, since + _LONGEST)
         ids = uuid7(), uuid7(), uuid7()
         rows = await _run(_SPEND, *ids, current(), name, *around, amount, *_bounds(value, now))
-        used = int(rows[0]["others"]) + sum(int(row["used"]) for row in rows if row["counts"])
-        if value.amount is not None and used > value.amount:
-            await _run(_CHANGE, uuid7(), current(), name, since, -amount)
-            raise await self._exceeded(name, value)
-        return max(0, used)
+        return int(rows[0]["others"]) + sum(int(row["used"]) for row in rows if row["counts"])
+
+    async def reserve(self, name: str, amount: int, value: LimitValue, lasts: timedelta | None) -> UUID:
+        """Spend `amount`, to be settled later; raises what `spend` raises."""
+        now = self._now()
+        await self._spend(name, amount, value, now)
+        lapses_at = now + lasts if lasts is not None else None
+        made = await Reservation.create(limit_name=name, amount=amount, since=_row_of(value, now), lapses_at=lapses_at)
+        return made.id
+
+    async def settle(self, reservation: UUID, amount: int) -> bool:
+        """Replace a reservation by what was used, which may be more; False when there is none (any more)."""
+        if amount < 0:
+            raise ValueError("settle takes 0 or more")
+        rows = await _run(_TAKE_OUT, reservation, current())
+        for row in rows:
+            since = row["since"] if isinstance(row["since"], datetime) else datetime.fromisoformat(row["since"])
+            await _run(_CHANGE, uuid7(), current(), row["limit_name"], since, amount - int(row["amount"]))
+        return bool(rows)
+
+    async def release_lapsed(self) -> int:
+        """Give back the bound tenant's reservations that have lapsed; how many there were."""
+        lapsed = await Reservation.filter(lapses_at__lte=self._now()).limit(_AT_ONCE).values_list("id", flat=True)
+        return sum([await self.settle(cast(UUID, reservation), 0) for reservation in lapsed])
 
     async def give_back(self, name: str, amount: int, value: LimitValue, spent_at: datetime | None = None) -> int:
         """Give back what was spent at `spent_at` (now, when that is not known), never below 0.
@@ -98,10 +131,18 @@ class Quotas:
         return max(0, sum(cast(Sequence[int], rows)))
 
     async def reconcile(self, name: str, value: LimitValue, true_count: int) -> int:
-        """Set the current window's count to `true_count`; returns the difference."""
-        before = await self.used(name, value)
-        await _run(_CHANGE, uuid7(), current(), name, _row_of(value, self._now()), true_count - before)
-        return true_count - before
+        """Set the current window's count to `true_count` and what is reserved in it; returns the difference.
+
+        Call it in a transaction: spenders wait until it ends.
+        """
+        now = self._now()
+        before, (begins, ends) = await self._lock(name, value, now), _bounds(value, now)
+        reserved = await Reservation.filter(limit_name=name, since__gte=begins, since__lt=ends).values_list(
+            "amount", flat=True
+        )
+        difference = true_count + sum(cast(Sequence[int], reserved)) - before
+        await _run(_CHANGE, uuid7(), current(), name, _row_of(value, now), difference)
+        return difference
 
     async def compact(self) -> int:
         """Merge the bound tenant's old rows: by day after a week, into one after a year; returns how many were removed.
@@ -120,6 +161,8 @@ class Quotas:
         for start in range(0, len(old_ids), 500):
             await QuotaUse.filter(id__in=old_ids[start : start + 500]).delete()
         for (name, since), used in sorted(sums.items()):
+            if "@" in name and since == _EVER:
+                continue  # one person's: forgotten after a year
             await _run(_CHANGE, uuid7(), current(), name, since, used)
         return len(old_ids)
 

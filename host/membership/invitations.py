@@ -16,7 +16,8 @@ from host.identity.addresses import normalise
 from host.identity.events import InvitationCreated
 from host.membership.members import LIMIT, add_member, changing_members, grants_of
 from host.membership.people import refuse_beyond_own, refuse_role_beyond_own
-from host.services import allow, limit_value, refuse_closed, services, spend, unit_of_work
+from host.plan_limits import allow, limit_value, spend
+from host.services import refuse_closed, services, unit_of_work
 from tenants.context import bind, current
 from tenants.locking import lock_tenant
 from tenants.models import Invitation, Membership, Role, Tenant, User

@@ -9,12 +9,14 @@ from host.data.mentions import is_mentioned, rows_mentioning
 from host.identity.api_keys import end_keys_of
 from host.identity.models import ApiKey, OAuthAccount, OneTimeToken, Session
 from host.jobs.models import Job, JobState
+from host.limits.models import QuotaUse, Reservation
 from host.membership.members import member_of, remove_member
 from host.services import unit_of_work
 from tenants.context import SYSTEM_TENANT, current
 from tenants.models import Invitation, Membership, User
 
 _OF_ACCOUNTS = (Session, OAuthAccount, OneTimeToken)
+_USE = (QuotaUse, Reservation)
 _OVER = (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
 _JOBS = "Background work started by the person or about them"
 _WHO = ("by", "address", "user_agent")  # keys of a job's origin that identify a person, apart from the id
@@ -82,6 +84,20 @@ async def _jobs_of(person: Person) -> list[Job]:
     return jobs
 
 
+async def find_use(person: Person) -> int:
+    """How many counters there are of what the person used of limits that each person has."""
+    if person.user_id is None:
+        return 0
+    return sum([await model.filter(limit_name__endswith=f"@{person.user_id}").count() for model in _USE])
+
+
+async def erase_use(person: Person) -> int:
+    """Delete these counters."""
+    if person.user_id is None:
+        return 0
+    return sum([await model.filter(limit_name__endswith=f"@{person.user_id}").delete() for model in _USE])
+
+
 async def find_account(person: Person) -> int:
     """How many rows an account has of its own: itself, its sign-ins, its links and its one-time tokens."""
     if person.user_id is None:
@@ -107,6 +123,7 @@ PERSONAL_DATA = (
     PersonalData("api_keys", "API keys the person made, which end", find_api_keys, erase_api_keys),
     PersonalData("jobs", _JOBS, find_jobs, erase_jobs),
     PersonalData("own_jobs", _JOBS, find_jobs, erase_jobs, of_account=True),
+    PersonalData("use", "How much the person used of limits that each person has", find_use, erase_use),
     PersonalData("account", "Account, sign-ins and linked accounts", find_account, erase_account, of_account=True),
 )
 """The host's declarations, except stored responses to requests, which are declared where they are kept."""

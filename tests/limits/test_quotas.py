@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
@@ -11,7 +12,7 @@ from host.core_plugin import MIGRATIONS
 from host.data.database import Database
 from host.data.migrations import Migrations
 from host.errors import QuotaExceeded
-from host.limits.models import QuotaUse
+from host.limits.models import QuotaUse, Reservation
 from host.limits.quotas import Quotas
 from tenants.context import TenantMissing, bind
 from tenants.limits import LimitValue, parse_limit
@@ -259,3 +260,95 @@ async def test_use_when_counted_by_window_before_the_upgrade_then_it_still_count
         assert await quotas.used("mail.messages", MONTHLY) == 4
         assert await quotas.spend("projects.projects", 1, HUNDRED) == 100
         assert not await accepted(quotas, HUNDRED)
+
+
+# -- reserved first, settled later -----------------------------------------------------------------------
+
+
+async def test_reservation_when_settled_then_counts_what_was_used_once(quotas: Quotas) -> None:
+    reservation = await quotas.reserve("ai.tokens", 60, HUNDRED, None)
+    assert await quotas.used("ai.tokens", HUNDRED) == 60
+    assert not await accepted(quotas, HUNDRED, 41, name="ai.tokens")
+    assert await quotas.settle(reservation, 25)
+    assert not await quotas.settle(reservation, 25)
+    assert await quotas.used("ai.tokens", HUNDRED) == 25
+
+
+async def test_reservation_when_more_was_used_then_above_the_limit_and_shown(quotas: Quotas) -> None:
+    reservation = await quotas.reserve("ai.tokens", 100, HUNDRED, None)
+    assert await quotas.settle(reservation, 130)
+    assert await quotas.used("ai.tokens", HUNDRED) == 130
+    assert not await accepted(quotas, HUNDRED, 1, name="ai.tokens")
+
+
+async def test_reservation_when_the_window_has_turned_then_settled_in_its_own(quotas: Quotas, clock: Clock) -> None:
+    reservation = await quotas.reserve("ai.tokens", 5, MONTHLY, None)
+    clock.time += timedelta(minutes=2)
+    await quotas.spend("ai.tokens", 4, MONTHLY)
+    assert await quotas.settle(reservation, 2)
+    assert await quotas.used("ai.tokens", MONTHLY) == 4
+    assert await quotas.used("ai.tokens", MONTHLY, clock.time - timedelta(minutes=2)) == 2
+
+
+async def test_reservation_when_refused_or_rolled_back_then_there_is_none(quotas: Quotas, database: Database) -> None:
+    with pytest.raises(QuotaExceeded):
+        await quotas.reserve("ai.tokens", 101, HUNDRED, None)
+    with pytest.raises(RuntimeError, match="boom"):
+        async with database.transaction():
+            await quotas.reserve("ai.tokens", 50, HUNDRED, None)
+            raise RuntimeError("boom")
+    assert await Reservation.all().count() == 0
+    assert await quotas.used("ai.tokens", HUNDRED) == 0
+
+
+async def test_reservation_when_it_lapses_then_given_back_once(quotas: Quotas, clock: Clock) -> None:
+    lapsing = await quotas.reserve("drive.bytes", 10, HUNDRED, timedelta(hours=1))
+    lasting = await quotas.reserve("drive.bytes", 10, HUNDRED, None)
+    assert await quotas.release_lapsed() == 0
+    clock.time += timedelta(hours=1)
+    assert await quotas.release_lapsed() == 1
+    assert await quotas.release_lapsed() == 0
+    assert not await quotas.settle(lapsing, 10)
+    assert await quotas.settle(lasting, 7)
+    assert await quotas.used("drive.bytes", HUNDRED) == 7
+
+
+async def test_reservation_when_of_another_tenant_then_there_is_none(quotas: Quotas) -> None:
+    reservation = await quotas.reserve("ai.tokens", 10, HUNDRED, None)
+    with bind(uuid4()):
+        assert not await quotas.settle(reservation, 0)
+    assert await quotas.used("ai.tokens", HUNDRED) == 10
+
+
+async def test_true_count_when_set_then_reservations_are_added(quotas: Quotas, database: Database) -> None:
+    await quotas.spend("drive.bytes", 30, HUNDRED)
+    reservation = await quotas.reserve("drive.bytes", 10, HUNDRED, None)
+    async with database.transaction():
+        assert await quotas.reconcile("drive.bytes", HUNDRED, 50) == 20
+    await quotas.settle(reservation, 10)
+    assert await quotas.used("drive.bytes", HUNDRED) == 60
+
+
+async def test_reservations_when_200_at_once_with_room_for_37_then_exactly_37_and_settled_exactly(
+    quotas: Quotas, database: Database
+) -> None:
+    room = parse_limit("370")
+
+    async def reserved(name: str) -> UUID | None:
+        try:
+            async with database.transaction():
+                return await quotas.reserve(name, 10, room, None)
+        except QuotaExceeded:
+            return None
+
+    async def settled(reservation: UUID, amount: int) -> None:
+        async with database.transaction():
+            assert await quotas.settle(reservation, amount)
+
+    for number in range(int(os.environ.get("QUOTA_ROUNDS", "2"))):
+        name = f"drive.round_{number}"
+        given = [each for each in await asyncio.gather(*(reserved(name) for _ in range(200))) if each]
+        assert len(given) == 37
+        await asyncio.gather(*(settled(each, place % 12) for place, each in enumerate(given)))
+        assert await quotas.used(name, room) == sum(place % 12 for place in range(37))
+    assert await Reservation.all().count() == 0
