@@ -9,6 +9,7 @@ from host.app import Application, freeze
 from host.log import configure, logger
 from host.loop_watch import watch_loop
 from host.metrics import process_files
+from host.metrics.exporter import exporting
 from host.settings import Settings
 
 _log = logger("host.worker")
@@ -28,7 +29,9 @@ async def run(settings: Settings) -> None:
 async def _run_until(stop: asyncio.Event, settings: Settings) -> None:
     async with Application.open(settings, jobs=True) as application:
         freeze()
+        exported = exporting(application.services.metering, settings.server.host, settings.jobs.metrics_port)
         async with watch_loop(application.packages):
-            _log.info("worker ready")
-            await stop.wait()
+            with exported:
+                _log.info("worker ready")
+                await stop.wait()
         _log.info("worker stopping")

@@ -34,7 +34,7 @@ _TENANTS_AT_ONCE = 500  # per batch, which Redis adds in one uninterrupted scrip
 _log = logging.getLogger("host.metrics")
 
 
-class Metering:
+class Metering(Collector):
     """Reads the gauges of one application, shows its metrics and sends its tenants' use.
 
     owners: metric -> id of the plugin that declares it.
@@ -86,6 +86,10 @@ class Metering:
         shared = [each for each in self.meter.metrics.values() if each.read is not None and not each.each_process]
         readings = await asyncio.gather(*map(self._reading, shared))
         return Measured(self.meter, self._folder, list(zip(shared, readings, strict=True)))
+
+    def collect(self) -> Iterator[Family]:
+        """The same but for gauges that ask the database; a thread may call it."""
+        return Measured(self.meter, self._folder, ()).collect()
 
     # -- steps -------------------------------------------------------------------------------------------
 

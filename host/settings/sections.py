@@ -178,6 +178,7 @@ class JobsSettings(Section):
     reconcile_every: Duration = 2.0  # seconds between searches for lost, due and abandoned jobs
     lease: Duration = 60.0  # seconds without a heartbeat after which a running job is taken up again
     keep_days: Count = 7  # days that finished jobs stay in the database
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0  # a worker's port for Prometheus, without a token; 0: none
 
 
 class TenantsSettings(Section):
