@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from host.cli.program import tenantry as program
 from host.errors import NotFound
 from host.execution_context import in_tenant
 from host.extension_points import contributions
@@ -164,15 +164,14 @@ async def test_contribution_when_it_refuses_then_the_refusal_comes_through_and_c
         await faulty.content.read()
 
 
-async def test_points_when_listed_then_with_fields_and_contributors(
-    app_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(app_settings.root)
+def test_points_when_listed_then_with_fields_and_contributors(app_settings: Settings, tmp_path: Path) -> None:
     plugin = (tmp_path / "faulty" / "plugin.py").read_text("utf-8")
     more = plugin.replace("return [", 'return [sdk.Contribution("absent.things", {}), ')
     (tmp_path / "faulty" / "plugin.py").write_text(more)
-    done = CliRunner().invoke(program, ["plugin", "list", "--points", "--json"])
-    assert json.loads(done.stdout)["data"] == [
+    command = [sys.executable, "-c", "from host.cli import main; main()", "plugin", "list", "--points", "--json"]
+    path = os.pathsep.join(map(str, (tmp_path, ROOT / "examples", ROOT)))
+    listed = subprocess.run(command, cwd=app_settings.root, env={"PYTHONPATH": path}, capture_output=True, check=True)
+    assert json.loads(listed.stdout)["data"] == [
         {
             "point": "dashboard.cards",
             "summary": "A card on an organisation's dashboard.",
