@@ -34,10 +34,11 @@ format: $(VENV)/.dev
 map: $(VENV)/.dev
 	$(BIN)/python tests/architecture/test_map.py
 
-## bench: requests per second against a bare handler, mail against SAQ alone
+## bench: requests per second against a bare handler, mail against SAQ alone, the start with 500 contributions
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.bench
 	$(BIN)/python -m benchmarks.mail
+	$(BIN)/python -m benchmarks.extension_points
 
 ## bench-metrics: what counting one thing and one scrape cost
 bench-metrics: $(VENV)/.dev
