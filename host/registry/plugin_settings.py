@@ -21,9 +21,9 @@ def read_settings(
 ) -> tuple[BaseModel | None, list[str]]:
     """The settings, or None and what is wrong, each complaint with file or variable, key and remedy.
 
-    Variables: `TENANTRY_<ID>__<KEY>`, one more `__` for each level below; lists and tables as JSON. One ending in
-    `_FILE` names a file that holds the value. Secrets (`SecretStr`) are taken from the environment only. No value is
-    shown: it may be a secret that is not declared as one.
+    Variables: `TENANTRY_<ID>__<KEY>`, one more `__` for each level below; lists separated by commas or as JSON, tables
+    as JSON. One ending in `_FILE` names a file that holds the value. Secrets (`SecretStr`) are taken from the
+    environment only. No value is shown: it may be a secret that is not declared as one.
     """
     section, prefix = (plugin_id, "settings"), f"TENANTRY_{plugin_id.upper()}__"
     variables = [name for name in sorted(env) if name.upper().startswith(prefix)]

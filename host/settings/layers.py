@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar, get_args
+from typing import Any, Generic, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
 
@@ -129,13 +130,14 @@ class Layers(Generic[Model]):
 
 
 def _as_value(kind: Any, text: str) -> object:
-    """The text itself, or what it says as JSON where the field holds a list, a table or a model."""
-    if not text.startswith(("[", "{")) or kind in (str, bytes, SecretStr, SecretBytes):
+    """The text itself, or what it says as JSON or between commas where the field holds a list or table."""
+    if kind in (str, bytes, SecretStr, SecretBytes):
         return text
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
+    with suppress(ValueError):
+        if text.startswith(("[", "{")):
+            return json.loads(text)
+    is_list = get_origin(kind) in (list, tuple, set, frozenset)
+    return [item.strip() for item in text.split(",") if item.strip()] if is_list else text
 
 
 def _secrets(kind: Any, value: object, path: KeyPath = ()) -> Iterator[KeyPath]:

@@ -7,23 +7,15 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import langcodes
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from tenants.limits import Duration, Rate, Size, parse_rate
-
-
-def _split(value: object) -> object:
-    """Lists in an environment variable are separated by commas; those of a file are lists already."""
-    if isinstance(value, str):
-        return tuple(item.strip() for item in value.split(",") if item.strip())
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _bare_url(value: str) -> str:
     return value.rstrip("/")
 
 
-Words = Annotated[tuple[str, ...], BeforeValidator(_split)]
 Count = Annotated[int, Field(gt=0)]
 Hidden = Annotated[str, Field(repr=False)]
 """An address that may hold a password: never shown by repr."""
@@ -69,7 +61,7 @@ class ServerSettings(Section):
 class CorsSettings(Section):
     """Browsers that call the API from other origins."""
 
-    origins: Words = ()  # allowed origins, such as "https://app.example.com"
+    origins: tuple[str, ...] = ()  # allowed origins, such as "https://app.example.com"
     max_age: Annotated[int, Field(ge=0)] = 600  # seconds for which a browser may cache a preflight answer
 
 
@@ -147,9 +139,9 @@ class OAuthProvider(Section):
     issuer: str = ""  # the address of an OpenID provider
     client_id: str  # this deployment's id at the provider
     client_secret: SecretStr = SecretStr("")  # this deployment's secret at the provider
-    scopes: Words = ("openid", "email", "profile")  # what is asked of the provider
+    scopes: tuple[str, ...] = ("openid", "email", "profile")  # what is asked of the provider
     trust_email: bool = False  # an address counts as proved if the provider does not say
-    tenants: Words = ()  # directories whose people may sign in, of an issuer that serves many
+    tenants: tuple[str, ...] = ()  # directories whose people may sign in, of an issuer that serves many
     authorize_url: str = ""  # plain OAuth 2: where people sign in
     token_url: str = ""  # plain OAuth 2: where codes are exchanged
     userinfo_url: str = ""  # plain OAuth 2: where the account is read
@@ -185,7 +177,7 @@ class TenantsSettings(Section):
     """The life of tenants."""
 
     grace_days: Annotated[int, Field(ge=0)] = 30  # days between the deletion of a tenant and its purge
-    reserved_slugs: Words = ()  # slugs that no tenant may take
+    reserved_slugs: tuple[str, ...] = ()  # slugs that no tenant may take
 
 
 class LogSettings(Section):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
 
 from host.sdk import Backoff, Duration, Size, TextForm, Title
 
 from .addresses import Address, AddressText, parse_address
 from .providers.catalogue import PROVIDERS
-from .providers.spec import Section, comma_separated
+from .providers.spec import Section
 
 NOWHERE = "tenantry.local"
 """The domain of the default sender address; it belongs to nobody."""
@@ -28,7 +28,7 @@ else:
 class Settings(Section):
     """Settings of the deployment: `[mail.settings]` in plugins.toml, `TENANTRY_MAIL__…` in the environment."""
 
-    providers: Annotated[tuple[ProviderName, ...], BeforeValidator(comma_separated)] = Field(
+    providers: tuple[ProviderName, ...] = Field(
         default=("file",),
         min_length=1,
         description=f"Providers in order of failover, of {', '.join(PROVIDERS.names)}; default file.",

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Annotated
+from ipaddress import IPv4Network, IPv6Network
 
-from pydantic import BaseModel, BeforeValidator, Field, SecretStr, field_validator
+from pydantic import BaseModel, Field, SecretStr, field_validator
 
 SHORTEST_TOKEN = 16
-
-
-def _networks(value: object) -> object:
-    words = value.split(",") if isinstance(value, str) else value
-    if not isinstance(words, (list, tuple)):
-        raise ValueError('write addresses like ["127.0.0.1", "10.0.0.0/8"]')
-    return tuple(ip_network(str(word).strip()) for word in words if str(word).strip())
 
 
 class Settings(BaseModel, frozen=True, extra="forbid"):
@@ -22,7 +14,7 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
         default=SecretStr(""),
         description="Bearer token that scrapers send, at least 16 characters; empty (default) accepts no token.",
     )
-    addresses: Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_networks)] = Field(
+    addresses: tuple[IPv4Network | IPv6Network, ...] = Field(
         default=(),
         description="Addresses and networks that need no token to scrape (default: none); see server.trusted_proxies.",
     )

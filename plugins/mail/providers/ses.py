@@ -16,7 +16,7 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import Field, SecretStr
 
 from host.sdk import TextForm, Webhook, WebhookCall, app_singleton
 
@@ -24,7 +24,7 @@ from ..outgoing import REFERENCE, REFERENCE_HEADER, Outgoing
 from . import feedback, sns
 from .contract import ProviderUnavailable, Receipt, Refused, written
 from .feedback import Feedback, Unwanted, iso_time, items, part, text
-from .spec import Account, ApiSettings, MailProvider, Secret, comma_separated
+from .spec import Account, ApiSettings, MailProvider, Secret
 
 LONGEST_TAG = 256
 KEPT_MESSAGE_ID = "Original-Message-ID"
@@ -56,7 +56,7 @@ class SesSettings(ApiSettings):
     )
     secret_key: SecretStr = SecretStr("")
     configuration_set: ConfigurationSet = ""
-    topics: Annotated[tuple[Topic, ...], BeforeValidator(comma_separated)] = Field(
+    topics: tuple[Topic, ...] = Field(
         default=(), description="ARNs of the SNS topics whose notifications are accepted; empty: none."
     )
 

@@ -20,11 +20,6 @@ Secret = Annotated[SecretStr, Field(min_length=1, max_length=2000)]
 Password = Annotated[SecretStr, Field(max_length=2000)]
 
 
-def comma_separated(value: object) -> object:
-    """A list from an environment variable, its items separated by commas; those of a file are lists already."""
-    return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
-
-
 class Section(BaseModel):
     """Base of all sections of the settings: frozen, and an unknown key is refused."""
 
