@@ -30,9 +30,10 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 
-## map: write the map of the README anew
+## map: write the map of the README and the reference in docs/ anew
 map: $(VENV)/.dev
 	$(BIN)/python tests/architecture/test_map.py
+	$(BIN)/python tests/architecture/test_sdk.py
 
 ## bench: requests per second against a bare handler, mail against SAQ alone, the start with 500 contributions
 bench: $(VENV)/.dev

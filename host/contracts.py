@@ -14,7 +14,11 @@ from pydantic import BaseModel, Field
 T = TypeVar("T")
 
 Row = dict[str, Any]
-"""One row as an API answer shows it: column name -> Python value."""
+"""One row as an API answer shows it: column name -> Python value.
+
+Example:
+    note: Row = await NOTES.get(note_id)
+"""
 
 
 API_BASE = "/api/v1"
@@ -26,7 +30,12 @@ API_BASE = "/api/v1"
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who is behind a request or a job. `id` is the user's, key's or job's id; None for anonymous."""
+    """Who is behind a request or a job. `id` is the user's, key's or job's id; None for anonymous.
+
+    Example:
+        async def authenticate(headers: Mapping[str, str]) -> Actor | None:
+            return Actor("system", label="scraper") if headers.get("x-token") == TOKEN else None
+    """
 
     kind: Literal["user", "api_key", "job", "system", "anonymous"]
     id: UUID | None = None
@@ -48,7 +57,12 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class TenantInfo:
-    """The tenant as plugins see it."""
+    """The tenant as plugins see it.
+
+    Example:
+        async def on_activated(tenant: TenantInfo) -> None:
+            await NOTES.insert(text=f"Welcome, {tenant.name}!")
+    """
 
     id: UUID
     slug: str
@@ -62,7 +76,12 @@ class TenantInfo:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What a request or a job did. `before` and `after` hold the changed fields only, secrets left out."""
+    """What a request or a job did. `before` and `after` hold the changed fields only, secrets left out.
+
+    Example:
+        async def on_action(action: Action) -> None:
+            await ENTRIES.insert(name=action.name, outcome=action.outcome)
+    """
 
     name: str  # "<area>.<resource>.<verb>", as permissions are named
     resource_type: str
@@ -86,6 +105,10 @@ Secret = Annotated[str, Field(repr=False), SecretMark()]
 """Text in an event that nobody but its listeners may read, such as a link with a token: stored encrypted, never shown.
 
 pydantic's `SecretStr` is stored the same way, in events and in arguments of jobs.
+
+Example:
+    class NoteShared(Event):
+        link: Secret
 """
 
 
@@ -94,11 +117,21 @@ class PublicMark:
 
 
 Public = Annotated[str, PublicMark()]
-"""Text in an event that is shown as it is, though its name or its looks speak of a secret, such as a page's link."""
+"""Text in an event that is shown as it is, though its name or its looks speak of a secret, such as a page's link.
+
+Example:
+    class PagePublished(Event):
+        link: Public
+"""
 
 
 class Event(BaseModel, frozen=True, extra="forbid"):
-    """Base of what a plugin announces; JSON-able fields only. The class name is past tense: `TaskCreated`."""
+    """Base of what a plugin announces; JSON-able fields only. The class name is past tense: `TaskCreated`.
+
+    Example:
+        class NoteWritten(Event):
+            note_id: UUID
+    """
 
 
 Listener = Callable[[Any], Awaitable[None]]
@@ -107,7 +140,11 @@ Listener = Callable[[Any], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class EventType:
-    """An event this plugin announces, known to others as `<plugin>.<ClassName>`."""
+    """An event this plugin announces, known to others as `<plugin>.<ClassName>`.
+
+    Example:
+        EventType(NoteWritten, "A note was written")
+    """
 
     model: type[Event]
     summary: str
@@ -118,6 +155,9 @@ class Subscription:
     """`listener` hears of `event` ("<plugin>.<ClassName>") after commit, at least once, while its plugin is on.
 
     priority: of the job it hears in; lower runs first.
+
+    Example:
+        Subscription("host.MemberLeft", when_member_left)
     """
 
     event: str
@@ -130,7 +170,11 @@ class Subscription:
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """`<area>.<resource>.<action>`; the area is the plugin's id. `roles` names built-in roles that start with it."""
+    """`<area>.<resource>.<action>`; the area is the plugin's id. `roles` names built-in roles that start with it.
+
+    Example:
+        READ = Permission("notes.notes.read", "Read notes", roles=("admin", "member", "viewer"))
+    """
 
     name: str
     summary: str
@@ -150,6 +194,9 @@ class Limit:
 
     per: whether the whole tenant has it, or each person one of their own. parts: how many units are counted to one unit
     of the plan, where that is too coarse: 10,000 counts a limit of "25 USD/24 hours" in millionths of a dollar.
+
+    Example:
+        Limit("notes.notes", "quota", "How many notes there may be", "notes", default="20", count=NOTES.count)
     """
 
     name: str
@@ -169,6 +216,10 @@ class Channel:
     name: "" for the channel that all tenants share, else the owner's name. concurrency: jobs at once, per process.
     interval: seconds between two jobs, per process; 0 without a rate. rest: how long it takes no jobs from now on.
     seconds: how long a job took lately, on average; 0 when that is not known.
+
+    Example:
+        async def channel() -> Channel:
+            return Channel(concurrency=2, interval=0.5)
     """
 
     name: str = ""
@@ -201,6 +252,9 @@ class Task:
 
     any_tenant_state: it also runs where the tenant is suspended, leaving or has the plugin switched off: for what is
     owed to people all the same, such as keeping data no longer than promised.
+
+    Example:
+        Task("sweep", sweep, "Delete old notes", every=timedelta(days=1))
     """
 
     name: str
@@ -223,6 +277,9 @@ class HealthCheck:
     """`check` returns None when all is well, else a sentence saying what is wrong; 2 seconds at most.
 
     thorough: what `tenantry doctor` asks instead, where a real look takes longer or asks another system; 10 seconds.
+
+    Example:
+        HealthCheck("server", check_server)  # async def check_server() -> str | None
     """
 
     name: str
@@ -231,10 +288,19 @@ class HealthCheck:
 
 
 Readings = Sequence[tuple[tuple[str, ...], float]]
-"""What a gauge is read as: (label values in the order declared, number) for each series."""
+"""What a gauge is read as: (label values in the order declared, number) for each series.
+
+Example:
+    async def waiting() -> Readings:
+        return [(("letters",), 3.0)]
+"""
 
 DURATIONS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""Upper bounds in seconds, for what people or requests wait for."""
+"""Upper bounds in seconds, for what people or requests wait for.
+
+Example:
+    Metric("tenantry_notes_export_seconds", "histogram", "How long exports take", buckets=DURATIONS)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +315,9 @@ class Metric:
     seconds. Every machine shows it, so dashboards take the maximum over machines. each_process: asked in every process
     every 5 seconds instead, and each machine shows the sum of its processes.
     most: how many series a process may have; what would be one more is counted as `other`.
+
+    Example:
+        Metric("tenantry_notes_written_total", "counter", "Notes that were written", labels=("kind",))
     """
 
     name: str
@@ -268,6 +337,10 @@ class DayOfUse:
 
     Answered with 2xx or 3xx, 4xx, 5xx. seconds: how long all of them took together. counts: how many took how long,
     by the bounds in `DURATIONS`, the last one longer than any.
+
+    Example:
+        def requests(day: DayOfUse) -> int:
+            return day.succeeded + day.refused + day.failed
     """
 
     day: date
@@ -280,7 +353,12 @@ class DayOfUse:
 
 @dataclass(frozen=True, slots=True)
 class TakenUse:
-    """Use by day, as one batch; the same `batch` comes again after an interruption and must not be counted twice."""
+    """Use by day, as one batch; the same `batch` comes again after an interruption and must not be counted twice.
+
+    Example:
+        async with taken_use() as use:
+            await _store(use)  # async def _store(use: TakenUse) -> None
+    """
 
     batch: str
     days: tuple[DayOfUse, ...]
@@ -292,6 +370,10 @@ class Person:
 
     addresses: in the form in which addresses are stored. ids: of the account and of what belongs to it alone (sessions,
     API keys, jobs), by which records name the person without an address.
+
+    Example:
+        async def find(person: Person) -> int:
+            return len(await rows_mentioning(Note, person))
     """
 
     addresses: tuple[str, ...]
@@ -308,6 +390,9 @@ class PersonalData:
     belongs to no tenant; `of_account` instead: once, with none bound, and only when the account itself is erased. What
     mentions the person's address elsewhere in the plugin's tables is found and replaced by the host, except in
     `tables`, which `erase` alone changes. kept: what stays of it and why, for whoever asks.
+
+    Example:
+        PersonalData("notes", "Notes that name somebody", find, erase)
     """
 
     name: str
@@ -359,14 +444,25 @@ class Contribution:
 
 @dataclass(frozen=True, slots=True)
 class Contributed(Generic[T]):
-    """One contribution as the plugin that offers the point reads it: whose it is, and its content as the model."""
+    """One contribution as the plugin that offers the point reads it: whose it is, and its content as the model.
+
+    Example:
+        titles = [card.content.title for card in await contributions(CARDS) if isinstance(card, Contributed)]
+    """
 
     plugin: str
     content: T
 
 
 Command = click.Command
-"""A click command, mounted as `tenantry <plugin> <name>`; async bodies run with the host started."""
+"""A click command, mounted as `tenantry <plugin> <name>`; async bodies run with the host started.
+
+Example:
+    @click.command()
+    async def recount() -> None: ...
+
+    COMMANDS: tuple[Command, ...] = (recount,)
+"""
 
 
 # -- routes ----------------------------------------------------------------------------------------------
@@ -384,6 +480,11 @@ class Route:
     people outside are owed it (to unsubscribe, to follow a link in a message). effects: a GET that does something
     besides answering, such as counting a click: HEAD and browsers that load ahead of time do not run it. limits: plan
     limits shown as `x-limits`. refusals: statuses that it answers with besides those of every route of its kind.
+
+    Example:
+        @hookimpl
+        def register_routes() -> Sequence[Route]:
+            return routes
     """
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -412,7 +513,12 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a list: `next_cursor` is None on the last one."""
+    """One page of a list: `next_cursor` is None on the last one.
+
+    Example:
+        async def list_notes(query: Query) -> Page:
+            return await NOTES.page(query)
+    """
 
     items: Sequence[Any]
     limit: int
@@ -421,7 +527,11 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What a list request asks for: already checked against the Records it goes to."""
+    """What a list request asks for: already checked against the Records it goes to.
+
+    Example:
+        await NOTES.page(Query(limit=10, sort="-created_at", filters={"author_id": author_id}))
+    """
 
     limit: int = 20
     cursor: str | None = None
@@ -431,7 +541,11 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """A 201 answer: `data` and the path (below `/api/v1`) of the new resource."""
+    """A 201 answer: `data` and the path (below `/api/v1`) of the new resource.
+
+    Example:
+        return Created(note, f"/notes/{note['id']}")
+    """
 
     data: Any
     location: str
@@ -439,7 +553,11 @@ class Created:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A 202 answer: the work goes on after it."""
+    """A 202 answer: the work goes on after it.
+
+    Example:
+        return Accepted({"job_id": job_id}, f"/jobs/{job_id}")
+    """
 
     data: Any
     location: str | None = None
@@ -447,7 +565,11 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A raw answer, streamed with the tenant still bound to its last byte."""
+    """A raw answer, streamed with the tenant still bound to its last byte.
+
+    Example:
+        return Stream(lines(), "text/csv; charset=utf-8", headers={"Content-Disposition": "attachment"})
+    """
 
     body: AsyncIterator[bytes] | bytes
     content_type: str
@@ -457,7 +579,11 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A JSON answer that also sets headers or cookies (`Set-Cookie` values as in RFC 6265)."""
+    """A JSON answer that also sets headers or cookies (`Set-Cookie` values as in RFC 6265).
+
+    Example:
+        return Answer({"text": text}, headers={"Cache-Control": "private, max-age=60"})
+    """
 
     data: Any
     status: int = 200
@@ -470,7 +596,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A yes or no with the steps that led to it, in order, as sentences for people."""
+    """A yes or no with the steps that led to it, in order, as sentences for people.
+
+    Example:
+        return Decision(False, "Notes are read-only on Sundays.")
+    """
 
     allowed: bool
     reason: str

@@ -14,6 +14,12 @@ class ApiError(Exception):
         code: the stable upper-case code of the contract.
         details: JSON-able facts; for 422 a map of field path to message.
         headers: response headers it brings, such as `Retry-After`.
+
+    Example:
+        try:
+            await spend("notes.notes")
+        except ApiError as error:
+            await record_failure("notes.notes.create", error.message, outcome="denied")
     """
 
     status = 500
@@ -34,10 +40,22 @@ class ApiError(Exception):
 
 
 class BadRequest(ApiError):
+    """400: the request cannot be read.
+
+    Example:
+        raise BadRequest("The file is no CSV.")
+    """
+
     status, code, default_message = 400, "BAD_REQUEST", "The request could not be read."
 
 
 class Unauthenticated(ApiError):
+    """401: nobody is known to be asking.
+
+    Example:
+        raise Unauthenticated("The signature is missing.")
+    """
+
     status, code, default_message = 401, "UNAUTHENTICATED", "Sign in, or send an access token or an API key."
 
 
@@ -54,6 +72,12 @@ class QuotaExceeded(ApiError):
 
 
 class PermissionDenied(ApiError):
+    """403: whoever asks may not do this.
+
+    Example:
+        raise PermissionDenied("Only its author changes a note.")
+    """
+
     status, code, default_message = 403, "PERMISSION_DENIED", "You lack the permission for this."
 
 
@@ -62,6 +86,12 @@ class TenantSuspended(ApiError):
 
 
 class NotFound(ApiError):
+    """404: there is no such thing, or whoever asks may not know of it.
+
+    Example:
+        raise NotFound("There is no such note.")
+    """
+
     status, code, default_message = 404, "NOT_FOUND", "There is no such thing here."
 
 
@@ -78,14 +108,32 @@ class NotAcceptable(ApiError):
 
 
 class Conflict(ApiError):
+    """409: it clashes with something that exists, or with the state of the thing.
+
+    Example:
+        raise Conflict("A note with this title exists already.", details={"title": title})
+    """
+
     status, code, default_message = 409, "CONFLICT", "This clashes with something that exists or is still running."
 
 
 class PreconditionFailed(ApiError):
+    """412: it was changed since it was read; `If-Match` names another version.
+
+    Example:
+        raise PreconditionFailed(details={"version": note["version"]})
+    """
+
     status, code, default_message = 412, "PRECONDITION_FAILED", "It was changed since you read it; read it again."
 
 
 class PayloadTooLarge(ApiError):
+    """413: the body, or a part of it, is too large.
+
+    Example:
+        raise PayloadTooLarge("A note has at most 1 MB.")
+    """
+
     status, code, default_message = 413, "PAYLOAD_TOO_LARGE", "The request body is larger than allowed."
 
 
@@ -94,7 +142,11 @@ class UnsupportedMediaType(ApiError):
 
 
 class ValidationFailed(ApiError):
-    """422; `details` maps each field's path (`items.0.name`) to what is wrong with it."""
+    """422; `details` maps each field's path (`items.0.name`) to what is wrong with it.
+
+    Example:
+        raise ValidationFailed(details={"due_on": "lies in the past"})
+    """
 
     status, code, default_message = 422, "VALIDATION_ERROR", "Some fields are not as they should be."
 
@@ -105,11 +157,24 @@ class IdempotencyMismatch(ApiError):
 
 
 class RateLimited(ApiError):
+    """429: a rate is used up; always carries Retry-After.
+
+    Example:
+        try:
+            await allow("notes.searches")
+        except RateLimited:
+            return []
+    """
+
     status, code, default_message = 429, "RATE_LIMITED", "Too many requests; wait as long as Retry-After says."
 
 
 class Unavailable(ApiError):
-    """503: a backing service (database, Redis, storage) is away; always carries Retry-After."""
+    """503: a backing service (database, Redis, storage) is away; always carries Retry-After.
+
+    Example:
+        raise Unavailable("The translator does not answer.")
+    """
 
     status, code, default_message = 503, "UNAVAILABLE", "A service behind this one is away; try again shortly."
 

@@ -45,7 +45,11 @@ def origin() -> Origin:
 
 
 def actor() -> Actor:
-    """Who is acting."""
+    """Who is acting.
+
+    Example:
+        created_by = actor().user_id
+    """
     return _current.get().origin.actor
 
 
@@ -60,7 +64,11 @@ def grants() -> Grants:
 
 
 def principals() -> frozenset[str] | None:
-    """What the actor stands for in the bound tenant; None: everything, for jobs, commands and the host itself."""
+    """What the actor stands for in the bound tenant; None: everything, for jobs, commands and the host itself.
+
+    Example:
+        mine = principals()
+    """
     return _current.get().principals
 
 

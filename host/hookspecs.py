@@ -39,6 +39,13 @@ from tenants.access import Grant
 NAMESPACE = "tenantry"
 hookspec = pluggy.HookspecMarker(NAMESPACE)
 hookimpl = pluggy.HookimplMarker(NAMESPACE)
+"""Marks a function of `plugin.py` as the implementation of the hook of that name.
+
+Example:
+    @hookimpl
+    def register_models() -> Sequence[type[TenantModel]]:
+        return (Note,)
+"""
 
 
 class HookSpecs:

@@ -228,6 +228,9 @@ class TextForm:
     """Marks text that must be in a form, said in words: `Annotated[str, TextForm(r"[a-z]+", "lower-case letters")]`.
 
     pattern: a regular expression that the whole text must fit; it is shown in the API's description, never in messages.
+
+    Example:
+        Colour = Annotated[str, TextForm(r"#[0-9a-f]{6}", "a colour such as #00ff00")]
     """
 
     def __init__(self, pattern: str, words: str) -> None:

@@ -23,10 +23,20 @@ def _with_offset(value: Any) -> Any:
 
 
 Time = Annotated[datetime, BeforeValidator(_time), AfterValidator(in_utc)]
-"""A time of a query, in UTC; a date stands for its beginning, and without an offset UTC is meant."""
+"""A time of a query, in UTC; a date stands for its beginning, and without an offset UTC is meant.
+
+Example:
+    class ReportQuery(BaseModel):
+        since: Time | None = None
+"""
 
 Instant = Annotated[datetime, BeforeValidator(_with_offset), AfterValidator(in_utc)]
-"""A time in UTC that must be written with its offset: for times at which something is to happen."""
+"""A time in UTC that must be written with its offset: for times at which something is to happen.
+
+Example:
+    class NewReminder(BaseModel):
+        at: Instant
+"""
 
 
 def _one_line_or_none(text: str) -> str:
@@ -34,13 +44,27 @@ def _one_line_or_none(text: str) -> str:
 
 
 OneLine = AfterValidator(_one_line_or_none)
-"""Marks text of one line, composed (NFC), perhaps empty: `Annotated[str, Field(max_length=500), OneLine]`."""
+"""Marks text of one line, composed (NFC), perhaps empty: `Annotated[str, Field(max_length=500), OneLine]`.
+
+Example:
+    Tag = Annotated[str, StringConstraints(max_length=50), OneLine]
+"""
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), OneLine]
-"""The name of a person, organisation or thing: one line of 1 to 200 characters, surrounding blanks removed."""
+"""The name of a person, organisation or thing: one line of 1 to 200 characters, surrounding blanks removed.
+
+Example:
+    class NewNote(BaseModel):
+        title: Name
+"""
 
 Title = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200), OneLine]
-"""A `Name` that may be left empty."""
+"""A `Name` that may be left empty.
+
+Example:
+    class NewNote(BaseModel):
+        title: Title
+"""
 
 TimeZone = Annotated[str, StringConstraints(max_length=63), AfterValidator(zone_name)]
 """The IANA name of a time zone."""

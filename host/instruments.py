@@ -205,6 +205,9 @@ def count(name: str, amount: float = 1, /, **labels: str) -> None:
     Raises:
         LookupError: it is not declared, or a label is not or is missing.
         ValueError: amount is negative.
+
+    Example:
+        count("tenantry_notes_written_total", kind="private")
     """
     bound = meter()
     if bound is not None:
@@ -218,6 +221,9 @@ def observe(name: str, value: float, /, **labels: str) -> None:
 
     Raises:
         LookupError: it is not declared, or a label is not or is missing.
+
+    Example:
+        observe("tenantry_notes_export_seconds", seconds)
     """
     bound = meter()
     if bound is not None:

@@ -44,6 +44,9 @@ async def public_addresses(host: str, port: int) -> Sequence[str]:
 
     Raises:
         OSError: the name does not resolve.
+
+    Example:
+        addresses = await public_addresses(host, 443)
     """
     try:
         resolved = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)

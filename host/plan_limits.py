@@ -22,7 +22,11 @@ from tenants.snapshots import TenantSnapshot
 
 
 async def limit_value(name: str, facts: TenantSnapshot | None = None) -> tuple[LimitValue, str]:
-    """What a plan limit is for the bound tenant, and where it comes from: "default", "plan" or "tenant"."""
+    """What a plan limit is for the bound tenant, and where it comes from: "default", "plan" or "tenant".
+
+    Example:
+        value, source = await limit_value("notes.bytes")
+    """
     snapshot = facts or await tenant_snapshot()
     declared = _declared(name)
     return effective_limit(services().plans, snapshot.plan, name, declared.default, snapshot.limits.get(name))
@@ -36,6 +40,11 @@ async def spend(limit: str, amount: int = 1, *, person: UUID | None = None) -> N
 
     Raises:
         QuotaExceeded: the plan does not allow that much more.
+
+    Example:
+        async with unit_of_work():
+            await spend("notes.notes")
+            await NOTES.insert(text=text)
     """
     declared, value = _declared(limit), await _counted(limit)
     if declared.count is None:
@@ -51,6 +60,9 @@ async def give_back(
     """Give back what was spent and not used, such as when the thing counted is deleted; not where rows are counted.
 
     spent_at: when it was spent (now, without it), so that it goes back to the period it came from.
+
+    Example:
+        await give_back("notes.bytes", len(note["text"]))
     """
     declared = _declared(limit)
     if declared.count is None:
@@ -62,6 +74,7 @@ async def reserve(limit: str, amount: int, *, person: UUID | None = None, lasts:
 
     In the current unit of work. lasts: given back after that, unless settled before; None: it waits for ever.
 
+    Example:
         reservation = await reserve("ai.tokens", 4000)          # in one unit of work
         await settle(reservation, used)                         # later, in another one
 
@@ -79,12 +92,19 @@ async def settle(reservation: UUID, amount: int) -> bool:
 
     It may be more than was reserved, and more than the plan allows: what has happened is counted and shown. False, and
     nothing happens, when it was settled before or has lapsed.
+
+    Example:
+        await settle(reservation, used)
     """
     return await services().quotas.settle(reservation, amount)
 
 
 async def set_used(limit: str, used: int, *, person: UUID | None = None) -> int:
-    """Set what is used of a quota in its current window to a true count, plus open reservations; the difference."""
+    """Set what is used of a quota in its current window to a true count, plus open reservations; the difference.
+
+    Example:
+        difference = await set_used("notes.bytes", total)
+    """
     declared = _declared(limit)
     return await services().quotas.reconcile(_counter(declared, person), await _counted(limit), used)
 
@@ -110,6 +130,9 @@ async def allow(limit: str, key: str = "") -> None:
 
     Raises:
         RateLimited: the plan's rate is used up; Retry-After says for how long.
+
+    Example:
+        await allow("notes.searches")
     """
     value, _ = await limit_value(limit)
     if value.amount is None or value.seconds is None:

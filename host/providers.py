@@ -24,6 +24,14 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, SecretStr, create_model
 
 SettingsT = TypeVar("SettingsT", bound=BaseModel)
+"""The type of a provider's settings, for a plugin's own record.
+
+Example:
+    @dataclass(frozen=True, kw_only=True)
+    class MailProvider(ProviderSpec[SettingsT]):
+        create: Callable[[SettingsT], Mailer]
+"""
+
 KeyT = TypeVar("KeyT")
 EventT = TypeVar("EventT")
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -31,7 +39,14 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class WebhookCall:
-    """One request as a provider sent it: the raw body, because signatures are over bytes, and headers by lower case."""
+    """One request as a provider sent it: the raw body, because signatures are over bytes, and headers by lower case.
+
+    Example:
+        async def read(call: WebhookCall, key: str, age: timedelta) -> Sequence[Delivered]:
+            if not hmac.compare_digest(call.headers["x-signature"], signature_of(call.body, key)):
+                raise BadRequest("The signature is wrong.")
+            return [Delivered(**event) for event in orjson.loads(call.body)]
+    """
 
     body: bytes
     headers: Mapping[str, str]
@@ -43,6 +58,9 @@ class Webhook(Generic[SettingsT, KeyT, EventT]):
 
     key: what verifies its calls, from its settings; empty: its webhooks are refused. read: verifies a call by that key,
     no older than the time given, and returns its events; raises BadRequest where the signature is wrong.
+
+    Example:
+        Webhook(lambda settings: settings.webhook_key, read)
     """
 
     key: Callable[[SettingsT], KeyT]
@@ -56,6 +74,9 @@ class ProviderSpec(Generic[SettingsT]):
     name: in settings, URLs and tables, such as "mailgun". settings: its section of the plugin's settings; every field
     has a default. required: settings without which it cannot be used. account: what a tenant gives to use an account of
     its own, a part of `settings` by the same names; None: tenants cannot.
+
+    Example:
+        MAILGUN = ProviderSpec(name="mailgun", settings=MailgunSettings, required=("api_key",))
     """
 
     name: str
@@ -78,6 +99,9 @@ class Providers(Generic[SpecT]):
 
     Raises:
         ValueError: two of them have one name.
+
+    Example:
+        PROVIDERS = Providers(SMTP, MAILGUN)
     """
 
     def __init__(self, *specs: SpecT) -> None:
@@ -122,7 +146,11 @@ def plain(value: object) -> object:
 
 
 def without_secrets(account: BaseModel) -> tuple[dict[str, Any], dict[str, str]]:
-    """The values of an account that may be shown, and its secrets in plain, to be encrypted."""
+    """The values of an account that may be shown, and its secrets in plain, to be encrypted.
+
+    Example:
+        shown, secrets = without_secrets(account)
+    """
     secrets = {name: value.get_secret_value() for name, value in account if isinstance(value, SecretStr)}
     return {name: value for name, value in account if name not in secrets}, secrets
 

@@ -24,7 +24,11 @@ from itertools import islice, pairwise
 from typing import Literal
 
 HIDDEN = "•••"
-"""Shown in place of a hidden value."""
+"""Shown in place of a hidden value.
+
+Example:
+    shown = HIDDEN if is_secret(name) else value
+"""
 
 _SECRETS = frozenset({
     *("password", "passwords", "passwd", "passphrase", "passcode", "pwd", "secret", "secrets", "token", "tokens"),
@@ -74,6 +78,9 @@ def is_secret(name: str, value: object = None) -> bool:
     """Whether what goes by this name is a secret: `api_key`, `resetToken`, `client-secret`, `Set-Cookie`.
 
     value: the value itself; a number under `tokens` is how many there were.
+
+    Example:
+        hidden = [name for name, value in headers.items() if is_secret(name, value)]
     """
     meaning = _said_by(name)
     return meaning == "secret" or (meaning == "tokens" and not isinstance(value, int | float))
@@ -115,7 +122,11 @@ def redacted(value: object, name: str = "", depth: int = 0, *, public: Collectio
 
 
 def redacted_text(text: str, longest: int = _LONGEST) -> str:
-    """A text with what looks like a token hidden, in its links too."""
+    """A text with what looks like a token hidden, in its links too.
+
+    Example:
+        reason = redacted_text(str(error))
+    """
     cut = len(text) > longest
     text = text[: longest + 200]  # a token that begins before the cut is seen whole enough to be known as one
     text = _PEM.sub(HIDDEN, text)

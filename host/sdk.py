@@ -1,4 +1,13 @@
-"""The public API for plugins: every name that a plugin may import from the host."""
+"""The public API for plugins: every name that a plugin may import from the host.
+
+`docs/sdk.md` is made of the docstrings behind these names, each with an example; the lists below are its chapters.
+
+Rows are read and written in one of two ways, and a function uses one of them. `Records` for what an endpoint answers:
+one row or one page of rows, as plain dicts, with filters, cursors, versions (`If-Match`) and unknown ids taken care of;
+its `insert`, `change` and `remove` write a single row and say what changed, for `record`. The model's own methods
+(`Note.filter(...)`, `.update()`, `.delete()`) for the rules behind it: questions about many rows, changes of many at
+once, locks, joins. Both see the bound tenant's rows only, and both take part in the `unit_of_work` around them.
+"""
 
 from host.api.plan import usage
 from host.contracts import (
@@ -20,13 +29,11 @@ from host.contracts import (
     HealthCheck,
     Limit,
     Metric,
-    Origin,
     Page,
     Permission,
     Person,
     PersonalData,
     Public,
-    PublicMark,
     Query,
     Readings,
     Route,
@@ -40,7 +47,7 @@ from host.contracts import (
 )
 from host.data.audience import Audience
 from host.data.mentions import is_mentioned, rows_mentioning, without
-from host.data.records import Change, Records
+from host.data.records import Records
 from host.data.transactions import UnitOfWork
 from host.data.words import WordsField
 from host.data.words import indexed as indexed_words
@@ -51,26 +58,22 @@ from host.errors import (
     NotFound,
     PayloadTooLarge,
     PermissionDenied,
-    PlanRequired,
     PreconditionFailed,
-    QuotaExceeded,
     RateLimited,
     Unauthenticated,
     Unavailable,
-    UnsupportedMediaType,
     ValidationFailed,
 )
 from host.execution_context import actor, principals
 from host.extension_points import contributions
 from host.hookspecs import hookimpl
-from host.identity.events import SessionEnded
 from host.identity.locales import accepted_locales
 from host.input_errors import TextForm
 from host.input_types import Instant, Name, OneLine, Time, Title
 from host.instruments import count, observe
 from host.jobs.executor import job_id, report_progress
 from host.jobs.outcomes import Backoff, GiveUp, Postpone, TryAgain
-from host.membership.events import MemberJoined, MemberLeft, MemberRoleChanged
+from host.membership.events import MemberJoined, MemberLeft
 from host.membership.invitations import invite_by_actor as invite
 from host.membership.members import owner_ids
 from host.membership.people import (
@@ -84,7 +87,7 @@ from host.membership.people import (
     principals_of,
     refuse_beyond_own,
 )
-from host.outbound import is_public, public_addresses
+from host.outbound import public_addresses
 from host.plan_limits import allow, give_back, limit_value, reserve, set_used, settle, spend
 from host.providers import Providers, ProviderSpec, SettingsT, Webhook, WebhookCall, without_secrets
 from host.redaction import HIDDEN, is_secret, redacted_text
@@ -117,167 +120,180 @@ from host.tracing import trace_headers
 from host.web.handlers.binding import RequestFacts
 from host.web.routes import Routes
 from tenants.access import Grant
-from tenants.context import TenantMissing, WrongTenant, in_system_tenant
+from tenants.context import TenantMissing, in_system_tenant
 from tenants.limits import Duration, Rate, Size
 from tenants.locking import lock_tenant
 from tenants.scoping import TenantModel
-from tenants.text import address_key, address_or_text, cut_to_line, fold, one_line, slug_of, sort_key, without_links
+from tenants.text import cut_to_line, fold, one_line, slug_of, without_links
 from tenants.text_columns import SortKeyField
 
-__all__ = [
+__all__ = [  # Declare what a plugin brings
     "DURATIONS",
-    "HIDDEN",
-    "LEVELS",
-    "Accepted",
-    "Action",
-    "Actor",
-    "Answer",
-    "ApiError",
-    "Audience",
-    "Backoff",
-    "BadRequest",
-    "Change",
     "Channel",
     "Command",
-    "Conflict",
     "Contributed",
     "Contribution",
-    "Created",
-    "DayOfUse",
-    "Decision",
-    "Duration",
     "Event",
     "EventType",
     "ExtensionPoint",
-    "GiveUp",
     "Grant",
     "HealthCheck",
-    "Instant",
     "Limit",
-    "Member",
-    "MemberJoined",
-    "MemberLeft",
-    "MemberRoleChanged",
     "Metric",
-    "Name",
-    "NotFound",
-    "OneLine",
-    "Origin",
-    "Page",
-    "PayloadTooLarge",
     "Permission",
-    "PermissionDenied",
     "Person",
     "PersonalData",
-    "PlanRequired",
-    "Postpone",
-    "PreconditionFailed",
-    "ProviderSpec",
-    "Providers",
-    "Public",
-    "PublicMark",
-    "Query",
-    "QuotaExceeded",
-    "Rate",
-    "RateLimited",
     "Readings",
-    "Records",
-    "RequestFacts",
     "Route",
     "Routes",
-    "Row",
-    "Secret",
-    "SessionEnded",
-    "SettingsT",
-    "Size",
-    "SortKeyField",
-    "Stream",
     "Subscription",
-    "TakenUse",
     "Task",
-    "TenantInfo",
+    "contributions",
+    "hookimpl",
+]
+__all__ += [  # Rows
+    "Audience",
+    "Page",
+    "Query",
+    "Records",
+    "Row",
+    "SortKeyField",
     "TenantMissing",
     "TenantModel",
+    "UnitOfWork",
+    "WordsField",
+    "indexed_words",
+    "is_mentioned",
+    "lock_tenant",
+    "rows_mentioning",
+    "unit_of_work",
+    "without",
+]
+__all__ += [  # Requests and answers
+    "Accepted",
+    "Answer",
+    "Created",
+    "RequestFacts",
+    "Stream",
+    "absolute_url",
+    "accepted_locales",
+    "open_token",
+    "sign_token",
+    "signature",
+]
+__all__ += [  # Input
+    "Duration",
+    "Instant",
+    "Name",
+    "OneLine",
+    "Rate",
+    "Size",
     "TextForm",
     "Time",
     "Title",
-    "TryAgain",
+]
+__all__ += [  # Errors
+    "ApiError",
+    "BadRequest",
+    "Conflict",
+    "NotFound",
+    "PayloadTooLarge",
+    "PermissionDenied",
+    "PreconditionFailed",
+    "RateLimited",
     "Unauthenticated",
     "Unavailable",
-    "UnitOfWork",
-    "UnsupportedMediaType",
     "ValidationFailed",
-    "Webhook",
-    "WebhookCall",
-    "WordsField",
-    "WrongTenant",
-    "absolute_url",
-    "accepted_locales",
+]
+__all__ += [  # Who is acting, and where
+    "Actor",
+    "Decision",
+    "TenantInfo",
     "actor",
-    "address_key",
-    "address_or_text",
-    "allow",
-    "app_singleton",
-    "cache",
-    "contributions",
-    "count",
-    "cut_to_line",
-    "data_folder",
-    "decrypt",
-    "encrypt",
-    "fold",
     "for_each_tenant",
-    "give_back",
-    "hookimpl",
     "in_system_tenant",
-    "indexed_words",
+    "operator_access",
+    "tenant",
+    "tenant_now",
+    "zone",
+]
+__all__ += [  # Members
+    "LEVELS",
+    "Member",
     "invite",
     "is_member",
-    "is_mentioned",
-    "is_public",
-    "is_secret",
-    "job_id",
     "level",
-    "limit_value",
-    "lock_tenant",
     "may",
-    "measured",
     "member_locale",
     "members",
-    "observe",
-    "one_line",
-    "open_token",
-    "operator_access",
     "owner_ids",
     "people",
     "principal_names",
     "principals",
     "principals_of",
-    "public_addresses",
-    "record_failure",
-    "redacted_text",
     "refuse_beyond_own",
+]
+__all__ += [  # Jobs
+    "Backoff",
+    "GiveUp",
+    "Postpone",
+    "TryAgain",
+    "job_id",
     "report_progress",
+]
+__all__ += [  # What happened
+    "Action",
+    "MemberJoined",
+    "MemberLeft",
+    "Public",
+    "Secret",
+    "record_failure",
+]
+__all__ += [  # Limits and use
+    "DayOfUse",
+    "TakenUse",
+    "allow",
+    "give_back",
+    "limit_value",
     "reserve",
-    "rows_mentioning",
     "set_used",
-    "settings",
     "settle",
-    "sign_token",
-    "signature",
-    "slug_of",
-    "sort_key",
     "spend",
-    "storage",
     "taken_use",
-    "tenant",
-    "tenant_now",
-    "tenant_settings",
-    "trace_headers",
-    "unit_of_work",
     "usage",
-    "without",
-    "without_links",
+]
+__all__ += [  # Settings, secrets and storage
+    "HIDDEN",
+    "app_singleton",
+    "cache",
+    "data_folder",
+    "decrypt",
+    "encrypt",
+    "is_secret",
+    "redacted_text",
+    "settings",
+    "storage",
+    "tenant_settings",
+]
+__all__ += [  # Providers and other systems
+    "ProviderSpec",
+    "Providers",
+    "SettingsT",
+    "Webhook",
+    "WebhookCall",
+    "public_addresses",
+    "trace_headers",
     "without_secrets",
-    "zone",
+]
+__all__ += [  # Text
+    "cut_to_line",
+    "fold",
+    "one_line",
+    "slug_of",
+    "without_links",
+]
+__all__ += [  # Measuring
+    "count",
+    "measured",
+    "observe",
 ]

@@ -119,7 +119,11 @@ async def tenant_snapshot() -> TenantSnapshot:
 
 
 async def tenant() -> TenantInfo:
-    """The bound tenant."""
+    """The bound tenant.
+
+    Example:
+        name = (await tenant()).name
+    """
     facts = await tenant_snapshot()
     return _info(facts)
 
@@ -141,6 +145,11 @@ def unit_of_work() -> AbstractAsyncContextManager[UnitOfWork]:
 
     Never wait for anything outside the database inside it (a mail server, Stripe, a model): it holds a pooled
     connection. Enqueue a job instead.
+
+    Example:
+        async with unit_of_work() as work:
+            note = await NOTES.insert(text=text)
+            work.record("notes.notes.create", "note", str(note["id"]), after=note)
     """
     return services().transactions.begin()
 
@@ -153,7 +162,11 @@ async def record_failure(
     resource_type: str = "",
     resource_id: str = "",
 ) -> None:
-    """Record an action that was denied or failed, in a transaction of its own."""
+    """Record an action that was denied or failed, in a transaction of its own.
+
+    Example:
+        await record_failure("notes.notes.create", "the file is no CSV")
+    """
     action = Action(
         name=name,
         resource_type=resource_type,
@@ -170,17 +183,30 @@ async def record_failure(
 
 
 async def tenant_now() -> datetime:
-    """The time in the bound tenant's time zone: which day it is there says `(await tenant_now()).date()`."""
+    """The time in the bound tenant's time zone: which day it is there says `(await tenant_now()).date()`.
+
+    Example:
+        today = (await tenant_now()).date()
+    """
     return datetime.now(zone((await tenant_snapshot()).timezone))
 
 
 def cache() -> CacheNamespace:
-    """Redis, limited to the keys of the bound tenant and the running plugin."""
+    """Redis, limited to the keys of the bound tenant and the running plugin.
+
+    Example:
+        await cache().set("count", str(count), ttl=60)
+        count = await cache().get("count")
+    """
     return CacheNamespace(services().redis_client, context.current(), plugin())
 
 
 def storage() -> StorageNamespace:
-    """Object storage, limited to the files of the bound tenant and the running plugin."""
+    """Object storage, limited to the files of the bound tenant and the running plugin.
+
+    Example:
+        await storage().put(f"notes/{note_id}.pdf", content)
+    """
     return StorageNamespace(services().storage, context.current(), plugin())
 
 
@@ -189,6 +215,9 @@ def sign_token(purpose: str, **claims: str) -> str:
 
     `open_token` opens it. Whoever holds it can read the claims, and it never expires: a claim must say until when or
     for what it is good, if it is to end.
+
+    Example:
+        token = sign_token("share", note_id=str(note_id))
     """
     return services().signed_tokens.sign(context.current(), plugin(), purpose, claims)
 
@@ -204,6 +233,10 @@ async def open_token(token: str, purpose: str, *, any_tenant_state: bool = False
         NotFound: the token was not signed by this plugin for this purpose, or the tenant is not active, or has the
             plugin switched off; the caller cannot tell which.
         PluginQuarantined: with any_tenant_state, the plugin is in quarantine; the caller may try again.
+
+    Example:
+        async with open_token(token, "share") as claims:
+            return await NOTES.get(UUID(claims["note_id"]))
     """
     verified = services().signed_tokens.verify(token, plugin(), purpose)
     facts = await services().enter(verified[0], plugin(), any_tenant_state) if verified else None
@@ -214,7 +247,11 @@ async def open_token(token: str, purpose: str, *, any_tenant_state: bool = False
 
 
 def encrypt(text: str) -> str:
-    """Encrypt a secret of the bound tenant for this plugin to store; `decrypt` reads it. It does not expire."""
+    """Encrypt a secret of the bound tenant for this plugin to store; `decrypt` reads it. It does not expire.
+
+    Example:
+        row = await ACCOUNTS.insert(password=encrypt(password))
+    """
     return services().encryption.encrypt(text, context.current(), plugin())
 
 
@@ -223,12 +260,19 @@ def decrypt(encrypted: str) -> str:
 
     Raises:
         ValueError: another plugin or tenant encrypted it, or the deployment's secret has changed.
+
+    Example:
+        password = decrypt(row["password"])
     """
     return services().encryption.decrypt(encrypted, context.current(), plugin())
 
 
 def absolute_url(path: str) -> str:
-    """The whole address of a path of the API, for links in messages: "/mail/…" -> "https://host/api/v1/mail/…"."""
+    """The whole address of a path of the API, for links in messages: "/mail/…" -> "https://host/api/v1/mail/…".
+
+    Example:
+        link = absolute_url(f"/notes/shared?token={sign_token('share', note_id=str(note_id))}")
+    """
     return f"{services().settings.public_url}{API_BASE}{path}"
 
 
@@ -237,6 +281,9 @@ def settings(model: type[AnyModel]) -> AnyModel:
 
     Raises:
         LookupError: no loaded plugin registered it.
+
+    Example:
+        longest = settings(NotesSettings).longest
     """
     for value in services().plugin_settings.values():
         if type(value) is model or isinstance(value, model):  # isinstance alone is slow on pydantic models
@@ -251,7 +298,11 @@ def plain_settings(stored: Mapping[str, Any], plugin_id: str) -> dict[str, Any]:
 
 
 async def tenant_settings(model: type[AnyModel]) -> AnyModel:
-    """What the bound tenant has set for the plugin that registered `model`, defaults filled in."""
+    """What the bound tenant has set for the plugin that registered `model`, defaults filled in.
+
+    Example:
+        colour = (await tenant_settings(TenantSettings)).colour
+    """
     for plugin_id, registered in services().tenant_settings.items():
         if registered is model:
             stored = (await tenant_snapshot()).plugin_settings.get(plugin_id, {})
@@ -263,6 +314,9 @@ def app_singleton(make: Callable[[], Singleton]) -> Singleton:
     """The object that `make` builds, made once per application: for connections and caches that live as long as it.
 
     Close what must be closed in `on_stop`.
+
+    Example:
+        client = app_singleton(httpx.AsyncClient)
     """
     singletons = services().singletons
     if make not in singletons:
@@ -272,7 +326,11 @@ def app_singleton(make: Callable[[], Singleton]) -> Singleton:
 
 
 def data_folder() -> Path:
-    """The running plugin's own folder in the host's data folder, made when it is missing; on this machine only."""
+    """The running plugin's own folder in the host's data folder, made when it is missing; on this machine only.
+
+    Example:
+        file = data_folder() / "model.bin"
+    """
     folder = services().settings.data.dir / "plugins" / plugin()
     private_folder(folder)
     return folder
@@ -282,6 +340,9 @@ async def measured() -> Collector:
     """Every metric that the host or a plugin declares, over all processes of this machine, for prometheus_client.
 
     Encode it in a thread (`prometheus_client.exposition.choose_encoder`): with many series that takes 100 ms.
+
+    Example:
+        families = list((await measured()).collect())
     """
     return await services().metering.measured()
 
@@ -291,12 +352,22 @@ def taken_use() -> AbstractAsyncContextManager[TakenUse]:
 
     At least once: after a crash in the block the same batch comes again, with the same name. Raises `Unavailable` when
     Redis is away.
+
+    Example:
+        async with taken_use() as use:
+            for day in use.days:
+                await DAYS.insert(day=day.day, requests=day.succeeded)
     """
     return use.taken(services().redis_client, context.current())
 
 
 async def is_member(user_id: UUID) -> bool:
-    """Whether a person belongs to the bound tenant."""
+    """Whether a person belongs to the bound tenant.
+
+    Example:
+        if not await is_member(user_id):
+            raise ValidationFailed(details={"user_id": "does not belong to this organisation"})
+    """
     return await Membership.filter(user_id=user_id).exists()
 
 
@@ -304,6 +375,9 @@ async def member_locale(email: str) -> str | None:
     """The language of the member of the bound tenant who has this address, "" where they chose none.
 
     None: no member has it. `await member_locale("ada@example.com")` is `"de-AT"`.
+
+    Example:
+        locale = await member_locale(user_id)
     """
     try:
         address = address_key(email)
@@ -317,6 +391,9 @@ def signature(data: bytes, *, secret: str = "") -> bytes:
     """A signature that only this plugin can make, and only in the bound tenant: keyed BLAKE2b (RFC 7693), 32 bytes.
 
     secret: another secret than the deployment's own, such as the one it had when something was signed.
+
+    Example:
+        proof = signature(note["text"].encode()).hex()
     """
     return services().signatures.make(data, context.current(), plugin(), secret)
 
@@ -330,6 +407,10 @@ async def operator_access(slug: str, reason: str) -> AsyncIterator[TenantInfo]:
 
     Raises:
         PermissionDenied: the actor is no operator. NotFound: there is no such tenant.
+
+    Example:
+        async with operator_access("acme", "ticket 4711"):
+            notes = await NOTES.page(query)
     """
     if not actor().is_operator:
         raise PermissionDenied("Only operators of this deployment may look into other organisations.")
@@ -348,6 +429,9 @@ async def for_each_tenant(work: Callable[[TenantInfo], Awaitable[None]], slug: s
 
     Raises:
         PermissionDenied: a request or a job calls it. NotFound: there is no tenant of that name.
+
+    Example:
+        await for_each_tenant(recount)  # async def recount(tenant: TenantInfo) -> None
     """
     if actor().kind != "system" or context.current_or_none() is not None:
         raise PermissionDenied("Only a command of this deployment's command line may go through all organisations.")

@@ -42,7 +42,11 @@ def in_utc(moment: datetime) -> datetime:
 
 @cache
 def zone(name: str) -> tzinfo:
-    """The time zone of that IANA name; UTC where this machine does not know it any more."""
+    """The time zone of that IANA name; UTC where this machine does not know it any more.
+
+    Example:
+        berlin = zone("Europe/Berlin")
+    """
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError):

@@ -11,7 +11,11 @@ ALL_PERMISSION = "all_permission"
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Permissions that somebody has beside their role's; source: what gives them, for people ("the team Design")."""
+    """Permissions that somebody has beside their role's; source: what gives them, for people ("the team Design").
+
+    Example:
+        Grant("the team Sales", frozenset({"notes.notes.read"}))
+    """
 
     source: str
     permissions: frozenset[str]

@@ -17,7 +17,12 @@ _log = logging.getLogger("tenants.across")
 
 
 class TenantMissing(RuntimeError):
-    """A tenant-scoped query was built or run with no tenant bound."""
+    """A tenant-scoped query was built or run with no tenant bound.
+
+    Example:
+        with pytest.raises(TenantMissing):
+            await Note.all()
+    """
 
 
 class WrongTenant(RuntimeError):
@@ -103,6 +108,10 @@ def in_system_tenant() -> Iterator[None]:
 
     Raises:
         WrongTenant: a tenant is bound already.
+
+    Example:
+        with in_system_tenant():
+            entries = await ENTRIES.page(query)
     """
     if _scope.get() not in (None, SYSTEM_TENANT):
         raise WrongTenant("rows that belong to no tenant cannot be reached while a tenant is bound")

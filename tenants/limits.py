@@ -161,13 +161,28 @@ def _of_scalar(parse: Callable[[str], LimitValue], how: str) -> PlainValidator:
 
 
 Size = Annotated[int, BeforeValidator(_of_text(parse_size)), Field(gt=0)]
-"""Bytes, written as a number or as "5 GB"."""
+"""Bytes, written as a number or as "5 GB".
+
+Example:
+    class Settings(BaseModel):
+        largest: Size = 5_000_000
+"""
 
 Duration = Annotated[float, BeforeValidator(_of_text(parse_duration)), Field(gt=0)]
-"""Seconds, written as a number or as "15 minutes"."""
+"""Seconds, written as a number or as "15 minutes".
+
+Example:
+    class Settings(BaseModel):
+        keep: Duration = timedelta(days=30)
+"""
 
 Rate = Annotated[LimitValue, _of_scalar(parse_rate, _HOW_RATE), PlainSerializer(str)]
-"""A count in a period of fixed length, written as "500/minute", or "unlimited"."""
+"""A count in a period of fixed length, written as "500/minute", or "unlimited".
+
+Example:
+    class Settings(BaseModel):
+        calls: Rate | None = None
+"""
 
 LimitText = Annotated[LimitValue, _of_scalar(parse_limit, _HOW), PlainSerializer(str)]
 """A limit as plans write it: "20", "5 GB", "500/month" or "unlimited"."""

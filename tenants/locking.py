@@ -18,6 +18,12 @@ async def lock_tenant() -> Tenant:
     Raises:
         TransactionManagementError: outside a transaction, where the lock would be released at once.
         TenantMissing: no tenant is bound, or it was purged.
+
+    Example:
+        async with unit_of_work():
+            await lock_tenant()
+            if await Note.filter(pinned=True).count() >= 3:
+                raise Conflict("Three notes are pinned already.")
     """
     if not isinstance(Tenant._meta.db, TransactionalDBClient):
         raise TransactionManagementError("lock_tenant() holds to the end of a unit of work: begin one around it")

@@ -31,6 +31,13 @@ class TenantModel(Model):
         TenantMissing: an instance or a query is made with no tenant bound.
         WrongTenant: a row or a link belongs to another tenant.
         Unscoped: a subclass, a relation or a query that tenant isolation cannot scope.
+
+    Example:
+        class Note(TenantModel):
+            text = fields.CharField(max_length=200)
+
+            class Meta:
+                table = "notes_notes"
     """
 
     id = fields.UUIDField(primary_key=True, default=uuid7)

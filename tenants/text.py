@@ -46,6 +46,9 @@ def fold(text: str) -> str:
     """Text in the one form in which two spellings of it are equal: letter case, composition and width aside.
 
     "ÄRZTE", "ärzte" and the same with combining marks are one; so are "Straße" and "STRASSE". Accents count.
+
+    Example:
+        same = fold("Straße") == fold("STRASSE")
     """
     if text.isascii():
         return text.lower()
@@ -66,7 +69,11 @@ def sort_key(text: str) -> str:
 
 
 def slug_of(text: str, longest: int = 63, otherwise: str = "") -> str:
-    """Text as a DNS label, in the letters that come nearest; `otherwise` where nothing is left of it."""
+    """Text as a DNS label, in the letters that come nearest; `otherwise` where nothing is left of it.
+
+    Example:
+        slug = slug_of("Größe & Co")  # "grosse-co"
+    """
     plain = anyascii(unicodedata.normalize("NFKC", text)).lower()
     return _BETWEEN.sub("-", plain).strip("-")[:longest].strip("-") or otherwise
 
@@ -100,6 +107,9 @@ def one_line(text: str) -> str:
     Raises:
         ValueError: it has a line break, another control character, or one that is invisible or changes
             the writing direction; or nothing in it is visible. The message is for people.
+
+    Example:
+        subject = one_line(subject)
     """
     composed = unicodedata.normalize("NFC", text)
     for character in composed:
@@ -111,7 +121,11 @@ def one_line(text: str) -> str:
 
 
 def cut_to_line(text: str, longest: int = 200) -> str:
-    """Untrusted text as one line: characters `one_line` refuses become spaces, runs of spaces one; may be empty."""
+    """Untrusted text as one line: characters `one_line` refuses become spaces, runs of spaces one; may be empty.
+
+    Example:
+        label = cut_to_line(text, 50)
+    """
     plain = "".join(" " if _spoils_a_line(each) else each for each in unicodedata.normalize("NFC", text))
     line = " ".join(plain.split())[:longest].strip()
     return line if shows_something(line) else ""
@@ -121,6 +135,9 @@ def without_links(text: str) -> str:
     """A name in which mail programs find no link: a space follows dots inside words and precedes `//`.
 
     For mail to people who did not ask for it.
+
+    Example:
+        greeting = f"Hello {without_links(name)},"
     """
     return _SLASHES.sub(r"\1 //", _DOT.sub(r"\1 ", text))
 

@@ -35,6 +35,10 @@ class SortKeyField(fields.CharField[str]):
     """The `sort_key` of the text field `of`: written whenever that field is, never set or shown directly.
 
     A list that may be sorted by `of` is ordered by this one: give it an index (tenant_id, this, id).
+
+    Example:
+        title = fields.CharField(max_length=200)
+        title_key = SortKeyField("title")
     """
 
     def __init__(self, of: str, **more: Any) -> None:

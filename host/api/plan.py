@@ -63,6 +63,9 @@ async def usage() -> list[Row]:
     """Every limit of the bound tenant's plan: name, summary, kind, unit, limit, value, source, used, resets_at.
 
     `used` is None for what is not counted; `limit` None for what is unlimited.
+
+    Example:
+        notes = next(limit for limit in await usage() if limit["name"] == "notes.notes")
     """
     return [await _limit_row(name) for name in services().limits]
 

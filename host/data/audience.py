@@ -20,6 +20,7 @@ class Audience:
     the permission to see all rows. key: the column of the restricted rows that names the shared one, such as
     "project_id" for what belongs to a project. Jobs and commands see everything.
 
+    Example:
         Records(Task, audience=Audience(Project, ("visibility", "organisation"), ProjectMember, "project_id",
                                         everything="projects.projects.read_all", key="project_id"))
     """

@@ -71,12 +71,21 @@ class TextTable:
 
 
 def is_mentioned(person: Person, value: object) -> bool:
-    """Whether a text, or any text in a JSON-able value, names one of the person's addresses, whole."""
+    """Whether a text, or any text in a JSON-able value, names one of the person's addresses, whole.
+
+    Example:
+        if is_mentioned(person, note["text"]):
+            mentions += 1
+    """
     return bool(without(person, value) != value)
 
 
 def without(person: Person, value: Any) -> Any:
-    """The same text or JSON-able value with each of the person's addresses replaced by a meaningless one."""
+    """The same text or JSON-able value with each of the person's addresses replaced by a meaningless one.
+
+    Example:
+        text = without(person, note["text"])
+    """
     if isinstance(value, str):
         for pattern, instead in _patterns(person.addresses):
             value = pattern.sub(instead, value)
@@ -142,7 +151,11 @@ async def replace_mentions(database: Database, person: Person, leave: Sequence[s
 
 
 async def rows_mentioning(model: type[Model], person: Person) -> list[Any]:
-    """The ids of a model's rows, of the bound tenant, that mention one of the person's addresses."""
+    """The ids of a model's rows, of the bound tenant, that mention one of the person's addresses.
+
+    Example:
+        note_ids = await rows_mentioning(Note, person)
+    """
     database = bound_database()
     name = str(model._meta.db_table)
     table = next((each for each in await text_tables(database) if each.name == name), None)

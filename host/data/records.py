@@ -52,6 +52,11 @@ class Records:
     name in the query string is not the field's. sorts: fields a list may be ordered by. search: fields that
     `?search=` looks in, letter case aside. full_text: `?q=` looks for words where `SEARCH_SUFFIX` says. audience: who
     may see which rows; the others do not exist for whoever asks.
+
+    Example:
+        NOTES = Records(Note, filters=("author_id",), sorts=("created_at", "title"), search=("title", "text"))
+
+        note = await NOTES.insert(title="Buy milk", text="Two bottles.")
     """
 
     def __init__(

@@ -31,7 +31,14 @@ AfterCommit = Callable[[], Awaitable[None]]
 
 
 class UnitOfWork:
-    """Changes that are committed together or not at all. Created by `Transactions.begin`."""
+    """Changes that are committed together or not at all. Created by `Transactions.begin`.
+
+    Example:
+        async def _record(work: UnitOfWork, note: Row) -> None:
+            work.record("notes.notes.create", "note", str(note["id"]), after=note)
+            work.announce(NoteWritten(note_id=note["id"]))
+            await work.enqueue("notes.index", note_id=str(note["id"]))
+    """
 
     def __init__(self, jobs_for: Callable[[Event], Sequence[JobDraft]]) -> None:
         self._jobs_for = jobs_for

@@ -38,7 +38,11 @@ _OPTIONAL = re.compile("[\u0591-\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670\u06
 
 
 class WordsField(fields.TextField):
-    """The words that a row is found by, as `indexed` gives them: a tsvector in PostgreSQL."""
+    """The words that a row is found by, as `indexed` gives them: a tsvector in PostgreSQL.
+
+    Example:
+        words = WordsField(null=True)
+    """
 
     class _db_postgres:  # noqa: N801 - the ORM's name
         SQL_TYPE = "TSVECTOR"
@@ -64,7 +68,11 @@ def asked(text: str) -> list[str]:
 
 
 def indexed(tenant: UUID, texts: Iterable[str]) -> str:
-    """What a `WordsField` holds: the word that all rows of the tenant share, then the words of the texts."""
+    """What a `WordsField` holds: the word that all rows of the tenant share, then the words of the texts.
+
+    Example:
+        await NOTES.change(note["id"], {"words": indexed_words(tenant_id, (note["title"], note["text"]))})
+    """
     return " ".join([tenant_word(tenant), *words_of(" ".join(texts))[:MOST_WORDS]])
 
 

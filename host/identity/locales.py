@@ -33,6 +33,9 @@ def accepted_locales(header: str) -> Sequence[str]:
     """The languages that an `Accept-Language` header (RFC 9110, 12.5.4) asks for, the most wanted first.
 
     `accepted_locales("fr;q=0.5, de_at")` is `("de-AT", "fr")`.
+
+    Example:
+        locale = next(iter(accepted_locales(request.headers.get("accept-language", ""))), "en")
     """
     ranked: list[tuple[float, str]] = []
     for part in header[:1000].split(","):

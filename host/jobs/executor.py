@@ -99,13 +99,21 @@ async def _contained(work: Awaitable[object]) -> object:
 
 
 def job_id() -> UUID | None:
-    """The id of the running job, the same at every try; None outside a job, and where several run together."""
+    """The id of the running job, the same at every try; None outside a job, and where several run together.
+
+    Example:
+        message_id = job_id() or uuid7()
+    """
     running = _running_job.get()
     return running.job.id if running is not None else None
 
 
 async def report_progress(fraction: float) -> None:
-    """Note how far the running job is, 0..1; does nothing outside a job, and where several run together."""
+    """Note how far the running job is, 0..1; does nothing outside a job, and where several run together.
+
+    Example:
+        await report_progress(done / total)
+    """
     running = _running_job.get()
     if running is not None:
         await running.job_store.report(running.job, fraction)

@@ -13,6 +13,9 @@ class Backoff:
     """How long to wait before each further try: `first` seconds, doubled each time up to `longest`.
 
     within: there is no further try once all waits together come to so many seconds; None: the tries are counted.
+
+    Example:
+        raise TryAgain("the server is busy", Backoff(first=60, longest=3600, within=172_800))
     """
 
     first: float
@@ -33,11 +36,19 @@ class Backoff:
 
 
 class GiveUp(Exception):
-    """Raised by a task: trying again cannot help. The job fails now, with this reason."""
+    """Raised by a task: trying again cannot help. The job fails now, with this reason.
+
+    Example:
+        raise GiveUp("the note is gone")
+    """
 
 
 class Postpone(Exception):
-    """Raised by a task: not now; run me again after `wait`. Does not count as a try."""
+    """Raised by a task: not now; run me again after `wait`. Does not count as a try.
+
+    Example:
+        raise Postpone(timedelta(minutes=5))
+    """
 
     def __init__(self, wait: timedelta, reason: str = "") -> None:
         self.wait = wait
@@ -45,7 +56,11 @@ class Postpone(Exception):
 
 
 class TryAgain(Exception):
-    """Raised by a task: this try failed; retry with `backoff` in place of the task's own."""
+    """Raised by a task: this try failed; retry with `backoff` in place of the task's own.
+
+    Example:
+        raise TryAgain("the server is busy", Backoff(first=60, longest=3600))
+    """
 
     def __init__(self, reason: str, backoff: Backoff) -> None:
         self.backoff = backoff

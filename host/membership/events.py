@@ -11,6 +11,10 @@ class MemberJoined(Event, frozen=True):
     """A person belongs to the organisation now. `role` is the role's name; `invited_by` None: nobody's invitation.
 
     `invitation_id`: the invitation that they accepted, which is gone now.
+
+    Example:
+        async def when_member_joined(event: MemberJoined) -> None:
+            await NOTES.insert(text="Say hello!", reader_id=event.user_id)
     """
 
     user_id: UUID
@@ -23,6 +27,10 @@ class MemberLeft(Event, frozen=True):
     """A person does not belong to the organisation any more, whether removed, gone or without an account.
 
     `removed_by` is the person themselves when they left; None: a command or a job.
+
+    Example:
+        async def when_member_left(event: MemberLeft) -> None:
+            await Note.filter(reader_id=event.user_id).delete()
     """
 
     user_id: UUID

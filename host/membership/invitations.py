@@ -80,6 +80,9 @@ async def invite_by_actor(email: str, role_id: UUID) -> tuple[Row, str]:
     Raises:
         PermissionDenied: the actor may not invite, or not with this role. RateLimited: too many invitations.
         ValidationFailed: the address or the role is none. What `invite` raises.
+
+    Example:
+        invitation, token = await invite("ada@example.com", role_id)
     """
     refuse_beyond_own((MAY_INVITE,))
     address = normalise(email)

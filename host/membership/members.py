@@ -50,7 +50,11 @@ def owners() -> QuerySet[Membership]:
 
 
 async def owner_ids() -> list[UUID]:
-    """The user ids of the bound tenant's owners, the longest-serving first."""
+    """The user ids of the bound tenant's owners, the longest-serving first.
+
+    Example:
+        heir = (await owner_ids())[0]
+    """
     return [each.user_id for each in await owners()]  # type: ignore[attr-defined]
 
 

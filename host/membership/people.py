@@ -21,7 +21,12 @@ from tenants.models import Membership, Role
 from tenants.text import cut_to_line
 
 LEVELS = ("read", "write", "manage")
-"""The levels at which something is shared, lowest first."""
+"""The levels at which something is shared, lowest first.
+
+Example:
+    class NewShare(BaseModel):
+        level: Literal["read", "write", "manage"] = LEVELS[0]
+"""
 
 _MOST = 1000
 _NO_RESOURCE: Mapping[str, str] = MappingProxyType({})
@@ -29,7 +34,12 @@ _NO_RESOURCE: Mapping[str, str] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A person of an organisation. role: its name. locale: BCP 47; empty: the deployment's."""
+    """A person of an organisation. role: its name. locale: BCP 47; empty: the deployment's.
+
+    Example:
+        def label(member: Member) -> str:
+            return f"{member.name} <{member.email}>"
+    """
 
     user_id: UUID
     name: str
@@ -43,6 +53,7 @@ def level(shares: Iterable[tuple[str, str]], levels: Sequence[str] = LEVELS) -> 
 
     shares: pairs of principal and level, such as `("team:3f…", "write")`. Jobs and commands have the highest.
 
+    Example:
         if level([(share.principal, share.level) for share in shares]) != "manage":
             raise NotFound
     """
@@ -60,6 +71,10 @@ async def may(user_id: UUID, permission: str, resource: Mapping[str, str] = _NO_
 
     Raises:
         ConfigurationError: nothing declares the permission.
+
+    Example:
+        if await may(user_id, "notes.notes.read"):
+            readers.append(user_id)
     """
     declared = services().permissions
     if permission not in declared:
@@ -85,7 +100,11 @@ async def rights_of(user_id: UUID) -> tuple[Actor, Grants]:
 
 
 async def principals_of(user_id: UUID) -> frozenset[str]:
-    """What a member of the bound tenant stands for where something is shared; empty for others."""
+    """What a member of the bound tenant stands for where something is shared; empty for others.
+
+    Example:
+        theirs = await principals_of(user_id)
+    """
     member = await services().snapshots.member(current(), user_id, None, None)
     return member.principals if member is not None and not member.disabled else frozenset()
 
@@ -95,6 +114,9 @@ def refuse_beyond_own(permissions: Iterable[str], all_permission: bool = False) 
 
     Raises:
         PermissionDenied: the actor lacks one of the permissions, or `all_permission`.
+
+    Example:
+        refuse_beyond_own({"notes.notes.delete"})
     """
     if principals() is None:
         return
@@ -112,7 +134,11 @@ def refuse_role_beyond_own(role: Role) -> None:
 
 
 async def people(ids: Collection[UUID]) -> dict[UUID, Member]:
-    """The members of the bound tenant among these ids, 1,000 at most; who has left, or was never here, is missing."""
+    """The members of the bound tenant among these ids, 1,000 at most; who has left, or was never here, is missing.
+
+    Example:
+        names = await people({note["created_by"] for note in notes})
+    """
     if len(ids) > _MOST:
         raise ValueError(f"ask for {_MOST} people at a time, not {len(ids)}")
     return {member.user_id: member for member in await _read(Q(user_id__in=list(ids)), len(ids))} if ids else {}
@@ -129,6 +155,9 @@ async def members(
 
     Raises:
         RuntimeError: a plugin could not say who stands for a principal of its own.
+
+    Example:
+        everybody = await members()
     """
     where = Q(user_id__gt=after) if after is not None else Q()
     if principals is not None and "org" not in principals:
@@ -140,6 +169,9 @@ async def principal_names(principals: Collection[str]) -> dict[str, str]:
     """The names, for people to read, of principals: a person's, a role's, the organisation's, and those of plugins.
 
     What does not exist any more is missing.
+
+    Example:
+        names = await principal_names({share["principal"] for share in shares})
     """
     tenant = await tenant_snapshot()
     persons = await people(_ids(principals, "user"))

@@ -102,6 +102,11 @@ class TwoTenants:
     """The people of two tenants: `acme` and `globex` are the owners' clients, the others are by role.
 
     `anonymous` sends no token.
+
+    Example:
+        async def test_notes_when_read_from_another_tenant_then_not_found(two_tenants: TwoTenants) -> None:
+            note = await two_tenants.acme.ask("POST", "/notes", 201, json={"text": "ours"})
+            await two_tenants.globex.ask("GET", f"/notes/{note['id']}", 404)
     """
 
     application: TestApplication
@@ -110,7 +115,9 @@ class TwoTenants:
     acme_admin: Client
     acme_member: Client
     acme_viewer: Client
+    globex_admin: Client
     globex_member: Client
+    globex_viewer: Client
     anonymous: Client
 
     @classmethod
@@ -128,10 +135,7 @@ class TwoTenants:
                 application=application,
                 acme=people["acme_owner"],
                 globex=people["globex_owner"],
-                **{
-                    name: people[name]
-                    for name in ("acme_admin", "acme_member", "acme_viewer", "globex_member", "anonymous")
-                },
+                **{name: client for name, client in people.items() if not name.endswith("_owner")},
             )
 
 

@@ -65,6 +65,13 @@ class Routes(Sequence[Route]):
     and `query` from its annotations, `status` from what it returns (`Created` 201, `Accepted` 202, nothing 204, else
     200); a `Page` of a `listing` returns that listing's rows. `permission` and `limits` name
     what a `register_*` hook declares, or are the `Permission` and `Limit` themselves, thereby declared.
+
+    Example:
+        routes = Routes()
+
+        @routes.get("/notes", permission=READ, name="notes.list", listing=NOTES)
+        async def list_notes(query: Query) -> Page:
+            return await NOTES.page(query)
     """
 
     def __init__(self) -> None:

@@ -32,6 +32,11 @@ class RequestFacts:
     """The HTTP request itself, for handlers that need more than its input, such as sign-in or a signed webhook.
 
     headers: by lower-case name. address: the client's, as reported by the trusted proxies.
+
+    Example:
+        async def receive(request: RequestFacts) -> None:
+            if request.headers.get("x-signature") != expected:
+                raise Unauthenticated
     """
 
     method: str

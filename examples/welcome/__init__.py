@@ -1,0 +1,1 @@
+"""Welcome the people who join an organisation."""
