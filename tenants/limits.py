@@ -12,12 +12,12 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator
 
-from tenants.money import money_text, parse_money
+from tenants.money import NUMBER, money_text, parse_money, read_number
 
 _SIZES = {"b": 1, "kb": 1024, "mb": 1024**2, "gb": 1024**3, "tb": 1024**4}  # 5 GB is 5 × 1024³ bytes, as in file lists
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400, "week": 604_800}
 _CALENDAR = ("month", "year")  # their length differs, so they have no seconds
-_QUANTITY = re.compile(r"(?P<number>[0-9]+(?:[_,][0-9]{3})*(?:\.[0-9]+)?)\s*(?P<unit>[a-z]+)?", re.IGNORECASE)
+_QUANTITY = re.compile(rf"(?P<number>{NUMBER})\s*(?P<unit>[a-z]+)?", re.IGNORECASE)
 _HOW = 'write "20", "5 GB", "500/month", "5/15 minutes", "25 USD/month" or "unlimited"'
 _HOW_RATE = 'write a rate as a count and a period, such as "100/minute" or "5/15 minutes", or "unlimited"'
 _MONDAY = datetime(1970, 1, 5, tzinfo=UTC)  # weeks, and with them all fixed windows, are counted from here
@@ -95,7 +95,7 @@ def _measured(text: str, units: Mapping[str, int], alone: str) -> Decimal | None
     unit = units.get((match["unit"] or alone).lower().removesuffix("s")) if match else None
     if match is None or unit is None or (unit == 1 and units is _SIZES and "." in match["number"]):
         return None
-    return Decimal(match["number"].replace("_", "").replace(",", "")) * unit
+    return read_number(match["number"]) * unit
 
 
 def parse_limit(text: str) -> LimitValue:

@@ -20,7 +20,15 @@ _DECIMALS = {  # ISO 4217, the active codes of 2024-06 by their digits behind th
     }.items()
     for code in codes.split()
 }
-_MONEY = re.compile(r"(?P<amount>[0-9]+(?:[_,][0-9]{3})*(?:\.[0-9]+)?)\s*(?P<currency>[A-Za-z]{3})")
+NUMBER = r"[0-9]+(?:[_,][0-9]{3})*(?:\.[0-9]+)?"
+"""The pattern of a number as people write it: digits, in groups of three or not, and perhaps a fraction."""
+
+_MONEY = re.compile(rf"(?P<amount>{NUMBER})\s*(?P<currency>[A-Za-z]{{3}})")
+
+
+def read_number(text: str) -> Decimal:
+    """The exact value of a text that `NUMBER` matches."""
+    return Decimal(text.replace("_", "").replace(",", ""))
 
 
 def decimals(currency: str) -> int:
@@ -42,7 +50,7 @@ def parse_money(text: str) -> tuple[int, str] | None:
     currency = match["currency"].upper() if match else ""
     if match is None or currency not in _DECIMALS:
         return None
-    exact = Decimal(match["amount"].replace("_", "").replace(",", "")).scaleb(decimals(currency))
+    exact = read_number(match["amount"]).scaleb(decimals(currency))
     if exact != exact.to_integral_value():
         raise ValueError(f"{currency} has {decimals(currency)} digits behind the point")
     return int(exact), currency

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,15 +29,22 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(function)
     def run(*args: Any, as_json: bool, **options: Any) -> None:
         terminal = Terminal(as_json)
-        try:
+        with complaining(terminal):
             function(terminal, *args, **options)
-        except Exception as error:
-            complaint = as_complaint(error)
-            if complaint is None or os.environ.get("TENANTRY_TRACEBACK"):
-                raise
-            terminal.fail(complaint)
 
     return run
+
+
+@contextmanager
+def complaining(terminal: Terminal) -> Iterator[None]:
+    """End the process with a complaint for what the block raises, unless it is a bug, whose stack trace is shown."""
+    try:
+        yield
+    except Exception as error:
+        complaint = as_complaint(error)
+        if complaint is None or os.environ.get("TENANTRY_TRACEBACK"):
+            raise
+        terminal.fail(complaint)
 
 
 def asynchronous(function: Callable[..., Awaitable[None]]) -> Callable[..., None]:

@@ -6,14 +6,13 @@ import asyncio
 import copy
 import functools
 import inspect
-import os
 from collections.abc import Callable
 from typing import Any
 
 import click
 
 from host.app import Application, freeze
-from host.cli.command import as_complaint, command
+from host.cli.command import command, complaining
 from host.cli.open_application import opened, read_settings, registry, tenant
 from host.cli.terminal import Complaint, Terminal
 from host.contracts import Command
@@ -66,19 +65,11 @@ def _in_app_context(brought: Command, plugin_id: str) -> click.Command:
 def _run(body: Callable[..., Any], plugin_id: str) -> Callable[..., Any]:
     @functools.wraps(body)
     def run(*args: Any, **options: Any) -> Any:
-        terminal = Terminal(bool(options.get("as_json")))
-        try:
-            if not inspect.iscoroutinefunction(body):
-                with as_plugin(plugin_id):
-                    return body(*args, **options)
-            return asyncio.run(_in_open_application(body, plugin_id, args, options))
-        except (click.ClickException, click.Abort, click.exceptions.Exit):
-            raise
-        except Exception as error:
-            complaint = as_complaint(error)
-            if complaint is None or os.environ.get("TENANTRY_TRACEBACK"):
-                raise
-            terminal.fail(complaint)
+        with complaining(Terminal(bool(options.get("as_json")))):
+            if inspect.iscoroutinefunction(body):
+                return asyncio.run(_in_open_application(body, plugin_id, args, options))
+            with as_plugin(plugin_id):
+                return body(*args, **options)
 
     return run
 
