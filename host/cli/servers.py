@@ -7,8 +7,10 @@ import importlib
 import logging
 import signal
 import socket
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
+from typing import Literal
 
 from host.cli.terminal import Complaint
 from host.settings import Settings
@@ -37,9 +39,9 @@ def chosen(settings: Settings) -> Server:
 
 def hypercorn(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; requests that run may finish within server.request_timeout."""
+    from hypercorn import run as processes
     from hypercorn.asyncio import serve
     from hypercorn.config import Config
-    from hypercorn.run import run
 
     config = Config()
     config.bind = [_address(settings)]
@@ -50,9 +52,10 @@ def hypercorn(settings: Settings) -> None:
     config.accesslog = None
     config.errorlog = logging.getLogger("hypercorn.error")
     config.include_server_header = False
+    config.worker_class = loop(settings)
     if settings.server.workers > 1:
         with _signals() as received:
-            code = run(config)
+            code = processes.run(config)
         if not received & {signal.SIGTERM, signal.SIGINT}:  # Hypercorn ends with 0 then, as if it had been asked to
             _log.error("a web process ended by itself or was killed (out of memory?), so all stopped: start it again")
             code = 1
@@ -65,7 +68,19 @@ def hypercorn(settings: Settings) -> None:
             asyncio.get_running_loop().add_signal_handler(each, stop.set)
         await serve(app, config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
 
-    asyncio.run(serving())
+    run(serving(), settings)
+
+
+def loop(settings: Settings) -> Literal["uvloop", "asyncio"]:
+    """The event loop that the settings ask for, where this system has it."""
+    return "uvloop" if settings.server.uvloop and sys.platform != "win32" else "asyncio"
+
+
+def run(work: Coroutine[object, object, None], settings: Settings) -> None:
+    """Run a process's work to its end on the event loop that the settings ask for."""
+    factory = importlib.import_module("uvloop").new_event_loop if loop(settings) == "uvloop" else None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(work)
 
 
 @contextmanager
@@ -93,6 +108,7 @@ def uvicorn(settings: Settings) -> None:
         host=settings.server.host,
         port=settings.server.port,
         workers=settings.server.workers,
+        loop=loop(settings),
         lifespan="on",
         log_config=None,
         access_log=False,
@@ -110,6 +126,7 @@ def granian(settings: Settings) -> None:
         address=settings.server.host,
         port=settings.server.port,
         interface="asgi",
+        loop=loop(settings),
         workers=settings.server.workers,
         workers_kill_timeout=int(settings.server.request_timeout),
         log_enabled=False,

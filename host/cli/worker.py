@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import click
 
 from host import worker as worker_process
+from host.cli import servers
 from host.cli.command import command
 from host.cli.open_application import read_settings
 from host.cli.terminal import Terminal
@@ -20,5 +19,5 @@ def worker(terminal: Terminal, concurrency: int | None) -> None:
     settings = read_settings(quiet=False)
     if concurrency:
         settings = settings.model_copy(update={"jobs": settings.jobs.model_copy(update={"concurrency": concurrency})})
-    asyncio.run(worker_process.run(settings))
+    servers.run(worker_process.run(settings), settings)
     terminal.done({"stopped": True})
