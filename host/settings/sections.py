@@ -51,7 +51,7 @@ class ServerSettings(Section):
     port: Annotated[int, Field(ge=0, le=65535)] = 8000  # the port to listen on; 0 takes a free one
     workers: Count = 1  # web processes
     server: Literal["hypercorn", "uvicorn", "granian"] = "hypercorn"  # the web server; the last two must be installed
-    uvloop: bool = True  # whether web and worker processes run on uvloop, which takes less CPU; never on Windows
+    uvloop: bool = True  # whether web and worker processes run on uvloop, where the system has it; it takes less CPU
     run_jobs: bool = True  # whether the web process also runs background jobs
     trusted_proxies: Annotated[int, Field(ge=0)] = 0  # number of proxies in front whose X-Forwarded-For is believed
     max_body: Size = 1024**2  # bytes of a request body at most, unless a route allows more
