@@ -10,7 +10,7 @@ from uuid import UUID
 from host.contracts import Actor, Decision
 from host.data.database import bound
 from host.execution_context import NOWHERE, use_context
-from host.registry.hook_calls import Heard
+from host.registry.guarded_hook import Heard
 from host.registry.kinds import PERMISSIONS
 from host.registry.registry import Registry
 from tenants.access import Grant, Grants

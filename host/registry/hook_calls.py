@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from tortoise.exceptions import OperationalError
@@ -17,9 +16,8 @@ from tortoise.exceptions import OperationalError
 from host.contracts import Decision
 from host.data.database import bound
 from host.errors import ApiError
-from host.execution_context import as_plugin
 from host.instruments import tally, timed
-from host.registry.guarded_call import describe
+from host.registry.guarded_hook import Heard, HookFailed, call_apart, call_here
 from host.registry.loading import Implementation, Implementations
 from host.registry.manifest import HOST
 from host.registry.quarantine import Quarantine
@@ -52,33 +50,6 @@ _EXPECTED = (ApiError, OSError, OperationalError)
 _log = logging.getLogger("host.registry.hook_calls")
 
 
-class HookFailed(RuntimeError):
-    """One plugin's hook did not do its work; the message names plugin, hook and reason."""
-
-    def __init__(self, plugin: str, hook: str, reason: str) -> None:
-        super().__init__(f'plugin "{plugin}": {hook}: {reason}')
-        self.plugin, self.hook, self.reason = plugin, hook, reason
-
-
-@dataclass(slots=True)
-class Heard:
-    """The outcome of one plugin's hook: its `answer`, or the `reason` why there is none."""
-
-    plugin: str
-    hook: str
-    answer: object = None
-    reason: str = ""
-    error: BaseException | None = None
-    hung: bool = False
-
-    def kind(self) -> str:
-        """What kind of failure it was; empty where there was none."""
-        return type(self.error).__name__ if self.error else "TimeoutError" if self.hung else self.reason
-
-    def failure(self) -> HookFailed:
-        return HookFailed(self.plugin, self.hook, self.reason)
-
-
 class Calling:
     """Calls hooks. `plugins`: ids to call, None for all; the host's own hooks are always called.
 
@@ -100,7 +71,7 @@ class Calling:
         self._implementers: dict[str, tuple[str, ...]] = {}
         self._hangs: dict[str, int] = {}
         self._failures: dict[tuple[str, str], int] = {}
-        self._running: set[asyncio.Task[Heard]] = set()  # the loop itself keeps no task alive
+        self._running: set[asyncio.Task[Heard]] = set()
 
     def implementers(self, hook: str) -> tuple[str, ...]:
         """The ids of the plugins that implement a hook, in load order, then those not imported that seem to."""
@@ -142,7 +113,7 @@ class Calling:
             if hook == "on_start":
                 self._quarantine.put(implementation.plugin, f"{hook}: {heard.reason}")
             if raising:
-                raise _as_raised(heard)
+                raise heard.raised()
             failures.append(heard.failure())
         return tuple(failures)
 
@@ -182,7 +153,7 @@ class Calling:
         implementation = Implementation(plugin, name, function, ())
         heard = await self._hear(implementation, (), seconds, apart=not bound().in_transaction)
         if heard.reason:
-            raise _as_raised(heard)
+            raise heard.raised()
         return heard.answer
 
     async def ask_veto(
@@ -239,7 +210,9 @@ class Calling:
     ) -> Heard:
         """Call one implementation, log its failure and count its hangs."""
         limit = SECONDS.get(implementation.hook, 30.0) if seconds is None else seconds
-        work = self._apart(implementation, args, limit) if apart else _here(implementation, args, limit)
+        work = (
+            call_apart(implementation, args, limit, self._running) if apart else call_here(implementation, args, limit)
+        )
         timed_work = timed("tenantry_hook_duration_seconds", (implementation.plugin, implementation.hook), work)
         heard = await hooked(implementation.plugin, implementation.hook, timed_work, Heard.kind)
         if not heard.reason:
@@ -269,65 +242,3 @@ class Calling:
             self._quarantine.put(
                 implementation.plugin, f"{implementation.hook}: {heard.reason}, {FAILURES_ALLOWED} times in a row"
             )
-
-    async def _apart(self, implementation: Implementation, args: Sequence[object], seconds: float) -> Heard:
-        """Call in a task of its own, so that an implementation that ignores its cancellation can be abandoned."""
-        task = asyncio.create_task(_guarded(implementation, args))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        try:
-            done, _ = await asyncio.wait({task}, timeout=seconds)
-        except asyncio.CancelledError:
-            task.cancel()
-            raise
-        if not done:
-            task.cancel()
-            return _timed_out(implementation, seconds)
-        if task.cancelled():
-            return Heard(implementation.plugin, implementation.hook, reason="it cancelled itself")
-        return task.result()
-
-
-def _as_raised(heard: Heard) -> BaseException:
-    if isinstance(heard.error, Exception):
-        heard.error.add_note(f'raised by plugin "{heard.plugin}" in {heard.hook}')
-        return heard.error
-    failure = heard.failure()
-    failure.__cause__ = heard.error
-    return failure
-
-
-async def _guarded(implementation: Implementation, args: Sequence[object]) -> Heard:
-    """Call and await; a failure becomes a reason here, since asyncio lets SystemExit out of a task into the loop."""
-    with as_plugin(implementation.plugin):
-        try:
-            answer = implementation.call(args)
-            if isinstance(answer, Awaitable):
-                answer = await answer
-        except SystemExit as error:
-            return Heard(
-                implementation.plugin, implementation.hook, reason=f"it called sys.exit({error.code!r})", error=error
-            )
-        except Exception as error:
-            return Heard(implementation.plugin, implementation.hook, reason=f"it raised {describe(error)}", error=error)
-    return Heard(implementation.plugin, implementation.hook, answer=answer)
-
-
-async def _here(implementation: Implementation, args: Sequence[object], seconds: float) -> Heard:
-    """Call in the caller's task, which owns the open transaction: not abandoned while it may use the connection."""
-    try:
-        async with asyncio.timeout(seconds):
-            return await _guarded(implementation, args)
-    except TimeoutError:
-        return _timed_out(implementation, seconds)
-    except asyncio.CancelledError:
-        current = asyncio.current_task()
-        if current is None or current.cancelling():
-            raise
-        return Heard(implementation.plugin, implementation.hook, reason="it cancelled itself")
-
-
-def _timed_out(implementation: Implementation, seconds: float) -> Heard:
-    return Heard(
-        implementation.plugin, implementation.hook, reason=f"it did not answer within {seconds:g} seconds", hung=True
-    )

@@ -22,7 +22,8 @@ from host.registry.declarations import Declarations, collect
 from host.registry.discovery import BUNDLED, Found, available, find, hooks_in_source, read
 from host.registry.extension_points import ExtensionPoints
 from host.registry.feature_gate import Gate
-from host.registry.hook_calls import Calling, HookFailed
+from host.registry.guarded_hook import HookFailed
+from host.registry.hook_calls import Calling
 from host.registry.kinds import CONTRIBUTIONS, EXTENSION_POINTS, MODELS, ROUTES, SETTINGS
 from host.registry.loading import (
     HOOKS,

@@ -9,7 +9,8 @@ from host.contracts import Decision
 from host.errors import QuotaExceeded
 from host.execution_context import plugin
 from host.hookspecs import hookimpl
-from host.registry.hook_calls import FAILURES_ALLOWED, HANGS_ALLOWED, Calling, HookFailed
+from host.registry.guarded_hook import HookFailed
+from host.registry.hook_calls import FAILURES_ALLOWED, HANGS_ALLOWED, Calling
 from host.registry.loading import implementations, new_plugin_manager, register
 from host.registry.quarantine import Quarantine
 
