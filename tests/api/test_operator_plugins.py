@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from host.plugin_states import PluginStates
 from host.registry.loading import Implementation
 from host.settings import Settings
 from host.testing import Client, TestApplication, TwoTenants
@@ -122,7 +123,10 @@ async def test_process_when_it_starts_after_a_request_then_the_old_request_is_no
     await operator.ask("POST", "/operator/plugins/projects/rearm")
     async with TestApplication.open(app_settings) as late:
         quarantine(late, "on_start: it raised OSError")
-        await reported(late, late)
+        anew = PluginStates(late.inner.registry, late.inner.services.redis_client)  # its first look at what was asked
+        with late.inner.bound():
+            await anew.report()
+            await anew.stop()
         assert "projects" in late.inner.registry.quarantine
     rows = await operator.ask("GET", "/operator/plugins")
     assert {len(row["processes"]) for row in rows} == {1}  # the late one has gone, and said so

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import json
 import os
 import re
@@ -37,6 +38,8 @@ async def read():
         raise ValueError("broken")
     if behaviour == "refuses":
         raise sdk.NotFound("nothing today")
+    if behaviour == "names its task":
+        return asyncio.current_task().get_name()
     if behaviour == "hangs":
         await asyncio.sleep(60)
     if behaviour == "exits":
@@ -126,12 +129,20 @@ async def test_contribution_when_called_then_its_own_plugins_code_in_the_tenant(
     assert await text_of(two_tenants.globex, "faulty") == "faulty at globex"
 
 
-async def test_contribution_when_called_in_a_unit_of_work_then_in_its_transaction(two_tenants: TwoTenants) -> None:
+async def test_contribution_when_called_in_a_unit_of_work_then_in_the_task_that_owns_its_transaction(
+    two_tenants: TwoTenants,
+) -> None:
+    behave("names its task")
     facts = await two_tenants.application.inner.callbacks.snapshot_of(two_tenants.acme.tenant_id)
     with two_tenants.application.inner.bound(), in_tenant(facts):
+        faulty = (await contributions(sys.modules["dashboard.plugin"].CARDS))[-1]
+        mine = "the task of the unit of work"
+        task = asyncio.current_task()
+        assert task is not None
+        task.set_name(mine)
         async with unit_of_work():
-            faulty = (await contributions(sys.modules["dashboard.plugin"].CARDS))[-1]
-            assert await faulty.content.read() == "faulty at acme"
+            assert await faulty.content.read() == mine
+        assert await faulty.content.read() != mine  # of its own, which can be abandoned
 
 
 @pytest.mark.parametrize(("how", "times"), [("raises", FAILURES_ALLOWED), ("hangs", HANGS_ALLOWED), ("exits", 1)])
