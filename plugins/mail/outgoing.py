@@ -1,7 +1,9 @@
 """The message to deliver, and its form as MIME (RFC 5322).
 
-Written here, not by `email.message.EmailMessage`: that one takes 5 ms for text and HTML of a usual length where 0.5
-are wanted, and folds a long List-Unsubscribe link into encoded words, which no mail program follows (RFC 8058).
+MIME is written here, not by `email.message.EmailMessage`, for two reasons that `python -m benchmarks.mime` shows. That
+one breaks the link of a long List-Unsubscribe header into encoded words, which no mail program follows (RFC 8058). And
+it takes 1.5 ms of processor time for a newsletter with 1 KB of HTML, and 1.8 ms with 10 KB, where this takes 0.06 and
+0.14 ms.
 """
 
 from __future__ import annotations
