@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from datetime import timedelta
 from time import perf_counter
 
@@ -26,7 +27,7 @@ HANDOVER = Metric(
     "Seconds that providers take for a message, by outcome: taken, refused or away",
     labels=("provider", "outcome"),
 )
-_NEWEST = 0.1  # the weight of the latest in the average
+_LATEST = 40
 _log = logging.getLogger("mail.dispatcher")
 
 
@@ -40,8 +41,17 @@ class ProviderChannel:
         self.circuit = Circuit()
         self._pace = Pace(pacing.interval)
         self.interval = pacing.interval
-        self.seconds = 0.0  # that a hand-over takes: an average in which the latest count most
+        self._took: deque[float] = deque(maxlen=_LATEST)  # seconds of the latest hand-overs
         self.places = Places(pacing.concurrency)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that the provider takes for a message it accepts; 0 while unknown.
+
+        The lower quartile of the latest: a busy machine makes hand-overs look slower, never faster, and must not make
+        workers claim fewer at a time, which would keep it busier still.
+        """
+        return sorted(self._took)[len(self._took) // 4] if self._took else 0.0
 
     async def deliver(self, outgoing: Outgoing) -> Receipt:
         """Hand a message to the provider once a slot is free and the circuit is not open.
@@ -98,7 +108,8 @@ class ProviderChannel:
             ) from None
         finally:
             took = max(0.001, perf_counter() - began)
-            self.seconds += (took - self.seconds) * (_NEWEST if self.seconds else 1.0)
+            if outcome == "taken":
+                self._took.append(took)
             observe(HANDOVER.name, took, provider=self.name, outcome=outcome)
 
     def _failed(self, reason: str, *, at_once: bool = False, rest: timedelta | None = None) -> None:

@@ -244,6 +244,24 @@ async def test_channel_when_messages_went_through_then_tells_how_long_one_takes_
     assert dispatcher.channel().rest == timedelta(seconds=circuit.FIRST_REST)
 
 
+async def test_channel_when_a_busy_machine_delays_hand_overs_then_tells_what_the_provider_takes() -> None:
+    provider = Played("one")
+    channel = ProviderChannel(provider, Pacing())
+    for seconds, answer in [
+        (0.02, None),
+        (0.2, None),
+        (0.2, None),
+        (0.0, Refused("no", permanent=True, kind="content")),
+    ]:
+        provider.seconds, provider.answer = seconds, answer
+        if answer is None:
+            await channel.deliver(MESSAGE)
+        else:
+            with pytest.raises(Refused):
+                await channel.deliver(MESSAGE)
+    assert 0.02 <= channel.seconds < 0.15
+
+
 async def test_provider_when_it_has_a_rate_then_asked_no_faster() -> None:
     dispatcher = relay_of(Played("ses"), pacing=Pacing(concurrency=50, rate="20/second"))
     started = time.monotonic()
