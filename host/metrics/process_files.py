@@ -5,6 +5,8 @@ The library names a process's files after its pid, never deletes them and asks f
 on counting in the files of whoever had it before: counters stay monotone over restarts and there are never more files
 than processes. A number is free if nobody holds the lock on `<number>.lock`, which the kernel releases with its holder,
 however that ends.
+
+For entry points, which run one application: two in one process would write the same series.
 """
 
 from __future__ import annotations
@@ -28,6 +30,10 @@ from host.settings.private import private_folder
 VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 """The library's variable for the folder; unless it is set before the start, that is `prometheus` in the data folder."""
 
+_MB: Final = 1024**2
+_RESERVED: Final = {"counter": 4 * _MB, "histogram": 8 * _MB, "gauge_livesum": _MB // 4}
+"""Bytes of each of a process's files: several times what 200 operations need (`python -m benchmarks.metrics`)."""
+
 
 @contextmanager
 def shared(data_folder: Path) -> Iterator[None]:
@@ -37,13 +43,13 @@ def shared(data_folder: Path) -> Iterator[None]:
         ConfigurationError: the folder cannot be made or written.
     """
     given, value_class = os.environ.get(VARIABLE), values.ValueClass
-    folder = _writable(Path(given) if given else data_folder / "prometheus")
-    with _changing(folder):
+    with _writable(Path(given) if given else data_folder / "prometheus") as folder, _changing(folder):
         if not any(_is_taken(lock) for lock in folder.glob("*.lock")):  # the first process: figures begin at 0
             for file in folder.glob("*.db"):
                 file.unlink()
         number, lock = _lowest_free(folder)
         _forget_gauges(number, folder)
+        _reserve(number, folder)
     os.environ[VARIABLE] = str(folder)
     values.ValueClass = MultiProcessValue(process_identifier=lambda: number)  # type: ignore[no-untyped-call]
     try:
@@ -69,16 +75,25 @@ def _forget_gauges(number: int | str, folder: Path) -> None:
     mark_process_dead(number, str(folder))  # type: ignore[no-untyped-call]
 
 
-def _writable(folder: Path) -> Path:
+@contextmanager
+def _writable(folder: Path) -> Iterator[Path]:
     try:
-        private_folder(folder)
-        os.close(_open(folder / "folder"))
+        yield private_folder(folder)
     except OSError as error:
         raise ConfigurationError(
-            f"metrics are counted in files in {folder}, where this login cannot write ({error.strerror}): "
-            f"let {VARIABLE} name a folder where it can"
+            f"metrics are counted in files in {folder}, which cannot be written ({error.strerror}): "
+            f"let {VARIABLE} name a folder that has space"
         ) from error
-    return folder
+
+
+def _reserve(number: int, folder: Path) -> None:
+    """Take the space on the disk now: a disk that is full when a mapped file is written kills the process (SIGBUS)."""
+    for name, size in _RESERVED.items():
+        file = _open(folder / f"{name}_{number}.db")
+        try:
+            os.posix_fallocate(file, 0, size)
+        finally:
+            os.close(file)
 
 
 @contextmanager

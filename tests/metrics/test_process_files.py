@@ -169,7 +169,19 @@ def test_shared_when_the_library_s_variable_is_set_then_the_files_are_there(
     monkeypatch.setenv(process_files.VARIABLE, str(tmp_path / "elsewhere"))
     with process_files.shared(tmp_path):
         Meter((SENT,)).count(SENT.name, 1, {"status": "sent"})
-    assert {file.name for file in (tmp_path / "elsewhere").iterdir()} == {"folder", "0.lock", "counter_0.db"}
+    assert {file.name for file in (tmp_path / "elsewhere").iterdir()} == {
+        "folder", "0.lock", "counter_0.db", "histogram_0.db",
+    }  # fmt: skip
+
+
+def test_files_when_a_process_starts_then_their_room_on_the_disk_is_taken(
+    tmp_path: Path, children: list[Child]
+) -> None:
+    children.append(Child(tmp_path))
+    children[-1].count(1_000)
+    for name in ("counter", "histogram", "gauge_livesum"):
+        status = (tmp_path / "prometheus" / f"{name}_0.db").stat()
+        assert status.st_blocks * 512 >= status.st_size >= 256 * 1024, "a hole is filled when there may be no room left"
 
 
 def test_shared_when_the_folder_cannot_be_written_then_says_which_and_what_to_do(
