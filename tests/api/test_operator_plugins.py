@@ -125,7 +125,7 @@ async def test_process_when_it_starts_after_a_request_then_the_old_request_is_no
         quarantine(late, "on_start: it raised OSError")
         anew = PluginStates(late.inner.registry, late.inner.services.redis_client)  # its first look at what was asked
         with late.inner.bound():
-            await anew.report()
+            await anew.start()
             await anew.stop()
         assert "projects" in late.inner.registry.quarantine
     rows = await operator.ask("GET", "/operator/plugins")
