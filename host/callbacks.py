@@ -11,6 +11,7 @@ from host.execution_context import NOBODY, ExecutionContext, execution_context, 
 from host.jobs.job_store import origin_of
 from host.jobs.models import Job
 from host.jobs.paused_tasks import PausedTasks
+from host.jobs.schedule import ScheduledTenant
 from host.member_access import MemberAccess
 from host.registry.kinds import TASKS
 from host.registry.registry import Registry
@@ -102,6 +103,6 @@ class PluginCallbacks:
                 await record_failure(job.task, error, resource_type="job", resource_id=str(job.id))
 
 
-async def all_tenants() -> list[UUID]:
-    """The ids of every tenant; which of them a schedule runs in is asked for each."""
-    return [tenant_id async for (tenant_id,) in Tenant.all().values_list("id")]
+async def all_tenants() -> list[ScheduledTenant]:
+    """Every tenant, with its time zone; which of them a schedule runs in is asked for each."""
+    return [ScheduledTenant(*row) async for row in Tenant.all().values_list("id", "timezone", "created_at")]

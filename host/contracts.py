@@ -229,20 +229,48 @@ class Channel:
     seconds: float = 0.0
 
 
+DAILY_CLEAN_UP = "0 2 * * *"
+"""The cron line of clean-ups, so that a deployment's upkeep happens together.
+
+Example:
+    Task("forget", forget, "Forgets what is old", at=DAILY_CLEAN_UP)
+"""
+
+WEEKLY_REPORT = "0 9 * * 1"
+"""The cron line of weekly reports.
+
+Example:
+    Task("report", report, "Reports the week", at=WEEKLY_REPORT)
+"""
+
+MONTHLY_ANALYTICS = "0 3 1 * *"
+"""The cron line of monthly figures.
+
+Example:
+    Task("sum_up", sum_up, "Sums up the month", at=MONTHLY_ANALYTICS)
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """Background work, known as `<plugin>.<name>`; takes ids and plain values, never objects.
 
     timeout: seconds one try may take. tries: how often it is tried in all. backoff: seconds before the second
-    try, doubled each time, with jitter. every: run it in each tenant where the plugin is on, this often.
+    try, doubled each time, with jitter.
+
+    every: run it in each tenant where the plugin is on, this often. at: run it there at the times of a cron line, such
+    as "0 9 * * 1" (Mondays at 9:00) or `DAILY_CLEAN_UP`, by the clock of `zone`: the tenant's time zone, or UTC. Each
+    time comes once through clock changes and restarts; the last one missed is made up for within three days. Many
+    tenants are spread over five minutes.
 
     batch_size: so many due jobs of one tenant may run as one call, where single calls would cost too much: `run` then
     takes one positional argument, a sequence with each job's arguments as stored (a dict of JSON values), and returns
     one outcome per job in that order: None for done, else the exception that job alone would have raised, `GiveUp` and
     `Postpone` included. What it raises itself counts for every one of them.
 
-    channel: asked in the job's tenant before a run; jobs then wait in the job store, tenants taking turns, until their
-    channel has capacity, and do not count against the worker's concurrency: a slow channel delays nothing else.
+    channel: places of their own for work that waits on others: a `Channel`, or a function that is asked for it in the
+    job's tenant before a run. Jobs then wait in the job store, tenants taking turns, until their channel has capacity,
+    and do not count against the worker's concurrency: a slow channel delays nothing else.
 
     on_retry, on_cancel: what running a job again, or calling it off, means to the thing that it is about; given the
     job's arguments as stored, in the job's tenant and in the same transaction. What they raise refuses it: a `Conflict`
@@ -264,8 +292,10 @@ class Task:
     tries: int = 3
     backoff: float = 5.0
     every: timedelta | None = None
+    at: str = ""
+    zone: Literal["tenant", "UTC"] = "tenant"
     batch_size: int = 1
-    channel: Callable[[], Awaitable[Channel]] | None = None
+    channel: Channel | Callable[[], Awaitable[Channel]] | None = None
     on_retry: Callable[[Mapping[str, Any]], Awaitable[object]] | None = None
     on_cancel: Callable[[Mapping[str, Any]], Awaitable[object]] | None = None
     public: tuple[str, ...] = ()

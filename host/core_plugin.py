@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 
 from tortoise.models import Model
 
@@ -25,7 +24,7 @@ from host.api import (
 )
 from host.api.permissions import PERMISSIONS
 from host.cache.models import CacheInvalidation
-from host.contracts import EventType, Limit, Metric, Permission, PersonalData, Route, Task
+from host.contracts import DAILY_CLEAN_UP, EventType, Limit, Metric, Permission, PersonalData, Route, Task
 from host.core_metrics import METRICS
 from host.hookspecs import hookimpl
 from host.identity import cleanup
@@ -129,7 +128,7 @@ def register_tasks() -> Sequence[Task]:
     return (
         Task("tenant_created", tenant_created, "Tell plugins of a new tenant", tries=10),
         Task("finish_switch", finish_switch, "Finish a switch that a crash left open", tries=10),
-        Task("sweep", sweep, "Forget what has expired and add up old use of quotas", every=timedelta(days=1)),
+        Task("sweep", sweep, "Forget what has expired and add up old use of quotas", at=DAILY_CLEAN_UP),
         *ERASURE,
         Task("purge", purge, "Purge a tenant whose grace period is over", timeout=3600, tries=10, backoff=60),
     )

@@ -11,7 +11,10 @@ once, locks, joins. Both see the bound tenant's rows only, and both take part in
 
 from host.api.plan import usage
 from host.contracts import (
+    DAILY_CLEAN_UP,
     DURATIONS,
+    MONTHLY_ANALYTICS,
+    WEEKLY_REPORT,
     Accepted,
     Action,
     Actor,
@@ -128,7 +131,10 @@ from tenants.text import cut_to_line, fold, one_line, slug_of, without_links
 from tenants.text_columns import SortKeyField
 
 __all__ = [  # Declare what a plugin brings
+    "DAILY_CLEAN_UP",
     "DURATIONS",
+    "MONTHLY_ANALYTICS",
+    "WEEKLY_REPORT",
     "Channel",
     "Command",
     "Contributed",

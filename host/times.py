@@ -1,11 +1,13 @@
-"""Parse the times and time zones that people and programs write (RFC 3339, IANA)."""
+"""Parse the times, time zones and cron lines that people and programs write (RFC 3339, IANA, Vixie cron)."""
 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+from cronsim import CronSim, CronSimError
 
 _EXAMPLE = "2026-01-31T09:00:00Z"
 _BLANK_FOR_PLUS = re.compile(r"[T ]\d\d:?\d\d\S* \d\d(?::?\d\d)?$")
@@ -68,3 +70,26 @@ def zone_name(text: str) -> str:
 @cache
 def _zones() -> dict[str, str]:
     return {name.lower(): name for name in available_timezones() if name not in ("localtime", "Factory", "posixrules")}
+
+
+def last_time(line: str, now: datetime, missed: timedelta) -> datetime | None:
+    """The last time of a cron line up to `now`, in the time zone of `now`; None when it is longer ago than `missed`.
+
+    Where clocks are changed, as in Debian's cron: a time that is left out comes right after, one that comes twice comes
+    once, unless the line's hour is a wildcard.
+    """
+    last = None
+    for time in CronSim(line, (now.astimezone(UTC) - missed).astimezone(now.tzinfo)):
+        if time.astimezone(UTC) > now.astimezone(UTC):
+            break
+        last = time
+    return last
+
+
+def cron_problem(line: str) -> str | None:
+    """What is wrong with a cron line; None when its times come some day."""
+    try:
+        next(CronSim(line, datetime(2026, 1, 1, tzinfo=UTC)))
+    except (CronSimError, StopIteration) as error:
+        return str(error).lower() or "its time never comes"
+    return None

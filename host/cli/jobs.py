@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import Awaitable, Callable, Sequence
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -14,8 +17,9 @@ from host.cli.command import asynchronous, dry_run_option, yes_option
 from host.cli.open_application import opened, tenant
 from host.cli.terminal import Complaint, Terminal
 from host.errors import ApiError
-from host.execution_context import actor
-from host.jobs.job_store import WAITING
+from host.execution_context import actor, in_tenant
+from host.input_errors import nearest
+from host.jobs.job_store import FINAL, WAITING
 from host.jobs.models import Job, JobState
 from host.jobs.paused_tasks import counts_by_task
 from host.redaction import redacted, redacted_text
@@ -111,6 +115,57 @@ async def cancel(terminal: Terminal, job_ids: tuple[UUID, ...], yes: bool, dry_r
         terminal.confirm(f"Cancel {len(job_ids)} jobs?", yes)
         off, refused = await _each(job_ids, called_off)
     _told(terminal, "cancelled", off, refused, f"{len(off)} of {len(job_ids)} jobs are cancelled.")
+
+
+@jobs.command()
+@click.argument("task")
+@click.option("--tenant", "slug", required=True, help="In which tenant.")
+@click.option(
+    "--argument", "given", multiple=True, metavar="NAME=VALUE", help="An argument; the value as JSON, or text."
+)
+@click.option("--wait", type=click.IntRange(0), default=60, show_default=True, help="Seconds to wait for its end.")
+@asynchronous
+async def run(terminal: Terminal, task: str, slug: str, given: tuple[str, ...], wait: int) -> None:
+    """Run a task now, once, whatever its schedule; a worker or `serve` has to be running."""
+    async with opened() as application:
+        if task not in application.services.tasks:
+            near = nearest(task, application.services.tasks)
+            raise Complaint(f"there is no task {task!r}", f"`tenantry jobs tasks` lists them{near}", code="NOT_FOUND")
+        arguments = dict(map(_argument, given))
+        facts_of = await application.callbacks.snapshot_of((await tenant(slug)).id)
+        with in_tenant(facts_of):
+            async with unit_of_work() as work:
+                job_id = await work.enqueue(task, **arguments)
+        job = await _ended(terminal, job_id, wait)
+        shown = facts(job)
+    sentence = f"Job {job_id} ({task}) of {slug} is {job.state.value}."
+    if job.state == JobState.FAILED:
+        raise Complaint(f"job {job_id} failed: {redacted_text(job.error, 4000)}", f"see `tenantry jobs show {job_id}`")
+    terminal.done(shown, sentence)
+
+
+def _argument(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise Complaint(f"{text!r} is no argument", "write --argument name=value")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+async def _ended(terminal: Terminal, job_id: UUID, seconds: int) -> Job:
+    """The job when it has ended, or when the time is up; tells its progress meanwhile."""
+    until, told = monotonic() + seconds, ""
+    while True:
+        job = await _job(job_id)
+        if job.state in FINAL or monotonic() >= until:
+            return job
+        progress = json.dumps(job.progress) if job.progress else ""
+        if progress != told:
+            terminal.say(progress, "dim")
+            told = progress
+        await asyncio.sleep(0.2)
 
 
 @jobs.command()

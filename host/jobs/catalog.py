@@ -75,7 +75,7 @@ class TaskCatalog(Mapping[str, Task]):
 
     def scheduled(self) -> Mapping[str, Task]:
         """The tasks that run on a schedule."""
-        return {name: task for name, task in self._tasks.items() if task.every is not None}
+        return {name: task for name, task in self._tasks.items() if task.every is not None or task.at}
 
 
 def _check(name: str, task: Task) -> None:

@@ -78,8 +78,11 @@ class Executor:
         if task.channel is None:
             return "", Channel()
         snapshot = await self._snapshot(job)
-        with use_context(ExecutionContext(origin_of(job), snapshot, NOBODY, job.plugin)):
-            channel = await task.channel()
+        if isinstance(task.channel, Channel):
+            channel = task.channel
+        else:
+            with use_context(ExecutionContext(origin_of(job), snapshot, NOBODY, job.plugin)):
+                channel = await task.channel()
         return f"{job.plugin}/{channel.name}" if channel.name else job.plugin, channel
 
     async def _snapshot(self, job: Job) -> TenantSnapshot | None:

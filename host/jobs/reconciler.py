@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from uuid import UUID
 
-from host.contracts import Origin, Task
 from host.errors import Unavailable
-from host.execution_context import NOWHERE
-from host.jobs.catalog import JobDraft, TaskCatalog
-from host.jobs.job_store import SCHEDULED, JobStore
+from host.jobs.catalog import TaskCatalog
+from host.jobs.job_store import JobStore
 from host.jobs.models import Job
 from host.jobs.runner import MayRun
+from host.jobs.schedule import KEPT, Schedule, Tenants
 from host.jobs.wakeups import MESSAGES, Wakeups
 from host.periodic import Periodic
-
-TenantsOf = Callable[[], Awaitable[Sequence[UUID]]]
-"""Returns every tenant in which scheduled tasks run."""
 
 Fail = Callable[[Job, str], Awaitable[object]]
 
@@ -37,7 +32,7 @@ class Reconciler:
         wakeups: Wakeups,
         catalog: TaskCatalog,
         may_run: MayRun,
-        tenants: TenantsOf,
+        tenants: Tenants,
         *,
         every: float = 2.0,
         keep: timedelta = timedelta(days=7),
@@ -51,9 +46,8 @@ class Reconciler:
         self._wakeups = wakeups
         self._catalog = catalog
         self._may_run = may_run
-        self._tenants = tenants
+        self._schedule = Schedule(job_store, catalog, may_run, tenants)
         self._keep = keep
-        self._slots: dict[str, int] = {}
         self._last: dict[str, datetime] = {}
         self._fail = fail or job_store.fail
         self._looking = Periodic(self.look, every, _log, "background jobs are not looked after", spread=0.25)
@@ -112,43 +106,14 @@ class Reconciler:
         return count
 
     async def fan_out(self) -> int:
-        """Store one job per scheduled task, tenant and slot of time; how many. The key prevents a second one."""
-        now = self._job_store.now()
-        due: list[tuple[str, Task, int]] = []
-        for name, task in self._catalog.scheduled().items():
-            slot = slot_of(task, now)
-            if self._slots.get(name) != slot and (await self._may_run(None, name)).allowed:
-                due.append((name, task, slot))
-        if not due:
-            return 0
-        tenants = await self._tenants()
-        count = 0
-        for name, _, slot in due:
-            drafts = [
-                self._scheduled(name, tenant_id, slot, now) for tenant_id in await self._allowed_in(name, tenants)
-            ]
-            await self._job_store.store(drafts)
-            self._slots[name] = slot  # after storing: what fails is tried again at the next look
-            count += len(drafts)
-        return count
+        """Store the jobs of schedules that are due; how many."""
+        return await self._schedule.store_due()
 
     async def clean(self) -> int:
         """Delete jobs that ended longer ago than `keep`; how many."""
         now = self._job_store.now()
-        longest = max((task.every or timedelta(0) for task in self._catalog.scheduled().values()), default=timedelta(0))
-        return await self._job_store.clean(now - self._keep, now - max(self._keep, 2 * longest))
-
-    async def _allowed_in(self, name: str, tenants: Sequence[UUID]) -> list[UUID]:
-        return [tenant_id for tenant_id in tenants if (await self._may_run(tenant_id, name)).allowed]
-
-    def _scheduled(self, name: str, tenant_id: UUID, slot: int, now: datetime) -> JobDraft:
-        return JobDraft(
-            task=name,
-            tenant_id=tenant_id,
-            run_at=now,
-            key=f"{SCHEDULED}{slot}",
-            origin=Origin(request_id="", actor=NOWHERE.origin.actor),
-        )
+        slots = (2 * task.every if task.every else KEPT for task in self._catalog.scheduled().values())
+        return await self._job_store.clean(now - self._keep, now - max(self._keep, *slots, timedelta(0)))
 
     def _is_time(self, step: str, every: timedelta) -> bool:
         now = self._job_store.now()
@@ -156,14 +121,3 @@ class Reconciler:
             return False
         self._last[step] = now
         return True
-
-
-def slot_of(task: Task, now: datetime) -> int:
-    """The number of the slot of time that `now` is in; slots are as long as the task's `every`, counted from 1970.
-
-    Raises:
-        ValueError: the task is not on a schedule.
-    """
-    if task.every is None:
-        raise ValueError(f"task {task.name!r} is not on a schedule")
-    return int(now.timestamp() // task.every.total_seconds())

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 from tortoise.models import Model
 
-from host.contracts import HealthCheck, Limit, Metric, Permission, Route, Subscription, Task
+from host.contracts import Channel, HealthCheck, Limit, Metric, Permission, Route, Subscription, Task
 from host.input_errors import nearest
 from host.registry.loading import is_async
 from host.registry.manifest import HOST, HOST_AREAS
+from host.times import cron_problem
 from tenants.limits import LimitError, parse_limit
 from tenants.scoping import TenantModel
 
@@ -172,10 +173,16 @@ def tasks(items: Sequence[Task], scope: Scope) -> Iterator[str]:
             yield f'task "{task.name}": the name must be one lower-case word with underscores; rename it'
         called = {"run": task.run, "channel": task.channel, "on_retry": task.on_retry, "on_cancel": task.on_cancel}
         for name, function in called.items():
-            if function is not None and not is_async(function):
+            if not (function is None or isinstance(function, Channel) or is_async(function)):
                 yield f'task "{task.name}": {name} must be `async def`'
         if task.timeout <= 0 or task.tries < 1 or task.backoff < 0 or (task.every and task.every.total_seconds() <= 0):
             yield f'task "{task.name}": timeout and every must be above 0, tries at least 1, backoff not below 0'
+        if task.at and task.every:
+            yield f'task "{task.name}": it has both `every` and `at`; keep one of them'
+        if task.at and (problem := cron_problem(task.at)):
+            yield f'task "{task.name}": at "{task.at}": {problem}; write a cron line such as "0 9 * * 1"'
+        if task.zone not in ("tenant", "UTC"):
+            yield f'task "{task.name}": its zone must be "tenant" or "UTC", not {task.zone!r}'
 
 
 def health_checks(items: Sequence[HealthCheck], scope: Scope) -> Iterator[str]:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from uuid import UUID
 
-from host.sdk import Task, TenantMissing, in_system_tenant, tenant, unit_of_work
+from host.sdk import DAILY_CLEAN_UP, Task, TenantMissing, in_system_tenant, tenant, unit_of_work
 
 from . import erasure, retention, sealing
 
@@ -64,7 +64,7 @@ TASKS = (
         prune,
         "Remove entries that are too old for the plan",
         timeout=3600,
-        every=timedelta(days=1),
+        at=DAILY_CLEAN_UP,
         any_tenant_state=True,
     ),
     Task(

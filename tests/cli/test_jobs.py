@@ -71,3 +71,23 @@ def test_task_when_paused_then_its_jobs_wait_with_the_reason_until_it_is_resumed
     assert "parked" in row["jobs"]
     assert tenantry("jobs", "resume", "host.tenant_created")["queued"] >= 1
     assert tenantry("jobs", "show", job)["state"] == "queued"
+
+
+def test_task_when_run_by_hand_then_a_job_of_that_tenant_is_stored_with_its_arguments(tenantry) -> None:
+    slug = tenantry("tenant", "create", f"run {uuid4().hex[:8]}")["slug"]
+    told = tenantry(
+        "jobs", "run", "host.finish_switch", "--tenant", slug, "--argument", "plugin_id=projects", "--wait", "0"
+    )
+    assert (told["task"], told["arguments"], told["state"]) == (
+        "host.finish_switch",
+        {"plugin_id": "projects"},
+        "queued",
+    )
+    assert told["id"] in [row["id"] for row in tenantry("jobs", "list", "--tenant", slug)]
+
+
+def test_task_when_run_by_hand_and_there_is_none_then_the_nearest_is_named(tenantry) -> None:
+    slug = tenantry("tenant", "create", f"run {uuid4().hex[:8]}")["slug"]
+    assert "host.sweep" in tenantry("jobs", "run", "host.sweeep", "--tenant", slug, code=1)["fix"]
+    assert tenantry("jobs", "run", "host.sweep", "--tenant", "nowhere", code=1)["code"] == "NOT_FOUND"
+    assert "name=value" in tenantry("jobs", "run", "host.sweep", "--tenant", slug, "--argument", "x", code=1)["fix"]

@@ -20,6 +20,7 @@ from host.jobs.job_store import JobStore
 from host.jobs.models import Job, JobState
 from host.jobs.reconciler import Reconciler
 from host.jobs.runner import Runner
+from host.jobs.schedule import ScheduledTenant
 from host.jobs.wakeups import Wakeups
 from tenants.models import TenantStatus
 from tenants.snapshots import TenantSnapshot
@@ -46,6 +47,7 @@ class JobSetup:
         self.ran: list[str] = []
         self.off: dict[str, str] = {}
         self.tenants = [UUID(int=number) for number in (1, 2, 3)]
+        self.scheduled: dict[UUID, dict[str, Any]] = {}  # a tenant's zone and created_at, for schedules
         self.runners: list[Runner] = []
         self.reconcilers: list[Reconciler] = []
 
@@ -90,8 +92,8 @@ class JobSetup:
     def reconciler(self, **numbers: Any) -> Reconciler:
         """One more reconciler."""
 
-        async def tenants() -> list[UUID]:
-            return self.tenants
+        async def tenants() -> list[ScheduledTenant]:
+            return [ScheduledTenant(each, **self.scheduled.get(each, {})) for each in self.tenants]
 
         settings = {"every": 0.1, **numbers}
         made = Reconciler(self.job_store, self.wakeups, TaskCatalog(self.tasks), self.may_run, tenants, **settings)

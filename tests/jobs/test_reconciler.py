@@ -16,7 +16,7 @@ from host.cache.embedded import EmbeddedRedis
 from host.contracts import Task
 from host.data.database import Database
 from host.jobs.models import Job, JobState
-from host.jobs.reconciler import slot_of
+from host.jobs.schedule import slot_of
 
 JobSetup = Any
 
