@@ -88,13 +88,13 @@ class Application:
     context: AppContext
 
     @classmethod
-    def build(cls, given: Settings) -> Application:
+    def build(cls, loaded_settings: Settings) -> Application:
         """Build an application; nothing is opened or started yet.
 
         Raises:
             ConfigurationError: settings, plugins, plans or roles are not as they should be.
         """
-        settings = secrets(given)
+        settings = secrets(loaded_settings)
         plans = _plans(settings)
         registry = Registry.load(
             settings.plugins_file, plans=plans, host_plugin=core_plugin, strict=settings.app.strict, check_route=compile

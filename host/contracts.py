@@ -419,7 +419,7 @@ class PersonalData:
     how many rows it changed. Both are asked with each tenant bound in turn, and with `SYSTEM_TENANT`, for what
     belongs to no tenant; `of_account` instead: once, with none bound, and only when the account itself is erased. What
     mentions the person's address elsewhere in the plugin's tables is found and replaced by the host, except in
-    `tables`, which `erase` alone changes. kept: what stays of it and why, for whoever asks.
+    `tables`, which `erase` alone changes. retained: what stays of it and why, for whoever asks.
 
     Example:
         PersonalData("notes", "Notes that name somebody", find, erase)
@@ -431,7 +431,7 @@ class PersonalData:
     erase: Callable[[Person], Awaitable[int]]
     tables: tuple[str, ...] = ()
     of_account: bool = False
-    kept: str = ""
+    retained: str = ""
 
 
 @dataclass(frozen=True, slots=True)

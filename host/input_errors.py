@@ -87,19 +87,21 @@ _WORDS: Mapping[str, str] = {
 }
 
 
-def validation_messages(error: ValidationError, given: Any, root: str, known: tuple[str, ...] = ()) -> dict[str, str]:
+def validation_messages(
+    error: ValidationError, validated: Any, root: str, fields: tuple[str, ...] = ()
+) -> dict[str, str]:
     """Field path -> what is wrong with it, `MAX_DETAILS` at most; `root` stands for the value as a whole.
 
-    given: what was validated, to tell fields from the names of types that pydantic puts between them. known: the fields
+    validated: the input, to tell fields from the names of types that pydantic puts between them. fields: those that
     there are, from which the nearest name is offered for one that is unknown.
     """
     details: dict[str, str] = {}
     for problem in error.errors(include_url=False):
-        steps = _path(problem["loc"], given, whole=problem["type"] in ("missing", "extra_forbidden"))
+        steps = _path(problem["loc"], validated, whole=problem["type"] in ("missing", "extra_forbidden"))
         path = ".".join(steps) or root
         message = sentence(problem)
         if problem["type"] == "extra_forbidden" and len(steps) == 1:
-            message += nearest(path, known)
+            message += nearest(path, fields)
         details.setdefault(path, message)
         if len(details) >= MAX_DETAILS:
             break
@@ -126,12 +128,12 @@ def fault_of(error: BaseException, otherwise: str = NOT_USABLE) -> str:
     return otherwise if not message or _INSIDES.search(message) or "\n" in message else message
 
 
-def nearest(wrong: str, known: Iterable[str], shown: Mapping[str, str] = MappingProxyType({})) -> str:
+def nearest(wrong: str, candidates: Iterable[str], shown: Mapping[str, str] = MappingProxyType({})) -> str:
     """`; did you mean "x"?` for the known name nearest to a wrong one, else the known names if they are few.
 
     shown: how to write a name, where not as it is.
     """
-    names = {name: shown.get(name, name) for name in sorted(set(known))}
+    names = {name: shown.get(name, name) for name in sorted(set(candidates))}
     close = difflib.get_close_matches(wrong, names, n=1, cutoff=0.6)
     if close:
         return f'; did you mean "{names[close[0]]}"?'
@@ -144,7 +146,7 @@ KeyPath = tuple[str, ...]
 
 def configuration_messages(
     error: ValidationError,
-    given: Any,
+    validated: Any,
     kind: Any,
     *,
     reveal: Callable[[KeyPath], bool] = lambda _: True,
@@ -152,7 +154,7 @@ def configuration_messages(
 ) -> dict[KeyPath, str]:
     """Key path -> what is wrong there and what to do, for files and variables that people write.
 
-    given: what was validated. kind: the type it was validated as, whose nearest key is offered for an unknown one.
+    validated: the input. kind: the type it was validated as, whose nearest key is offered for an unknown one.
     reveal: whether the value at a path may be shown. complete: False leaves out what further values may mend: missing
     ones, and complaints about a table as a whole.
     """
@@ -163,7 +165,7 @@ def configuration_messages(
         missing = kind_of_error == "missing"
         if not complete and (missing or (kind_of_error == "value_error" and isinstance(value, Mapping))):
             continue
-        path = tuple(_path(problem["loc"], given, whole=unknown or missing))
+        path = tuple(_path(problem["loc"], validated, whole=unknown or missing))
         if unknown:
             message = f"there is no such key{nearest_key(type_at(kind, path[:-1]), path[-1])}"
         elif missing:
@@ -209,10 +211,10 @@ def _is_table(kind: Any) -> bool:
     return isinstance(origin, type) and issubclass(origin, Mapping)
 
 
-def _path(location: tuple[int | str, ...], given: Any, *, whole: bool) -> list[str]:
+def _path(location: tuple[int | str, ...], validated: Any, *, whole: bool) -> list[str]:
     """The keys and indexes into the input; pydantic's names of union branches and validators are left out."""
     steps: list[str] = []
-    here = given
+    here = validated
     for number, part in enumerate(location):
         if isinstance(here, Mapping) and part in here:
             here = here[part]

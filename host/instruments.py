@@ -97,24 +97,25 @@ class Meter:
         self.metrics = {metric.name: metric for metric in metrics}
         self.registry = CollectorRegistry()
         self.counters = {
-            each.name: Instrument(each, Counter(each.name, each.summary, each.labels, registry=self.registry))
-            for each in metrics
-            if each.kind == "counter"
+            metric.name: Instrument(metric, Counter(metric.name, metric.summary, metric.labels, registry=self.registry))
+            for metric in metrics
+            if metric.kind == "counter"
         }
         self.histograms = {
-            each.name: Instrument(
-                each, Histogram(each.name, each.summary, each.labels, registry=self.registry, buckets=each.buckets)
+            metric.name: Instrument(
+                metric,
+                Histogram(metric.name, metric.summary, metric.labels, registry=self.registry, buckets=metric.buckets),
             )
-            for each in metrics
-            if each.kind == "histogram"
+            for metric in metrics
+            if metric.kind == "histogram"
         }
         self.gauges = {
-            each.name: Instrument(
-                each,
-                Gauge(each.name, each.summary, each.labels, registry=self.registry, multiprocess_mode="livesum"),
+            metric.name: Instrument(
+                metric,
+                Gauge(metric.name, metric.summary, metric.labels, registry=self.registry, multiprocess_mode="livesum"),
             )
-            for each in metrics
-            if each.each_process
+            for metric in metrics
+            if metric.each_process
         }
         self.ongoing: set[Ongoing] = set()
         self.top_tenants: set[str] = set()

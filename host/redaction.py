@@ -109,14 +109,14 @@ def redacted(value: object, name: str = "", depth: int = 0, *, public: Collectio
         if value.keys() == {ENCRYPTED} or depth >= _DEEPEST:
             return HIDDEN
         shown = {
-            str(redacted(str(key))): redacted(each, str(key), depth + 1, public=public)
-            for key, each in islice(value.items(), _MOST)
+            str(redacted(str(key))): redacted(inner, str(key), depth + 1, public=public)
+            for key, inner in islice(value.items(), _MOST)
         }
         return shown | ({"…": f"{len(value) - _MOST} more"} if len(value) > _MOST else {})
     if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
         if depth >= _DEEPEST:
             return HIDDEN
-        items = [redacted(each, name, depth + 1, public=public) for each in islice(value, _MOST)]
+        items = [redacted(inner, name, depth + 1, public=public) for inner in islice(value, _MOST)]
         return [*items, f"… {len(value) - _MOST} more"] if len(value) > _MOST else items
     return HIDDEN if isinstance(value, bytes | bytearray) else value
 

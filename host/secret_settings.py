@@ -79,26 +79,26 @@ def _encrypted(value: Any, path: str, encrypt: Text) -> Any:
     return value
 
 
-def _unmasked(sent: Any, shown: Any, known: Any) -> Any:
-    if _is_secret(known):
-        return known.get_secret_value() if sent == shown else sent
-    if isinstance(sent, Mapping) and isinstance(shown, Mapping) and isinstance(known, Mapping):
-        return {name: _unmasked(each, shown.get(name), known.get(name)) for name, each in sent.items()}
-    if isinstance(sent, list) and isinstance(shown, list) and isinstance(known, list | tuple):
+def _unmasked(sent: Any, shown: Any, stored: Any) -> Any:
+    if _is_secret(stored):
+        return stored.get_secret_value() if sent == shown else sent
+    if isinstance(sent, Mapping) and isinstance(shown, Mapping) and isinstance(stored, Mapping):
+        return {name: _unmasked(each, shown.get(name), stored.get(name)) for name, each in sent.items()}
+    if isinstance(sent, list) and isinstance(shown, list) and isinstance(stored, list | tuple):
         alike = len(sent) == len(shown)
-        return [_of_list(each, number if alike else None, shown, known) for number, each in enumerate(sent)]
+        return [_of_list(each, number if alike else None, shown, stored) for number, each in enumerate(sent)]
     return sent
 
 
-def _of_list(sent: Any, number: int | None, shown: Sequence[Any], known: Sequence[Any]) -> Any:
+def _of_list(sent: Any, number: int | None, shown: Sequence[Any], stored: Sequence[Any]) -> Any:
     if number is None or shown[number] != sent:
         number = shown.index(sent) if shown.count(sent) == 1 else None
-    return sent if number is None else _revealed(known[number])
+    return sent if number is None else _revealed(stored[number])
 
 
-def _revealed(known: Any) -> Any:
-    if _is_secret(known):
-        return known.get_secret_value()
-    if isinstance(known, Mapping):
-        return {name: _revealed(each) for name, each in known.items()}
-    return [_revealed(each) for each in known] if isinstance(known, list | tuple) else known
+def _revealed(stored: Any) -> Any:
+    if _is_secret(stored):
+        return stored.get_secret_value()
+    if isinstance(stored, Mapping):
+        return {name: _revealed(each) for name, each in stored.items()}
+    return [_revealed(each) for each in stored] if isinstance(stored, list | tuple) else stored

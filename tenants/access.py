@@ -76,11 +76,11 @@ def explain(grants: Grants, permission: str) -> tuple[bool, tuple[str, ...]]:
     role = f"The role {grants.role}" if grants.role else "This key or role"
     if grants.all_permission:
         return True, (f"{role} holds all permissions.", f"{permission} is one of them.")
-    given = tuple(f"{source} gives {permission}." for source in grants.sources(permission))
+    granted = tuple(f"{source} gives {permission}." for source in grants.sources(permission))
     if permission in grants.permissions:
-        return True, given
-    if given:
-        return False, (*given, "This API key does not include it.")
+        return True, granted
+    if granted:
+        return False, (*granted, "This API key does not include it.")
     if not grants.permissions:
         return False, (f"{role} holds no permission at all.", f"{permission} is therefore denied.")
     return False, (f"{role} does not hold {permission}.", "What is not granted is denied.")

@@ -34,7 +34,7 @@ class Unscoped(TypeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Across:
+class CrossTenant:
     """What `cross_tenant` binds instead of a tenant: permission to read every tenant's rows, with the reason."""
 
     reason: str
@@ -44,11 +44,11 @@ SYSTEM_TENANT = UUID(int=0)
 """Instead of a tenant's id: rows of tenants' tables that belong to no tenant, such as the record of a sign-in."""
 
 # The foundation's own, as it knows nothing above it: isolation holds where no application is bound, too.
-_scope: ContextVar[UUID | Across | None] = ContextVar("tenant", default=None)
+_scope: ContextVar[UUID | CrossTenant | None] = ContextVar("tenant", default=None)
 
 
-def scope() -> UUID | Across:
-    """The bound tenant's id, or the `Across` in force.
+def scope() -> UUID | CrossTenant:
+    """The bound tenant's id, or the `CrossTenant` in force.
 
     Raises:
         TenantMissing: neither is bound.
@@ -66,7 +66,7 @@ def current() -> UUID:
         TenantMissing: no tenant is bound, or `cross_tenant` is in force.
     """
     bound = scope()
-    if isinstance(bound, Across):
+    if isinstance(bound, CrossTenant):
         raise TenantMissing(f"no single tenant is bound inside cross_tenant({bound.reason!r})")
     return bound
 
@@ -79,7 +79,7 @@ def current_or_none() -> UUID | None:
 
 def is_across() -> bool:
     """Whether `cross_tenant` is in force."""
-    return isinstance(_scope.get(), Across)
+    return isinstance(_scope.get(), CrossTenant)
 
 
 class bind:  # noqa: N801 - used like a function; not a generator, because it is entered many times in a request
@@ -129,7 +129,7 @@ def cross_tenant(reason: str) -> Iterator[None]:
     if not reason.strip():
         raise ValueError("cross_tenant() needs a reason that a reader of the log will understand")
     _log.info("cross-tenant access: %s", reason)
-    token = _scope.set(Across(reason))
+    token = _scope.set(CrossTenant(reason))
     try:
         yield
     finally:

@@ -12,11 +12,11 @@ from tortoise.expressions import Expression, Q, RawSQL, ResolveContext
 from tortoise.models import Model
 from tortoise.query_utils import QueryModifier
 
-from tenants.context import Across, Unscoped, WrongTenant, scope
+from tenants.context import CrossTenant, Unscoped, WrongTenant, scope
 from tenants.scoped_tables import TENANT, Link
 
 
-def same_scope(built: UUID | Across) -> UUID | Across:
+def same_scope(built: UUID | CrossTenant) -> UUID | CrossTenant:
     """The scope bound now, which must be the one a query was built in.
 
     Raises:
@@ -24,13 +24,13 @@ def same_scope(built: UUID | Across) -> UUID | Across:
         WrongTenant: something else is bound than when the query was built.
     """
     bound = scope()
-    if bound == built or (isinstance(bound, Across) and isinstance(built, Across)):
+    if bound == built or (isinstance(bound, CrossTenant) and isinstance(built, CrossTenant)):
         return bound
     raise WrongTenant(f"a query built for {_name(built)} was run for {_name(bound)}")
 
 
-def _name(bound: UUID | Across) -> str:
-    return "all tenants" if isinstance(bound, Across) else f"tenant {bound}"
+def _name(bound: UUID | CrossTenant) -> str:
+    return "all tenants" if isinstance(bound, CrossTenant) else f"tenant {bound}"
 
 
 class TenantCondition(Q):
@@ -38,14 +38,14 @@ class TenantCondition(Q):
 
     __slots__ = ("scope",)
 
-    def __init__(self, bound: UUID | Across) -> None:
+    def __init__(self, bound: UUID | CrossTenant) -> None:
         super().__init__()
         self.scope = bound
 
     def resolve(self, resolve_context: ResolveContext) -> QueryModifier:
         """`tenant_id = …` for one tenant, no condition inside `cross_tenant`."""
         bound = same_scope(self.scope)
-        if isinstance(bound, Across):
+        if isinstance(bound, CrossTenant):
             return QueryModifier()
         return QueryModifier(where_criterion=resolve_context.table[TENANT] == str(bound))
 

@@ -13,7 +13,7 @@ from tortoise.fields.relational import BackwardFKRelation, ManyToManyFieldInstan
 from tortoise.filters import get_backward_fk_filters
 from tortoise.models import MetaInfo, Model
 
-from tenants.context import Across, Unscoped, scope
+from tenants.context import CrossTenant, Unscoped, scope
 
 TENANT = "tenant_id"
 
@@ -31,7 +31,7 @@ class ScopedColumn(Column):
         if isinstance(other.table, ScopedTable):
             return equal & (mine == Column(TENANT, table=other.table))
         bound = scope()
-        return equal if isinstance(bound, Across) else equal & (mine == str(bound))
+        return equal if isinstance(bound, CrossTenant) else equal & (mine == str(bound))
 
 
 class ScopedTable(Table):

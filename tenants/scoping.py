@@ -14,7 +14,7 @@ from tortoise.manager import Manager
 from tortoise.models import Model
 from uuid_utils.compat import uuid7
 
-from tenants.context import Across, Unscoped, WrongTenant, current, scope
+from tenants.context import CrossTenant, Unscoped, WrongTenant, current, scope
 from tenants.isolation import check_links, check_rows
 from tenants.scoped_queries import ScopedManager
 from tenants.scoped_tables import TENANT, Link, ScopedMeta, refuse_many_to_many
@@ -79,14 +79,14 @@ class TenantModel(Model):
         except AttributeError:
             return row  # fetched with .only(): the query was scoped, but this instance cannot prove it
         bound = scope()
-        if not isinstance(bound, Across) and stored[1] != bound:
+        if not isinstance(bound, CrossTenant) and stored[1] != bound:
             raise WrongTenant(f"a {cls.__name__} of tenant {stored[1]} was read for tenant {bound}")
         return row
 
     def _check_readable(self) -> None:
         """Check that this row may be read with the current binding."""
         bound = scope()
-        if not isinstance(bound, Across):
+        if not isinstance(bound, CrossTenant):
             self._check_own(bound)
 
     def _check_own(self, tenant_id: UUID) -> None:

@@ -108,7 +108,7 @@ async def cancel_job(job_id: UUID) -> JobDetails:
 
 async def page_of(query: JobQuery, tenant_id: UUID | None, kind: type[JobSummary]) -> Page:
     """A page of the jobs that match, of one organisation or (None) of all, each as `kind` shows it."""
-    criteria = search.Wanted(
+    criteria = search.JobFilter(
         tenant_id, query.state, query.task, query.plugin, query.since, query.before, query.search.strip()
     )
     key, scope = services().database.cursor_key, (kind.__name__, *criteria.scope)

@@ -24,10 +24,10 @@ def default_argument(default: str, kind: str) -> str:
 
 
 def _text(text: str) -> str | None:
-    found = _TEXT.fullmatch(text)
-    if found is None:
+    match = _TEXT.fullmatch(text)
+    if match is None:
         return None
-    value = found[1].replace("''", "'")
+    value = match[1].replace("''", "'")
     quote = "'" if value.count('"') > value.count("'") else '"'  # the one that needs fewer escapes, as ruff writes it
     escaped = json.dumps(value, ensure_ascii=False)[1:-1].replace('\\"', '"')
     return quote + escaped.replace(quote, f"\\{quote}") + quote

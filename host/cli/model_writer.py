@@ -169,10 +169,10 @@ class _Writer:
 
     def _kind(self, column: Column) -> tuple[str, bool]:
         """The field's class, and whether that is only a stopgap."""
-        known = _OTHER_TYPES.get(column.data_type) or self.table.field_types.get(column.name)
-        if known is None and column.data_type.startswith("_"):
+        field_class = _OTHER_TYPES.get(column.data_type) or self.table.field_types.get(column.name)
+        if field_class is None and column.data_type.startswith("_"):
             return "JSONField", True
-        return (known, False) if known else ("TextField", True)
+        return (field_class, False) if field_class else ("TextField", True)
 
     def _name(self, column: Column, kind: str) -> str:
         name = re.sub(r"_{2,}", "_", re.sub(r"\W", "_", column.name.lower(), flags=re.ASCII)).strip("_") or "field"

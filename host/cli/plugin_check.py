@@ -15,9 +15,9 @@ HOST_PACKAGES = ("host", "tenants")
 SDK = "host.sdk"
 
 
-def look(found: Found, loaded: Registry | None) -> list[Finding]:
+def look(plugin: Found, loaded: Registry | None) -> list[Finding]:
     """Every complaint about one plugin; `loaded` is None when the deployment could not be loaded."""
-    folder = found.manifest.path.parent
+    folder = plugin.manifest.path.parent
     findings: list[Finding] = []
     for file in sorted(folder.rglob("*.py")):
         shown = file.relative_to(folder.parent)
@@ -28,11 +28,11 @@ def look(found: Found, loaded: Registry | None) -> list[Finding]:
             continue
         if not ast.get_docstring(tree) and "migrations" not in file.parts:
             findings.append(_finding(f"{shown} has no docstring", "say in its first line what the module is"))
-        findings += _imports(tree, shown, found)
-    return [*findings, *_declared(found, folder, loaded)]
+        findings += _imports(tree, shown, plugin)
+    return [*findings, *_declared(plugin, folder, loaded)]
 
 
-def _imports(tree: ast.Module, shown: Path, found: Found) -> Iterator[Finding]:
+def _imports(tree: ast.Module, shown: Path, plugin: Found) -> Iterator[Finding]:
     for node in ast.walk(tree):
         for name in _imported(node):
             top = name.split(".")[0]
@@ -41,12 +41,12 @@ def _imports(tree: ast.Module, shown: Path, found: Found) -> Iterator[Finding]:
                     f"{shown}:{_line(node)} imports {name}", f"import it from {SDK}, the one module for plugins"
                 )
             parts = name.split(".")
-            if top == "plugins" and len(parts) > 1 and not name.startswith(found.package):
+            if top == "plugins" and len(parts) > 1 and not name.startswith(plugin.package):
                 if parts[2:3] != ["public"]:
                     yield _finding(
                         f"{shown}:{_line(node)} imports {name}", f"use plugins.{parts[1]}.public, or an event"
                     )
-                if parts[1] not in found.manifest.requires:
+                if parts[1] not in plugin.manifest.requires:
                     fix = f'add {parts[1]} = ">=…" to [requires] of manifest.toml'
                     yield _finding(f"{shown}:{_line(node)} uses {parts[1]}, which it does not require", fix)
 
@@ -61,10 +61,10 @@ def _imported(node: ast.AST) -> Iterator[str]:
             yield node.module
 
 
-def _declared(found: Found, folder: Path, loaded: Registry | None) -> Iterator[Finding]:
+def _declared(plugin: Found, folder: Path, loaded: Registry | None) -> Iterator[Finding]:
     if loaded is None:
         return
-    mine = found.manifest.id
+    mine = plugin.manifest.id
     if loaded.catalog.of(mine, MODELS) and not list((folder / "migrations").glob("[0-9]*.py")):
         yield _finding(f"{mine} has models and no migration", f"`tenantry migrate --make {mine}`")
 

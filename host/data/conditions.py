@@ -57,11 +57,11 @@ def looked_up(name: str, text: str) -> tuple[str, str]:
 def filtered(
     shapes: SqlBuilder,
     filters: Mapping[str, Any],
-    known: Mapping[str, tuple[str, str]],
+    lookups: Mapping[str, tuple[str, str]],
     search: tuple[str, ...],
     full_text: bool = False,
 ) -> Conditions:
-    """The conditions of a list's filters; `known` gives the field and the lookup of each filter.
+    """The conditions of a list's filters; `lookups` gives the field and the lookup of each filter.
 
     Raises:
         ValidationFailed: a filter is unknown, or its value has the wrong type for its column.
@@ -78,9 +78,9 @@ def filtered(
             conditions.append(Condition((), "words"))
             values.append(_words(shapes, name, value))
             continue
-        if name not in known:
+        if name not in lookups:
             raise ValidationFailed(details={name: "is not something this list can be filtered by"})
-        field, lookup = known[name]
+        field, lookup = lookups[name]
         if lookup == "pattern" and "*" not in str(value):
             lookup = "exact"  # which an index can serve in the list's order
         conditions.append(Condition((field,), lookup))

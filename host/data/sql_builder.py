@@ -98,15 +98,15 @@ class SqlBuilder:
                     row[name] = decode(row[name])
         return rows
 
-    def form(self, given: tuple[str, ...], *, pass_over: bool = False) -> InsertPlan:
-        """The INSERT of rows with values for the columns `given`. pass_over: skip a row that conflicts with another.
+    def form(self, names: tuple[str, ...], *, pass_over: bool = False) -> InsertPlan:
+        """The INSERT of rows with values for the columns `names`. pass_over: skip a row that conflicts with another.
 
         Raises:
             TypeError: a field is unknown, or has neither a value nor a default.
         """
-        plan = self._forms.get((given, pass_over))
+        plan = self._forms.get((names, pass_over))
         if plan is None:
-            plan = self._forms[given, pass_over] = self._form(given, pass_over)
+            plan = self._forms[names, pass_over] = self._form(names, pass_over)
         return plan
 
     def row(self, form: InsertPlan, encoded: Sequence[object]) -> Row:
@@ -210,14 +210,14 @@ class SqlBuilder:
         alone = f"{BOUND} SELECT p.* FROM bound CROSS JOIN LATERAL ({looked_up}) p"
         return Statement(f"{head}$1{where}", alone, reads=True)
 
-    def _form(self, given: tuple[str, ...], pass_over: bool) -> InsertPlan:
-        self.refuse_unknown(given)
-        rest = [column for name, column in self.columns.items() if name not in ("tenant_id", *given)]
+    def _form(self, names: tuple[str, ...], pass_over: bool) -> InsertPlan:
+        self.refuse_unknown(names)
+        rest = [column for name, column in self.columns.items() if name not in ("tenant_id", *names)]
         default = [column for column in rest if column.default(datetime.now(UTC)) is not BY_DATABASE]
         return InsertPlan(
-            given=tuple(self.columns[name] for name in given),
+            given=tuple(self.columns[name] for name in names),
             default=tuple(default),
-            insert=self._insert((*given, *(column.name for column in default)), pass_over),
+            insert=self._insert((*names, *(column.name for column in default)), pass_over),
             decides_itself=self._exact and len(default) == len(rest),
         )
 

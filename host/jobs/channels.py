@@ -159,7 +159,7 @@ class Channels:
         if name == job.channel:
             return channel
         await self._job_store.move(job, name)
-        self._wakeups.ring_soon()
+        self._wakeups.wake_soon()
         return None
 
     def _intake(self, channel: str) -> Intake:

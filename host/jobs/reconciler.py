@@ -67,7 +67,7 @@ class Reconciler:
             steps.append(self.unpark)
         if self._is_time("old", _LOOK_AT_OLD):
             steps.append(self.clean)
-        for step in (*steps, self.ring):
+        for step in (*steps, self.wake):
             try:
                 await step()
             except Unavailable as error:
@@ -75,12 +75,12 @@ class Reconciler:
             except Exception:
                 _log.exception("background jobs: %s failed", step.__name__)
 
-    async def ring(self) -> int:
+    async def wake(self) -> int:
         """Send a wake-up for each due job without one (never sent, or lost with Redis); how many."""
         due = min(await self._job_store.due(), MESSAGES)
         missing = due - await self._wakeups.waiting() if due else 0
         if missing > 0:
-            await self._wakeups.ring(missing)
+            await self._wakeups.wake(missing)
         return max(0, missing)
 
     async def take_up_abandoned(self) -> int:

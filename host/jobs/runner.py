@@ -105,7 +105,7 @@ class Runner:
             await self._channels.look()
         while await self.run_next():
             if asyncio.get_running_loop().time() > until:
-                return self._wakeups.ring_soon()
+                return self._wakeups.wake_soon()
 
     async def run_next(self) -> int:
         """Claim the next due job, with those it may run together with, and run it; how many they were."""

@@ -16,7 +16,7 @@ from tenants.text_columns import TextFold
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class JobFilter:
     """Conditions of a search. None and "" leave one out; `tenant_id` None means jobs of every tenant and of none.
 
     task: "<plugin>.<name>". since, before: when it was accepted, the first included. text: part of the task's name or
@@ -37,28 +37,28 @@ class Wanted:
         return ("jobs", *(str(getattr(self, name) or "") for name in self.__slots__))
 
 
-async def page(wanted: Wanted, limit: int, after: UUID | None = None) -> Sequence[Job]:
+async def page(criteria: JobFilter, limit: int, after: UUID | None = None) -> Sequence[Job]:
     """At most `limit` jobs, the newest first, that follow the job `after`."""
-    jobs = _matching(wanted)
+    jobs = _matching(criteria)
     if after is not None:
         jobs = jobs.filter(id__lt=after)
     return await jobs.order_by("-id").limit(limit)
 
 
-def _matching(wanted: Wanted) -> QuerySet[Job]:
+def _matching(criteria: JobFilter) -> QuerySet[Job]:
     exact = {
-        "tenant_id": wanted.tenant_id,
-        "state": wanted.state,
-        "task": wanted.task or None,
-        "plugin": wanted.plugin or None,
-        "created_at__gte": wanted.since,
-        "created_at__lt": wanted.before,
+        "tenant_id": criteria.tenant_id,
+        "state": criteria.state,
+        "task": criteria.task or None,
+        "plugin": criteria.plugin or None,
+        "created_at__gte": criteria.since,
+        "created_at__lt": criteria.before,
     }
     jobs = Job.filter(**{name: value for name, value in exact.items() if value is not None})
-    if not wanted.text:
+    if not criteria.text:
         return jobs
     try:
-        return jobs.filter(id=UUID(wanted.text))
+        return jobs.filter(id=UUID(criteria.text))
     except ValueError:
         jobs = jobs.annotate(folded_task=TextFold("task"), folded_error=TextFold("error"))
-        return jobs.filter(Q(folded_task__contains=fold(wanted.text)) | Q(folded_error__contains=fold(wanted.text)))
+        return jobs.filter(Q(folded_task__contains=fold(criteria.text)) | Q(folded_error__contains=fold(criteria.text)))

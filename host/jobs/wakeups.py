@@ -83,7 +83,7 @@ class Wakeups:
         self._pending = 0
         self._sending: asyncio.Task[None] | None = None
 
-    async def ring(self, times: int = 1) -> None:
+    async def wake(self, times: int = 1) -> None:
         """Send `times` wake-ups, at most `MESSAGES`.
 
         Raises:
@@ -95,7 +95,7 @@ class Wakeups:
         except (RedisError, OSError) as error:
             raise Unavailable("Redis is away: background work begins when it is back.") from error
 
-    def ring_soon(self, times: int = 1) -> None:
+    def wake_soon(self, times: int = 1) -> None:
         """Send wake-ups in the background; if that fails, the reconciler sends them later."""
         self._pending += times
         if times and (self._sending is None or self._sending.done()):
@@ -104,7 +104,7 @@ class Wakeups:
     async def push(self, drafts: Sequence[JobDraft]) -> None:
         """Send wake-ups for those of the stored jobs that are due now."""
         now = datetime.now(UTC)
-        self.ring_soon(sum(draft.run_at <= now for draft in drafts))
+        self.wake_soon(sum(draft.run_at <= now for draft in drafts))
 
     async def waiting(self) -> int:
         """How many messages no worker has taken yet.
@@ -147,7 +147,7 @@ class Wakeups:
         while self._pending:
             times, self._pending = self._pending, 0
             try:
-                await self.ring(times)
+                await self.wake(times)
             except Unavailable as error:
                 _log.warning("workers could not be woken: %s", error)
 

@@ -42,8 +42,8 @@ def shared(data_folder: Path) -> Iterator[None]:
     Raises:
         ConfigurationError: the folder cannot be made or written.
     """
-    given, value_class = os.environ.get(VARIABLE), values.ValueClass
-    with _writable(Path(given) if given else data_folder / "prometheus") as folder, _changing(folder):
+    previous, value_class = os.environ.get(VARIABLE), values.ValueClass
+    with _writable(Path(previous) if previous else data_folder / "prometheus") as folder, _changing(folder):
         if not any(_is_taken(lock) for lock in folder.glob("*.lock")):  # the first process: figures begin at 0
             for file in folder.glob("*.db"):
                 file.unlink()
@@ -56,7 +56,7 @@ def shared(data_folder: Path) -> Iterator[None]:
         yield
     finally:
         values.ValueClass = value_class
-        if given is None:
+        if previous is None:
             del os.environ[VARIABLE]
         _forget_gauges(number, folder)
         os.close(lock)

@@ -137,7 +137,7 @@ async def erase_and_prove(person: Person) -> list[Holding]:
 
 
 def _holding(slug: str, owner: str, kind: PersonalData, rows: int) -> list[Holding]:
-    return [Holding(slug, f"{owner}.{kind.name}", rows, kind.summary, kind.kept)] if rows else []
+    return [Holding(slug, f"{owner}.{kind.name}", rows, kind.summary, kind.retained)] if rows else []
 
 
 def _declared() -> list[tuple[str, PersonalData]]:

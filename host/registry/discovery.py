@@ -107,13 +107,13 @@ def _find_one(wanted: Wanted, plugins_toml: Path, bundled: str, installed: tuple
     return _agreeing(Found(wanted, read_file(home / "manifest.toml", Manifest), package, source), where)
 
 
-def _agreeing(found: Found, where: str) -> Found:
-    if found.manifest.id != found.wanted.id:
+def _agreeing(plugin: Found, where: str) -> Found:
+    if plugin.manifest.id != plugin.wanted.id:
         raise ConfigurationError(
-            f'{where}: {found.manifest.path} says id = "{found.manifest.id}"; '
-            f"rename the table to [{found.manifest.id}] or correct the manifest"
+            f'{where}: {plugin.manifest.path} says id = "{plugin.manifest.id}"; '
+            f"rename the table to [{plugin.manifest.id}] or correct the manifest"
         )
-    return found
+    return plugin
 
 
 def _entry_point(wanted: Wanted, where: str, bundled: str, installed: tuple[EntryPoint, ...]) -> EntryPoint:
@@ -122,10 +122,10 @@ def _entry_point(wanted: Wanted, where: str, bundled: str, installed: tuple[Entr
         name = canonicalize_name(wanted.package)
         points = {dist: point for dist, point in points.items() if canonicalize_name(dist) == name}
         if not points:
-            known = [_distribution(point) for point in installed]
+            distributions = [_distribution(point) for point in installed]
             raise ConfigurationError(
                 f'{where}: package: no installed distribution "{wanted.package}" provides a plugin "{wanted.id}"; '
-                f"install it{nearest(wanted.package, known)}"
+                f"install it{nearest(wanted.package, distributions)}"
             )
     if not points:
         raise ConfigurationError(
@@ -161,10 +161,10 @@ def _folders(package: str) -> list[Path]:
     return [folder for folder in folders if folder.is_dir()]
 
 
-def hooks_in_source(found: Found, hooks: Iterable[str]) -> frozenset[str]:
+def hooks_in_source(plugin: Found, hooks: Iterable[str]) -> frozenset[str]:
     """Which of these hooks a plugin's source mentions, read without importing it; errs on the side of naming one."""
     try:
-        text = (found.manifest.path.parent / "plugin.py").read_text(encoding="utf-8", errors="replace")
+        text = (plugin.manifest.path.parent / "plugin.py").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return frozenset()
     return frozenset(hook for hook in hooks if re.search(rf"\b{hook}\b", text))

@@ -132,9 +132,9 @@ def _unfit(point: ExtensionPoint[Any], content: Mapping[str, Any]) -> Iterator[s
     if not isinstance(content, Mapping):
         yield f"its content must be a mapping with the model's fields, not {content!r}"
         return
-    known = [field.name for field in fields(point)]
+    names = [field.name for field in fields(point)]
     if not _names_are_checked(point.model):
-        yield from (f"there is no field {name!r}{nearest(name, known)}" for name in content if name not in known)
+        yield from (f"there is no field {name!r}{nearest(name, names)}" for name in content if name not in names)
     plain: list[str] = []
 
     def look(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -146,7 +146,7 @@ def _unfit(point: ExtensionPoint[Any], content: Mapping[str, Any]) -> Iterator[s
     try:
         _fitted(point, content)
     except ValidationError as error:
-        messages = validation_messages(error, dict(content), "the content", tuple(known))
+        messages = validation_messages(error, dict(content), "the content", tuple(names))
         yield from (f"{path} {message}" for path, message in messages.items())
     except Exception as error:  # of a validator in the model
         yield f"checking it raised {describe(error)}"

@@ -83,14 +83,14 @@ def new_plugin_manager() -> pluggy.PluginManager:
     return manager
 
 
-def import_plugin(found: Found, quarantine: Quarantine, seconds: float = IMPORT_SECONDS) -> object | None:
+def import_plugin(plugin: Found, quarantine: Quarantine, seconds: float = IMPORT_SECONDS) -> object | None:
     """The plugin's `plugin` module; None, and the plugin in quarantine, when importing it fails or hangs."""
-    name = f"{found.package}.plugin"
-    with as_plugin(found.manifest.id):
+    name = f"{plugin.package}.plugin"
+    with as_plugin(plugin.manifest.id):
         outcome = guarded_call(lambda: importlib.import_module(name), seconds)
     if outcome.value is None:
-        _log.error("plugin %s: importing %s failed", found.manifest.id, name, exc_info=outcome.error)
-        quarantine.put(found.manifest.id, f"importing {name}: {outcome.reason}", until_restart=True)
+        _log.error("plugin %s: importing %s failed", plugin.manifest.id, name, exc_info=outcome.error)
+        quarantine.put(plugin.manifest.id, f"importing {name}: {outcome.reason}", until_restart=True)
     return outcome.value
 
 

@@ -50,7 +50,7 @@ def plan_complaints(
 
 def _absent(name: str, loaded: Collection[str], available: Collection[str]) -> bool:
     """Whether a plan's limit or feature is of a plugin that is not loaded, and no misspelling of one that is."""
-    owner, known = name.partition(".")[0], {*loaded, *HOST_AREAS}
-    if owner in known:
+    owner, areas = name.partition(".")[0], {*loaded, *HOST_AREAS}
+    if owner in areas:
         return False
-    return owner in available or not difflib.get_close_matches(owner, known, n=1, cutoff=0.75)
+    return owner in available or not difflib.get_close_matches(owner, areas, n=1, cutoff=0.75)

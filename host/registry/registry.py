@@ -87,15 +87,15 @@ class Registry:
         Raises:
             ConfigurationError: lists every finding, each with file, key or plugins, and the remedy.
         """
-        found = _in_order(find(read(plugins_toml), plugins_toml, bundled), sdk)
-        loader = _Loader(host_plugin, found)
+        ordered = _in_order(find(read(plugins_toml), plugins_toml, bundled), sdk)
+        loader = _Loader(host_plugin, ordered)
         refuse(loader.messages)
         loader.check(strict, check_route)
         settings = loader.settings(plugins_toml, os.environ if env is None else env)
-        loaded = [one.manifest.id for one in found]
+        loaded = [plugin.manifest.id for plugin in ordered]
         loader.messages += plan_complaints(plans, loader.declared, loaded, available(bundled))
         refuse(loader.messages)
-        plugins = tuple(loader.plugin(one, settings.get(one.manifest.id)) for one in found)
+        plugins = tuple(loader.plugin(plugin, settings.get(plugin.manifest.id)) for plugin in ordered)
         _log.info("plugins loaded: %s", ", ".join(plugin.id for plugin in plugins) or "none")
         catalog = Catalog(loader.declared)
         closed = {plugin.id: plugin.closed_hooks for plugin in plugins if plugin.closed_hooks}
@@ -173,16 +173,16 @@ class Registry:
         return tuple(failure for failure in failures if failure.plugin == plugin_id)
 
 
-def _in_order(found: Sequence[Found], sdk: str) -> tuple[Found, ...]:
-    by_id = {one.manifest.id: one for one in found}
-    return tuple(by_id[manifest.id] for manifest in order([one.manifest for one in found], sdk=sdk))
+def _in_order(plugins: Sequence[Found], sdk: str) -> tuple[Found, ...]:
+    by_id = {plugin.manifest.id: plugin for plugin in plugins}
+    return tuple(by_id[manifest.id] for manifest in order([plugin.manifest for plugin in plugins], sdk=sdk))
 
 
 class _Loader:
     """The state of one load: what has been imported and declared so far, and what is wrong."""
 
-    def __init__(self, host_plugin: object | None, found: Sequence[Found]) -> None:
-        self.found = found
+    def __init__(self, host_plugin: object | None, ordered: Sequence[Found]) -> None:
+        self.ordered = ordered
         self.quarantine = Quarantine()
         self.messages: list[str] = []
         self.modules: dict[str, object] = {}
@@ -191,12 +191,12 @@ class _Loader:
         if host_plugin is not None:
             self._register(manager, HOST, host_plugin)
         self.seconds: dict[str, float] = {}
-        for plugin in found:
+        for plugin in ordered:
             with self._timed(plugin.manifest.id):
                 module = import_plugin(plugin, self.quarantine)
             if module is not None:
                 self._register(manager, plugin.manifest.id, module)
-        self.implemented = implementations(manager, (HOST, *(plugin.manifest.id for plugin in found)))
+        self.implemented = implementations(manager, (HOST, *(plugin.manifest.id for plugin in ordered)))
         if not self.messages:
             self._collect()
 
@@ -212,7 +212,7 @@ class _Loader:
         self.seconds[plugin_id] = self.seconds.get(plugin_id, 0.0) + perf_counter() - began
 
     def _collect(self) -> None:
-        for plugin_id in (HOST, *(one.manifest.id for one in self.found)):
+        for plugin_id in (HOST, *(one.manifest.id for one in self.ordered)):
             if plugin_id not in self.modules:
                 self.declared.append(Declarations(plugin_id, complete=plugin_id == HOST))
                 continue
@@ -227,7 +227,7 @@ class _Loader:
     def check(self, strict: bool, check_route: Callable[[Route], object]) -> None:
         """Add complaints about declarations and handlers that cannot be called and, when strict, about plugins in
         quarantine."""
-        self.messages += validate(self.declared, {one.manifest.id: one.manifest for one in self.found})
+        self.messages += validate(self.declared, {one.manifest.id: one.manifest for one in self.ordered})
         for declarations in self.declared:
             for route in declarations.of(ROUTES):
                 try:
@@ -245,7 +245,7 @@ class _Loader:
         """Each plugin's settings; what is wrong with them joins the complaints."""
         declared = {each.plugin: each for each in self.declared}
         values = {}
-        for plugin in self.found:
+        for plugin in self.ordered:
             declarations = declared[plugin.manifest.id]
             model = next(iter(declarations.of(SETTINGS)), None)
             if model is None and not declarations.complete:
@@ -256,17 +256,17 @@ class _Loader:
                 values[declarations.plugin] = value
         return values
 
-    def plugin(self, found: Found, settings: BaseModel | None) -> LoadedPlugin:
-        plugin_id = found.manifest.id
+    def plugin(self, plugin: Found, settings: BaseModel | None) -> LoadedPlugin:
+        plugin_id = plugin.manifest.id
         module = self.modules.get(plugin_id)
         return LoadedPlugin(
-            manifest=found.manifest,
-            package=found.package,
-            source=found.source,
-            default=found.wanted.default,
+            manifest=plugin.manifest,
+            package=plugin.package,
+            source=plugin.source,
+            default=plugin.wanted.default,
             module=module,
             settings=settings,
-            required_by=tuple(one.manifest.id for one in self.found if plugin_id in one.manifest.requires),
-            closed_hooks=hooks_in_source(found, _ASK_HOOKS) if module is None else frozenset(),
+            required_by=tuple(other.manifest.id for other in self.ordered if plugin_id in other.manifest.requires),
+            closed_hooks=hooks_in_source(plugin, _ASK_HOOKS) if module is None else frozenset(),
             load_seconds=self.seconds[plugin_id],
         )

@@ -16,16 +16,20 @@ def validate(declared: Sequence[Declarations], manifests: Mapping[str, Manifest]
     What a failed hook would have declared is unknown, so nothing is reported as missing because of it.
     """
     names = {
-        unique.what: {unique.name(one.plugin, item): item for one in declared for item in one.of(kind)}
+        unique.what: {
+            unique.name(declarations.plugin, item): item for declarations in declared for item in declarations.of(kind)
+        }
         for kind in kinds.KINDS
         for unique in kind.unique
     }
-    complete = {one.plugin for one in declared if one.complete}
+    complete = {declarations.plugin for declarations in declared if declarations.complete}
     messages = list(_duplicates(declared))
-    for one in declared:
-        scope = Scope(one.plugin, names, complete, {HOST, *manifests})
+    for declarations in declared:
+        scope = Scope(declarations.plugin, names, complete, {HOST, *manifests})
         messages += [
-            f'plugin "{one.plugin}": {line}' for kind in kinds.KINDS for line in kind.check(one.of(kind), scope)
+            f'plugin "{declarations.plugin}": {line}'
+            for kind in kinds.KINDS
+            for line in kind.check(declarations.of(kind), scope)
         ]
     return messages
 
@@ -34,11 +38,11 @@ def _duplicates(declared: Sequence[Declarations]) -> Iterator[str]:
     """One complaint for each thing that is declared twice, by two plugins or by one."""
     owners: dict[tuple[str, str], str] = {}
     named = (
-        (one.plugin, unique, unique.name(one.plugin, item))
+        (declarations.plugin, unique, unique.name(declarations.plugin, item))
         for kind in kinds.KINDS
         for unique in kind.unique
-        for one in declared
-        for item in one.of(kind)
+        for declarations in declared
+        for item in declarations.of(kind)
     )
     for plugin, unique, name in named:
         first = owners.get((unique.what, name))

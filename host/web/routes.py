@@ -171,8 +171,8 @@ def annotations_of(handler: Callable[..., Any], name: str) -> dict[str, Any]:
 def split_docstring(handler: Callable[..., Any]) -> tuple[str, str]:
     """A handler's docstring as its first sentence, without the full stop, and the rest; both "" without one."""
     text = inspect.getdoc(handler) or ""
-    if found := _SENTENCE.match(text):
-        return " ".join(found[0].split()).removesuffix("."), text[found.end() :].strip()
+    if match := _SENTENCE.match(text):
+        return " ".join(match[0].split()).removesuffix("."), text[match.end() :].strip()
     return " ".join(text.split()), ""
 
 

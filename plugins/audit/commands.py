@@ -39,7 +39,7 @@ async def verify(tenant: str, files: tuple[Path, ...], as_json: bool) -> None:
 
     async def in_log(slug: str) -> None:
         kept_elsewhere = outside if slug == (tenant or SYSTEM_LOG) else ()
-        verdict = await verify_chain(outside=kept_elsewhere, told=_progress(slug))
+        verdict = await verify_chain(outside=kept_elsewhere, on_progress=_progress(slug))
         results.append({"tenant": slug, "ok": verdict.ok, **asdict(verdict)})
 
     await _in_each_log(in_log, tenant)

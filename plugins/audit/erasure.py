@@ -117,6 +117,6 @@ PERSONAL_DATA = (
         find_person,
         erase_person,
         tables=("audit_entries",),
-        kept="That something was done, when, and by which id.",
+        retained="That something was done, when, and by which id.",
     ),
 )

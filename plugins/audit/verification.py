@@ -113,12 +113,12 @@ def _wrong(row: Row, signed: bool, linked: bool) -> Finding:
 
 
 async def verify(
-    *, outside: Sequence[Head] = (), after: int = 0, seconds: float = math.inf, told: Progress | None = None
+    *, outside: Sequence[Head] = (), after: int = 0, seconds: float = math.inf, on_progress: Progress | None = None
 ) -> Verdict:
     """Verify the bound tenant's chain from its first kept entry on, and the unsealed entries.
 
     outside: further checkpoints, such as copies kept elsewhere. after: begin after this position and trust its hash.
-    seconds: stop after this time and return the position. told: called with the number of entries checked so far.
+    seconds: stop after this time and return the position. on_progress: called with how many entries were checked.
 
     Raises:
         Unavailable: database or storage are away.
@@ -139,18 +139,18 @@ async def verify(
             if start is None:
                 return Verdict(first=after, finding=_removed(after))
             walk.position, walk.hash = after, start["hash"]
-        verdict = await _along(walk, max(each.position for each in heads), time.monotonic() + seconds, told)
+        verdict = await _along(walk, max(each.position for each in heads), time.monotonic() + seconds, on_progress)
         if not verdict.ok and await _pruned_since(
             begin
         ):  # pruned by the host meanwhile: begin again at the first kept entry
-            return await verify(outside=outside, seconds=seconds, told=told)
+            return await verify(outside=outside, seconds=seconds, on_progress=on_progress)
     if verdict.ok and verdict.go_on_after is None:
         verdict = replace(verdict, finding=doubt)
         verdict = await _waiting(key, verdict) if verdict.ok else verdict
     return verdict
 
 
-async def _along(walk: _Walk, end: int, deadline: float, told: Progress | None) -> Verdict:
+async def _along(walk: _Walk, end: int, deadline: float, on_progress: Progress | None) -> Verdict:
     first = walk.position + 1
 
     def verdict(finding: Finding | None = None, go_on_after: int | None = None) -> Verdict:
@@ -170,8 +170,8 @@ async def _along(walk: _Walk, end: int, deadline: float, told: Progress | None) 
             if not rows:
                 more = await Entry.filter(position__gt=walk.position).exists()
                 return verdict(_removed(walk.position + 1) if more else _cut_off(walk.position + 1, end))
-            if told is not None:
-                await told(walk.checked)
+            if on_progress is not None:
+                await on_progress(walk.checked)
     finally:
         next_rows.cancel()
         await asyncio.gather(next_rows, return_exceptions=True)

@@ -31,6 +31,6 @@ PERSONAL_DATA = (
         "Places in projects, and tasks assigned to the person",
         find,
         erase,
-        kept="Which id created a project or a task.",
+        retained="Which id created a project or a task.",
     ),
 )

@@ -60,11 +60,11 @@ async def test_jobs_when_their_channel_is_slow_then_few_are_in_hand_and_a_newcom
     job_setup.task(slow.run, batch_size=50, channel=slow.channel)
     await _store(job_setup, 1, *(f"a{number}" for number in range(200)))
     await job_setup.runner(concurrency=10).start()
-    job_setup.wakeups.ring_soon(10)
+    job_setup.wakeups.wake_soon(10)
     await _until_done(job_setup, slow, "1a0", "1a20")
     await _store(job_setup, 2, "b")
     await _store(job_setup, 3, "reset", priority=-10)
-    job_setup.wakeups.ring_soon()
+    job_setup.wakeups.wake_soon()
     before = len(slow.done)
     await _until_done(job_setup, slow, "2b", "3reset")
     assert slow.most <= 4 + 4 / 0.25 * AHEAD
@@ -86,11 +86,11 @@ async def test_jobs_when_a_channel_is_slow_then_other_work_and_other_channels_go
     job_setup.task(other, "projects.other")
     await job_setup.runner(concurrency=2).start()
     stuck = await _store(job_setup, 1, *(f"a{number}" for number in range(20)))
-    job_setup.wakeups.ring_soon(10)
+    job_setup.wakeups.wake_soon(10)
     await job_setup.until_state(stuck[0], JobState.RUNNING)
     await _store(job_setup, 2, "b")
     await job_setup.store("projects.other")
-    job_setup.wakeups.ring_soon()
+    job_setup.wakeups.wake_soon()
     await _until_done(job_setup, own, "2b")
 
     async def ran() -> bool:
@@ -186,7 +186,7 @@ async def test_stop_when_jobs_go_through_channels_then_ended_or_given_back_and_n
     runner = job_setup.runner()
     for grace in (5.0, 0.0):
         await runner.start()
-        await job_setup.wakeups.ring()
+        await job_setup.wakeups.wake()
 
         async def some_run() -> bool:
             return await Job.filter(state=JobState.RUNNING).exists()

@@ -72,17 +72,17 @@ async def test_run_when_jobs_that_can_wait_take_long_then_one_place_is_left_for_
     job_setup.task(send)
     await job_setup.runner(concurrency=3).start()
     await _store(job_setup, 1, *["letter"] * 10, priority=10)
-    job_setup.wakeups.ring_soon(10)
+    job_setup.wakeups.wake_soon(10)
 
     async def has_begun(*names: str) -> bool:
         return begun == list(names)
 
     await job_setup.until(lambda: has_begun("letter", "letter"))
     await _store(job_setup, 1, "reset")
-    job_setup.wakeups.ring_soon()
+    job_setup.wakeups.wake_soon()
     await job_setup.until(lambda: has_begun("letter", "letter", "reset"))
     ended.set()
-    job_setup.wakeups.ring_soon(10)
+    job_setup.wakeups.wake_soon(10)
     await job_setup.until(lambda: has_begun("letter", "letter", "reset", *["letter"] * 8))
 
 
@@ -191,7 +191,7 @@ async def test_batch_when_one_is_cancelled_meanwhile_then_the_others_still_count
     await _store(job_setup, 1, "off", "on")
     runner = job_setup.runner()
     await runner.start()
-    await job_setup.wakeups.ring()
+    await job_setup.wakeups.wake()
     await begun.wait()
     off = (await Job.all().order_by("id"))[0]
     await job_setup.job_store.cancel(off.id)
@@ -225,5 +225,5 @@ async def test_answer_when_one_message_comes_then_runs_all_that_is_due(job_setup
 
 
 async def test_wakeup_when_thousands_are_due_then_as_many_messages_as_wake_everybody(job_setup: JobSetup) -> None:
-    await job_setup.wakeups.ring(5000)
+    await job_setup.wakeups.wake(5000)
     assert await job_setup.wakeups.waiting() == MESSAGES

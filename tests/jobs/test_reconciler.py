@@ -52,7 +52,7 @@ async def test_jobs_when_redis_is_emptied_then_all_run_once(
 ) -> None:
     for number in range(30):
         await job_setup.store(arguments={"number": number})
-    await job_setup.wakeups.ring(30)
+    await job_setup.wakeups.wake(30)
     redis_client = RedisClient(redis_server.url)
     await redis_client.call("FLUSHALL")
     await redis_client.close()
@@ -76,7 +76,7 @@ async def test_jobs_when_redis_is_killed_and_comes_back_empty_then_all_run(
     kill(redis_server)
     for number in range(20):  # accepted while there is no Redis at all
         await job_setup.store(arguments={"number": number})
-        job_setup.wakeups.ring_soon()
+        job_setup.wakeups.wake_soon()
     await asyncio.sleep(0.5)
     for file in (tmp_path / "redis" / "appendonlydir").iterdir():
         file.unlink()
@@ -95,10 +95,10 @@ async def test_wakeup_when_wakeups_are_waiting_then_only_missing_ones_are_sent(
     for _ in range(5):
         await job_setup.store()
     await job_setup.store(run_at=datetime.now(UTC) + timedelta(hours=1))
-    await job_setup.wakeups.ring(2)
+    await job_setup.wakeups.wake(2)
     reconciler = job_setup.reconciler()
-    assert await reconciler.ring() == 3
-    assert await reconciler.ring() == 0
+    assert await reconciler.wake() == 3
+    assert await reconciler.wake() == 0
     assert await job_setup.wakeups.waiting() == 5
 
 
@@ -143,7 +143,7 @@ async def test_jobs_when_worker_process_is_killed_then_run_again_after_their_lea
 ) -> None:
     for number in range(5):
         await job_setup.store(tenant_id=None, arguments={"number": number})
-    await job_setup.wakeups.ring(5)
+    await job_setup.wakeups.wake(5)
     script, mark = tmp_path / "worker.py", tmp_path / "begun"
     script.write_text(textwrap.dedent(WORKER))
     root = Path(__file__).parents[2]

@@ -30,7 +30,7 @@ async def test_wakeup_when_sent_then_job_runs_with_tenant_origin_plugin_and_type
     at = datetime(2026, 1, 2, tzinfo=UTC)
     started_by = Origin("req-1", Actor("user", id=user, user_id=user))
     job_id = await job_setup.store(arguments={"thing": thing, "at": at}, origin=started_by)
-    job_setup.wakeups.ring_soon()
+    job_setup.wakeups.wake_soon()
     await job_setup.until_state(job_id, JobState.DONE)
     assert seen == [(job_setup.tenants[0], "job", user, "req-1", "mail", thing, at, 1)]
     assert current_or_none() is None
@@ -48,7 +48,7 @@ async def test_jobs_when_several_runners_work_then_each_runs_once(job_setup: Job
         await job_setup.runner(concurrency=4).start()
     for number in range(100):
         await job_setup.store(arguments={"number": number})
-    job_setup.wakeups.ring_soon(150)  # more often than there are jobs: nobody minds
+    job_setup.wakeups.wake_soon(150)  # more often than there are jobs: nobody minds
 
     async def all_done() -> bool:
         return await Job.filter(state=JobState.DONE).count() == 100
@@ -245,7 +245,7 @@ async def test_cancel_when_job_is_running_then_interrupted_at_next_sign_of_life(
     job_setup.task(send)
     await job_setup.runner().start()
     job_id = await job_setup.store()
-    job_setup.wakeups.ring_soon()
+    job_setup.wakeups.wake_soon()
     await job_setup.until_state(job_id, JobState.RUNNING)
     assert await job_setup.job_store.cancel(job_id)
     async with asyncio.timeout(5):
@@ -267,7 +267,7 @@ async def test_stop_when_job_runs_then_given_back_and_next_worker_runs_it(job_se
     runner = job_setup.runner()
     await runner.start()
     job_id = await job_setup.store()
-    job_setup.wakeups.ring_soon()
+    job_setup.wakeups.wake_soon()
     async with asyncio.timeout(10):
         await begun.wait()
     await runner.stop(grace=0.1)
@@ -286,7 +286,7 @@ async def test_stop_when_job_ends_within_the_grace_then_it_is_done(job_setup: Jo
     runner = job_setup.runner()
     await runner.start()
     job_id = await job_setup.store()
-    job_setup.wakeups.ring_soon()
+    job_setup.wakeups.wake_soon()
     await job_setup.until_state(job_id, JobState.RUNNING)
     await runner.stop(grace=5)
     assert (await job_setup.job(job_id)).state == JobState.DONE

@@ -32,7 +32,7 @@ async def test_wakeup_when_worker_listens_then_it_answers_that_often_and_leaves_
     worker = wakeups.worker(answer, concurrency=3, name="w")
     assert worker.SIGNALS == []
     listening = asyncio.create_task(worker.start())
-    await wakeups.ring(25)
+    await wakeups.wake(25)
     async with asyncio.timeout(10):
         while len(answers) < 25:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
@@ -49,10 +49,10 @@ async def test_wakeup_when_redis_is_away_then_unavailable_and_ring_soon_only_log
 ) -> None:
     await redis_server.stop()
     with pytest.raises(Unavailable):
-        await wakeups.ring()
+        await wakeups.wake()
     with pytest.raises(Unavailable):
         await wakeups.waiting()
-    wakeups.ring_soon(3)
+    wakeups.wake_soon(3)
     await asyncio.sleep(0.3)
     assert "workers could not be woken" in caplog.text
 
@@ -60,14 +60,14 @@ async def test_wakeup_when_redis_is_away_then_unavailable_and_ring_soon_only_log
 async def test_wakeup_when_redis_is_frozen_then_unavailable_within_the_timeout(
     redis_server: EmbeddedRedis, wakeups: Wakeups
 ) -> None:
-    await wakeups.ring()
+    await wakeups.wake()
     pid = redis_server.pid()
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
     try:
         begun = time.monotonic()
         with pytest.raises(Unavailable):
-            await wakeups.ring()
+            await wakeups.wake()
         with pytest.raises(Unavailable):
             await wakeups.waiting()
         assert time.monotonic() - begun < 1.5
@@ -93,7 +93,7 @@ async def test_worker_when_redis_goes_and_comes_back_then_calm_meanwhile_and_ans
     assert time.process_time() - cpu < 0.8, "asks without a pause while Redis is away"
     assert "Upkeep task failed" not in caplog.text
     await redis_server.start()
-    await wakeups.ring()
+    await wakeups.wake()
     async with asyncio.timeout(10):
         await answered.wait()
     await worker.stop()
@@ -103,7 +103,7 @@ async def test_worker_when_redis_goes_and_comes_back_then_calm_meanwhile_and_ans
 async def test_sweep_when_messages_of_dead_workers_are_left_then_forgotten(
     redis_server: EmbeddedRedis, wakeups: Wakeups
 ) -> None:
-    await wakeups.ring(3)
+    await wakeups.wake(3)
     redis_client = RedisClient(redis_server.url)
     for _ in range(2):  # taken by a worker that died before it began
         await redis_client.call("LMOVE", "saq:jobs:queued", "saq:jobs:active", "LEFT", "RIGHT")

@@ -10,7 +10,7 @@ import pytest
 
 from host.contracts import Event
 from host.identity.models import ApiKey
-from host.sdk import MemberJoined, MemberLeft, MemberRoleChanged
+from host.membership.events import MemberJoined, MemberLeft, MemberRoleChanged
 from host.testing import Client, TwoTenants
 from tenants.context import bind
 from tenants.models import Invitation, Role, User

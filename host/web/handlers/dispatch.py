@@ -11,7 +11,7 @@ from host.errors import Conflict, Unavailable
 from host.web.admission.admission import Admission
 from host.web.handlers.binding import Binder, compile
 from host.web.handlers.idempotency import IdempotencyKeys, attempt_of
-from host.web.handlers.refused_actions import tell_refused_action
+from host.web.handlers.refused_actions import record_refused_action
 from host.web.responses.reply import NO_STORE, Reply
 from host.web.responses.serialization import shape
 from host.web.server.request import TenantryRequest
@@ -41,7 +41,7 @@ class Dispatcher:
         try:
             return await self._answer(route, plugin, request, params)
         except Exception as error:
-            await tell_refused_action(route, plugin, error, params)
+            await record_refused_action(route, plugin, error, params)
             raise
 
     async def _answer(self, route: Route, plugin: str, request: TenantryRequest, params: Mapping[str, Any]) -> Reply:

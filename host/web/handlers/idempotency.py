@@ -260,7 +260,7 @@ def _actors(person: Person) -> list[str]:
 _ANSWERS = "Answers kept for repeated requests"
 _OTHERS = "Answers to other people's requests may name the person; they are encrypted and kept for a day at most."
 PERSONAL_DATA = (
-    PersonalData("answers", _ANSWERS, _find_answers, _erase_answers, kept=_OTHERS),
+    PersonalData("answers", _ANSWERS, _find_answers, _erase_answers, retained=_OTHERS),
     PersonalData("own_answers", _ANSWERS, _find_answers, _erase_answers, of_account=True),
 )
 """The kinds of personal data in stored answers, with how to find and erase them."""

@@ -31,7 +31,7 @@ _FAILED = (NotFound, Conflict, PreconditionFailed, QuotaExceeded)
 _log = logging.getLogger("host.web")
 
 
-async def tell_refused_action(route: Route, plugin: str, error: Exception, path: Mapping[str, object]) -> None:
+async def record_refused_action(route: Route, plugin: str, error: Exception, path: Mapping[str, object]) -> None:
     """Tell plugins that a request was denied, or that a change failed; in a transaction of its own.
 
     Anonymous callers belong to nobody's records and are left out; the sign-in endpoints, which are open to them, record

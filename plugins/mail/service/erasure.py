@@ -104,7 +104,11 @@ def _but_for(person: Person, addresses: Sequence[str]) -> list[str]:
 
 PERSONAL_DATA = (
     PersonalData(
-        "messages", "Messages to the person", find_messages, erase_messages, kept="That a message was sent, and when."
+        "messages",
+        "Messages to the person",
+        find_messages,
+        erase_messages,
+        retained="That a message was sent, and when.",
     ),
     PersonalData("recipients", "Waiting batches with the person as a recipient", find_recipients, erase_recipients),
     PersonalData(
@@ -112,7 +116,7 @@ PERSONAL_DATA = (
         "Suppressions and subscriptions of the address",
         find_lists,
         erase_lists,
-        kept="A keyed hash of the address, so that nobody writes to it again.",
+        retained="A keyed hash of the address, so that nobody writes to it again.",
     ),
     PersonalData("senders", "Senders with the person's address", find_senders, erase_senders),
 )

@@ -102,7 +102,7 @@ async def test_worker_when_stopped_while_sessions_are_slow_then_what_was_in_hand
         assert not await Message.filter(status=Status.SENDING).exists()
     with application.bound(), bind(None):
         await application.runner.start()
-        application.wakeups.ring_soon()
+        application.wakeups.wake_soon()
     async with asyncio.timeout(60):
         while len(slow.taken) < 40:  # noqa: ASYNC110 - it is in another thread
             await asyncio.sleep(0.05)

@@ -12,7 +12,7 @@ from host.contracts import Actor, Origin, Route
 from host.errors import NotFound, PermissionDenied, Unavailable
 from host.execution_context import NOBODY, ExecutionContext, use_context
 from host.web.handlers import refused_actions
-from host.web.handlers.refused_actions import tell_refused_action
+from host.web.handlers.refused_actions import record_refused_action
 
 
 async def handler() -> None:
@@ -29,7 +29,7 @@ async def told(monkeypatch: pytest.MonkeyPatch, error: Exception, failure: Excep
     monkeypatch.setattr(refused_actions, "record_failure", failing)
     origin = Origin("r-1", Actor("user", uuid4()))
     with use_context(ExecutionContext(origin, None, NOBODY, "alpha")):
-        await tell_refused_action(ROUTE, "alpha", error, {})
+        await record_refused_action(ROUTE, "alpha", error, {})
 
 
 @pytest.mark.parametrize("failure", [Unavailable("The database is away."), ConnectionResetError("gone")])
