@@ -53,7 +53,7 @@ async def letters_are_for_people_and_prepared_for_whoever_joins(two_tenants: Two
     assert (await two_tenants.globex.ask("GET", "/welcome"))["letter"] == "Welcome to Globex!"
     key = {"name": "CI", "permissions": ["welcome.letters.read"]}
     secret = (await two_tenants.acme.ask("POST", "/tenant/api-keys", 201, json=key))["key"]
-    async with two_tenants.application.client(**{"X-API-Key": secret}) as machine:
+    async with two_tenants.application.client(Authorization=f"Bearer {secret}") as machine:
         refusal = await machine.ask("GET", "/welcome", 403)
     assert "letters are for people" in str(refusal)
 
