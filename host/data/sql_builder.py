@@ -1,4 +1,9 @@
-"""Build and cache the SQL statements that read and write one model's rows."""
+"""Build and cache the SQL statements that read and write one model's rows.
+
+Own code, as the ORM builds the text of a query anew each time it runs, and cannot write one that sets the tenant and
+reads in one round trip. A row by id costs 55 us of CPU instead of 344, a page of 20 costs 125 instead of 488
+(`python -m benchmarks.own_code sql`).
+"""
 
 # ruff: noqa: S608 - every name in this SQL is a model's own; values are parameters
 
