@@ -1,8 +1,8 @@
 """Send Redis commands over one pipelined connection, with time-outs and reconnection.
 
-Own code, as every request asks Redis once: redis-py takes a pooled connection, a lock and a write for each command, this
-client one write for all commands of one turn of the event loop. With 16 at once a GET costs 7 us of CPU instead of 37
-(`python -m benchmarks.own_code redis`). What blocks or is rare uses redis-py: see `host.jobs.wakeups`.
+Own code, as every request asks Redis once: redis-py takes a pooled connection, a lock and a write for each command,
+this client one write for all commands of one turn of the event loop. With 16 at once a GET costs 7 us of CPU instead of
+37 (`python -m benchmarks.own_code redis`). What blocks or is rare uses redis-py: see `host.jobs.wakeups`.
 """
 
 from __future__ import annotations
