@@ -38,11 +38,24 @@ from host.jobs.runner import Runner
 from host.jobs.wakeups import Wakeups
 from host.limits.quotas import Quotas
 from host.limits.rates import Rates
+from host.live.hub import LiveHub
+from host.live.rights import RightsWatch
 from host.log import logger
 from host.metrics.metering import Metering
 from host.plugin_states import PluginStates
 from host.provisioning import Provisioning
-from host.registry.kinds import EVENTS, LIMITS, LISTENERS, METRICS, MODELS, PERMISSIONS, ROUTES, TASKS, TENANT_SETTINGS
+from host.registry.kinds import (
+    EVENTS,
+    LIMITS,
+    LISTENERS,
+    LIVE_CHANNELS,
+    METRICS,
+    MODELS,
+    PERMISSIONS,
+    ROUTES,
+    TASKS,
+    TENANT_SETTINGS,
+)
 from host.registry.registry import Registry
 from host.services import Services
 from host.settings import Settings, secrets
@@ -195,6 +208,7 @@ class Application:
             stack.push_async_callback(application.invalidations.stop)
             await application.services.metering.start()
             stack.push_async_callback(application.services.metering.stop)
+            application._live(stack)
             await application.plugin_states.start()
             stack.push_async_callback(application.plugin_states.stop)
             await application.registry.start()
@@ -213,6 +227,13 @@ class Application:
         if self.error_reporting is not None:
             stack.push_async_callback(self.error_reporting.close_client)
             stack.enter_context(self.error_reporting.listening())
+
+    def _live(self, stack: AsyncExitStack) -> None:
+        live, rights = self.services.live, self.services.rights
+        live.start()
+        stack.push_async_callback(live.close)
+        rights.start()
+        stack.push_async_callback(rights.stop)
 
     async def _tables(self, migrate: bool) -> None:
         if migrate:
@@ -300,6 +321,9 @@ def _services(  # noqa: PLR0917 - one argument for each part, passed at one plac
         signatures=Signatures(secret),
         encryption=Encryption(secret),
         enter=callbacks.enter,
+        live=LiveHub(redis_client),
+        live_channels=registry.catalog.named(LIVE_CHANNELS),
+        rights=RightsWatch(redis_client, callbacks.versions, lambda: registry.quarantine.changes),
     )
 
 

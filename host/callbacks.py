@@ -26,13 +26,13 @@ class PluginCallbacks:
     """Answers for transactions, jobs and events, from the registry and the tenants' snapshots."""
 
     def __init__(self, registry: Registry, versions: Versions, paused_tasks: PausedTasks) -> None:
-        self._registry, self._versions, self.paused_tasks = registry, versions, paused_tasks
+        self._registry, self.versions, self.paused_tasks = registry, versions, paused_tasks
         self.access = MemberAccess(registry, lambda: self.snapshots)
         self.snapshots = Snapshots(complete=self.access.complete, generation=lambda: registry.quarantine.changes)
 
     async def snapshot_of(self, tenant_id: UUID) -> TenantSnapshot | None:
         """A tenant's snapshot, as fresh as a request would have it; None where there is no such tenant."""
-        return await self.snapshots.tenant(tenant_id, await self._versions.of_tenant(tenant_id))
+        return await self.snapshots.tenant(tenant_id, await self.versions.of_tenant(tenant_id))
 
     async def may_run(self, tenant_id: UUID | None, task: str) -> Decision:
         """Whether jobs of a task may run in a tenant now; the host's own may unless an operator has paused them."""

@@ -395,6 +395,46 @@ class TakenUse:
 
 
 @dataclass(frozen=True, slots=True)
+class LiveChannel:
+    """Messages about what happens now, named `<plugin>.<what>`; each key of it is a stream of its own in each tenant.
+
+    history: so many messages are kept for followers who come back. seconds: how long they are kept after the last
+    message or the last follower. may_follow: asked in the tenant, with the follower bound, before a key is followed and
+    whenever the follower's rights may have changed; no ends it.
+
+    Example:
+        @hookimpl
+        def register_live_channels() -> Sequence[LiveChannel]:
+            return [LiveChannel("notes.changes", "Notes that are written, changed or removed")]
+    """
+
+    name: str
+    summary: str
+    history: int = 1000
+    seconds: float = 600.0
+    may_follow: Callable[[str], Awaitable[bool]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LiveMessage:
+    """One message of a live channel or of a stream of server-sent events.
+
+    event: its name. data: JSON-able; text is sent as it is. id: its position, from which a follower can go on; "" where
+    there is none.
+
+    Example:
+        async def titles(messages: AsyncIterator[LiveMessage]) -> AsyncIterator[LiveMessage]:
+            async for message in messages:
+                note = await Note.get(id=message.data["id"])
+                yield LiveMessage("note", {"text": note.text}, message.id)
+    """
+
+    event: str
+    data: Any
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Person:
     """Somebody whose data is asked for: with an account, or known by an e-mail address only.
 

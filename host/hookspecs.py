@@ -26,6 +26,7 @@ from host.contracts import (
     ExtensionPoint,
     HealthCheck,
     Limit,
+    LiveChannel,
     Metric,
     Permission,
     PersonalData,
@@ -115,6 +116,11 @@ class HookSpecs:
     @hookspec
     def register_metrics(self) -> Sequence[Metric]:
         """Metrics: counters and histograms fed with `count` and `observe`, and gauges, which are read."""
+        raise NotImplementedError
+
+    @hookspec
+    def register_live_channels(self) -> Sequence[LiveChannel]:
+        """Channels for messages about what happens now, which `live(name)` publishes and follows."""
         raise NotImplementedError
 
     @hookspec

@@ -31,6 +31,8 @@ from host.contracts import (
     ExtensionPoint,
     HealthCheck,
     Limit,
+    LiveChannel,
+    LiveMessage,
     Metric,
     Page,
     Permission,
@@ -76,6 +78,7 @@ from host.input_types import Instant, Name, OneLine, Time, Title
 from host.instruments import count, observe
 from host.jobs.executor import job_id, report_progress
 from host.jobs.outcomes import Backoff, GiveUp, Postpone, TryAgain
+from host.live_channels import live
 from host.membership.events import MemberJoined, MemberLeft
 from host.membership.invitations import invite_by_actor as invite
 from host.membership.members import owner_ids
@@ -246,6 +249,11 @@ __all__ += [  # Jobs
     "TryAgain",
     "job_id",
     "report_progress",
+]
+__all__ += [  # Live
+    "LiveChannel",
+    "LiveMessage",
+    "live",
 ]
 __all__ += [  # What happened
     "Action",

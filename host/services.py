@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from host.app_context import app_context
 from host.cache.client import RedisClient
 from host.cache.namespace import CacheNamespace
-from host.contracts import API_BASE, Action, Actor, Decision, Limit, TakenUse, Task, TenantInfo
+from host.contracts import API_BASE, Action, Actor, Decision, Limit, LiveChannel, TakenUse, Task, TenantInfo
 from host.crypto import Encryption, Signatures, SignedTokens
 from host.data.database import Database
 from host.data.transactions import Transactions, UnitOfWork
@@ -26,6 +26,8 @@ from host.jobs.job_store import JobStore
 from host.jobs.paused_tasks import PausedTasks
 from host.limits.quotas import Quotas
 from host.limits.rates import Rates
+from host.live.hub import LiveHub
+from host.live.rights import RightsWatch
 from host.metrics import use
 from host.metrics.metering import Metering
 from host.secret_settings import decrypted
@@ -88,6 +90,9 @@ class Services:
     encryption: Encryption
     enter: Callable[[UUID, str, bool], Awaitable[TenantSnapshot | None]]
     access: MemberAccess
+    live: LiveHub
+    live_channels: Mapping[str, LiveChannel]
+    rights: RightsWatch
     singletons: dict[Callable[[], Any], Any] = field(default_factory=dict)
 
 

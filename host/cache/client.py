@@ -19,10 +19,11 @@ from host.cache.connection import Connection, Reply
 from host.errors import Unavailable
 from host.instruments import tally, timed
 
-__all__ = ["RedisClient", "Refused", "Reply"]
+__all__ = ["RedisClient", "Refused", "Reply", "pack"]
 
 Argument = str | bytes | int | float
 T = TypeVar("T")
+AnyConnection = TypeVar("AnyConnection", bound=Connection)
 
 _log = logging.getLogger("host.cache")
 _TRANSIENT = frozenset({"LOADING", "READONLY", "MASTERDOWN", "OOM", "BUSY", "CLUSTERDOWN", "MISCONF", "TRYAGAIN"})
@@ -89,6 +90,17 @@ class RedisClient:
         """
         await self.call("PING")
 
+    async def another(self, kind: type[AnyConnection]) -> AnyConnection:
+        """A new connection of this kind to the same server, for the caller to use and to close.
+
+        Raises:
+            Unavailable: Redis cannot be reached.
+        """
+        try:
+            return await self._open_or_revive(kind)
+        except (OSError, TimeoutError, Refused) as error:
+            raise Unavailable("Redis is away; try again shortly.") from error
+
     async def close(self) -> None:
         """Close the connection; commands in flight fail with Unavailable."""
         self._closed = True
@@ -104,13 +116,13 @@ class RedisClient:
             connection = await self._connected()
         if len(connection.waiting) >= _MOST_IN_FLIGHT:
             raise Unavailable("Redis answers too slowly: too many commands are waiting.")
-        return _unwrap(await connection.send(_pack(command)))
+        return _unwrap(await connection.send(pack(command)))
 
     async def _calls(self, commands: Sequence[Sequence[Argument]]) -> list[Reply]:
         connection = self._connection
         if connection is None or not connection.alive:
             connection = await self._connected()
-        futures = [connection.send(_pack(command)) for command in commands]
+        futures = [connection.send(pack(command)) for command in commands]
         return [_unwrap(answer) for answer in await asyncio.gather(*futures)]
 
     async def _connected(self) -> Connection:
@@ -128,7 +140,7 @@ class RedisClient:
         if self._connection is not None and self._connection.alive:
             return self._connection
         try:
-            self._connection = await self._open_or_revive()
+            self._connection = await self._open_or_revive(Connection)
         except (OSError, TimeoutError, Unavailable, Refused) as error:
             self._wait = min(_LONGEST_WAIT, self._wait * 2 or _FIRST_WAIT)
             self._not_before = asyncio.get_running_loop().time() + self._wait
@@ -138,21 +150,21 @@ class RedisClient:
         self.connections += 1
         return self._connection
 
-    async def _open_or_revive(self) -> Connection:
+    async def _open_or_revive(self, kind: type[AnyConnection]) -> AnyConnection:
         try:
-            return await self._open()
+            return await self._open(kind)
         except OSError as error:
             if self._revive is None or isinstance(error, TimeoutError):  # a server that hangs is still running
                 raise
             await self._revive()
-            return await self._open()
+            return await self._open(kind)
 
-    async def _open(self) -> Connection:
+    async def _open(self, kind: type[AnyConnection]) -> AnyConnection:
         async with asyncio.timeout(self._timeout):
-            connection = await Connection.open(self._address, self._timeout)
+            connection = await kind.open(self._address, self._timeout)
             try:
                 for command in _greeting(self._address):
-                    _unwrap(await connection.send(_pack(command)))
+                    _unwrap(await connection.send(pack(command)))
             except BaseException:
                 connection.abort(Unavailable())
                 raise
@@ -182,7 +194,8 @@ def _greeting(address: Address) -> list[tuple[Argument, ...]]:
     return commands
 
 
-def _pack(command: Sequence[Argument]) -> bytes:
+def pack(command: Sequence[Argument]) -> bytes:
+    """A command as it is sent."""
     packed: bytes = hiredis.pack_command(tuple(command))  # type: ignore[arg-type]  # the stub allows only one argument
     return packed
 

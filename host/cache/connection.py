@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import hiredis
 
@@ -30,7 +30,7 @@ class Connection(asyncio.Protocol):
         self._lost = self._loop.create_future()
 
     @classmethod
-    async def open(cls, address: Address, answer_within: float) -> Connection:
+    async def open(cls, address: Address, answer_within: float) -> Self:
         """Connect; `answer_within` is the time-out of each command in seconds.
 
         Raises:
@@ -60,6 +60,19 @@ class Connection(asyncio.Protocol):
             self._watch = self._loop.call_at(deadline, self._check_oldest)
         return future
 
+    def post(self, packed: bytes) -> None:
+        """Queue a packed command to which the server does not answer in order, such as SUBSCRIBE."""
+        if not self.alive:
+            return
+        if not self._outgoing:
+            self._loop.call_soon(self._flush)
+        self._outgoing.append(packed)
+
+    async def lost(self, within: float) -> bool:
+        """Wait until the connection is lost, at most so many seconds; returns whether it was."""
+        done, _ = await asyncio.wait([self._lost], timeout=within)
+        return bool(done)
+
     def abort(self, reason: Exception) -> None:
         """Close at once; every command in flight fails with `reason`."""
         self.alive = False
@@ -88,13 +101,17 @@ class Connection(asyncio.Protocol):
         self._reader.feed(data)
         try:
             while (answer := self._reader.gets()) is not False:
-                if not self.waiting:
-                    raise hiredis.ProtocolError("an answer without a command")
-                _, future = self.waiting.popleft()
-                if not future.done():  # done: its caller was cancelled, so the answer is dropped
-                    future.set_result(answer)
+                self.answered(answer)
         except hiredis.HiredisError as error:
             self.abort(Unavailable(f"Redis answered something unreadable: {error}"))
+
+    def answered(self, answer: Reply) -> None:
+        """Give an answer to the oldest waiting command."""
+        if not self.waiting:
+            raise hiredis.ProtocolError("an answer without a command")
+        _, future = self.waiting.popleft()
+        if not future.done():  # done: its caller was cancelled, so the answer is dropped
+            future.set_result(answer)
 
     def connection_lost(self, error: Exception | None) -> None:
         self.abort(Unavailable("The connection to Redis was lost."))

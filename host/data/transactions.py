@@ -187,6 +187,13 @@ class Transactions:
         outer._check_open()
         return nullcontext(outer)
 
+    def after_commit(self, callback: AfterCommit) -> bool:
+        """Run this after the commit of the open unit of work; returns False, and does nothing, where none is open."""
+        work = _current.get()
+        if work is not None:
+            work.after_commit(callback)
+        return work is not None
+
     async def tell_alone(self, action: Action) -> None:
         """Tell plugins of an action that was denied or failed, in a transaction of its own."""
         async with self.begin():

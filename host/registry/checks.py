@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from tortoise.models import Model
 
-from host.contracts import Channel, HealthCheck, Limit, Metric, Permission, Route, Subscription, Task
+from host.contracts import Channel, HealthCheck, Limit, LiveChannel, Metric, Permission, Route, Subscription, Task
 from host.input_errors import nearest
 from host.registry.loading import is_async
 from host.registry.manifest import HOST, HOST_AREAS
@@ -183,6 +183,19 @@ def tasks(items: Sequence[Task], scope: Scope) -> Iterator[str]:
             yield f'task "{task.name}": at "{task.at}": {problem}; write a cron line such as "0 9 * * 1"'
         if task.zone not in ("tenant", "UTC"):
             yield f'task "{task.name}": its zone must be "tenant" or "UTC", not {task.zone!r}'
+
+
+def live_channels(items: Sequence[LiveChannel], scope: Scope) -> Iterator[str]:
+    for channel in items:
+        where = f'live channel "{channel.name}"'
+        if not _LIMIT.fullmatch(channel.name):
+            yield f"{where} must be named <plugin>.<what>; rename it"
+        elif channel.name.split(".")[0] not in scope.areas:
+            yield f'{where} does not begin with its own id; rename it "{scope.plugin}.…"'
+        if channel.history < 1 or channel.seconds < 1:
+            yield f"{where}: history and seconds must be at least 1"
+        if channel.may_follow is not None and not is_async(channel.may_follow):
+            yield f"{where}: may_follow must be `async def`"
 
 
 def health_checks(items: Sequence[HealthCheck], scope: Scope) -> Iterator[str]:

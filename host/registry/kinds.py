@@ -20,6 +20,7 @@ from host.contracts import (
     ExtensionPoint,
     HealthCheck,
     Limit,
+    LiveChannel,
     Metric,
     Permission,
     PersonalData,
@@ -71,7 +72,7 @@ class Kind(Generic[T]):
         return "a list of model classes" if self.returns == "classes" else f"a list of {self.type.__name__}"
 
 
-def _name(plugin: str, item: Permission | Limit | Metric | ExtensionPoint[Any]) -> str:
+def _name(plugin: str, item: Permission | Limit | LiveChannel | Metric | ExtensionPoint[Any]) -> str:
     return item.name
 
 
@@ -120,6 +121,9 @@ COMMANDS: Kind[Command] = Kind("register_commands", Command, (_COMMAND,))
 _HEALTH_CHECK: Unique[HealthCheck] = Unique("health check", _own_name)
 HEALTH_CHECKS: Kind[HealthCheck] = Kind("register_health_checks", HealthCheck, (_HEALTH_CHECK,), checks.health_checks)
 METRICS: Kind[Metric] = Kind("register_metrics", Metric, (Unique("metric", _name),), checks.metrics)
+LIVE_CHANNELS: Kind[LiveChannel] = Kind(
+    "register_live_channels", LiveChannel, (Unique("live channel", _name),), checks.live_channels
+)
 PERSONAL_DATA: Kind[PersonalData] = Kind("register_personal_data", PersonalData, (Unique("personal data", _own_name),))
 EXTENSION_POINTS: Kind[ExtensionPoint[Any]] = Kind(
     "register_extension_points", ExtensionPoint, (Unique("extension point", _name),), extension_points.points
