@@ -80,9 +80,9 @@ def scraping(folder: Path) -> None:
         began = process_time()
         body = generate_latest(Measured(bound, folder / "prometheus", ()))
         best = min(best, process_time() - began)
-    size = sum(file.stat().st_blocks * 512 for file in (folder / "prometheus").iterdir())
+    used = [int.from_bytes(file.read_bytes()[:4], sys.byteorder) for file in (folder / "prometheus").glob("*.db")]
     print(f"scrape of {PROCESSES} processes: {best * 1000:.0f} ms CPU, {len(body.splitlines())} lines")
-    print(f"files of each process: {size / PROCESSES / 1e6:.1f} MB")
+    print(f"used of each process's files: {sum(used) / PROCESSES / 1e6:.1f} MB")
     for process in busy:
         process.communicate()
 

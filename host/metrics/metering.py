@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -43,8 +42,7 @@ class Metering(Collector):
     def __init__(self, redis_client: RedisClient, meter: Meter, owners: Mapping[str, str]) -> None:
         self.meter = meter
         self._redis_client, self._owners = redis_client, owners
-        folder = os.environ.get(process_files.VARIABLE)
-        self._folder = Path(folder) if folder else None
+        self._folder = process_files.shared_folder()
         self._process, self._number = uuid4().hex, 0
         self._waiting: list[dict[str, Any]] = []
         self._sending = asyncio.Lock()

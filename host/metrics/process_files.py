@@ -22,13 +22,15 @@ from typing import Final
 from prometheus_client import values
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
-from prometheus_client.values import MultiProcessValue
+from prometheus_client.values import MultiProcessValue, MutexValue
 
 from host.errors import ConfigurationError
 from host.settings.private import private_folder
 
 VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 """The library's variable for the folder; unless it is set before the start, that is `prometheus` in the data folder."""
+
+values.ValueClass = MutexValue  # in memory, until an entry point enters `shared`: commands leave no files behind
 
 _MB: Final = 1024**2
 _RESERVED: Final = {"counter": 4 * _MB, "histogram": 8 * _MB, "gauge_livesum": _MB // 4}
@@ -60,6 +62,11 @@ def shared(data_folder: Path) -> Iterator[None]:
             del os.environ[VARIABLE]
         _forget_gauges(number, folder)
         os.close(lock)
+
+
+def shared_folder() -> Path | None:
+    """The folder in whose files this process counts; None where it counts in memory."""
+    return None if values.ValueClass is MutexValue else Path(os.environ[VARIABLE])
 
 
 def merged(folder: Path) -> Sequence[Family]:

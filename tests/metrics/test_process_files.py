@@ -191,3 +191,19 @@ def test_shared_when_the_folder_cannot_be_written_then_says_which_and_what_to_do
     (tmp_path / "data").touch()
     with pytest.raises(ConfigurationError, match="PROMETHEUS_MULTIPROC_DIR"), process_files.shared(tmp_path / "data"):
         pass
+
+
+def test_command_when_the_library_s_variable_is_set_then_counts_in_memory_and_leaves_no_files(tmp_path: Path) -> None:
+    source = """
+from host.contracts import Metric
+from host.instruments import Meter
+from host.metrics.metering import Metering
+
+sent = Metric("tenantry_letters_sent_total", "counter", "Letters sent")
+metering = Metering(None, Meter((sent,)), {})
+metering.meter.count(sent.name, 1, {})
+print([sample.value for family in metering.collect() for sample in family.samples])
+"""
+    environment = {**os.environ, process_files.VARIABLE: str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", source], env=environment, capture_output=True, text=True, check=True)
+    assert (done.stdout, list(tmp_path.iterdir())) == ("[1.0]\n", [])
