@@ -45,7 +45,8 @@ class Change:
 class Records:
     """The rows of a TenantModel.
 
-    fields: what a row holds (None: all but tenant_id); `id`, and `version` where the model has one, always.
+    fields: what a row holds (None: all but tenant_id); `id`, and `version` where the model has one, always. without:
+    instead of `fields`, what a row leaves out.
     filters: names, or name -> lookup: exact, in (comma list), gt, gte, lt, lte, contains (text within, letter
     case aside), address (exact, whatever the spelling of an e-mail address), has (a JSON
     list with that text in it), pattern (exact, or all that begin so where it ends in ".*"); "field:lookup" where the
@@ -64,6 +65,7 @@ class Records:
         model: type[TenantModel],
         *,
         fields: tuple[str, ...] | None = None,
+        without: tuple[str, ...] = (),
         filters: Mapping[str, str] | tuple[str, ...] = (),
         sorts: tuple[str, ...] = ("created_at",),
         default_sort: str = "-created_at",
@@ -82,7 +84,7 @@ class Records:
         self._looked_up = {name: looked_up(name, text) for name, text in named.items()}
         if unknown := sorted({lookup for _, lookup in self._looked_up.values()} - LOOKUPS):
             raise TypeError(f"Records({model.__name__}) has unknown lookups: {', '.join(unknown)}")
-        self._fields = fields
+        self._fields, self._without = fields, without
         self._builders: dict[str, SqlBuilder] = {}
 
     # -- description, for the API docs --------------------------------------------------------------------
@@ -92,7 +94,7 @@ class Records:
         """The fields of a row, in order. The models must be loaded."""
         stored = tuple(self.model._meta.fields_db_projection)
         if self._fields is None:
-            hidden = {"tenant_id", *sort_keys(self.model).values()}
+            hidden = {"tenant_id", *self._without, *sort_keys(self.model).values()}
             return tuple(name for name in stored if name not in hidden)
         always = tuple(name for name in ("id", "version") if name in stored and name not in self._fields)
         return (*always, *self._fields)

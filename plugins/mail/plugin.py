@@ -25,7 +25,7 @@ from host.sdk import (
 
 from . import commands, events, models, routes, settings, tasks
 from .providers import channel
-from .service import account_mail, attachments, dispatcher, erasure, hand_over, messages, outbox, senders, timeline
+from .service import account_mail, attachments, dispatcher, erasure, messages, outbox, senders, timeline
 
 
 @hookimpl
@@ -70,18 +70,7 @@ def register_events() -> Sequence[EventType]:
 
 @hookimpl
 def register_listeners() -> Sequence[Subscription]:
-    return (
-        Subscription("host.UserRegistered", account_mail.welcome, hand_over.PRIORITY),
-        Subscription("host.EmailVerificationRequested", account_mail.verification, hand_over.PRIORITY),
-        Subscription("host.PasswordResetRequested", account_mail.password_reset, hand_over.PRIORITY),
-        Subscription("host.PasswordChanged", account_mail.password_changed, hand_over.PRIORITY),
-        Subscription("host.RegistrationRepeated", account_mail.registration_repeated, hand_over.PRIORITY),
-        Subscription("host.EmailChanged", account_mail.email_changed, hand_over.PRIORITY),
-        Subscription("host.ApiKeyCreated", account_mail.api_key_created, hand_over.PRIORITY),
-        Subscription("host.SignInLinked", account_mail.sign_in_linked, hand_over.PRIORITY),
-        Subscription("host.SignInUnlinked", account_mail.sign_in_unlinked, hand_over.PRIORITY),
-        Subscription("host.InvitationCreated", account_mail.invitation, hand_over.PRIORITY),
-    )
+    return account_mail.LISTENERS
 
 
 @hookimpl

@@ -45,43 +45,6 @@ URLS = frozenset(
     ["href", "src", "background", "action", "formaction", "poster", "xlink:href", "background-url", "srcset"]
 )
 
-_MJML = frozenset(
-    [
-        "mjml",
-        "mj-head",
-        "mj-body",
-        "mj-attributes",
-        "mj-all",
-        "mj-class",
-        "mj-breakpoint",
-        "mj-font",
-        "mj-preview",
-        "mj-style",
-        "mj-title",
-        "mj-raw",
-        "mj-wrapper",
-        "mj-section",
-        "mj-group",
-        "mj-column",
-        "mj-text",
-        "mj-button",
-        "mj-image",
-        "mj-divider",
-        "mj-spacer",
-        "mj-table",
-        "mj-hero",
-        "mj-social",
-        "mj-social-element",
-        "mj-navbar",
-        "mj-navbar-link",
-        "mj-accordion",
-        "mj-accordion-element",
-        "mj-accordion-title",
-        "mj-accordion-text",
-        "mj-carousel",
-        "mj-carousel-image",
-    ]
-)
 _NO_WORDS = frozenset(
     [
         "mjml",
@@ -102,7 +65,29 @@ _NO_WORDS = frozenset(
         "mj-carousel",
     ]
 )
-"""Elements that hold elements only."""
+"""Elements of MJML that hold elements only."""
+
+_MJML = _NO_WORDS.union(
+    [
+        "mj-breakpoint",
+        "mj-font",
+        "mj-preview",
+        "mj-style",
+        "mj-title",
+        "mj-raw",
+        "mj-text",
+        "mj-button",
+        "mj-image",
+        "mj-divider",
+        "mj-spacer",
+        "mj-table",
+        "mj-social-element",
+        "mj-navbar-link",
+        "mj-accordion-title",
+        "mj-accordion-text",
+        "mj-carousel-image",
+    ]
+)
 
 _TEXT_ONLY = frozenset({"mj-preview", "mj-title", "mj-style", "title", "style", "textarea"})
 """Elements in which a comment is text, or gets lost."""

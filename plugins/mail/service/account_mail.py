@@ -7,20 +7,31 @@ id.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Any, Protocol
 from urllib.parse import quote
 
 from uuid_utils.compat import uuid7
 
-from host.sdk import GiveUp, TenantMissing, absolute_url, cut_to_line, job_id, settings, tenant, without_links
+from host.sdk import (
+    GiveUp,
+    Subscription,
+    TenantMissing,
+    absolute_url,
+    cut_to_line,
+    job_id,
+    settings,
+    tenant,
+    without_links,
+)
 
 from ..addresses import parse_address
 from ..outgoing import MACHINE_MADE, Outgoing
 from ..providers.contract import Refused
 from ..settings import Settings
 from .dispatcher import close_dispatchers, deployment_dispatcher
-from .hand_over import hand_over
+from .hand_over import PRIORITY, hand_over
 from .templates import Rendered, render, render_builtin
 
 CATEGORY = "account"
@@ -28,116 +39,49 @@ _NAMES = frozenset({"name", "organisation", "key_name"})
 """Variables with text that other people wrote: links and line breaks are removed from them."""
 
 
-class Person(Protocol):
-    """The fields of host events about a person."""
+class AccountEvent(Protocol):
+    """The fields of host events that lead to account mail; those that a template names as well."""
 
     @property
     def email(self) -> str: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def locale(self) -> str: ...
 
 
-class Verification(Person, Protocol):
-    @property
-    def link(self) -> str: ...
-    @property
-    def hours(self) -> int: ...
+_MAILS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "host.UserRegistered": ("welcome", ("name",)),
+    "host.EmailVerificationRequested": ("verification", ("name", "link", "hours")),
+    "host.PasswordResetRequested": ("password_reset", ("name", "link", "minutes")),
+    "host.PasswordChanged": ("password_changed", ("name",)),
+    "host.RegistrationRepeated": ("registration_repeated", ("name",)),
+    "host.EmailChanged": ("email_changed", ("name", "new_email")),
+    "host.ApiKeyCreated": ("api_key_created", ("name", "key_name", "organisation")),
+    "host.SignInLinked": ("sign_in_linked", ("name", "provider")),
+    "host.SignInUnlinked": ("sign_in_unlinked", ("name", "provider")),
+    "host.InvitationCreated": ("invitation", ("link", "organisation")),
+}
+"""Event -> the template of the mail to its `email`, and the template's variables, which are fields of the event."""
 
 
-class Reset(Person, Protocol):
-    @property
-    def link(self) -> str: ...
-    @property
-    def minutes(self) -> int: ...
+def _listener(template: str, names: tuple[str, ...]) -> Callable[[AccountEvent], Awaitable[None]]:
+    async def send(event: AccountEvent) -> None:
+        facts = {name: getattr(event, name) for name in names if hasattr(event, name)}
+        if "organisation" in names:
+            facts["organisation"] = (await tenant()).name
+        if token := getattr(event, "token", ""):
+            front_end = absolute_url("/").partition("/api/")[0]
+            facts["link"] = f"{front_end}/accept-invitation?token={quote(token)}"
+        life = timedelta(hours=facts.get("hours", 0), minutes=facts.get("minutes", 0)) or timedelta.max
+        await _send(template, event.email, getattr(event, "locale", ""), within=life, **facts)
+
+    send.__name__ = template  # the end of the job's name
+    return send
 
 
-class AddressChange(Person, Protocol):
-    @property
-    def new_email(self) -> str: ...
+LISTENERS = tuple(
+    Subscription(event, _listener(template, names), PRIORITY) for event, (template, names) in _MAILS.items()
+)
 
 
-class NewKey(Person, Protocol):
-    @property
-    def key_name(self) -> str: ...
-
-
-class SignIn(Person, Protocol):
-    @property
-    def provider(self) -> str: ...
-
-
-class Invitation(Protocol):
-    @property
-    def email(self) -> str: ...
-    @property
-    def token(self) -> str: ...
-
-
-# -- listeners of host events ----------------------------------------------------------------------------
-
-
-async def welcome(event: Person) -> None:
-    """Greet a person who has registered."""
-    await _send("welcome", event.email, event.locale, name=event.name)
-
-
-async def verification(event: Verification) -> None:
-    """Send the link that proves an address."""
-    facts = {"name": event.name, "link": event.link, "hours": event.hours}
-    await _send("verification", event.email, event.locale, within=timedelta(hours=event.hours), **facts)
-
-
-async def password_reset(event: Reset) -> None:
-    """Send the link to a new password."""
-    facts = {"name": event.name, "link": event.link, "minutes": event.minutes}
-    await _send("password_reset", event.email, event.locale, within=timedelta(minutes=event.minutes), **facts)
-
-
-async def password_changed(event: Person) -> None:
-    """Tell the owner of an account that its password was replaced."""
-    await _send("password_changed", event.email, event.locale, name=event.name)
-
-
-async def registration_repeated(event: Person) -> None:
-    """Tell the owner of an account that somebody tried to register with their address."""
-    await _send("registration_repeated", event.email, event.locale, name=event.name)
-
-
-async def email_changed(event: AddressChange) -> None:
-    """Tell the old mailbox that the account has another address now."""
-    await _send("email_changed", event.email, event.locale, name=event.name, new_email=event.new_email)
-
-
-async def api_key_created(event: NewKey) -> None:
-    """Tell a person that an API key was created in their name."""
-    organisation = (await tenant()).name
-    await _send(
-        "api_key_created",
-        event.email,
-        event.locale,
-        name=event.name,
-        key_name=event.key_name,
-        organisation=organisation,
-    )
-
-
-async def sign_in_linked(event: SignIn) -> None:
-    """Tell a person that a sign-in provider was linked to their account."""
-    await _send("sign_in_linked", event.email, event.locale, name=event.name, provider=event.provider)
-
-
-async def sign_in_unlinked(event: SignIn) -> None:
-    """Tell a person that a sign-in provider was unlinked from their account."""
-    await _send("sign_in_unlinked", event.email, event.locale, name=event.name, provider=event.provider)
-
-
-async def invitation(event: Invitation) -> None:
-    """Invite somebody to the organisation of the event."""
-    front_end = absolute_url("/").partition("/api/")[0]
-    link = f"{front_end}/accept-invitation?token={quote(event.token)}"
-    await _send("invitation", event.email, "", link=link, organisation=(await tenant()).name)
+# -- health ----------------------------------------------------------------------------------------------
 
 
 async def check() -> str | None:

@@ -48,29 +48,9 @@ CHECK_SECONDS = 40.0
 _MAX_COMPLAINTS = 50
 _AT_ONCE = 100
 
-_SHOWN = (
-    "id",
-    "status",
-    "category",
-    "sender",
-    "reply_to",
-    "subject",
-    "template",
-    "template_version",
-    "locale",
-    "attachments",
-    "total",
-    "expanded",
-    "send_at",
-    "finished_at",
-    "created_by",
-    "version",
-    "created_at",
-    "updated_at",
-)
 BATCHES = Records(
     Batch,
-    fields=_SHOWN,
+    without=("bulk", "text", "html", "emptied"),
     filters={
         "status": "in",
         "category": "exact",

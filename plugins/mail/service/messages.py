@@ -47,39 +47,7 @@ RETRIABLE = (Status.FAILED, Status.CANCELLED, Status.SUPPRESSED)
 
 WhenLimited = Literal["refuse", "wait"]
 
-_SHOWN = (
-    "id",
-    "batch_id",
-    "status",
-    "category",
-    "bulk",
-    "sender",
-    "to",
-    "cc",
-    "bcc",
-    "reply_to",
-    "subject",
-    "template",
-    "template_version",
-    "locale",
-    "attachments",
-    "message_id",
-    "provider",
-    "provider_id",
-    "attempts",
-    "error",
-    "when_limited",
-    "send_at",
-    "due_at",
-    "sent_at",
-    "emptied",
-    "opens",
-    "clicks",
-    "created_by",
-    "version",
-    "created_at",
-    "updated_at",
-)
+_CONTENT, _INNER = ("text", "html", "variables"), ("recipients", "handed", "charged", "charged_at")
 _FILTERS = {
     "status": "in",
     "to": "recipients:contains",
@@ -93,10 +61,10 @@ _FILTERS = {
     "created_to": "created_at:lt",
 }
 
-MESSAGES = Records(Message, fields=_SHOWN, filters=_FILTERS)
+MESSAGES = Records(Message, without=(*_CONTENT, *_INNER), filters=_FILTERS)
 """Messages as lists show them: without their content."""
 
-WHOLE = Records(Message, fields=(*_SHOWN, "text", "html", "variables"))
+WHOLE = Records(Message, without=_INNER)
 
 
 # -- accepting -------------------------------------------------------------------------------------------
