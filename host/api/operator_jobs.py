@@ -64,6 +64,7 @@ class TaskSummary(BaseModel):
     plugin: str
     summary: str
     every: float | None
+    at: str | None
     paused: Paused | None
     jobs: dict[str, int]
 
@@ -179,6 +180,7 @@ def _task(name: str, task: Task | None, jobs: Mapping[str, int], paused: Pause |
         plugin=name.partition(".")[0],
         summary=task.summary if task else "",
         every=task.every.total_seconds() if task and task.every else None,
+        at=f"{task.at} ({task.zone})" if task and task.at else None,
         paused=Paused(reason=paused.reason, by=paused.by, at=paused.at) if paused else None,
         jobs=dict(jobs),
     )

@@ -21,8 +21,8 @@ KEPT = 2 * MISSED
 """How long the finished jobs of cron lines stay on record at least, so that none of their times comes twice."""
 
 _ANEW = timedelta(hours=1)  # tenants may have moved to another time zone
-# Tenants are spread over this long at most; a tenant's share of it.
-_SPREAD, _EACH = timedelta(minutes=5), timedelta(seconds=0.1)
+# Tenants are spread over this long at most; the share of each beyond so many.
+_SPREAD, _EACH, _TOGETHER = timedelta(minutes=5), timedelta(seconds=0.1), 100
 _BEFORE = datetime.min.replace(tzinfo=UTC)
 
 
@@ -86,7 +86,8 @@ class Schedule:
         return slots
 
     def _draft(self, name: str, tenant: ScheduledTenant, slot: str, now: datetime, count: int) -> JobDraft:
-        spread = min(_SPREAD, count * _EACH) if self._catalog[name].at else timedelta(0)
+        many = max(0, count - _TOGETHER) if self._catalog[name].at else 0
+        spread = min(_SPREAD, many * _EACH)
         return JobDraft(
             task=name,
             tenant_id=tenant.id,

@@ -263,6 +263,8 @@ async def test_schedule_when_its_task_is_paused_then_adds_nothing_and_catches_up
     two_tenants: TwoTenants, operator: Client
 ) -> None:
     application = two_tenants.application.inner
+    long_ago = datetime.now(UTC) - timedelta(days=50)  # what a schedule missed since is made up for
+    await application.services.database.execute("UPDATE tenants SET created_at = $1", long_ago)
     await operator.ask("POST", f"/operator/jobs/tasks/{TASK}/pause", json={"reason": "x"})
     with application.bound():
         await application.reconciler.fan_out()
@@ -278,7 +280,8 @@ async def test_tasks_when_listed_then_each_with_its_jobs_by_state(two_tenants: T
         await accept(two_tenants, two_tenants.acme, task="gone.task", state=state)
     rows = {row["task"]: row for row in await operator.ask("GET", "/operator/jobs/tasks")}
     assert rows["gone.task"]["jobs"] == {"failed": 2, "queued": 1}
-    assert (rows[TASK]["every"], rows[TASK]["paused"], rows[TASK]["plugin"]) == (86400.0, None, "host")
+    shown = {name: rows[TASK][name] for name in ("every", "at", "paused", "plugin")}
+    assert shown == {"every": None, "at": "0 2 * * * (tenant)", "paused": None, "plugin": "host"}
     assert rows[TASK]["summary"].startswith("Forget")
     await operator.ask("POST", "/operator/jobs/tasks/gone.task/pause", 404, json={"reason": "x"})
     await operator.ask("POST", "/operator/jobs/tasks/gone.task/resume", 404)

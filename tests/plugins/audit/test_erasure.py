@@ -9,6 +9,8 @@ import pytest
 
 from host.contracts import Actor, Origin
 from host.jobs.models import Job
+from host.plan_limits import limit_value
+from host.services import storage
 from host.testing import TwoTenants
 from plugins.audit import retention
 from tests.plugins.audit.conftest import Log
@@ -71,10 +73,8 @@ async def test_entries_when_older_than_the_plan_keeps_them_then_pruned_and_the_r
     await log.attack("DELETE FROM audit_entries")
     await log.attack("DELETE FROM audit_chains")
     with log.bound():
-        from host.services import storage
-
         await storage().delete("checkpoint.json")
-        limit, _ = await __import__("host.services", fromlist=["limit_value"]).limit_value("audit.retention_days")
+        limit, _ = await limit_value("audit.retention_days")
     assert limit.amount == 30
     for age in (50, 40, 31, 20, 35, 10):
         await log.write(at=now - timedelta(days=age))
@@ -114,7 +114,8 @@ async def test_retention_when_the_organisation_is_not_open_then_still_kept_as_pr
     two_tenants: TwoTenants, log: Log, state: str
 ) -> None:
     application = two_tenants.application.inner
-    await application.services.database.execute("UPDATE tenants SET plan = 'free'")
+    long_ago = datetime.now(UTC) - timedelta(days=50)  # what a schedule missed since is made up for
+    await application.services.database.execute("UPDATE tenants SET plan = 'free', created_at = $1", long_ago)
     await log.write(at=datetime.now(UTC) - timedelta(days=40), resource_type="old")
     await log.write(1)
     await log.seal()
