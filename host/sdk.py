@@ -93,7 +93,8 @@ from host.membership.people import (
     principals_of,
     refuse_beyond_own,
 )
-from host.outbound import public_addresses
+from host.outbound.addresses import public_addresses
+from host.outbound.errors import OutboundError
 from host.plan_limits import allow, give_back, limit_value, reserve, set_used, settle, spend
 from host.providers import Providers, ProviderSpec, SettingsT, Webhook, WebhookCall, without_secrets
 from host.redaction import HIDDEN, is_secret, redacted_text
@@ -110,6 +111,7 @@ from host.services import (
     member_locale,
     open_token,
     operator_access,
+    public_client,
     record_failure,
     settings,
     sign_token,
@@ -290,12 +292,14 @@ __all__ += [  # Settings, secrets and storage
     "tenant_settings",
 ]
 __all__ += [  # Providers and other systems
+    "OutboundError",
     "ProviderSpec",
     "Providers",
     "SettingsT",
     "Webhook",
     "WebhookCall",
     "public_addresses",
+    "public_client",
     "trace_headers",
     "without_secrets",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -19,8 +20,12 @@ from joserfc.jwk import KeySet
 
 from host.errors import BadRequest, ConfigurationError, NotFound, Unavailable
 from host.identity.locales import accepted_locale
+from host.outbound.client import PublicTransport
+from host.outbound.errors import OutboundError
 from host.services import services
 from host.settings import OAuthProvider
+
+_log = logging.getLogger("host.identity.oauth")
 
 TIMEOUT = 10.0  # seconds a provider may take to answer
 SKEW = 60  # seconds by which clocks may differ
@@ -100,12 +105,14 @@ async def client(of: Provider, redirect_uri: str, token: Mapping[str, Any] | Non
             redirect_uri=redirect_uri,
             code_challenge_method="S256",
             token=dict(token) if token else None,
-            timeout=TIMEOUT,
+            timeout=None,
+            transport=_transport(of.name),
         ) as session:
             yield session
     except OAuthError as error:
         raise BadRequest(f"{of.name} refused the sign-in: {error.error}") from error
-    except (httpx2.HTTPError, ValueError) as error:
+    except (OutboundError, httpx2.HTTPError, ValueError) as error:
+        _log.warning("oauth.%s does not answer as it should: %s", of.name, error)
         raise Unavailable(f"{of.name} does not answer as it should.") from error
 
 
@@ -193,7 +200,7 @@ async def _discovered(name: str, settings: OAuthProvider) -> Provider:
     if not _is_safe(issuer):
         raise ConfigurationError(f"oauth.{name}.issuer is not https; only a loopback address may be http")
     try:
-        async with httpx2.AsyncClient(timeout=TIMEOUT) as session:
+        async with httpx2.AsyncClient(timeout=None, transport=_transport(name)) as session:
             metadata = (await _get(session, f"{issuer}/.well-known/openid-configuration")).json()
         if not _is_issuer(metadata["issuer"], issuer):
             raise ConfigurationError(f"oauth.{name}.issuer: {issuer} calls itself {metadata['issuer']}")
@@ -216,7 +223,8 @@ async def _discovered(name: str, settings: OAuthProvider) -> Provider:
             trust_email=settings.trust_email,
             tenants=tuple(each.lower() for each in settings.tenants),
         )
-    except (httpx2.HTTPError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OutboundError, httpx2.HTTPError, ValueError, KeyError, TypeError, AttributeError) as error:
+        _log.warning("the metadata of oauth.%s cannot be read: %s", name, error)
         raise Unavailable(f"The metadata of {name} cannot be read.") from error
 
 
@@ -245,6 +253,15 @@ def _github_address(addresses: list[dict[str, Any]]) -> dict[str, Any]:
         if entry.get("primary") and entry.get("verified"):
             return {"email": entry["email"], "email_verified": True}
     return {"email": "", "email_verified": False}
+
+
+def _transport(name: str) -> PublicTransport:
+    """To the public internet, and to the hosts that the settings name: metadata may not lead further inside."""
+    settings = services().settings
+    chosen = settings.oauth[name]
+    named = (chosen.issuer, chosen.authorize_url, chosen.token_url, chosen.userinfo_url)
+    hosts = {host for address in named if (host := urlsplit(address).hostname)}
+    return PublicTransport(seconds=TIMEOUT, inner_networks=settings.outbound.inner_networks, trusted=hosts)
 
 
 async def _get(session: httpx2.AsyncClient, address: str) -> httpx2.Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -64,6 +65,14 @@ class CorsSettings(Section):
 
     origins: tuple[str, ...] = ()  # allowed origins, such as "https://app.example.com"
     max_age: Annotated[int, Field(ge=0)] = 600  # seconds for which a browser may cache a preflight answer
+
+
+class OutboundSettings(Section):
+    """Requests to addresses that strangers name, such as webhooks."""
+
+    inner_networks: tuple[
+        IPv4Network | IPv6Network, ...
+    ] = ()  # networks of yours that they may lead to, such as "10.20.0.0/16"
 
 
 class DataSettings(Section):
@@ -224,6 +233,7 @@ class Sections(Section):
     app: AppSettings = AppSettings()
     server: ServerSettings = ServerSettings()
     cors: CorsSettings = CorsSettings()
+    outbound: OutboundSettings = OutboundSettings()
     data: DataSettings = DataSettings()
     database: DatabaseSettings = DatabaseSettings()
     redis: RedisSettings = RedisSettings()

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from host.sdk import BadRequest, Unavailable, WebhookCall
+from host.sdk import BadRequest, OutboundError, Unavailable, WebhookCall, public_client
 
 from .feedback import check_age, iso_time, json_of, refused_signature
 
@@ -42,22 +42,14 @@ async def fetch(url: str) -> bytes:
     Raises:
         Unavailable: there was no answer, an error, or too long an answer.
     """
-    import httpx
-
     try:
-        async with (
-            httpx.AsyncClient(timeout=_TIMEOUT, follow_redirects=False, trust_env=True) as client,
-            client.stream("GET", url) as answer,
-        ):
-            answer.raise_for_status()
-            received = b""
-            async for piece in answer.aiter_bytes():
-                received += piece
-                if len(received) > _MAX_ANSWER:
-                    raise Unavailable("Amazon's answer is too long; SNS will send this again.")
-            return received
-    except httpx.HTTPError as error:
-        raise Unavailable(f"Amazon did not answer ({type(error).__name__}); SNS will send this again.") from error
+        async with public_client(seconds=_TIMEOUT, max_bytes=_MAX_ANSWER, redirects=0) as web:
+            answer = await web.get(url)
+    except OutboundError as error:
+        raise Unavailable(f"Amazon did not answer as it should ({error.what}); SNS will send this again.") from error
+    if not answer.is_success:
+        raise Unavailable(f"Amazon answered {answer.status_code}; SNS will send this again.")
+    return answer.content
 
 
 class Certificates:

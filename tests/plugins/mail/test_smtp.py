@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from host import outbound
 from host.execution_context import as_plugin
+from host.outbound import addresses as outbound
 from host.sdk import settings
 from host.testing import TestApplication
 from plugins.mail.addresses import Address

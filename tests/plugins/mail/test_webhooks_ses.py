@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_network
 from itertools import product
 from typing import Any
 from uuid import uuid4
@@ -21,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from host.sdk import Unavailable
-from host.settings import Settings
+from host.settings import OutboundSettings, Settings
 from host.testing import Client, TwoTenants
 from plugins.mail.providers import sns
 
@@ -78,7 +79,8 @@ def amazon(monkeypatch: pytest.MonkeyPatch) -> Iterator[Amazon]:
 @pytest.fixture
 async def app_settings(app_settings: Settings, amazon: Amazon, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setenv("TENANTRY_MAIL__SES__TOPICS", f"{TOPIC},arn:aws:sns:us-west-2:123456789012:other")
-    return app_settings
+    here = OutboundSettings(inner_networks=(ip_network("127.0.0.1/32"),))
+    return app_settings.model_copy(update={"outbound": here})
 
 
 def message(kind: str = "Notification", **fields: Any) -> dict[str, Any]:
@@ -373,9 +375,11 @@ async def test_sns_message_when_its_certificate_cannot_be_fetched_then_503(two_t
     assert (await tell(two_tenants, missing, 503))["code"] == "UNAVAILABLE"
 
 
-async def test_fetch_when_answer_is_too_large_then_it_is_not_read_to_its_end(amazon: Amazon) -> None:
+async def test_fetch_when_answer_is_too_large_then_it_is_not_read_to_its_end(
+    two_tenants: TwoTenants, amazon: Amazon
+) -> None:
     amazon.files["/large.pem"] = b"x" * 10_000_000
-    with pytest.raises(Unavailable, match="too long"):
+    with two_tenants.application.inner.bound(), pytest.raises(Unavailable, match="longer than 65,536 bytes"):
         await sns.fetch(f"{AMAZON}/large.pem")
 
 

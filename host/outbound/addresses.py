@@ -13,6 +13,8 @@ _TUNNELS = (IPv6Network("2002::/16"), IPv6Network("2001::/32"))  # 6to4 and Tere
 _DOCUMENTATION = IPv6Network("3fff::/20")  # RFC 9637
 _RELAYS = IPv4Network("192.88.99.0/24")  # 6to4's, given up by RFC 7526
 
+Network = IPv4Network | IPv6Network
+
 
 def is_public(address: str) -> bool:
     """Whether an IP address is on the public internet; an IPv4 address inside IPv6 (mapped, NAT64) counts as itself.
@@ -36,8 +38,10 @@ def _is_public_ipv4(ip: IPv4Address) -> bool:
     return ip.is_global and not ip.is_multicast and ip not in _RELAYS
 
 
-async def public_addresses(host: str, port: int) -> Sequence[str]:
-    """The public addresses of a host; connect to one of these, never to the name, which may resolve otherwise then.
+async def public_addresses(host: str, port: int, inner_networks: Sequence[Network] = ()) -> Sequence[str]:
+    """The addresses of a host that are public or in one of the `inner_networks`.
+
+    Connect to one of these, never to the name, which may resolve otherwise then.
 
     Answer the same whether there are none or the name is unknown: the difference would tell callers which names exist
     in the internal network.
@@ -53,4 +57,4 @@ async def public_addresses(host: str, port: int) -> Sequence[str]:
     except UnicodeError:
         raise OSError(f"{host!r} is no name of a host") from None
     addresses = [str(address[0]) for *_, address in resolved]
-    return [address for address in addresses if is_public(address)]
+    return [each for each in addresses if is_public(each) or any(ip_address(each) in one for one in inner_networks)]

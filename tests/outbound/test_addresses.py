@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 
-from host.outbound import is_public, public_addresses
+from host.outbound.addresses import is_public, public_addresses
 
 
 @pytest.mark.parametrize(
