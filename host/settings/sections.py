@@ -70,9 +70,7 @@ class CorsSettings(Section):
 class OutboundSettings(Section):
     """Requests to addresses that strangers name, such as webhooks."""
 
-    inner_networks: tuple[
-        IPv4Network | IPv6Network, ...
-    ] = ()  # networks of yours that they may lead to, such as "10.20.0.0/16"
+    inner_networks: tuple[IPv4Network | IPv6Network, ...] = ()  # your own that they may lead to, "10.20.0.0/16"
 
 
 class DataSettings(Section):

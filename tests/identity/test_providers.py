@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import time
 from typing import Any
 
@@ -13,7 +15,8 @@ from pydantic import SecretStr
 
 from host.errors import BadRequest, ConfigurationError, Unavailable
 from host.identity import providers
-from host.identity.providers import Provider, person, provider, verified
+from host.identity.providers import Provider, client, person, provider, verified
+from host.outbound.errors import OutboundError
 from host.settings import OAuthProvider
 
 KEY = RSAKey.generate_key(2048, {"kid": "one"})
@@ -186,3 +189,25 @@ async def test_address_when_the_provider_does_not_say_whether_it_is_proved_then_
     token = id_token(iss=f"https://login.example/{MINE}/v2.0", tid=MINE, email="ada@example.com", **said)
     who = await person(ours, {"id_token": token}, "n", None)
     assert (who.subject, who.email_verified) == (f"{MINE} 7", counts)
+
+
+async def test_provider_when_its_metadata_leads_further_inside_then_not_followed(application: Any) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        issuer = f"http://127.0.0.1:{port}"
+        said = {"issuer": issuer, "authorization_endpoint": f"{issuer}/a", "token_endpoint": f"{issuer}/t"}
+        body = json.dumps(said | {"jwks_uri": "https://127.0.0.2:1/keys"}).encode()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        known = OAuthProvider(issuer=f"http://127.0.0.1:{port}", client_id="x")
+        application.settings = application.settings.model_copy(update={"oauth": {"x": known}})
+        with application.bound():
+            found = await provider("x")  # a host that the settings name may be anywhere
+            with pytest.raises(Unavailable) as refused:
+                async with client(found, "https://tenantry.example/callback") as session:
+                    await person(found, {"id_token": "x"}, "n", session)
+    cause = refused.value.__cause__
+    assert isinstance(cause, OutboundError)
+    assert (cause.kind, cause.where) == ("address", "127.0.0.2:1")
