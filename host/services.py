@@ -217,19 +217,20 @@ def storage() -> StorageNamespace:
 
 
 def public_client(*, seconds: float = SECONDS, max_bytes: int = MAX_BYTES, redirects: int = REDIRECTS) -> PublicClient:
-    """An HTTP client for addresses that strangers name: webhooks, push endpoints, pages to fetch. Close it after use.
+    """An HTTP client for untrusted addresses: webhooks, push endpoints, pages to fetch. Close it after use.
 
     It is an `httpx2.AsyncClient` that connects to the public internet only, however an address is written, resolves or
-    is redirected; an operator may add networks of theirs (`outbound.inner_networks`).
+    is redirected; an operator may add networks of theirs (`outbound.inner_networks`). Its failures are OutboundErrors.
 
+    seconds: for a whole request, with its redirects and its answer. max_bytes: of an answer's body, unpacked.
+    redirects: how many are followed; 0 gives the answer that redirects.
+
+    Example:
         async with public_client(seconds=5, redirects=0) as web:
             try:
                 answer = await web.post(hook.url, json={"event": "task.done"})
             except OutboundError as error:
                 raise ValidationFailed(details={"url": str(error)}) from error
-
-    seconds: for a whole request, with its redirects and its answer. max_bytes: of an answer's body, unpacked.
-    redirects: how many are followed; 0 gives the answer that redirects.
     """
     networks = services().settings.outbound.inner_networks
     return PublicClient(seconds=seconds, max_bytes=max_bytes, redirects=redirects, inner_networks=networks)

@@ -1,1 +1,1 @@
-"""Requests to hosts that strangers name: which addresses are public, and an HTTP client that keeps to them."""
+"""Requests to untrusted hosts: which addresses are public, and an HTTP client that keeps to them."""

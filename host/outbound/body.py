@@ -58,14 +58,14 @@ class Unpacking:
         self._member = zlib.decompressobj(47)  # 32 + 15: the header says which of the two
         self._began = False
 
-    def feed(self, data: bytes, room: int) -> bytes:
-        """What the data unpacks to; not much more than `room` bytes of it, however much there would be."""
+    def feed(self, data: bytes, most: int) -> bytes:
+        """What the data unpacks to; not much more than `most` bytes of it, however much there would be."""
         unpacked = b""
-        while data and len(unpacked) <= room:
+        while data and len(unpacked) <= most:
             self._began = True
             if self._member.eof:
                 self._member = zlib.decompressobj(47)
-            unpacked += self._member.decompress(data, room + 1 - len(unpacked))
+            unpacked += self._member.decompress(data, most + 1 - len(unpacked))
             data = self._member.unused_data if self._member.eof else b""
         return unpacked
 

@@ -1,4 +1,4 @@
-"""HTTP client for addresses that strangers name: public ones only, pinned, with limits of time, size and redirects."""
+"""HTTP client for untrusted addresses: public ones only, pinned, with limits of time, size and redirects."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DEADLINE = "tenantry.deadline"  # the request's extension that says until when,
 
 
 class PublicClient(httpx2.AsyncClient):
-    """An `httpx2.AsyncClient` for addresses that strangers name; `host.sdk.public_client` makes it.
+    """An `httpx2.AsyncClient` for untrusted addresses; `host.sdk.public_client` makes it.
 
     Every failure is an OutboundError. The limits hold for streamed answers too. Cookies are not kept, and proxies,
     .netrc and certificates that the environment names are not used.

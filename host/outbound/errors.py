@@ -1,4 +1,4 @@
-"""The one error of requests to addresses that strangers name, and its messages."""
+"""The one error of requests to untrusted addresses, and its messages."""
 
 from __future__ import annotations
 
@@ -25,6 +25,12 @@ class OutboundError(Exception):
         what: what happened.
         where: host and port; never the path or the query, which may hold tokens.
         remedy: what to do.
+
+    Example:
+        try:
+            await web.get(url)
+        except OutboundError as error:
+            raise ValidationFailed(details={"url": f"{error.what}: {error.remedy}"}) from error
     """
 
     def __init__(self, kind: Kind, what: str, where: str, remedy: str) -> None:

@@ -68,7 +68,7 @@ class CorsSettings(Section):
 
 
 class OutboundSettings(Section):
-    """Requests to addresses that strangers name, such as webhooks."""
+    """Requests to untrusted addresses, such as webhooks."""
 
     inner_networks: tuple[IPv4Network | IPv6Network, ...] = ()  # your own that they may lead to, "10.20.0.0/16"
 

@@ -198,6 +198,8 @@ async def test_provider_when_its_metadata_leads_further_inside_then_not_followed
         said = {"issuer": issuer, "authorization_endpoint": f"{issuer}/a", "token_endpoint": f"{issuer}/t"}
         body = json.dumps(said | {"jwks_uri": "https://127.0.0.2:1/keys"}).encode()
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        writer.close()
+        await writer.wait_closed()
 
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
@@ -206,7 +208,9 @@ async def test_provider_when_its_metadata_leads_further_inside_then_not_followed
         with application.bound():
             found = await provider("x")  # a host that the settings name may be anywhere
             with pytest.raises(Unavailable) as refused:
-                async with client(found, "https://tenantry.example/callback") as session:
+                async with client(
+                    found, "https://tenantry.example/cb", {"access_token": "t", "token_type": "bearer"}
+                ) as session:
                     await person(found, {"id_token": "x"}, "n", session)
     cause = refused.value.__cause__
     assert isinstance(cause, OutboundError)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from ipaddress import ip_network
 from typing import Any
 
@@ -25,18 +26,32 @@ class Peer:
         self.connections = 0
         self.port = 0
         self.handler: Handler = answer_ok
+        self.serving: set[asyncio.Task[None]] = set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self.serving.add(task)
         try:
             while head := (await reader.readuntil(b"\r\n\r\n")).decode("latin-1"):
                 self.asked.append(head)
                 await self.handler(self, writer, head.split(" ", 2)[1])
                 await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass
         finally:
             writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+
+    async def end(self, server: asyncio.Server) -> None:
+        """Close everything, and wait for it."""
+        server.close()
+        for task in self.serving:
+            task.cancel()
+        await asyncio.gather(*self.serving, return_exceptions=True)
+        await server.wait_closed()
 
     def url(self, path: str = "/", host: str = "127.0.0.1") -> str:
         return f"http://{host}:{self.port}{path}"
@@ -71,7 +86,7 @@ async def peer() -> AsyncIterator[Peer]:
     server = await asyncio.start_server(peer.serve, "127.0.0.1", 0)
     peer.port = server.sockets[0].getsockname()[1]
     yield peer
-    server.close()
+    await peer.end(server)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The client for addresses that strangers name, over real sockets: what it reaches and follows."""
+"""The client for untrusted addresses, over real sockets: what it reaches and follows."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ async def test_tls_when_the_address_is_pinned_then_the_certificate_is_that_of_th
             await client.get(f"https://other.example:{port}/")
     assert caught.value.kind == "connection"
     assert (await refused(f"https://hooks.example:{port}/")).kind == "connection"  # nobody vouches for it
-    server.close()
+    await peer.end(server)
 
 
 def _certificate(folder: Path, host: str) -> Path:
