@@ -51,11 +51,11 @@ from host.contracts import (
     TenantInfo,
 )
 from host.data.audience import Audience
+from host.data.full_text import WordsField
+from host.data.full_text import indexed as indexed_words
 from host.data.mentions import is_mentioned, rows_mentioning, without
 from host.data.records import Records
 from host.data.transactions import UnitOfWork
-from host.data.words import WordsField
-from host.data.words import indexed as indexed_words
 from host.errors import (
     ApiError,
     BadRequest,

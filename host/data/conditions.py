@@ -9,19 +9,16 @@ from typing import Any
 import orjson
 
 from host.data.columns import Column
+from host.data.full_text import matching
 from host.data.sql_builder import Condition, SqlBuilder
-from host.data.words import asked, runs, tenant_word
 from host.errors import BadRequest, NotFound, ValidationFailed
-from tenants.context import current
-from tenants.text import address_or_text, fold, fold_part, sort_key
+from tenants.text import address_or_text, fold_part, sort_key
 
 SEARCH = "search"
 """The filter that looks for text in every field listed in `search`."""
 
 FULL_TEXT = "q"
 """The filter for full-text search, in lists with an index of words."""
-
-_MOST_WORDS = 20
 
 Conditions = tuple[tuple[Condition, ...], list[object]]
 
@@ -134,14 +131,10 @@ def _pattern(name: str, text: object) -> str:
 
 
 def _words(builder: SqlBuilder, name: str, text: object) -> str:
-    """The search words, all required, in the syntax of the database's full-text search."""
-    folded = fold(_plain(name, text))
-    words = asked(folded)
-    if not words or sum(1 for _ in runs(folded)) > _MOST_WORDS:
-        raise ValidationFailed(details={name: f"Give 1 to {_MOST_WORDS} words to look for."})
-    if builder.postgres:
-        return " ".join((tenant_word(current()), *(word.replace("*", ":*") for word in words)))
-    return " ".join(f'"{word[:-1]}"*' if word.endswith("*") else f'"{word}"' for word in words)
+    try:
+        return matching(_plain(name, text), postgres=builder.postgres)
+    except ValueError as error:
+        raise ValidationFailed(details={name: str(error)}) from error
 
 
 def _plain(name: str, text: object) -> str:

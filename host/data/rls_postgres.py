@@ -7,11 +7,11 @@ from typing import Any
 
 from tortoise.models import Model
 
+from host.data.full_text import SEARCH_SUFFIX
 from host.data.postgres_pool import PostgresClient
 from host.data.postgres_scope import SYSTEM
 from host.data.rls_parts import DEPLOYMENT_WIDE, Finding, Link, constraint_name, existing_parts
 from host.data.rls_unmanaged import bare, beside_gaps, is_isolated
-from host.data.sql_builder import SEARCH_SUFFIX
 from host.data.text_fold import POSTGRES
 from host.errors import ConfigurationError
 from tenants.text_columns import FOLD

@@ -20,29 +20,17 @@ from tortoise.models import Model
 from host.contracts import Row
 from host.data.audience import Audience
 from host.data.columns import BY_DATABASE, Column, columns
+from host.data.full_text import SEARCH_SUFFIX, match_new_sql, match_sql
 from host.data.statement import BOUND, Statement
 from tenants.text_columns import FOLD, sort_keys
 
 _COMPARISONS = {"exact": "=", "address": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 _KEPT = 2000  # statements; a list's filters, orders and limits combine to far fewer
 
-SEARCH_SUFFIX = "_search"
-"""Suffix of the view or table with the words of a table's rows, created by a plugin's migrations for full-text search.
-
-`host.data.words` defines words. PostgreSQL: `<table>_search` is a view of the table with tenant isolation as its
-condition and two more columns. `words` is an indexed tsvector, `host.data.words.indexed`; `unindexed` is the text of a
-row too new to have words, else null. SQLite: an FTS5 table (tokenize = "ascii") of the words with the same rowids."""
-
 WINDOW = 5_000
 """How many rows are searched in the list's order before the index of words is used: this finds common words, the index
 finds rare ones, and the planner cannot tell which a word is."""
 
-# A row gets its words after seconds; until then plain ASCII words match whole, others match as parts of the text.
-_IN_NEW_TEXT = (
-    f"CASE WHEN word ~ '^I|^[0-9a-f]{{32}}$' THEN position(ltrim(word, 'I') IN "
-    f"regexp_replace({FOLD}(unindexed), '[-@.+_% ]', '', 'g')) > 0 WHEN word ~ '^[a-z0-9]+$' THEN "
-    f"{FOLD}(unindexed) ~ ('\\m' || word || '\\M') ELSE position(rtrim(word, ':*') IN {FOLD}(unindexed)) > 0 END"
-)
 
 After = Literal["", "value", "null"]
 
@@ -308,10 +296,7 @@ class SqlBuilder:
         if condition.lookup != "words":
             return text
         mark = text[text.index("$") : text.index(",")]
-        return (
-            f" AND ({text.removeprefix(' AND ')} OR unindexed IS NOT NULL AND NOT EXISTS (SELECT FROM "
-            f"unnest((string_to_array({mark}, ' '))[2:]) word WHERE NOT {_IN_NEW_TEXT}))"
-        )
+        return f" AND ({text.removeprefix(' AND ')} OR {match_new_sql(mark)})"
 
     def _compare(self, condition: Condition, number: int) -> str:
         mark = self._mark(number)
@@ -319,11 +304,7 @@ class SqlBuilder:
         if condition.lookup == "null":
             return f"{quoted[0]} IS NULL"
         if condition.lookup == "words":
-            return (
-                f"words @@ replace({mark}, ' ', ' & ')::tsquery"
-                if self.postgres
-                else f"rowid IN (SELECT rowid FROM {self._search} WHERE {self._search} MATCH {mark})"
-            )
+            return match_sql(mark, self._search, postgres=self.postgres)
         if condition.lookup == AUDIENCE:
             assert self._audience is not None  # only Records with an audience make this condition
             return self._audience.sql(self._mark(1), mark, postgres=self.postgres)

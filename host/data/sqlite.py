@@ -14,10 +14,10 @@ from tortoise.backends.sqlite.client import SqliteTransactionWrapper, translate_
 from tortoise.connection import get_connections
 from tortoise.exceptions import IntegrityError, TransactionManagementError
 
+from host.data.full_text import WORDS, text_words
 from host.data.statement import Insert, Statement
 from host.data.telemetry import observed
 from host.data.text_fold import text_fold
-from host.data.words import WORDS, text_words
 from host.errors import Unavailable
 from host.instruments import timed
 from host.settings.private import private_file

@@ -168,9 +168,6 @@ async def delete_project(project_id: UUID, *, version: int | None = None) -> Non
     """
     async with unit_of_work() as work:
         await PROJECTS.get(project_id)
-        # Locked first: a task created meanwhile would otherwise go unrecorded.
-        if await Project.filter(id=project_id).select_for_update().first() is None:
-            raise NotFound()
         tasks = await _delete_contents(work, project_id)
         row = await PROJECTS.remove(project_id, version=version)
         work.record("projects.projects.delete", "project", str(project_id), before=row)
@@ -178,6 +175,9 @@ async def delete_project(project_id: UUID, *, version: int | None = None) -> Non
 
 
 async def _delete_contents(work: UnitOfWork, project_id: UUID) -> int:
+    # Locked first: a task created meanwhile would otherwise go unrecorded.
+    if await Project.filter(id=project_id).select_for_update().first() is None:
+        raise NotFound()
     tasks = await Task.filter(project_id=project_id).values("id", "title", "status", "assignee_id")
     for task in tasks:
         work.record("projects.tasks.delete", "task", str(task.pop("id")), before={**task, "project_id": project_id})

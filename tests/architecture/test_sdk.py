@@ -189,6 +189,27 @@ def test_sdk_examples_when_parsed_then_are_python_and_show_the_name() -> None:
     assert without == [], f'give the docstrings of these names an "Example:" that uses them: {without}'
 
 
+def test_projects_when_read_then_each_function_uses_records_or_the_models_methods() -> None:
+    """The rule of host.sdk, in the plugin to copy from."""
+    trees = [ast.parse(file.read_text("utf-8")) for file in (ROOT / "plugins" / "projects").rglob("*.py")]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    models = {
+        node.name for node in nodes if isinstance(node, ast.ClassDef) and "TenantModel" in map(ast.unparse, node.bases)
+    }
+    records = {
+        ast.unparse(node.targets[0])
+        for node in nodes
+        if isinstance(node, ast.Assign) and ast.unparse(node.value).startswith("Records(")
+    }
+    assert (len(models), len(records)) >= (3, 3)
+    mixed = []
+    for function in (node for node in nodes if isinstance(node, ast.AsyncFunctionDef)):
+        called = {ast.unparse(node.value) for node in ast.walk(function) if isinstance(node, ast.Attribute)}
+        if called & models and called & records:
+            mixed.append(function.name)
+    assert mixed == [], f"these functions use both Records and a model's own methods: {mixed}"
+
+
 def test_reference_pages_when_compared_then_equal_the_docstrings() -> None:
     for file, text in ((SDK, sdk_page()), (HOOKS, hooks_page())):
         assert file.read_text("utf-8") == text, f"docs/{file.name} is out of date; `make map` writes it"

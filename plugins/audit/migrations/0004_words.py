@@ -1,4 +1,4 @@
-"""Index audit entries with the word rules of `host.data.words`, and index old entries again."""
+"""Index audit entries with the word rules of `host.data.full_text`, and index old entries again."""
 
 # ruff: noqa: S608, RUF012 - every name in this SQL is our own
 

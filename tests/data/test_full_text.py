@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
-from host.data.words import MOST_WORDS, asked, indexed, words_of
+from host.data.full_text import MOST_ASKED, MOST_WORDS, asked, indexed, matching, words_of
+from tenants.context import bind
 
 
 @pytest.mark.parametrize(
@@ -58,3 +59,14 @@ def test_words_when_indexed_then_bounded_and_begin_with_the_tenants() -> None:
 @pytest.mark.parametrize("nothing", ["", "!!", "—", "\u0301"])
 def test_words_when_nothing_is_one_then_none(nothing: str) -> None:
     assert [word for word in asked(nothing) if word.isalnum()] == []
+
+
+def test_search_when_matched_then_all_words_are_required_in_each_databases_syntax() -> None:
+    tenant = uuid4()
+    with bind(tenant):
+        assert matching("Größe sho*", postgres=True).split()[0] == f"t{tenant.hex}"
+        assert matching("red 東", postgres=True).endswith("red 東:*")
+    assert matching("red 東", postgres=False) == '"red" "東"*'
+    for wrong in ("", "…", "a " * (MOST_ASKED + 1)):
+        with pytest.raises(ValueError, match=f"1 to {MOST_ASKED} words"):
+            matching(wrong, postgres=False)
