@@ -1,17 +1,21 @@
 """The baseline: the same SQL on plain Quart and asyncpg, without tenants, sign-in, limits or plugins.
 
-`BENCH_DATABASE` names the database. Same Hypercorn settings as the host. Whoever changes the SQL of the host's
-side changes it here too.
+`BENCH_DATABASE` names the database. `python -m benchmarks.bare PORT SERVER LOOP`: SERVER is hypercorn or granian, with
+the settings that the host gives it, LOOP is uvloop or asyncio. Whoever changes the SQL of the host's side changes it
+here too.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from asyncio import run
+from asyncio import Runner
 from uuid import UUID
 
 import asyncpg  # type: ignore[import-untyped]
+import uvloop
+from granian import Granian
+from granian.constants import Interfaces, Loops
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 from quart import Quart, jsonify, request
@@ -76,8 +80,17 @@ async def create_task(tenant_id: UUID, project_id: UUID):  # type: ignore[no-unt
     return jsonify(dict(row)), 201
 
 
-if __name__ == "__main__":
+def main(port: int, server: str, loop: str) -> None:
+    if server == "granian":
+        options = {"interface": Interfaces.ASGI, "loop": Loops(loop), "log_enabled": False}
+        Granian("benchmarks.bare:app", address="127.0.0.1", port=port, **options).serve()
+        return
     settings = Config()
-    settings.bind = [f"127.0.0.1:{sys.argv[1]}"]
+    settings.bind = [f"127.0.0.1:{port}"]
     settings.accesslog = None
-    run(serve(app, settings))
+    with Runner(loop_factory=uvloop.new_event_loop if loop == "uvloop" else None) as runner:
+        runner.run(serve(app, settings))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), *sys.argv[2:])

@@ -2,7 +2,8 @@
 
 Both web processes share one core, the load generator has the other; they take turns in short rounds, so that a
 busy moment of the machine hits both. Needs PostgreSQL and Redis (`BENCH_DATABASE_URL`, `BENCH_REDIS_URL`: servers
-that may be given a database of their own); about five minutes.
+that may be given a database of their own); about ten minutes. The bare handler runs on the same server and event loop
+as the host, on each of `RUNTIMES`.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ DATABASE_URL = os.environ.get("BENCH_DATABASE_URL", "postgres://postgres@127.0.0
 REDIS_URL = os.environ.get("BENCH_REDIS_URL", "redis://127.0.0.1:6379")
 CONNECTIONS, ROUNDS, SECONDS = 16, 5, 2.5
 PLUGINS, ROUTES_EACH, TENANTS = 100, 30, 5000
+RUNTIMES = (("hypercorn", "uvloop"), ("hypercorn", "asyncio"), ("granian", "uvloop"))
+"""Web servers and event loops; the first is the host's default, on which everything else is measured."""
+
 NO_LIMIT = "1000000000/minute"
 
 
@@ -66,7 +70,7 @@ class Measured:
         tail = " ".join(f"{statistics.median(each):6.1f}" for each in self.p99 if each)
         bare, application = statistics.median(self.bare), statistics.median(self.application)
         ratio = _ratio(self.bare, self.application)
-        return f"{self.what:<48} {ratio:6.2f} {cpu} {bare:9.1f} {application:9.1f} {self.unit:<3} {tail}"
+        return f"{self.what:<60} {ratio:6.2f} {cpu} {bare:9.1f} {application:9.1f} {self.unit:<3} {tail}"
 
 
 def _ratio(bare: list[float], application: list[float]) -> float:
@@ -103,15 +107,15 @@ class Bench:
             asyncio.run(_sql(DATABASE_URL, f'DROP DATABASE "{self.name}" WITH (FORCE)'))
             redis.Redis.from_url(self.redis).flushdb()
 
-    def application(self, name: str, working: Path = ROOT) -> Server:
-        command = [TENANTRY, "serve", "--no-migrate"]
-        return self._server(name, command, "/api/v1/health", working)
+    def application(self, name: str, working: Path = ROOT, runtime: tuple[str, str] = RUNTIMES[0]) -> Server:
+        server, loop = runtime
+        command = [TENANTRY, "serve", "--no-migrate", "--server", server]
+        environment = {**self.environment, "TENANTRY_SERVER__UVLOOP": str(loop == "uvloop")}
+        return Server(name, command, environment, self.folder, "/api/v1/health", working)
 
-    def bare(self) -> Server:
-        return self._server("bare", [sys.executable, "-m", "benchmarks.bare", "{port}"], "/health", ROOT)
-
-    def _server(self, name: str, command: list[str], health: str, working: Path) -> Server:
-        return Server(name, command, self.environment, self.folder, health, working)
+    def bare(self, runtime: tuple[str, str] = RUNTIMES[0]) -> Server:
+        command = [sys.executable, "-m", "benchmarks.bare", "{port}", *runtime]
+        return Server("bare", command, self.environment, self.folder, "/health", ROOT)
 
     def tenantry(self, *arguments: str, working: Path = ROOT) -> None:
         subprocess.run(
@@ -286,11 +290,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="tb") as name, Bench(Path(name)).running() as bench:
         bench.tenantry("migrate")
         lines.append(start_times(bench, "start to first answer"))
-        with bench.bare() as bare, bench.application("tenantry") as application:
+        with bench.application("first") as application:
             token, user, place = settle(application)
-            place = asyncio.run(fill(bench.database, place, 10_000))
-            lines += compare("", bare, application, [place], token)
-            lines.append(Measured("memory afterwards", [bare.megabytes()], [application.megabytes()], "MB"))
+        place = asyncio.run(fill(bench.database, place, 10_000))
+        for runtime in RUNTIMES:
+            prefix = f"{' '.join(runtime)}: "
+            with bench.bare(runtime) as bare, bench.application("tenantry", runtime=runtime) as application:
+                lines += compare(prefix, bare, application, [place], token)
+                memory = [bare.megabytes()], [application.megabytes()]
+                lines.append(Measured(f"{prefix}memory afterwards", *memory, "MB"))
         working = crowded_folder(bench.folder)
         bench.tenantry("migrate", working=working)
         crowded = f"{PLUGINS * ROUTES_EACH:,} routes, {PLUGINS} plugins, {TENANTS:,} tenants"
@@ -301,7 +309,7 @@ def main() -> None:
             lines.append(Measured("crowded: memory afterwards", [bare.megabytes()], [application.megabytes()], "MB"))
     print(f"Crowded means {crowded}. Ratio: tenantry / bare, the median of {ROUNDS} rounds of {SECONDS} s in turn;")
     print("cpu: the same per second of processor time, which other work on the machine disturbs less.\n")
-    print(f"{'':<48} {'ratio':>6} {'cpu':>6} {'bare':>9} {'tenantry':>9}     {'p99 ms':>6} {'tenantry':>6}")
+    print(f"{'':<60} {'ratio':>6} {'cpu':>6} {'bare':>9} {'tenantry':>9}     {'p99 ms':>6} {'tenantry':>6}")
     for line in lines:
         print(line.line())
 
