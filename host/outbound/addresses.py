@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 _UNICAST = IPv6Network("2000::/3")  # all that IANA has given out of IPv6's global unicast
@@ -38,6 +40,12 @@ def _is_public_ipv4(ip: IPv4Address) -> bool:
     return ip.is_global and not ip.is_multicast and ip not in _RELAYS
 
 
+@cache
+def _resolving() -> ThreadPoolExecutor:
+    """Threads of their own: names whose servers never answer hold up nothing but each other."""
+    return ThreadPoolExecutor(8, "resolving")
+
+
 async def public_addresses(host: str, port: int, inner_networks: Sequence[Network] = ()) -> Sequence[str]:
     """The addresses of a host that are public or in one of the `inner_networks`.
 
@@ -53,7 +61,8 @@ async def public_addresses(host: str, port: int, inner_networks: Sequence[Networ
         addresses = await public_addresses(host, 443)
     """
     try:
-        resolved = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        resolved = await asyncio.get_running_loop().run_in_executor(_resolving(), ask)
     except UnicodeError:
         raise OSError(f"{host!r} is no name of a host") from None
     addresses = [str(address[0]) for *_, address in resolved]

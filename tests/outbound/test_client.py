@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import threading
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from pathlib import Path
@@ -141,6 +142,24 @@ async def test_names_when_they_have_one_address_then_each_has_its_own_connection
         for host in ("a.example", "b.example", "a.example"):
             await client.get(peer.url("/", host))
     assert peer.connections == 2
+
+
+async def test_names_when_their_servers_never_answer_then_other_work_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = threading.Event()
+
+    def resolve(*_: object, **__: object) -> list[object]:
+        answered.wait(30)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    try:
+        lookups = [asyncio.create_task(refused(f"http://{number}.example/", seconds=1)) for number in range(60)]
+        await asyncio.sleep(0.2)
+        async with asyncio.timeout(0.7):
+            assert await asyncio.to_thread(lambda: "done") == "done"
+        assert {error.kind for error in await asyncio.gather(*lookups)} == {"time"}
+    finally:
+        answered.set()
 
 
 async def test_tls_when_the_address_is_pinned_then_the_certificate_is_that_of_the_name(
