@@ -12,8 +12,6 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 import httpx2
-from authlib.integrations.base_client.errors import OAuthError  # type: ignore[import-untyped]
-from authlib.integrations.httpx_client import AsyncOAuth2Client  # type: ignore[import-untyped]
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
@@ -96,6 +94,10 @@ async def client(of: Provider, redirect_uri: str, token: Mapping[str, Any] | Non
     Raises:
         BadRequest: the provider refused. Unavailable: it did not answer.
     """
+    # Not at the start, which it would slow down for deployments without a provider.
+    from authlib.integrations.base_client.errors import OAuthError  # type: ignore[import-untyped]
+    from authlib.integrations.httpx_client import AsyncOAuth2Client  # type: ignore[import-untyped]
+
     try:
         async with AsyncOAuth2Client(
             client_id=of.client_id,
