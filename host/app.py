@@ -39,6 +39,7 @@ from host.jobs.wakeups import Wakeups
 from host.limits.quotas import Quotas
 from host.limits.rates import Rates
 from host.live.hub import LiveHub
+from host.live.open_streams import OpenStreams
 from host.live.rights import RightsWatch
 from host.log import logger
 from host.metrics.metering import Metering
@@ -67,6 +68,7 @@ from host.tracing import Tracing
 from host.web.admission.admission import Admission
 from host.web.handlers.binding import compile
 from host.web.handlers.dispatch import Dispatcher
+from host.web.handlers.event_streams import EventStreams
 from host.web.jobs_page import jobs_page
 from host.web.openapi.document import pages
 from host.web.server.application import build_quart
@@ -229,11 +231,10 @@ class Application:
             stack.enter_context(self.error_reporting.listening())
 
     def _live(self, stack: AsyncExitStack) -> None:
-        live, rights = self.services.live, self.services.rights
-        live.start()
-        stack.push_async_callback(live.close)
-        rights.start()
-        stack.push_async_callback(rights.stop)
+        live, open_streams, rights = self.services.live, self.services.open_streams, self.services.rights
+        for part, stop in ((live, live.close), (open_streams, open_streams.stop), (rights, rights.stop)):
+            part.start()
+            stack.push_async_callback(stop)
 
     async def _tables(self, migrate: bool) -> None:
         if migrate:
@@ -259,7 +260,13 @@ class Application:
             admission = Admission(self.services, self.registry, access_tokens())
         app = build_quart(
             routes,
-            Dispatcher(admission, routes, settings.server.request_timeout, derived(secret, "idempotency")),
+            Dispatcher(
+                admission,
+                routes,
+                settings.server.request_timeout,
+                derived(secret, "idempotency"),
+                EventStreams(admission, self.services.rights, self.services.open_streams),
+            ),
             max_body=settings.server.max_body,
             body_timeout=settings.server.body_timeout,
             pages=pages(routes, self.registry.plugins, admission.active_for) | jobs_page(),
@@ -322,6 +329,7 @@ def _services(  # noqa: PLR0917 - one argument for each part, passed at one plac
         encryption=Encryption(secret),
         enter=callbacks.enter,
         live=LiveHub(redis_client),
+        open_streams=OpenStreams(redis_client, settings.rates.event_streams),
         live_channels=registry.catalog.named(LIVE_CHANNELS),
         rights=RightsWatch(redis_client, callbacks.versions, lambda: registry.quarantine.changes),
     )

@@ -12,6 +12,7 @@ from host.metrics import process_files
 from host.settings import load
 from host.web.server.pipeline import Pipeline
 from host.web.server.protocol_errors import install_protocol_errors
+from host.web.server.shutdown import at_shutdown, install_shutdown_notice
 
 
 class LazyApp:
@@ -43,6 +44,7 @@ class LazyApp:
                 application = await stack.enter_async_context(Application.open(settings, jobs=settings.server.run_jobs))
                 application.check_production()
                 self._app = application.asgi()
+                stack.enter_context(at_shutdown(application.services.rights.drain))  # open streams would be waited for
                 freeze()
                 await stack.enter_async_context(watch_loop(application.packages))
             except Exception as error:
@@ -54,4 +56,5 @@ class LazyApp:
 
 
 install_protocol_errors()
+install_shutdown_notice()
 app = LazyApp()

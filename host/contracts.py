@@ -648,6 +648,30 @@ class Stream:
 
 
 @dataclass(frozen=True, slots=True)
+class Events:
+    """An answer of server-sent events, for as long as the client stays and may: GET only.
+
+    source: gives the messages after a position, which is the last id that the client has (`Last-Event-ID`, or
+    `?last_event_id=` where it can send no header), "" at first. retry: seconds after which a client that lost the
+    connection connects again.
+
+    The stream ends when the source does, within a second after the right is gone (session, role, permission, tenant,
+    plugin), when the access token or key it began with expires, and when the process stops; a client then connects
+    again and goes on after its position. A comment keeps a quiet connection open. How many streams a person may have
+    open is `[rates] event_streams`.
+
+    Example:
+        @routes.get("/notes/events", name="notes.follow", permission="notes.notes.read")
+        async def follow() -> Events:
+            \"\"\"What changes in notes, as it happens.\"\"\"
+            return Events(lambda after: live("notes.changes").follow("all", after))
+    """
+
+    source: Callable[[str], AsyncIterator[LiveMessage]]
+    retry: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """A JSON answer that also sets headers or cookies (`Set-Cookie` values as in RFC 6265).
 

@@ -29,6 +29,11 @@ async def requests_in_progress() -> Readings:
     return [((operation,), number) for operation, number in by_operation.items()] or [((UNMATCHED,), 0)]
 
 
+async def event_streams() -> Readings:
+    """The streams of server-sent events that this process has open."""
+    return [((), len(services().open_streams))]
+
+
 async def processes() -> Readings:
     """The number 1 for this process; the sum is the number of processes."""
     return [((), 1)]
@@ -127,6 +132,9 @@ METRICS = (
     ),
     Metric("tenantry_http_errors_total", "counter", "Errors answered, by their code", ("code", "plugin")),
     Metric(TENANT_REQUESTS, "counter", "Requests of the most active organisations", ("tenant", "outcome"), most=5000),
+    Metric(
+        "tenantry_event_streams", "gauge", "Open streams of server-sent events", (), event_streams, each_process=True
+    ),
     Metric("tenantry_sign_ins_total", "counter", "Attempts to sign in", ("method", "outcome")),
     Metric("tenantry_rate_refusals_total", "counter", "Refused because a rate was used up", ("limit",)),
     Metric("tenantry_quota_refusals_total", "counter", "Refused because a quota was used up", ("limit",)),

@@ -27,6 +27,7 @@ from host.contracts import (
     DayOfUse,
     Decision,
     Event,
+    Events,
     EventType,
     ExtensionPoint,
     HealthCheck,
@@ -253,6 +254,7 @@ __all__ += [  # Jobs
     "report_progress",
 ]
 __all__ += [  # Live
+    "Events",
     "LiveChannel",
     "LiveMessage",
     "live",

@@ -27,6 +27,7 @@ from host.jobs.paused_tasks import PausedTasks
 from host.limits.quotas import Quotas
 from host.limits.rates import Rates
 from host.live.hub import LiveHub
+from host.live.open_streams import OpenStreams
 from host.live.rights import RightsWatch
 from host.metrics import use
 from host.metrics.metering import Metering
@@ -92,6 +93,7 @@ class Services:
     enter: Callable[[UUID, str, bool], Awaitable[TenantSnapshot | None]]
     access: MemberAccess
     live: LiveHub
+    open_streams: OpenStreams
     live_channels: Mapping[str, LiveChannel]
     rights: RightsWatch
     singletons: dict[Callable[[], Any], Any] = field(default_factory=dict)

@@ -10,7 +10,18 @@ from dataclasses import dataclass
 
 from tortoise.models import Model
 
-from host.contracts import Channel, HealthCheck, Limit, LiveChannel, Metric, Permission, Route, Subscription, Task
+from host.contracts import (
+    Channel,
+    Events,
+    HealthCheck,
+    Limit,
+    LiveChannel,
+    Metric,
+    Permission,
+    Route,
+    Subscription,
+    Task,
+)
 from host.input_errors import nearest
 from host.registry.loading import is_async
 from host.registry.manifest import HOST, HOST_AREAS
@@ -117,6 +128,8 @@ def _route(route: Route, scope: Scope) -> Iterator[str]:
     for what, name in (*named, *(("limit", limit) for limit in route.limits)):
         if scope.is_missing(what, name):
             yield f'no one registers the {what} "{name}"{nearest(name, scope.names[what])}'
+    if route.returns is Events and route.method != "GET":
+        yield "only GET answers with Events; change the method"
     if not _ROUTE_NAME.fullmatch(route.name):
         yield 'the name must be like "projects.create"; rename it'
     if not is_async(route.handler):

@@ -78,8 +78,18 @@ class Admission:
         self._sessions: VersionedCache[UUID, bool] = VersionedCache()
         self._keys: VersionedCache[tuple[UUID, str], ApiKeySnapshot] = VersionedCache()
 
-    async def admit(self, route: Route, plugin: str, state: RequestState, path: Mapping[str, object]) -> None:
-        """Check one request: credential, rate, tenant, plugin activation, permission.
+    async def readmit(self, route: Route, plugin: str, state: RequestState, path: Mapping[str, object]) -> None:
+        """Check a request that was admitted once more, as long as it is being answered; it is not counted again.
+
+        Raises:
+            ApiError: as `admit`.
+        """
+        await self.admit(route, plugin, replace(state, response_headers=[]), path, counted=False)
+
+    async def admit(
+        self, route: Route, plugin: str, state: RequestState, path: Mapping[str, object], *, counted: bool = True
+    ) -> None:
+        """Check one request: credential, rate (unless it is not to be counted), tenant, plugin activation, permission.
 
         Raises:
             ApiError: the first check that fails: 401, 429, 404, 403, 402 or 503.
@@ -88,19 +98,20 @@ class Admission:
         credential = await self._credentials.of(state)
         identified = credential.bucket is not None
         if not (identified or route.public):
-            await self._charge_address(route, state)
+            if counted:
+                await self._charge_address(route, state)
             raise credential.refusal or Unauthenticated
         hint = self._hint(credential, state) if route.needs_tenant else Hint("none")
         tenant_id = self._services.directory.remembered(hint)
         whose = credential.user_id or self._maker(credential)
-        versions = await self._throttle(route, credential, state, tenant_id, whose)
+        versions = await self._throttle(route, credential, state, tenant_id, whose, counted=counted)
         tenant = await self._tenant_for(credential, hint, tenant_id, versions) if route.needs_tenant else None
         actor, grants, principals = ANONYMOUS, NOBODY, _STRANGER
         if identified:
             try:
                 actor, grants, principals = await self._person(credential, tenant, versions, whose)
             except ApiError as refusal:
-                if isinstance(refusal, Unauthenticated) and credential.claims is not None:
+                if counted and isinstance(refusal, Unauthenticated) and credential.claims is not None:
                     await self._charge_address(route, state, instead_of=credential.bucket)
                 if not route.public:  # what is open to anonymous callers is open to those with an old token too
                     raise
@@ -243,7 +254,14 @@ class Admission:
     # -- rates -------------------------------------------------------------------------------------------
 
     async def _throttle(
-        self, route: Route, credential: Credential, state: RequestState, tenant_id: UUID | None, whose: UUID | None
+        self,
+        route: Route,
+        credential: Credential,
+        state: RequestState,
+        tenant_id: UUID | None,
+        whose: UUID | None,
+        *,
+        counted: bool,
     ) -> list[bytes]:
         """Count the request, and read the version tokens of tenant and user in the same round trip."""
         kind = _rate_class(route, credential.bucket)
@@ -256,7 +274,7 @@ class Admission:
             tenant_version_key(tenant_id) if tenant_id else "v:-",
             user_version_key(whose) if whose else "v:-",
         ]
-        taken, versions = await self._versions(buckets, keys)
+        taken, versions = await self._versions(buckets if counted else [], keys)
         if buckets:
             headers = {
                 "RateLimit-Limit": str(value.amount),

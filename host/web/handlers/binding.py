@@ -10,11 +10,11 @@ from typing import Any
 
 from werkzeug.http import parse_cookie
 
-from host.contracts import Actor, Query, Route
+from host.contracts import Actor, Events, Query, Route
 from host.errors import BadRequest, ConfigurationError, PreconditionFailed
 from host.execution_context import actor
 from host.web.handlers.payload import body_reader
-from host.web.handlers.querystring import Params, listing_reader, model_reader, parse
+from host.web.handlers.querystring import LAST_EVENT_ID, Params, listing_reader, model_reader, parse
 from host.web.responses.content_negotiation import check_accept
 from host.web.routes import annotations_of
 from host.web.server.request import TenantryRequest
@@ -135,6 +135,7 @@ class _QueryPart:
 
     def __init__(self, route: Route, parameters: Mapping[str, inspect.Parameter], hints: Mapping[str, Any]) -> None:
         self.names: tuple[str, ...] = ()
+        self._events = route.returns is Events
         self._model: tuple[str, Callable[[Params], Any]] | None = None
         self._listing: tuple[str, Callable[[Params], Query]] | None = None
         self._fields: frozenset[str] = frozenset()
@@ -153,6 +154,8 @@ class _QueryPart:
 
     def read(self, request: TenantryRequest) -> dict[str, Any]:
         params = parse(request.query_string)
+        if self._events:
+            params.pop(LAST_EVENT_ID, None)
         values: dict[str, Any] = {}
         if self._model is not None:
             name, read = self._model

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from host.contracts import Route
+from host.contracts import Events, Route
 from host.errors import Conflict, Unavailable
 from host.web.admission.admission import Admission
 from host.web.handlers.binding import Binder, compile
+from host.web.handlers.event_streams import EventStreams
 from host.web.handlers.idempotency import IdempotencyKeys, attempt_of
 from host.web.handlers.refused_actions import record_refused_action
 from host.web.responses.reply import NO_STORE, Reply
@@ -26,9 +27,14 @@ class Dispatcher:
     """
 
     def __init__(
-        self, admission: Admission, routes: Iterable[tuple[str, Route]], timeout: float, secret: bytes
+        self,
+        admission: Admission,
+        routes: Iterable[tuple[str, Route]],
+        timeout: float,
+        secret: bytes,
+        event_streams: EventStreams,
     ) -> None:
-        self._admission, self._timeout = admission, timeout
+        self._admission, self._timeout, self._event_streams = admission, timeout, event_streams
         self._keys = IdempotencyKeys(timeout, secret)
         self._binders: dict[int, Binder] = {id(route): compile(route) for _, route in routes}
 
@@ -53,17 +59,19 @@ class Dispatcher:
             _check_wanted(request)
         attempt = await attempt_of(request, route, state.actor)
         if attempt is not None:
-            return await self._keys.once(attempt, lambda: self._run(route, request, params))
+            return await self._keys.once(attempt, lambda: self._run(route, plugin, request, params))
         try:
             async with asyncio.timeout(self._timeout) as deadline:
-                return await self._run(route, request, params)
+                return await self._run(route, plugin, request, params)
         except TimeoutError:
             if deadline.expired():
                 raise Unavailable(f"This took longer than {self._timeout:g} seconds and was cancelled.") from None
             raise
 
-    async def _run(self, route: Route, request: TenantryRequest, params: Mapping[str, Any]) -> Reply:
+    async def _run(self, route: Route, plugin: str, request: TenantryRequest, params: Mapping[str, Any]) -> Reply:
         result = await self._binders[id(route)](request, params)
+        if isinstance(result, Events):
+            return await self._event_streams.reply(result, route, plugin, request, params)
         return shape(result, request.raw_headers, route, request.query_string)
 
 

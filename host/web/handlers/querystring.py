@@ -20,6 +20,9 @@ DEFAULT_LIMIT = 20
 MAX_VALUE = 1000
 """Characters of one value in a list's query string, cursors included."""
 
+LAST_EVENT_ID = "last_event_id"
+"""Says the same as the header Last-Event-ID, for clients that can send no header."""
+
 Params = dict[str, list[str]]
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -6,7 +6,7 @@ import inspect
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from host.contracts import Created, Page, Query, Route, Stream
+from host.contracts import Created, Events, Page, Query, Route, Stream
 from host.web.handlers.binding import path_parameters
 from host.web.handlers.idempotency import takes_key
 from host.web.openapi.schemas import Components, Rows, Schema, filter_description, filter_schema
@@ -17,6 +17,16 @@ _PATH_TYPES: dict[str, Schema] = {
     "int": {"type": "integer", "minimum": 0},
     "float": {"type": "number"},
 }
+_TEXT: Schema = {"type": "string"}
+_POSITION: list[dict[str, Any]] = [
+    {
+        "name": name,
+        "in": place,
+        "schema": _TEXT,
+        "description": "The id of the last event received: what came after it.",
+    }
+    for name, place in (("Last-Event-ID", "header"), ("last_event_id", "query"))
+]
 _LIMIT: Schema = {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
 _LISTING = {
     "limit": "How many rows a page has at most.",
@@ -99,6 +109,8 @@ def _parameters(plugin: str, route: Route, components: Components) -> list[dict[
         listed += _of_model(plugin, route, components)
     if Query in takes.values():
         listed += _of_listing(route)
+    if route.returns is Events:
+        listed += _POSITION
     if "if_match" in takes:
         listed.append({"$ref": "#/components/parameters/IfMatch"})
     if takes_key(route):
@@ -146,6 +158,8 @@ def _success(plugin: str, route: Route, components: Components) -> dict[str, Any
         if others:
             content["application/json"] = {"schema": {"type": "object", "required": ["success", "data"]}}
         return {str(route.status): {"description": "The content.", "content": content}}
+    if route.returns is Events:
+        return {"200": {"description": "Server-sent events.", "content": {"text/event-stream": {"schema": _TEXT}}}}
     answer: dict[str, Any] = {"description": "Done."}
     headers: dict[str, Any] = {}
     if route.status == 201:

@@ -1,0 +1,1 @@
+"""Lines that everybody in the organisation sees at once."""
