@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import re
 from typing import Annotated
 
-from prometheus_client.exposition import choose_encoder, gzip_accepted
+from prometheus_client.exposition import choose_encoder
 from pydantic import BaseModel, Field
 
 from host.sdk import Permission, RequestFacts, Routes, Row, Stream, actor, measured, settings
@@ -15,6 +16,9 @@ from . import service
 from .settings import Settings
 
 routes = Routes()
+
+_GZIP = re.compile(r"\s*gzip\s*(?:;\s*q=(?:1(?:\.0*)?|0\.\d*[1-9]\d*)\s*)?", re.IGNORECASE)
+"""Where gzip is wanted in Accept-Encoding (RFC 9110, 12.5.3); prometheus-client takes `gzip;q=0` for a wish."""
 
 READ = "metrics.summary.read"
 PERMISSIONS = (Permission(READ, "See requests, errors and use of limits by day", ("admin",)),)
@@ -38,7 +42,7 @@ async def scrape(request: RequestFacts) -> Stream:
     service.check_scraper(settings(Settings), actor(), headers.get("authorization", ""), request.address)
     metrics, (encode, content_type) = await measured(), choose_encoder(headers.get("accept", ""))
     body = await asyncio.to_thread(encode, metrics)  # takes 100 ms with many operations
-    if not gzip_accepted(headers.get("accept-encoding", "")):
+    if not any(map(_GZIP.fullmatch, headers.get("accept-encoding", "").split(","))):
         return Stream(body, content_type)
     return Stream(await asyncio.to_thread(gzip.compress, body, 5), content_type, headers={"Content-Encoding": "gzip"})
 

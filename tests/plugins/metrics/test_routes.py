@@ -131,6 +131,27 @@ async def test_scrape_when_accept_asks_for_it_then_openmetrics_and_packed(applic
     assert {each.name for each in read_openmetrics(text)} == {each.name for each in read_openmetrics(plain.text)}
 
 
+@pytest.mark.parametrize(
+    ("wanted", "packed"),
+    [
+        ("gzip", True),
+        ("br;q=1.0, GZIP ; q=0.5", True),
+        ("gzip;q=1.000,identity", True),
+        ("gzip;q=0", False),
+        ("gzip;q=0.000, identity", False),
+        ("xgzip, gzip2", False),
+        ("br", False),
+    ],
+)
+async def test_scrape_when_gzip_is_wanted_or_not_then_packed_or_not(
+    application: TestApplication, wanted: str, packed: bool
+) -> None:
+    async with application.client() as scraper:
+        headers = {"Authorization": f"Bearer {TOKEN}", "Accept-Encoding": wanted}
+        answer = await scraper.get("/api/v1/metrics", headers=headers)
+    assert answer.headers.get("content-encoding") == ("gzip" if packed else None)
+
+
 async def test_requests_when_answered_then_counted_by_what_they_were_and_how_they_ended(
     two_tenants: TwoTenants,
 ) -> None:
