@@ -672,6 +672,34 @@ class Events:
 
 
 @dataclass(frozen=True, slots=True)
+class Download:
+    """A file as an answer: GET and HEAD, conditional requests and ranges are answered from what is said here.
+
+    size: bytes. open: `await open(start, stop)` gives the bytes from `start` up to, without, `stop` as an iterator,
+    which is read at the client's pace and closed when the client leaves; it is not called where no byte is sent. Asked
+    for several ranges at once, the whole is the answer. etag: changes whenever the bytes do, such as a digest or the id
+    of a version: ASCII without quotation marks; "" without one. modified: when they last changed.
+
+    filename: any text; it is made safe. inline: shown instead of saved, where its media type is one that cannot run as
+    a page: images but SVG, sound, video, plain text, PDF. cache_control: who may keep it, and how long.
+
+    Example:
+        files = storage()
+        size = await files.size(key)
+        return Download(size, digest, changed, lambda start, stop: files.get(key, start, stop), "report.pdf")
+    """
+
+    size: int
+    etag: str
+    modified: datetime | None
+    open: Callable[[int, int], Awaitable[AsyncIterator[bytes]]]
+    filename: str
+    media_type: str = "application/octet-stream"
+    inline: bool = False
+    cache_control: str = "private, no-store"
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """A JSON answer that also sets headers or cookies (`Set-Cookie` values as in RFC 6265).
 

@@ -141,6 +141,10 @@ class UnsupportedMediaType(ApiError):
     status, code, default_message = 415, "UNSUPPORTED_MEDIA_TYPE", "Send the body as application/json."
 
 
+class RangeNotSatisfiable(ApiError):
+    status, code, default_message = 416, "RANGE_NOT_SATISFIABLE", "Nothing of the file is in the range asked for."
+
+
 class ValidationFailed(ApiError):
     """422; `details` maps each field's path (`items.0.name`) to what is wrong with it.
 

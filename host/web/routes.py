@@ -22,7 +22,7 @@ from typing import (
 
 from pydantic import BaseModel
 
-from host.contracts import API_BASE, Accepted, Created, Events, Limit, Page, Permission, Route
+from host.contracts import API_BASE, Accepted, Created, Download, Events, Limit, Page, Permission, Route
 from host.errors import ConfigurationError
 
 TYPED_PARAMETER = re.compile(r"<(?:(?P<kind>[^:<>(]+)(?:\([^)]*\))?:)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)>")
@@ -184,7 +184,11 @@ def _inferred(handler: Callable[..., Any], declared: Declared) -> dict[str, Any]
         "body": _model(hints.get("body")),
         "query": _model(hints.get("query")),
         "status": _status(returned),
-        "returns": Events if returned is Events else declared.get("listing") if returned is Page else None,
+        "returns": returned
+        if returned in {Download, Events}
+        else declared.get("listing")
+        if returned is Page
+        else None,
     }
 
 

@@ -19,7 +19,7 @@ UNUSED_YET = frozenset(
         *("LEVELS", "Grant", "Member", "invite", "level", "members", "people", "principal_names", "principals"),
         *("refuse_beyond_own", "trace_headers", "Contributed", "reserve", "settle", "set_used"),
         *("WEEKLY_REPORT", "MONTHLY_ANALYTICS"),
-        "LiveMessage",
+        *("LiveMessage", "Download"),
     }
 )
 """Names for plugins that are not bundled yet; a name leaves this list when a plugin or an example uses it."""

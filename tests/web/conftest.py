@@ -100,7 +100,7 @@ class Web:
 
         async def caller(route: Route, plugin: str, request: TenantryRequest, params: Mapping[str, Any]) -> Reply:
             result = await binders[id(route)](request, params)
-            return shape(result, request.raw_headers, route, request.query_string)
+            return shape(result, request.raw_headers, route, request.query_string, request.method)
 
         return build_quart(pairs, caller, max_body=max_body, body_timeout=body_timeout, pages=pages)
 

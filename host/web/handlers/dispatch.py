@@ -72,7 +72,7 @@ class Dispatcher:
         result = await self._binders[id(route)](request, params)
         if isinstance(result, Events):
             return await self._event_streams.reply(result, route, plugin, request, params)
-        return shape(result, request.raw_headers, route, request.query_string)
+        return shape(result, request.raw_headers, route, request.query_string, request.method)
 
 
 def _check_wanted(request: TenantryRequest) -> None:

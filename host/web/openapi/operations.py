@@ -6,7 +6,7 @@ import inspect
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from host.contracts import Created, Events, Page, Query, Route, Stream
+from host.contracts import Created, Download, Events, Page, Query, Route, Stream
 from host.web.handlers.binding import path_parameters
 from host.web.handlers.idempotency import takes_key
 from host.web.openapi.schemas import Components, Rows, Schema, filter_description, filter_schema
@@ -35,6 +35,12 @@ _LISTING = {
     "search": "Only rows that hold all of these words.",
     "q": "Only rows with all of these words, in any order.",
 }
+_BINARY: Schema = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
+_PARTIAL = {
+    "206": {"description": "The bytes in Range.", "content": _BINARY},
+    "304": {"description": "Unchanged since the ETag in If-None-Match, or the date in If-Modified-Since."},
+}
+_CONDITIONS = ("Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since")
 _TITLES = {
     400: "The request could not be read.",
     401: "Nobody is signed in, or the token is not valid any more.",
@@ -45,6 +51,7 @@ _TITLES = {
     409: "It conflicts with something that exists or is still running.",
     412: "It was changed since it was read.",
     413: "The body is too large.",
+    416: "Nothing of the file is in the range.",
     415: "The body is not JSON.",
     422: "Fields are invalid; details name the path of each.",
     429: "Too many requests.",
@@ -113,6 +120,8 @@ def _parameters(plugin: str, route: Route, components: Components) -> list[dict[
         listed += _POSITION
     if "if_match" in takes:
         listed.append({"$ref": "#/components/parameters/IfMatch"})
+    if route.returns is Download:
+        listed += [{"name": name, "in": "header", "schema": {"type": "string"}} for name in _CONDITIONS]
     if takes_key(route):
         listed.append({"$ref": "#/components/parameters/IdempotencyKey"})
     return listed
@@ -153,11 +162,12 @@ def _success(plugin: str, route: Route, components: Components) -> dict[str, Any
     if route.status == 204:
         return {"204": {"description": "Done; the answer has no content."}}
     others = _others(route)
-    if route.returns is Stream:
-        content: dict[str, Any] = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
+    if route.returns in {Stream, Download}:
+        content: dict[str, Any] = dict(_BINARY)
         if others:
             content["application/json"] = {"schema": {"type": "object", "required": ["success", "data"]}}
-        return {str(route.status): {"description": "The content.", "content": content}}
+        whole = {"description": "The content.", "content": content}
+        return {str(route.status): whole} | (_PARTIAL if route.returns is Download else {})
     if route.returns is Events:
         return {"200": {"description": "Server-sent events.", "content": {"text/event-stream": {"schema": _TEXT}}}}
     answer: dict[str, Any] = {"description": "Done."}
@@ -181,7 +191,7 @@ def _others(route: Route) -> list[Any]:
     """What else a handler may return besides a stream or `Created`, by its annotation: `Row | Created`."""
     returned = get_type_hints(inspect.unwrap(route.handler)).get("return")
     kinds = get_args(returned) if get_origin(returned) in {Union, UnionType} else ()
-    return [kind for kind in kinds if kind not in {Stream, Created, type(None)}]
+    return [kind for kind in kinds if kind not in {Stream, Download, Created, type(None)}]
 
 
 def _envelope(plugin: str, route: Route, components: Components) -> Schema:
@@ -226,6 +236,8 @@ def _errors(route: Route) -> dict[str, Any]:
         statuses |= {400, 422}
     if "if_match" in takes:
         statuses |= {400, 412}
+    if route.returns is Download:
+        statuses |= {412, 416}
     return {str(status): {"$ref": f"#/components/responses/Error{status}"} for status in sorted(statuses)}
 
 

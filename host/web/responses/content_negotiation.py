@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from host.contracts import Events, Route, Stream
+from host.contracts import Download, Events, Route, Stream
 from host.errors import NotAcceptable
 
 _JSON = ("application", "json")
@@ -14,12 +14,12 @@ _PROBLEM = ("application", "problem+json")
 def check_accept(accept: bytes | None, route: Route) -> None:
     """Refuse, before anything is done, a request whose answer its client could not read.
 
-    Routes that declare `returns=Stream`, or return `Events`, answer with other types than JSON and are not checked.
+    Routes that return a `Stream`, a `Download` or `Events` answer with other types than JSON and are not checked.
 
     Raises:
         NotAcceptable: Accept names neither application/json nor a range that holds it.
     """
-    if accept is None or accept == b"*/*" or route.returns in {Stream, Events}:
+    if accept is None or accept == b"*/*" or route.returns in {Stream, Download, Events}:
         return
     if not _reads_json(accept):
         raise NotAcceptable(details={"offered": ["application/json", "application/problem+json"]})

@@ -30,6 +30,7 @@ BY_STATUS: Mapping[int, type[ApiError]] = {
     413: errors.PayloadTooLarge,
     414: errors.BadRequest,
     415: errors.UnsupportedMediaType,
+    416: errors.RangeNotSatisfiable,
     422: errors.ValidationFailed,
     429: errors.RateLimited,
     431: errors.BadRequest,

@@ -9,25 +9,28 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 from pydantic import BaseModel
 
-from host.contracts import API_BASE, Accepted, Answer, Created, Page, Route, Stream
+from host.contracts import API_BASE, Accepted, Answer, Created, Download, Page, Route, Stream
+from host.web.responses.download import INERT, download_reply
 from host.web.responses.error_documents import refusal
 from host.web.responses.reply import JSON, NO_STORE, HeaderPairs, Reply, dumps, header_value, json_reply
 
 __all__ = ["Reply", "shape"]
 
-_INERT = (b"content-security-policy", b"default-src 'none'; sandbox")  # uploaded content must not run as a page here
 _REVALIDATE = (b"cache-control", b"private, no-cache")
 _VARY = (b"vary", b"Authorization, X-Tenant, Accept")
 _LOCATION_SAFE = "/:?#[]@!$&'()*+,;=%-._~"
 
 
-def shape(result: Any, headers: Mapping[bytes, bytes], route: Route, query_string: bytes = b"") -> Reply:
+def shape(
+    result: Any, headers: Mapping[bytes, bytes], route: Route, query_string: bytes = b"", method: str = ""
+) -> Reply:
     """The reply to what a handler returned.
 
     headers: the request's, by lower-case name; If-None-Match counts for GET. query_string: the request's, kept
-    in a list's link to its next page.
+    in a list's link to its next page. method: the request's, where it is not the route's: HEAD.
 
     Raises:
+        PreconditionFailed, RangeNotSatisfiable: see `download_reply`.
         TypeError: something in the result cannot be encoded as JSON.
         ValueError: a header's value holds a line break.
     """
@@ -41,10 +44,10 @@ def shape(result: Any, headers: Mapping[bytes, bytes], route: Route, query_strin
         reply = _resource(_plain(result.data), 201, headers, route)
         reply.headers.append((b"location", _location(result.location)))
         return reply
-    return _rarer(result, headers, route)
+    return _rarer(result, headers, route, method or route.method)
 
 
-def _rarer(result: Any, headers: Mapping[bytes, bytes], route: Route) -> Reply:
+def _rarer(result: Any, headers: Mapping[bytes, bytes], route: Route, method: str) -> Reply:
     if isinstance(result, Accepted):
         reply = envelope(result.data, 202)
         if result.location is not None:
@@ -52,6 +55,8 @@ def _rarer(result: Any, headers: Mapping[bytes, bytes], route: Route) -> Reply:
         return reply
     if isinstance(result, Stream):
         return _stream(result)
+    if isinstance(result, Download):
+        return download_reply(result, headers, method)
     if isinstance(result, Answer):
         return _answer(result, headers, route)
     if isinstance(result, BaseModel):
@@ -121,7 +126,7 @@ def _answer(answer: Answer, headers: Mapping[bytes, bytes], route: Route) -> Rep
 
 
 def _stream(stream: Stream) -> Reply:
-    pairs: HeaderPairs = [(b"content-type", header_value("content-type", stream.content_type)), NO_STORE, _INERT]
+    pairs: HeaderPairs = [(b"content-type", header_value("content-type", stream.content_type)), NO_STORE, INERT]
     if isinstance(stream.body, bytes):
         pairs.append((b"content-length", b"%d" % len(stream.body)))
     for name, value in stream.headers.items():

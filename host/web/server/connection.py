@@ -175,21 +175,28 @@ async def _send_stream(reply: Reply, body: AsyncIterator[bytes], send: Send, hea
 async def _started(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """The same stream with its first piece read: an error before it can still become an error document."""
     pieces = aiter(body)
-    try:
-        first = await anext(pieces)
-    except StopAsyncIteration:
-        first = b""
+    return _Resumed(await anext(pieces, b""), pieces)
 
-    async def resumed() -> AsyncIterator[bytes]:
-        try:
-            yield first
-            async for piece in pieces:
-                yield piece
-        finally:
-            if hasattr(body, "aclose"):
-                await cast(_Closable, body).aclose()
 
-    return resumed()
+class _Resumed:
+    """A stream whose first piece was taken; a generator would not close its source before its own first piece."""
+
+    def __init__(self, first: bytes, rest: AsyncIterator[bytes]) -> None:
+        self._first: bytes | None = first
+        self._rest = rest
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._first is not None:
+            first, self._first = self._first, None
+            return first
+        return await anext(self._rest)
+
+    async def aclose(self) -> None:
+        if hasattr(self._rest, "aclose"):
+            await cast(_Closable, self._rest).aclose()
 
 
 def _is_events(reply: Reply) -> bool:
