@@ -64,6 +64,13 @@ _WORDS: Mapping[str, str] = {
     "too_long": "must have at most {max_length} entries",
     "uuid_type": "must be a UUID",
     "uuid_parsing": "must be a UUID",
+    **dict.fromkeys(
+        ("ip_v4_address", "ip_v6_address", "ip_any_address"), "must be an address such as 10.0.0.1 or fd00::1"
+    ),
+    **dict.fromkeys(
+        ("ip_v4_network", "ip_v6_network", "ip_any_network"),
+        "must be a network by its first address, such as 10.0.0.0/8 or fd00::/8",
+    ),
     "date_type": "must be a date such as 2026-01-31",
     "date_parsing": "must be a date such as 2026-01-31",
     "date_from_datetime_parsing": "must be a date such as 2026-01-31",

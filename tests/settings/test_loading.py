@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,14 @@ def test_environment_when_set_then_wins_over_the_file(tmp_path: Path) -> None:
     assert settings.server.run_jobs is False
     assert settings.server.max_body == 2 * 1024**2
     assert settings.cors.origins == ("https://b.example", "https://c.example")
+
+
+def test_networks_when_set_then_read_and_one_by_another_address_is_refused_in_words() -> None:
+    variable = "TENANTRY_OUTBOUND__INNER_NETWORKS"
+    networks = load(FILE, env={variable: "10.20.0.0/16, fd00::/8"}).outbound.inner_networks
+    assert networks == (ip_network("10.20.0.0/16"), ip_network("fd00::/8"))
+    with pytest.raises(ConfigurationError, match=rf"{variable}.*must be a network by its first address, such as"):
+        load(FILE, env={variable: "10.20.0.1/16"})
 
 
 def test_short_names_when_set_then_are_understood_and_the_long_ones_win() -> None:
