@@ -269,6 +269,7 @@ class Application:
             ),
             max_body=settings.server.max_body,
             body_timeout=settings.server.body_timeout,
+            min_body_rate=settings.server.min_body_rate,
             pages=pages(routes, self.registry.plugins, admission.active_for) | jobs_page(),
             missing=self.callbacks.missing,
         )

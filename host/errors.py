@@ -107,6 +107,10 @@ class NotAcceptable(ApiError):
     status, code, default_message = 406, "NOT_ACCEPTABLE", "This resource answers with application/json."
 
 
+class RequestTimeout(ApiError):
+    status, code, default_message = 408, "REQUEST_TIMEOUT", "The request body did not arrive in time."
+
+
 class Conflict(ApiError):
     """409: it clashes with something that exists, or with the state of the thing.
 

@@ -56,8 +56,9 @@ class ServerSettings(Section):
     run_jobs: bool = True  # whether the web process also runs background jobs
     trusted_proxies: Annotated[int, Field(ge=0)] = 0  # number of proxies in front whose X-Forwarded-For is believed
     max_body: Size = 1024**2  # bytes of a request body at most, unless a route allows more
-    body_timeout: Duration = 30.0  # seconds that a client may take to send a body
-    request_timeout: Duration = 60.0  # seconds that a handler may take
+    body_timeout: Duration = 30.0  # seconds that a client may be silent, or slow, while it sends a body
+    min_body_rate: Size = 8 * 1024  # bytes a second, on average, that a body has to keep to after `body_timeout`
+    request_timeout: Duration = 60.0  # seconds a handler may take, from the last piece of a body that it reads
 
 
 class CorsSettings(Section):

@@ -75,6 +75,7 @@ class Web:
         receive: Messages | None = None,
         max_body: int | None = 1024 * 1024,
         body_timeout: float = 5.0,
+        min_body_rate: int = 0,
         http_version: str = "1.1",
     ) -> TenantryRequest:
         sent = dict(headers or {})
@@ -85,7 +86,7 @@ class Web:
             sent.setdefault("content-length", str(len(body)))
         scope = scope_of(method, path, query, sent, http_version)
         pieces = receive or Messages(*([body] if body else []))
-        return TenantryRequest(scope, pieces, max_body=max_body, body_timeout=body_timeout)
+        return TenantryRequest(scope, pieces, max_body=max_body, body_timeout=body_timeout, min_body_rate=min_body_rate)
 
     @staticmethod
     async def call(route: Route, request: TenantryRequest, **params: Any) -> Any:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from host.contracts import Events, Route
-from host.errors import Conflict, Unavailable
+from host.errors import Conflict
 from host.web.admission.admission import Admission
 from host.web.handlers.binding import Binder, compile
 from host.web.handlers.event_streams import EventStreams
@@ -15,6 +14,7 @@ from host.web.handlers.idempotency import IdempotencyKeys, attempt_of
 from host.web.handlers.refused_actions import record_refused_action
 from host.web.responses.reply import NO_STORE, Reply
 from host.web.responses.serialization import shape
+from host.web.server.deadline import HandlerDeadline
 from host.web.server.request import TenantryRequest
 from host.web.server.request_state import request_state_of
 
@@ -22,8 +22,8 @@ from host.web.server.request_state import request_state_of
 class Dispatcher:
     """Answers a matched request; the Quart application calls it for every route.
 
-    timeout: seconds a handler may take; a streamed answer may go on longer. secret: the deployment's, from which the
-    keys of stored answers are derived.
+    timeout: seconds a handler may take, see `HandlerDeadline`; a streamed answer may go on longer. secret: the
+    deployment's, from which the keys of stored answers are derived.
     """
 
     def __init__(
@@ -60,13 +60,8 @@ class Dispatcher:
         attempt = await attempt_of(request, route, state.actor)
         if attempt is not None:
             return await self._keys.once(attempt, lambda: self._run(route, plugin, request, params))
-        try:
-            async with asyncio.timeout(self._timeout) as deadline:
-                return await self._run(route, plugin, request, params)
-        except TimeoutError:
-            if deadline.expired():
-                raise Unavailable(f"This took longer than {self._timeout:g} seconds and was cancelled.") from None
-            raise
+        async with HandlerDeadline(self._timeout) as request.deadline:
+            return await self._run(route, plugin, request, params)
 
     async def _run(self, route: Route, plugin: str, request: TenantryRequest, params: Mapping[str, Any]) -> Reply:
         result = await self._binders[id(route)](request, params)

@@ -48,6 +48,7 @@ _TITLES = {
     403: "The permission is missing, or the organisation is suspended.",
     404: "There is no such thing, or the feature is switched off.",
     406: "No media type that Accept names can express the answer.",
+    408: "The body arrives too slowly.",
     409: "It conflicts with something that exists or is still running.",
     412: "It was changed since it was read.",
     413: "The body is too large.",
@@ -231,7 +232,7 @@ def _errors(route: Route) -> dict[str, Any]:
     if route.method == "POST" or route.method in {"PUT", "PATCH", "DELETE"}:
         statuses |= {409}
     if route.body is not None:
-        statuses |= {400, 413, 415, 422}
+        statuses |= {400, 408, 413, 415, 422}
     if route.query is not None or Query in takes.values():
         statuses |= {400, 422}
     if "if_match" in takes:

@@ -24,7 +24,7 @@ BY_STATUS: Mapping[int, type[ApiError]] = {
     404: errors.NotFound,
     405: errors.MethodNotAllowed,
     406: errors.NotAcceptable,
-    408: errors.BadRequest,
+    408: errors.RequestTimeout,
     409: errors.Conflict,
     412: errors.PreconditionFailed,
     413: errors.PayloadTooLarge,

@@ -49,8 +49,7 @@ class TenantryQuart(Quart):
 
     Attributes:
         max_body: bytes a request body may have, unless its route says otherwise.
-        body_timeout: seconds a client may take to send a body; big ones get more, see
-        `host.web.server.request.SLOWEST`.
+        body_timeout, min_body_rate: seconds a client may be silent, and bytes a second it must keep to after them.
         missing: makes the error for a path that no route has.
     """
 
@@ -58,10 +57,11 @@ class TenantryQuart(Quart):
     asgi_websocket_class = cast(Any, RefusedWebsocket)
     request_class = cast(Any, TenantryRequest)
 
-    def __init__(self, max_body: int, body_timeout: float, missing: Missing) -> None:
+    def __init__(self, max_body: int, body_timeout: float, min_body_rate: int, missing: Missing) -> None:
         super().__init__("host.web", static_folder=None, template_folder=None)
         self.max_body = max_body
         self.body_timeout = body_timeout
+        self.min_body_rate = min_body_rate
         self.missing = missing
         self.config["MAX_CONTENT_LENGTH"] = max_body
         self.config["BODY_TIMEOUT"] = body_timeout
@@ -123,18 +123,19 @@ def build_quart(
     *,
     max_body: int,
     body_timeout: float,
+    min_body_rate: int = 0,
     pages: Mapping[str, View] | None = None,
     missing: Missing = lambda path: errors.NotFound("There is nothing at this address."),
 ) -> TenantryQuart:
     """The application that serves `routes`, pairs of plugin id and route, each through `caller`.
 
-    max_body: bytes. body_timeout: seconds. pages: GET views by absolute path, such as the documentation page, that
-    answer without `caller`. missing: makes the error for a path that no route has.
+    max_body: bytes. body_timeout, min_body_rate: seconds; bytes a second, 0 for any. pages: GET views by absolute path,
+    such as the documentation page, that answer without `caller`. missing: makes the error for a path that no route has.
 
     Raises:
         ConfigurationError: a path cannot be read.
     """
-    app = TenantryQuart(max_body, body_timeout, missing)
+    app = TenantryQuart(max_body, body_timeout, min_body_rate, missing)
     for plugin_id, route in routes:
         view: View = partial(caller, route, plugin_id)
         app.add_view(route.method, API_BASE + route.path, f"{plugin_id}.{route.name}", view, route.max_body)

@@ -27,6 +27,7 @@ class Answering(Protocol):
 
     max_body: int
     body_timeout: float
+    min_body_rate: int
 
     async def answer(self, request: TenantryRequest) -> Reply: ...
 
@@ -48,7 +49,13 @@ class TenantryConnection:
     async def __call__(self, receive: Receive, send: Send) -> None:
         """Answer the request; a client that leaves cancels its handler."""
         app = self._app
-        request = TenantryRequest(self._scope, receive, max_body=app.max_body, body_timeout=app.body_timeout)
+        request = TenantryRequest(
+            self._scope,
+            receive,
+            max_body=app.max_body,
+            body_timeout=app.body_timeout,
+            min_body_rate=app.min_body_rate,
+        )
         watch = _Watch(request, receive)
         try:
             reply = await app.answer(request)

@@ -12,13 +12,11 @@ from quart.wrappers import Request
 from quart.wrappers.request import Body
 from werkzeug.datastructures import Headers
 
-from host.errors import BadRequest, PayloadTooLarge
+from host.errors import BadRequest, PayloadTooLarge, RequestTimeout
+from host.web.server.deadline import HandlerDeadline
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
-
-SLOWEST = 8 * 1024
-"""Lowest upload speed in bytes a second: a client that keeps it up may take longer than the body timeout."""
 
 _HEADERS_KEY = "tenantry.headers"
 _SINGLE = frozenset(
@@ -84,17 +82,32 @@ def _check_single(pairs: list[tuple[bytes, bytes]]) -> None:
 class RequestBody(Body):
     """The body, read from the server only on demand and never buffered ahead.
 
+    timeout: seconds that its client may be silent, and may lag in all behind `min_rate` bytes a second; a rate of 0
+    gives all of the body these seconds. Time in which nobody reads does not count.
+
     Attributes:
         complete: whether the last byte has been received.
         limit: bytes allowed, counted as they arrive, chunked or not; None: any number.
     """
 
-    def __init__(self, receive: Receive, *, length: int | None, complete: bool, limit: int | None, timeout: float):
+    def __init__(
+        self,
+        receive: Receive,
+        *,
+        length: int | None,
+        complete: bool,
+        limit: int | None,
+        timeout: float,
+        min_rate: int,
+        http1: bool,
+    ) -> None:
         # Quart's own constructor makes two asyncio events, which this body does not need.
         self.complete = complete
         self.limit = limit
         self._length = length
         self._timeout = timeout
+        self._min_rate = min_rate
+        self._http1 = http1
         self._pull = receive
         self._received = 0
         self._waited = 0.0
@@ -105,7 +118,8 @@ class RequestBody(Body):
 
         Raises:
             PayloadTooLarge: it is longer than `limit`.
-            BadRequest: it did not arrive in time, or the client went away.
+            RequestTimeout: it did not arrive in time.
+            BadRequest: the client went away.
         """
         if self._whole is None:
             parts = [part async for part in self.chunks()]
@@ -141,13 +155,21 @@ class RequestBody(Body):
         # Only the time spent waiting for the client counts: a slow handler must not fail the upload.
         loop = asyncio.get_running_loop()
         started = loop.time()
+        earned = self._received / self._min_rate if self._min_rate else 0.0
         try:
-            async with asyncio.timeout(self._timeout + self._received / SLOWEST - self._waited):
+            async with asyncio.timeout(min(self._timeout, self._timeout + earned - self._waited)):
                 return await self._pull()
         except TimeoutError:
-            raise BadRequest("The request body did not arrive in time.") from None
+            raise self._too_slow() from None
         finally:
             self._waited += loop.time() - started
+
+    def _too_slow(self) -> RequestTimeout:
+        # the next request would begin somewhere in this body; HTTP/2 has no such header (RFC 9113, section 8.2.2)
+        return RequestTimeout(
+            details={"received": self._received, "min_body_rate": self._min_rate},
+            headers={"Connection": "close"} if self._http1 else {},
+        )
 
     def _too_large(self) -> PayloadTooLarge:
         return PayloadTooLarge(
@@ -174,12 +196,19 @@ class RequestBody(Body):
 
 
 class TenantryRequest(Request):
-    """Quart's request, with headers, body and locks made only when they are needed."""
+    """Quart's request, with headers, body and locks made only when they are needed.
+
+    Attributes:
+        deadline: the running handler's, whose clock stands still while a body is waited for.
+    """
 
     _form = None
     _files = None
+    deadline: HandlerDeadline | None = None
 
-    def __init__(self, scope: Scope, receive: Receive, *, max_body: int | None, body_timeout: float) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, *, max_body: int | None, body_timeout: float, min_body_rate: int = 0
+    ) -> None:
         # Quart's own constructor builds header objects, events and a lock for each request; here they are made lazily.
         self.scope = cast(Any, scope)
         self.method: str = scope["method"]
@@ -193,6 +222,7 @@ class TenantryRequest(Request):
         self.path = _path(scope["path"], self.root_path)
         self.max_body = max_body
         self.body_timeout = cast(Any, body_timeout)
+        self.min_body_rate = min_body_rate
         self._receive = receive
 
     def header(self, name: bytes) -> str | None:
@@ -214,12 +244,19 @@ class TenantryRequest(Request):
     def body(self) -> RequestBody:  # type: ignore[override]
         """The body, not yet read."""
         return RequestBody(
-            self._receive,
+            self._next_message,
             length=self.declared_length,
             complete=not self.may_have_body,
             limit=self.max_body,
             timeout=float(self.body_timeout or 0),
+            min_rate=self.min_body_rate,
+            http1=self.http_version < "2",
         )
+
+    async def _next_message(self) -> Mapping[str, Any]:
+        if self.deadline is None:
+            return await self._receive()
+        return await self.deadline.paused(self._receive())
 
     @property
     def declared_length(self) -> int | None:

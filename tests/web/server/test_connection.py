@@ -160,10 +160,12 @@ async def test_body_when_chunked_and_too_long_then_413(address: str, web: Any) -
     assert second.startswith(b"200"), "the connection is still good when the rest of the body was read"
 
 
-async def test_body_when_it_never_comes_then_400_after_the_deadline(address: str, web: Any) -> None:
+async def test_body_when_it_never_comes_then_408_after_the_deadline_and_closed(address: str, web: Any) -> None:
     started = asyncio.get_running_loop().time()
-    status, told = document(await web.say(address, head_of("POST", "/names", *POST, "Content-Length: 10") + b"{"))
-    assert (status, told["error"]["message"]) == (400, "The request body did not arrive in time.")
+    said = await web.say(address, head_of("POST", "/names", *POST, "Content-Length: 10") + b"{")
+    status, told = document(said)
+    assert (status, told["error"]["message"]) == (408, "The request body did not arrive in time.")
+    assert (told["error"]["code"], b"\r\nconnection: close\r\n" in said.lower()) == ("REQUEST_TIMEOUT", True)
     assert asyncio.get_running_loop().time() - started < connection.LINGER_SECONDS + 3
 
 

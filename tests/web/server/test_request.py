@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from host.errors import BadRequest, PayloadTooLarge
+from host.errors import BadRequest, PayloadTooLarge, RequestTimeout, Unavailable
+from host.web.server.deadline import HandlerDeadline
 from host.web.server.request import headers_of
 
 
@@ -98,10 +99,10 @@ async def test_body_when_chunks_add_up_to_too_much_then_refused_in_the_middle(we
     assert receive.taken == 2
 
 
-async def test_body_when_it_does_not_come_in_time_then_bad_request(web: Any) -> None:
+async def test_body_when_it_does_not_come_in_time_then_request_timeout(web: Any) -> None:
     receive = web.Messages(b"x", complete=False)
     request = web.request("POST", headers={"content-length": "9"}, receive=receive, body_timeout=0.05)
-    with pytest.raises(BadRequest, match="in time"):
+    with pytest.raises(RequestTimeout, match="in time"):
         await request.body.read()
 
 
@@ -120,7 +121,7 @@ def dripping(*pieces: bytes, every: float) -> Any:
 async def test_body_when_it_drips_in_then_its_pieces_share_one_deadline(web: Any) -> None:
     receive = dripping(*[b"x"] * 20, every=0.02)
     request = web.request("POST", headers={"content-length": "20"}, receive=receive, body_timeout=0.1)
-    with pytest.raises(BadRequest, match="in time"):
+    with pytest.raises(RequestTimeout, match="in time"):
         await request.body.read()
 
 
@@ -132,6 +133,56 @@ async def test_body_when_our_own_reader_is_slow_then_the_client_is_not_blamed(we
         await asyncio.sleep(0.1)
         seen.append(piece)
     assert seen == [b"ab", b"cd", b"ef"]
+
+
+async def test_body_when_it_keeps_to_the_rate_then_it_may_take_longer_than_the_time(web: Any) -> None:
+    receive = dripping(*[b"x" * 100] * 20, every=0.02)
+    request = web.request(
+        "POST", headers={"content-length": "2000"}, receive=receive, body_timeout=0.1, min_body_rate=1000
+    )
+    assert len(await request.body.read()) == 2000
+
+
+async def test_body_when_it_is_slower_than_the_rate_then_told_how_much_came_and_closed(web: Any) -> None:
+    for version, headers in (("1.1", {"Connection": "close"}), ("2", {})):
+        receive = dripping(*[b"x" * 10] * 50, every=0.02)
+        request = web.request(
+            "POST", headers={}, receive=receive, body_timeout=0.1, min_body_rate=100_000, http_version=version
+        )
+        request.scope["headers"].append((b"transfer-encoding", b"chunked"))
+        with pytest.raises(RequestTimeout) as refused:
+            await request.body.read()
+        assert 20 <= refused.value.details["received"] <= 60
+        assert (refused.value.details["min_body_rate"], refused.value.headers) == (100_000, headers)
+
+
+async def test_body_when_it_was_fast_and_then_falls_silent_then_the_silence_is_not_paid_in_advance(web: Any) -> None:
+    receive = web.Messages(b"x" * 1_000_000, complete=False)
+    request = web.request("POST", headers={"content-length": "1000001"}, receive=receive, body_timeout=0.1)
+    request.min_body_rate = 1
+    async with asyncio.timeout(5):
+        with pytest.raises(RequestTimeout):
+            await request.body.read()
+
+
+async def test_body_when_it_is_waited_for_then_the_handlers_clock_stands_still(web: Any) -> None:
+    receive = dripping(*[b"x"] * 10, every=0.05)
+    request = web.request("POST", headers={"content-length": "10"}, receive=receive)
+    async with HandlerDeadline(0.1) as request.deadline:
+        assert len(await request.body.read()) == 10
+    receive = dripping(b"x", b"y", every=0.01)
+    request = web.request("POST", headers={"content-length": "2"}, receive=receive)
+    with pytest.raises(Unavailable, match=r"longer than 0\.1 seconds"):
+        async with HandlerDeadline(0.1) as request.deadline:
+            async for _ in request.body.chunks():
+                await asyncio.sleep(5)
+
+
+async def test_body_when_read_after_its_handler_then_the_deadline_is_over_and_no_matter(web: Any) -> None:
+    request = web.request("POST", body=b"abc")
+    async with HandlerDeadline(0.1) as request.deadline:
+        pass
+    assert await request.body.read() == b"abc"
 
 
 async def test_body_when_client_leaves_then_bad_request(web: Any) -> None:
