@@ -12,6 +12,7 @@ from typing import cast
 from host import core_plugin
 from host.app_context import AppContext, enter_app
 from host.cache.client import RedisClient
+from host.cache.computed import ComputedValues
 from host.cache.embedded import EmbeddedRedis
 from host.cache.invalidations import Invalidations
 from host.cache.versions import Versions
@@ -197,6 +198,7 @@ class Application:
                 await application.redis.start()
                 stack.push_async_callback(application.redis.stop)
             stack.push_async_callback(application.services.redis_client.close)
+            stack.push_async_callback(application.services.computed.close)
             stack.push_async_callback(application.wakeups.close)
             await application.services.database.open()
             stack.push_async_callback(application.services.database.close)
@@ -309,6 +311,7 @@ def _services(  # noqa: PLR0917 - one argument for each part, passed at one plac
         database=database,
         transactions=transactions,
         redis_client=redis_client,
+        computed=ComputedValues(redis_client),
         rates=Rates(redis_client),
         quotas=Quotas(),
         job_store=job_store,

@@ -539,6 +539,22 @@ Example:
 
 
 @dataclass(frozen=True, slots=True)
+class PublicCache:
+    """How long anybody between here and the reader may keep an answer of a public route: `seconds`.
+
+    tags: sent as Cache-Tag, by which content delivery networks forget it early.
+
+    Example:
+        @routes.get("/about", name="about.read", public=True, needs_tenant=False, cache=PublicCache(300))
+        async def read_about() -> Row:
+            return {"name": "Notes"}
+    """
+
+    seconds: int
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """One endpoint. Exactly one of `permission`, `signed_in`, `operator`, `public` says who may call it.
 
@@ -579,6 +595,7 @@ class Route:
     limits: tuple[str, ...] = ()
     refusals: tuple[int, ...] = ()
     max_body: int | None = None  # bytes; None: the deployment's limit
+    cache: PublicCache | None = None  # only on public GET routes; every other answer is nobody's to keep
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ once, locks, joins. Both see the bound tenant's rows only, and both take part in
 """
 
 from host.api.plan import usage
+from host.cached import cached, drop_tags
 from host.contracts import (
     DAILY_CLEAN_UP,
     DURATIONS,
@@ -41,6 +42,7 @@ from host.contracts import (
     Person,
     PersonalData,
     Public,
+    PublicCache,
     Query,
     Readings,
     Route,
@@ -187,6 +189,7 @@ __all__ += [  # Requests and answers
     "Answer",
     "Created",
     "Download",
+    "PublicCache",
     "RequestFacts",
     "Stream",
     "absolute_url",
@@ -286,8 +289,10 @@ __all__ += [  # Settings, secrets and storage
     "HIDDEN",
     "app_singleton",
     "cache",
+    "cached",
     "data_folder",
     "decrypt",
+    "drop_tags",
     "encrypt",
     "is_secret",
     "redacted_text",

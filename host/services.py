@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from host.app_context import app_context
 from host.cache.client import RedisClient
+from host.cache.computed import ComputedValues
 from host.cache.namespace import CacheNamespace
 from host.contracts import API_BASE, Action, Actor, Decision, Limit, LiveChannel, TakenUse, Task, TenantInfo
 from host.crypto import Encryption, Signatures, SignedTokens
@@ -72,6 +73,7 @@ class Services:
     database: Database
     transactions: Transactions
     redis_client: RedisClient
+    computed: ComputedValues
     rates: Rates
     quotas: Quotas
     job_store: JobStore

@@ -24,6 +24,7 @@ async def when_member_joined(event: sdk.MemberJoined) -> None:
     sdk.count(JOINED)
     async with sdk.unit_of_work() as work:
         page, link = sdk.absolute_url("/welcome"), sdk.absolute_url(f"/welcome?token={token}")
+        await sdk.drop_tags("letter")
         work.announce(LetterPrepared(user_id=event.user_id, link=link, page=page))
 
 
@@ -32,13 +33,20 @@ async def letters_in_all() -> sdk.Readings:
     return [((), 1.0)]
 
 
+async def _write_letter() -> str:
+    return f"Welcome to {(await sdk.tenant()).name}!"
+
+
+@routes.get("/welcome/about", public=True, needs_tenant=False, name="about.read", cache=sdk.PublicCache(300))
+async def read_about() -> sdk.Row:
+    """Say what this plugin does, which anybody may keep for five minutes."""
+    return {"about": "It welcomes the people who join an organisation."}
+
+
 @routes.get("/welcome", permission=READ, name="letters.read")
 async def read_letter() -> sdk.Answer:
-    """Read the letter of welcome, which is made once in a minute."""
-    stored = await sdk.cache().get("letter")
-    letter = stored.decode() if stored else f"Welcome to {(await sdk.tenant()).name}!"
-    if stored is None:
-        await sdk.cache().set("letter", letter, ttl=60)
+    """Read the letter of welcome, which is written once in a minute, and anew when somebody joins."""
+    letter = await sdk.cached("letter", _write_letter, ttl=60, tags=("letter",), everyone=True)
     return sdk.Answer({"letter": letter}, headers={"Cache-Control": "private, max-age=60"})
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable
 from importlib.metadata import version
 
-from host.contracts import Answer, Row
+from host.contracts import Answer, PublicCache, Row
 from host.provisioning import provisioning
 from host.registry.kinds import HEALTH_CHECKS
 from host.services import services
@@ -23,7 +23,7 @@ async def health() -> Row:
     return {"status": "ok"}
 
 
-@routes.get("/version", name="platform.version", public=True, needs_tenant=False)
+@routes.get("/version", name="platform.version", public=True, needs_tenant=False, cache=PublicCache(60))
 async def read_version() -> Row:
     """The host's version and the plugins' versions."""
     plugins = provisioning().registry.plugins

@@ -1,4 +1,4 @@
-"""Tell every process that a cached tenant or person has changed, even if the changing process dies at once.
+"""Tell every process that a cached tenant, person or value has changed, even if the changing process dies at once.
 
 A row is written in the transaction of the change, and Redis is told after the commit. If that fails (the process is
 killed, Redis is unavailable), every process polls for such rows and delivers them.
@@ -31,15 +31,17 @@ class Invalidations:
         self._delivered: set[UUID] = set()  # delivered by this process, their rows not deleted yet
         self._polling = Periodic(self.deliver, EVERY, _log, "cache invalidations are delayed")
 
-    async def store(self, tenants: Collection[UUID], users: Collection[UUID]) -> Callable[[], Awaitable[None]]:
+    async def store(
+        self, tenants: Collection[UUID], users: Collection[UUID], tags: Collection[str]
+    ) -> Callable[[], Awaitable[None]]:
         """Record a change in the current transaction; call the returned function after the commit to tell Redis."""
         row = await CacheInvalidation.create(
-            tenants=[str(each) for each in tenants], users=[str(each) for each in users]
+            tenants=[str(each) for each in tenants], users=[str(each) for each in users], tags=list(tags)
         )
 
         async def tell() -> None:
             try:
-                await self._versions.touched(tenants, users)
+                await self._versions.touched(tenants, users, tags)
             except Unavailable:
                 return  # the row is still there
             self._delivered.add(row.id)
@@ -56,7 +58,8 @@ class Invalidations:
         rows = await CacheInvalidation.all().order_by("created_at").limit(_BATCH)
         untold = [row for row in rows if row.id not in delivered]
         tenants = {UUID(each) for row in untold for each in row.tenants}
-        await self._versions.touched(tenants, {UUID(each) for row in untold for each in row.users})
+        tags = {each for row in untold for each in row.tags or ()}
+        await self._versions.touched(tenants, {UUID(each) for row in untold for each in row.users}, tags)
         if rows:
             await CacheInvalidation.filter(id__in=[row.id for row in rows]).delete()
         return len(untold)

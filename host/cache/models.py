@@ -8,11 +8,12 @@ from uuid_utils.compat import uuid7
 
 
 class CacheInvalidation(Model):
-    """A change to tenants or people that is written in its transaction and deleted once Redis was told."""
+    """A change to what is cached, written in the transaction of the change and deleted once Redis was told."""
 
     id = fields.UUIDField(primary_key=True, default=uuid7)
     tenants: fields.JSONField[list[str]] = fields.JSONField(default=list)  # ids
     users: fields.JSONField[list[str]] = fields.JSONField(default=list)  # ids
+    tags: fields.JSONField[list[str]] = fields.JSONField(null=True)  # keys of dropped tags in Redis
     created_at = fields.DatetimeField(auto_now_add=True)
 
     class Meta:

@@ -7,6 +7,7 @@ from functools import lru_cache
 from uuid import UUID, uuid4
 
 from host.cache.client import RedisClient
+from host.cache.computed import Command, tag_command
 
 # Snapshots are cached for 5 minutes at most; a token must live much longer than that.
 _LIFETIME = 3600
@@ -34,15 +35,17 @@ class Versions:
     def __init__(self, redis_client: RedisClient) -> None:
         self._redis_client = redis_client
 
-    async def touched(self, tenants: Iterable[UUID], users: Iterable[UUID]) -> None:
-        """Give these tenants and people new tokens, in one round trip.
+    async def touched(self, tenants: Iterable[UUID], users: Iterable[UUID], tags: Iterable[str] = ()) -> None:
+        """Give these tenants and people, and the tags of computed values with these keys, new tokens in one round trip.
 
         Raises:
             Unavailable: Redis cannot be reached; cached snapshots then expire by themselves.
         """
         keys = [*map(tenant_version_key, tenants), *map(user_version_key, users)]
-        if keys:
-            await self._redis_client.calls([("SET", key, uuid4().bytes, "EX", _LIFETIME) for key in keys])
+        commands: list[Command] = [("SET", key, uuid4().bytes, "EX", _LIFETIME) for key in keys]
+        commands += map(tag_command, tags)
+        if commands:
+            await self._redis_client.calls(commands)
 
     async def read(self, epoch: bytes | None, tokens: Sequence[bytes | None]) -> list[bytes]:
         """Versions made from the values of `EPOCH_KEY` and of other keys, read in one round trip.

@@ -48,7 +48,8 @@ class UnitOfWork:
         self.events: list[Event] = []
         self.tenants: set[UUID] = set()
         self.users: set[UUID] = set()
-        self.tell: AfterCommit | None = None  # tells of `tenants` and `users`
+        self.tags: set[str] = set()
+        self.tell: AfterCommit | None = None  # tells of `tenants`, `users` and `tags`
         self.callbacks: list[AfterCommit] = []
 
     def record(
@@ -131,6 +132,11 @@ class UnitOfWork:
         if user is not None:
             self.users.add(user)
 
+    def drop_tags(self, *keys: str) -> None:
+        """Outdate computed values by the keys of their tags, after the commit; plugins call `host.sdk.drop_tags`."""
+        self._check_open()
+        self.tags.update(keys)
+
     def after_commit(self, callback: AfterCommit) -> None:
         """Run this once everything is committed; what it raises is logged and changes nothing."""
         self._check_open()
@@ -153,8 +159,8 @@ class Transactions:
 
     tell: sends an action to plugins, inside the transaction; raising undoes it. jobs_for: returns an event's jobs.
     store_jobs: writes jobs, inside the transaction. push: hands stored jobs to the queue, after it. touched: records
-    changed (tenants, users), inside it; the callback it returns tells caches, after it. announced: gets the published
-    events, after it.
+    changed (tenants, users, tags), inside it; the callback it returns tells caches, after it. announced: gets the
+    published events, after it.
     """
 
     def __init__(  # noqa: PLR0917 - callbacks of one kind, passed by name in one place
@@ -164,7 +170,7 @@ class Transactions:
         jobs_for: Callable[[Event], Sequence[JobDraft]],
         store_jobs: Callable[[Sequence[JobDraft]], Awaitable[None]],
         push: Callable[[Sequence[JobDraft]], Awaitable[None]],
-        touched: Callable[[set[UUID], set[UUID]], Awaitable[AfterCommit]],
+        touched: Callable[[set[UUID], set[UUID], set[str]], Awaitable[AfterCommit]],
         announced: Callable[[Sequence[Event]], None] = lambda events: None,
     ) -> None:
         self._database = database
@@ -214,8 +220,8 @@ class Transactions:
             raise TransactionManagementError("on_action must not record an action: it would be called for that one too")
         if work.jobs:
             await self._store_jobs(work.jobs)
-        if work.tenants or work.users:
-            work.tell = await self._touched(work.tenants, work.users)
+        if work.tenants or work.users or work.tags:
+            work.tell = await self._touched(work.tenants, work.users, work.tags)
 
     async def after(self, work: UnitOfWork) -> None:
         """What follows the COMMIT: whoever waits for the changes is told; what fails here is logged."""

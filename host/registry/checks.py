@@ -130,6 +130,8 @@ def _route(route: Route, scope: Scope) -> Iterator[str]:
             yield f'no one registers the {what} "{name}"{nearest(name, scope.names[what])}'
     if route.returns is Events and route.method != "GET":
         yield "only GET answers with Events; change the method"
+    if route.cache is not None and not (route.public and route.method == "GET" and not route.effects):
+        yield "cache is for public GET routes without effects only: what is behind a sign-in is nobody's to keep"
     if not _ROUTE_NAME.fullmatch(route.name):
         yield 'the name must be like "projects.create"; rename it'
     if not is_async(route.handler):

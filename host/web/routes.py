@@ -22,7 +22,7 @@ from typing import (
 
 from pydantic import BaseModel
 
-from host.contracts import API_BASE, Accepted, Created, Download, Events, Limit, Page, Permission, Route
+from host.contracts import API_BASE, Accepted, Created, Download, Events, Limit, Page, Permission, PublicCache, Route
 from host.errors import ConfigurationError
 
 TYPED_PARAMETER = re.compile(r"<(?:(?P<kind>[^:<>(]+)(?:\([^)]*\))?:)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)>")
@@ -56,6 +56,7 @@ class Declared(TypedDict, total=False):
     limits: tuple[str | Limit, ...]
     refusals: tuple[int, ...]
     max_body: int | None
+    cache: PublicCache | None
 
 
 class Routes(Sequence[Route]):

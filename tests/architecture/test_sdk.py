@@ -18,7 +18,7 @@ UNUSED_YET = frozenset(
     {
         *("LEVELS", "Grant", "Member", "invite", "level", "members", "people", "principal_names", "principals"),
         *("refuse_beyond_own", "trace_headers", "Contributed", "reserve", "settle", "set_used"),
-        *("WEEKLY_REPORT", "MONTHLY_ANALYTICS"),
+        *("WEEKLY_REPORT", "MONTHLY_ANALYTICS", "cache"),
         *("LiveMessage", "Download"),
     }
 )

@@ -25,7 +25,7 @@ from host.cache.versions import Versions
 from host.settings import load
 from host.testing import TestApplication
 
-async def die(self, tenants, users):
+async def die(self, tenants, users, tags):
     if [*tenants, *users]:
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -100,7 +100,7 @@ async def test_change_when_redis_is_away_then_told_once_it_is_back(
     database: Database, redis_client: RedisClient, redis_server: EmbeddedRedis
 ) -> None:
     tenant, person, anybody = uuid4(), uuid4(), Invalidations(Versions(redis_client))
-    tell = await Invalidations(Versions(redis_client)).store({tenant}, {person})
+    tell = await Invalidations(Versions(redis_client)).store({tenant}, {person}, set())
     await redis_server.stop()
     await tell()  # says nothing: the change is committed, whatever becomes of its telling
     assert await CacheInvalidation.all().count() == 1
@@ -116,7 +116,7 @@ async def test_change_when_told_at_once_then_not_told_again_and_forgotten(
     database: Database, redis_client: RedisClient
 ) -> None:
     tenant, invalidations = uuid4(), Invalidations(Versions(redis_client))
-    await (await invalidations.store({tenant}, set()))()
+    await (await invalidations.store({tenant}, set(), set()))()
     told = await redis_client.call("GET", tenant_version_key(tenant))
     assert await invalidations.deliver() == 0
     assert await redis_client.call("GET", tenant_version_key(tenant)) == told

@@ -34,6 +34,16 @@ def shape(
         TypeError: something in the result cannot be encoded as JSON.
         ValueError: a header's value holds a line break.
     """
+    reply = _shaped(result, headers, route, query_string, method or route.method)
+    if route.cache is not None and reply.status in {200, 304}:
+        _put(reply.headers, "cache-control", b"public, max-age=%d" % route.cache.seconds)
+        _put(reply.headers, "vary", b"X-Tenant, Accept")
+        if route.cache.tags:
+            _put(reply.headers, "cache-tag", header_value("cache-tag", ",".join(route.cache.tags)))
+    return reply
+
+
+def _shaped(result: Any, headers: Mapping[bytes, bytes], route: Route, query_string: bytes, method: str) -> Reply:
     if isinstance(result, dict):
         return _resource(result, 200 if route.status in {201, 202, 204} else route.status, headers, route)
     if isinstance(result, Page):
@@ -44,7 +54,7 @@ def shape(
         reply = _resource(_plain(result.data), 201, headers, route)
         reply.headers.append((b"location", _location(result.location)))
         return reply
-    return _rarer(result, headers, route, method or route.method)
+    return _rarer(result, headers, route, method)
 
 
 def _rarer(result: Any, headers: Mapping[bytes, bytes], route: Route, method: str) -> Reply:
