@@ -7,7 +7,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST := $(BIN)/python -m pytest
 SOURCES := host tenants plugins tests $(wildcard benchmarks)
 
-.PHONY: run test check format map bench bench-metrics bench-audit fuzz torture lock clean
+.PHONY: run test check format map bench bench-metrics bench-live bench-audit fuzz torture lock clean
 
 ## run: set up and start the host on the embedded defaults
 run: $(VENV)/.run
@@ -44,6 +44,10 @@ bench: $(VENV)/.dev
 ## bench-metrics: what counting one thing and one scrape cost
 bench-metrics: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.metrics
+
+## bench-live: live channels: cost of publishing, time to the followers, hops between processes, open streams
+bench-live: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.live
 
 ## bench-audit: the audit log: cost of an entry, sealing, verifying, searching a million, exporting them
 bench-audit: $(VENV)/.dev

@@ -24,7 +24,7 @@ from host.api import (
 )
 from host.api.permissions import PERMISSIONS
 from host.cache.models import CacheInvalidation
-from host.contracts import DAILY_CLEAN_UP, EventType, Limit, Metric, Permission, PersonalData, Route, Task
+from host.contracts import DAILY_CLEAN_UP, EventType, Limit, LiveChannel, Metric, Permission, PersonalData, Route, Task
 from host.core_metrics import METRICS
 from host.hookspecs import hookimpl
 from host.identity import cleanup
@@ -32,6 +32,7 @@ from host.identity import models as identity
 from host.identity.api_keys import LIMIT as API_KEYS
 from host.identity.api_keys import count_keys
 from host.identity.events import EVENTS
+from host.job_progress import JOBS
 from host.jobs.models import Job, PausedTask
 from host.limits.models import QuotaUse, Reservation
 from host.membership import invitations
@@ -138,6 +139,12 @@ def register_tasks() -> Sequence[Task]:
 def register_events() -> Sequence[EventType]:
     """What happens to people and invitations."""
     return (*EVENTS, *MEMBER_EVENTS)
+
+
+@hookimpl
+def register_live_channels() -> Sequence[LiveChannel]:
+    """What the host sends of jobs."""
+    return (JOBS,)
 
 
 @hookimpl

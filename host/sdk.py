@@ -80,7 +80,8 @@ from host.identity.locales import accepted_locales
 from host.input_errors import TextForm
 from host.input_types import Instant, Name, OneLine, Time, Title
 from host.instruments import count, observe
-from host.jobs.executor import job_id, report_progress
+from host.job_progress import report_progress
+from host.jobs.executor import job_id
 from host.jobs.outcomes import Backoff, GiveUp, Postpone, TryAgain
 from host.live_channels import live
 from host.membership.events import MemberJoined, MemberLeft

@@ -5,22 +5,26 @@ A job's arguments and error are shown as redacted by `host.redaction`.
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from host.contracts import Page
+from host.contracts import Events, LiveMessage, Page
 from host.data import cursors
 from host.errors import Conflict, NotFound
 from host.execution_context import actor, as_plugin, in_tenant
 from host.input_types import Instant
+from host.job_progress import JOBS
 from host.jobs import search
 from host.jobs.job_store import FINAL
 from host.jobs.models import Job, JobState
+from host.live_channels import live
 from host.redaction import redacted, redacted_text
 from host.services import services, unit_of_work
 from host.web.routes import Routes
@@ -28,6 +32,7 @@ from tenants.context import current
 
 routes = Routes()
 Text = Annotated[str, StringConstraints(max_length=200)]
+_LOOK_EVERY = 1.0  # seconds
 _AGAIN = (JobState.FAILED, JobState.CANCELLED)
 _DONE = {"retry": "run again", "cancel": "called off"}
 _OPEN = tuple(state for state in JobState if state not in FINAL)
@@ -89,6 +94,40 @@ async def list_jobs(query: JobQuery) -> Page:
 async def read_job(job_id: UUID) -> JobDetails:
     """One job with its arguments; secrets, links and tokens in them are hidden."""
     return JobDetails(**snapshot_of(await _own(job_id)))
+
+
+@routes.get("/jobs/<uuid:job_id>/events", name="jobs.follow", permission="tenant.jobs.read")
+async def follow_job(job_id: UUID) -> Events:
+    """A job's state and progress as they change.
+
+    The first event `job` says how it is now; after the one that says how it ended, the stream ends.
+    """
+    await _own(job_id)
+    return Events(lambda after: _changes(job_id))
+
+
+async def _changes(job_id: UUID) -> AsyncIterator[LiveMessage]:
+    """What a job's row shows, whenever it is another: looked at for each message, and every second for all else."""
+    shown = None
+    async with aclosing(live(JOBS.name).follow(str(job_id))) as messages:
+        coming = asyncio.ensure_future(anext(messages, None))
+        try:
+            while True:
+                job = await _own(job_id)
+                seen = {"state": job.state.value, "progress": job.progress, "attempts": job.attempts}
+                if seen != shown:
+                    yield LiveMessage("job", seen)
+                    shown = seen
+                if job.state in FINAL:
+                    return
+                await asyncio.wait([coming], timeout=_LOOK_EVERY)
+                if coming.done():
+                    if coming.result() is None:
+                        return
+                    coming = asyncio.ensure_future(anext(messages, None))
+        finally:
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
 
 
 @routes.post("/jobs/<uuid:job_id>/retry", name="jobs.retry", permission="tenant.jobs.update", returns=JobDetails)

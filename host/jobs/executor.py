@@ -111,12 +111,8 @@ def job_id() -> UUID | None:
     return running.job.id if running is not None else None
 
 
-async def report_progress(fraction: float) -> None:
-    """Note how far the running job is, 0..1; does nothing outside a job, and where several run together.
-
-    Example:
-        await report_progress(done / total)
-    """
+async def note_progress(fraction: float) -> None:
+    """Note with the running job how far it is, 0..1; does nothing outside a job, and where several run together."""
     running = _running_job.get()
     if running is not None:
         await running.job_store.report(running.job, fraction)

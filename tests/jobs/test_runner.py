@@ -9,7 +9,7 @@ import pytest
 
 from host.contracts import Actor, Origin
 from host.execution_context import actor, origin, plugin
-from host.jobs.executor import report_progress
+from host.jobs.executor import note_progress
 from host.jobs.models import Job, JobState
 from host.jobs.outcomes import GiveUp, Postpone
 from tenants.context import bind, current, current_or_none
@@ -221,7 +221,7 @@ async def test_run_when_longer_than_the_lease_then_signs_of_life_keep_it(job_set
     async def send() -> None:
         job_setup.ran.append("begun")
         await asyncio.sleep(1.5)
-        await report_progress(0.5)
+        await note_progress(0.5)
 
     job_setup.task(send)
     reconciler = job_setup.reconciler()
