@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
@@ -163,6 +164,28 @@ class Subscription:
     event: str
     listener: Listener
     priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MessageTemplate:
+    """A text that a plugin wants sent to people, known as `<plugin>.<folder's name>`; `request_message` asks for it.
+
+    folder: has `template.toml` (summary; a subject per locale; the variables, each with summary, example and whether it
+    is optional; the category that readers may unsubscribe from) and the content per locale: `<locale>.mjml` or
+    `<locale>.html`, and `<locale>.txt` beside it where the plain text is not to be made from it.
+
+    Example:
+        @hookimpl
+        def register_message_templates() -> Sequence[MessageTemplate]:
+            return [MessageTemplate(Path(__file__).parent / "templates" / "reminder")]
+    """
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.name
 
 
 # -- what a plugin declares ------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ from host.limits.models import QuotaUse, Reservation
 from host.membership import invitations
 from host.membership import members as members_rules
 from host.membership.events import EVENTS as MEMBER_EVENTS
+from host.messages import EVENTS as MESSAGE_EVENTS
 from host.personal_data import own
 from host.personal_data.tasks import TASKS as ERASURE
 from host.provisioning import PER_PERSON, provisioning
@@ -137,8 +138,8 @@ def register_tasks() -> Sequence[Task]:
 
 @hookimpl
 def register_events() -> Sequence[EventType]:
-    """What happens to people and invitations."""
-    return (*EVENTS, *MEMBER_EVENTS)
+    """What happens to people and invitations, and messages that are wanted."""
+    return (*EVENTS, *MEMBER_EVENTS, *MESSAGE_EVENTS)
 
 
 @hookimpl

@@ -27,6 +27,7 @@ from host.contracts import (
     HealthCheck,
     Limit,
     LiveChannel,
+    MessageTemplate,
     Metric,
     Permission,
     PersonalData,
@@ -101,6 +102,11 @@ class HookSpecs:
     @hookspec
     def register_listeners(self) -> Sequence[Subscription]:
         """Which events, its own or others', this plugin wants to hear."""
+        raise NotImplementedError
+
+    @hookspec
+    def register_message_templates(self) -> Sequence[MessageTemplate]:
+        """Texts for `request_message`, in folders of the plugin. A folder that is missing or wrong stops the start."""
         raise NotImplementedError
 
     @hookspec

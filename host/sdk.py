@@ -36,6 +36,7 @@ from host.contracts import (
     Limit,
     LiveChannel,
     LiveMessage,
+    MessageTemplate,
     Metric,
     Page,
     Permission,
@@ -98,6 +99,7 @@ from host.membership.people import (
     principals_of,
     refuse_beyond_own,
 )
+from host.messages import MessageWanted, message_templates, request_message
 from host.outbound.addresses import public_addresses
 from host.outbound.errors import OutboundError
 from host.plan_limits import allow, give_back, limit_value, reserve, set_used, settle, spend
@@ -264,6 +266,12 @@ __all__ += [  # Live
     "LiveChannel",
     "LiveMessage",
     "live",
+]
+__all__ += [  # Messages to people
+    "MessageTemplate",
+    "MessageWanted",
+    "message_templates",
+    "request_message",
 ]
 __all__ += [  # What happened
     "Action",

@@ -1,6 +1,7 @@
-"""The welcome plugin in one file: an event with a secret, a listener, a veto, a gauge and a cached answer."""
+"""The welcome plugin: an event with a secret, a listener, a message, a veto, a gauge and a cached answer."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from uuid import UUID
 
 from host import sdk
@@ -19,13 +20,18 @@ class LetterPrepared(sdk.Event):
 
 
 async def when_member_joined(event: sdk.MemberJoined) -> None:
-    """Prepare a letter for whoever joined."""
+    """Prepare a letter for whoever joined, and ask for a message that says so; without `mail`, nobody sends it."""
     token = sdk.sign_token("letter", user_id=str(event.user_id))
     sdk.count(JOINED)
     async with sdk.unit_of_work() as work:
         page, link = sdk.absolute_url("/welcome"), sdk.absolute_url(f"/welcome?token={token}")
         await sdk.drop_tags("letter")
         work.announce(LetterPrepared(user_id=event.user_id, link=link, page=page))
+        if member := (await sdk.people([event.user_id])).get(event.user_id):
+            facts = {"name": member.name, "page": page}
+            await sdk.request_message(
+                member.email, "welcome.letter", facts, key=f"joined-{event.user_id}", locale=member.locale
+            )
 
 
 async def letters_in_all() -> sdk.Readings:
@@ -66,6 +72,11 @@ def register_routes() -> Sequence[sdk.Route]:
 @sdk.hookimpl
 def register_events() -> Sequence[sdk.EventType]:
     return [sdk.EventType(LetterPrepared, "A letter of welcome is ready")]
+
+
+@sdk.hookimpl
+def register_message_templates() -> Sequence[sdk.MessageTemplate]:
+    return [sdk.MessageTemplate(Path(__file__).parent / "templates" / "letter")]
 
 
 @sdk.hookimpl

@@ -20,7 +20,7 @@ from host.registry.discovery import available, find, read
 from host.registry.kinds import COMMANDS, CONTRIBUTIONS
 from host.registry.registry import Registry
 
-COLUMNS = ("id", "name", "version", "default", "source", "state", "requires")
+COLUMNS = ("id", "name", "version", "default", "source", "state", "requires", "wants")
 
 
 @click.group()
@@ -52,12 +52,13 @@ def list_(terminal: Terminal, points: bool) -> None:
                 "state": f"quarantined: {reason}" if reason else "loaded",
                 "load_seconds": round(loaded_plugin.load_seconds, 4),
                 "requires": sorted(loaded_plugin.manifest.requires),
+                "wants": list(loaded_plugin.manifest.wants),
                 "commands": [made.name for made in loaded.catalog.of(loaded_plugin.id, COMMANDS)],
             }
         )
     for plugin_id in available():
         if plugin_id not in loaded.ids:
-            rows.append({"id": plugin_id, "state": "not enabled", "requires": []})
+            rows.append({"id": plugin_id, "state": "not enabled", "requires": [], "wants": []})
     terminal.rows(rows, COLUMNS, empty="No plugins: `tenantry plugin new ID` writes one.")
 
 

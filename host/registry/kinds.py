@@ -21,6 +21,7 @@ from host.contracts import (
     HealthCheck,
     Limit,
     LiveChannel,
+    MessageTemplate,
     Metric,
     Permission,
     PersonalData,
@@ -28,7 +29,7 @@ from host.contracts import (
     Subscription,
     Task,
 )
-from host.registry import checks, extension_points
+from host.registry import checks, extension_points, message_templates
 from host.registry.checks import Scope
 
 T = TypeVar("T")
@@ -76,7 +77,7 @@ def _name(plugin: str, item: Permission | Limit | LiveChannel | Metric | Extensi
     return item.name
 
 
-def _own_name(plugin: str, item: Route | Task | HealthCheck | PersonalData) -> str:
+def _own_name(plugin: str, item: Route | Task | HealthCheck | PersonalData | MessageTemplate) -> str:
     return f"{plugin}.{item.name}"
 
 
@@ -116,6 +117,12 @@ TASKS: Kind[Task] = Kind("register_tasks", Task, (Unique("task", _own_name),), c
 _EVENT: Unique[EventType] = Unique("event", lambda plugin, item: f"{plugin}.{item.model.__name__}", "rename one class")
 EVENTS: Kind[EventType] = Kind("register_events", EventType, (_EVENT,))
 LISTENERS: Kind[Subscription] = Kind("register_listeners", Subscription, check=checks.listeners)
+MESSAGE_TEMPLATES: Kind[MessageTemplate] = Kind(
+    "register_message_templates",
+    MessageTemplate,
+    (Unique("message template", _own_name, "rename one of the folders"),),
+    message_templates.complaints,
+)
 _COMMAND: Unique[Command] = Unique("command", lambda plugin, item: f"{plugin} {item.name}")
 COMMANDS: Kind[Command] = Kind("register_commands", Command, (_COMMAND,))
 _HEALTH_CHECK: Unique[HealthCheck] = Unique("health check", _own_name)

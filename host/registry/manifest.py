@@ -42,6 +42,7 @@ RESERVED_IDS = HOST_AREAS | Settings.model_fields.keys() | _COMMANDS | _PATHS
 
 _ID = re.compile(r"[a-z](?:_?[a-z0-9]){1,30}")
 Parsed = TypeVar("Parsed")
+Others = TypeVar("Others", Mapping[str, SpecifierSet], tuple[str, ...])
 
 
 def plugin_id(text: str) -> str:
@@ -86,7 +87,11 @@ Range = Annotated[
 
 @dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid"))
 class Manifest:
-    """What a plugin says about itself. `requires` maps a plugin id to the versions of it that will do."""
+    """What a plugin says about itself.
+
+    requires: plugin id -> the versions of it that will do; without it this one does not load. wants: plugins that this
+    one is loaded after where they are loaded, and does without where they are not.
+    """
 
     id: PluginId
     name: Text
@@ -95,10 +100,11 @@ class Manifest:
     sdk: Range
     path: Path
     requires: Mapping[PluginId, Range] = Field(default_factory=dict)
+    wants: tuple[PluginId, ...] = ()
 
-    @field_validator("requires")
+    @field_validator("requires", "wants")
     @classmethod
-    def _others(cls, value: Mapping[str, SpecifierSet], info: ValidationInfo) -> Mapping[str, SpecifierSet]:
+    def _others(cls, value: Others, info: ValidationInfo) -> Others:
         if info.data.get("id") in value:
             raise ValueError(f'"{info.data["id"]}" is the plugin itself; remove it')
         return value

@@ -1,4 +1,4 @@
-"""Sort plugins so that each loads after those it requires; report missing, unfit and circular requirements."""
+"""Sort plugins so that each loads after those it requires or wants; report missing, unfit, circular requirements."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from host.registry.manifest import SDK_VERSION, Manifest
 
 
 def order(manifests: Sequence[Manifest], *, sdk: str = SDK_VERSION) -> tuple[Manifest, ...]:
-    """The manifests in load order; stable.
+    """The manifests in load order; stable. A wish that would make a circle is passed over.
 
     Raises:
         ConfigurationError: lists every missing or too old or new requirement, every cycle, and every plugin made for
@@ -20,10 +20,25 @@ def order(manifests: Sequence[Manifest], *, sdk: str = SDK_VERSION) -> tuple[Man
     messages = [line for manifest in manifests for line in _needs(manifest, by_id, sdk)]
     messages += _cycles(by_id)
     refuse(messages)
+    before = _before(by_id)
     ordered: dict[str, Manifest] = {}
     for manifest in manifests:
-        _place(manifest, by_id, ordered)
+        _place(manifest, by_id, before, ordered)
     return tuple(ordered.values())
+
+
+def _before(by_id: Mapping[str, Manifest]) -> dict[str, list[str]]:
+    """Plugin id -> the plugins that load before it: all that it requires, and of those it wants what can be."""
+    before = {manifest.id: list(manifest.requires) for manifest in by_id.values()}
+
+    def reaches(plugin_id: str, wanted: str) -> bool:
+        return plugin_id == wanted or any(reaches(other, wanted) for other in before[plugin_id])
+
+    for manifest in by_id.values():
+        for wanted in manifest.wants:
+            if wanted in by_id and not reaches(wanted, manifest.id):
+                before[manifest.id].append(wanted)
+    return before
 
 
 def _needs(manifest: Manifest, by_id: Mapping[str, Manifest], sdk: str) -> list[str]:
@@ -74,8 +89,13 @@ def _cycles(by_id: Mapping[str, Manifest]) -> list[str]:
     return messages
 
 
-def _place(manifest: Manifest, by_id: Mapping[str, Manifest], ordered: dict[str, Manifest]) -> None:
-    for required in manifest.requires:
-        if required not in ordered:
-            _place(by_id[required], by_id, ordered)
+def _place(
+    manifest: Manifest,
+    by_id: Mapping[str, Manifest],
+    before: Mapping[str, Sequence[str]],
+    ordered: dict[str, Manifest],
+) -> None:
+    for earlier in before[manifest.id]:
+        if earlier not in ordered:
+            _place(by_id[earlier], by_id, before, ordered)
     ordered.setdefault(manifest.id, manifest)

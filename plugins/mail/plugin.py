@@ -25,7 +25,7 @@ from host.sdk import (
 
 from . import commands, events, models, routes, settings, tasks
 from .providers import channel
-from .service import account_mail, attachments, dispatcher, erasure, messages, outbox, senders, timeline
+from .service import account_mail, attachments, dispatcher, erasure, messages, outbox, senders, timeline, wanted
 
 
 @hookimpl
@@ -70,7 +70,7 @@ def register_events() -> Sequence[EventType]:
 
 @hookimpl
 def register_listeners() -> Sequence[Subscription]:
-    return account_mail.LISTENERS
+    return (*account_mail.LISTENERS, *wanted.LISTENERS)
 
 
 @hookimpl

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 SDK, HOOKS = ROOT / "docs" / "sdk.md", ROOT / "docs" / "hooks.md"
 UNUSED_YET = frozenset(
     {
-        *("LEVELS", "Grant", "Member", "invite", "level", "members", "people", "principal_names", "principals"),
+        *("LEVELS", "Grant", "Member", "invite", "level", "members", "principal_names", "principals"),
         *("refuse_beyond_own", "trace_headers", "Contributed", "reserve", "settle", "set_used"),
         *("WEEKLY_REPORT", "MONTHLY_ANALYTICS", "cache"),
         *("LiveMessage", "Download"),

@@ -9,10 +9,12 @@ from host.registry.manifest import Manifest
 from host.registry.ordering import order
 
 
-def manifest(plugin_id: str, *, version: str = "1.0", sdk: str = "", **requires: str) -> Manifest:
+def manifest(
+    plugin_id: str, *, version: str = "1.0", sdk: str = "", wants: tuple[str, ...] = (), **requires: str
+) -> Manifest:
     ranges = {name: text or "*" for name, text in requires.items()}
     path = Path(f"/{plugin_id}/manifest.toml")
-    return Manifest(plugin_id, plugin_id, version, "x", sdk or "*", path, ranges)
+    return Manifest(plugin_id, plugin_id, version, "x", sdk or "*", path, ranges, wants)
 
 
 def ids(*manifests: Manifest) -> list[str]:
@@ -60,3 +62,17 @@ def test_order_when_sdk_is_out_of_range_then_names_plugin_and_both_versions():
         '/aa/manifest.toml: sdk: plugin "aa" is made for host.sdk >=2, this is 0.1.0; '
         "install a version of the plugin made for it"
     )
+
+
+def test_order_when_something_loaded_is_wanted_then_it_comes_first_and_nothing_else_moves():
+    assert ids(manifest("aa", wants=("cc",)), manifest("bb"), manifest("cc")) == ["cc", "aa", "bb"]
+
+
+def test_order_when_something_wanted_is_not_loaded_then_it_is_done_without():
+    assert ids(manifest("aa", wants=("zz",)), manifest("bb")) == ["aa", "bb"]
+
+
+def test_order_when_wishes_make_a_circle_then_what_is_required_wins_and_nothing_is_refused():
+    assert ids(manifest("aa", wants=("bb",)), manifest("bb", aa="")) == ["aa", "bb"]
+    assert ids(manifest("aa", wants=("bb",)), manifest("bb", cc=""), manifest("cc", aa="")) == ["aa", "cc", "bb"]
+    assert ids(manifest("aa", wants=("bb",)), manifest("bb", wants=("aa",))) == ["bb", "aa"]

@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from .compiled import CONTENT_PLACE, Compiled, Compiler, Layout, Source
@@ -21,6 +22,8 @@ from .errors import TemplateRefused
 
 BUILT_IN = Path(__file__).parents[1] / "templates"
 LAST_RESORT = "en"
+
+_NO_OTHERS: Mapping[str, Path] = MappingProxyType({})
 
 KEPT = 1_000
 """Templates of tenants that a process keeps compiled; the least recently used is dropped first."""
@@ -71,25 +74,26 @@ def fallbacks(*wanted: str) -> Iterator[str]:
 
 
 class Library:
-    """The built-in and the deployment's templates of one application, with a cache of compiled ones.
+    """The plugins' and the deployment's templates of one application, with a cache of compiled ones.
 
-    folder: the deployment's. Files are read once: changes take effect at the next start.
+    folder: the deployment's. others: of other plugins, name -> folder. Files are read once: changes take effect at the
+    next start.
 
     Raises:
         TemplateRefused: a file or folder is wrong; the message names it.
     """
 
-    def __init__(self, folder: Path | None, default_locale: str) -> None:
+    def __init__(self, folder: Path | None, default_locale: str, others: Mapping[str, Path] = _NO_OTHERS) -> None:
         self.default_locale = default_locale
         self._compiler = Compiler()
         self._compiled: OrderedDict[Hashable, Compiled] = OrderedDict()
         self._layouts = _layouts(folder)
         self._unsubscribe_pages = _texts("unsubscribe_page.toml", folder)
         self._templates: dict[str, dict[str, BuiltinTemplate]] = {}
-        for origin, templates_folder in (("plugin", BUILT_IN), ("deployment", folder)):
-            for directory in sorted(templates_folder.iterdir()) if templates_folder is not None else ():
-                if directory.is_dir():
-                    self._read(directory, "plugin" if origin == "plugin" else "deployment")
+        for name, directory in (*_folders(BUILT_IN), *others.items()):
+            self._read(name, directory, "plugin")
+        for name, directory in _folders(folder):
+            self._read(name, directory, "deployment")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -149,11 +153,11 @@ class Library:
     def _layout(self, locale: str) -> Layout:
         return next(self._layouts[each] for each in fallbacks(locale, self.default_locale) if each in self._layouts)
 
-    def _read(self, directory: Path, origin: Literal["plugin", "deployment"]) -> None:
+    def _read(self, name: str, directory: Path, origin: Literal["plugin", "deployment"]) -> None:
         description = _toml(directory / "template.toml")
-        translations = self._templates.get(directory.name, {})
+        translations = self._templates.get(name, {})
         nearest = translations.get(LAST_RESORT)
-        variables = tuple(_variable(name, each) for name, each in description.get("variables", {}).items())
+        variables = tuple(_variable(key, each) for key, each in description.get("variables", {}).items())
         for file in sorted((*directory.glob("*.mjml"), *directory.glob("*.html"))):
             locale = file.stem
             subject = description.get("subject", {}).get(locale) or (
@@ -169,8 +173,8 @@ class Library:
                 text=text.read_text("utf-8") if text.exists() else "",
                 **{file.suffix[1:]: file.read_text("utf-8")},
             )
-            self._templates.setdefault(directory.name, {})[locale] = BuiltinTemplate(
-                name=directory.name,
+            self._templates.setdefault(name, {})[locale] = BuiltinTemplate(
+                name=name,
                 locale=locale,
                 origin=origin,
                 summary=description.get("summary") or (nearest.summary if nearest else ""),
@@ -178,6 +182,10 @@ class Library:
                 source=source,
                 variables=variables or (nearest.variables if nearest else ()),
             )
+
+
+def _folders(folder: Path | None) -> list[tuple[str, Path]]:
+    return [(each.name, each) for each in sorted(folder.iterdir()) if each.is_dir()] if folder is not None else []
 
 
 def _layouts(folder: Path | None) -> dict[str, Layout]:

@@ -78,10 +78,12 @@ async def accept(
     bcc: Sequence[str] = (),
     variables: Mapping[str, Any] | None = None,
     when_limited: WhenLimited = "refuse",
+    message_id: UUID | None = None,
 ) -> Row:
     """Accept a message for delivery: it ends as sent, or as failed with its reason.
 
     Recipients that are suppressed or unsubscribed are not charged. when_limited: what to do beyond the rate limit.
+    message_id: of the new row; None: a new one.
 
     Raises:
         ValidationFailed: an address, the sender, the template or its variables are invalid.
@@ -96,9 +98,10 @@ async def accept(
             details={"to": f"{columns['category']!r} may be unsubscribed from: one recipient each, or a batch."}
         )
     values = columns | {name: [str(each) for each in found] for name, found in recipients.items()}
-    values |= {"variables": dict(variables or {}), "when_limited": when_limited, "id": (message_id := uuid7())}
+    values |= {"variables": dict(variables or {}), "when_limited": when_limited}
+    values["id"] = number = message_id or uuid7()
     values["recipients"] = "\n".join(each.email for found in recipients.values() for each in found)
-    values["message_id"] = message_id_of(message_id, values["sender"])
+    values["message_id"] = message_id_of(number, values["sender"])
     values["subject"] = await _subject(Message(**values))
     earliest = await _within_rate(when_limited)
     values["attachments"] = await attachments.gather(draft.attachments)

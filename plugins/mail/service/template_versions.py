@@ -40,7 +40,7 @@ KEPT = 50
 NAMES = 200
 """Templates that a tenant may have, at most."""
 
-NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
+NAME = re.compile(r"[a-z0-9](?:[a-z0-9_.-]{0,61}[a-z0-9])?")
 
 HISTORY = Records(
     TemplateVersion,

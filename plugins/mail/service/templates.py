@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from host.sdk import NotFound, Records, Row, app_singleton, cut_to_line, settings, tenant
+from host.sdk import NotFound, Records, Row, app_singleton, cut_to_line, message_templates, settings, tenant
 
 from ..models.templates import Template, TemplateVersion
 from ..rendering.compiled import Compiled, Rendered, Source
@@ -49,7 +49,8 @@ def library() -> Library:
 
 def _library() -> Library:
     chosen = settings(Settings)
-    return Library(Path(chosen.templates) if chosen.templates else None, chosen.locale)
+    others = {name: template.folder for name, template in message_templates().items()}
+    return Library(Path(chosen.templates) if chosen.templates else None, chosen.locale, others)
 
 
 # -- rendering -------------------------------------------------------------------------------------------
