@@ -13,6 +13,10 @@ def metric(arguments: str) -> str:
     return returning("register_metrics", f"Metric({arguments})")
 
 
+def live_channel(arguments: str) -> str:
+    return returning("register_live_channels", f"LiveChannel({arguments})")
+
+
 def route(rest: str, path: str = "/x", name: str = "x.get") -> str:
     return returning("register_routes", f"Route('GET', '{path}', handler, '{name}', 'x', {rest})")
 
@@ -68,6 +72,11 @@ def route(rest: str, path: str = "/x", name: str = "x.get") -> str:
         (returning("register_tasks", "Task('Do it', handler, 'x')"), "must be one lower-case word"),
         (returning("register_tasks", "Task('sweep', print, 'x')"), "run must be `async def`"),
         (returning("register_tasks", "Task('sweep', handler, 'x', tries=0)"), "tries at least 1"),
+        (live_channel("'aa', 'x'"), 'live channel "aa" must be named <plugin>.<what>'),
+        (live_channel("'bb.lines', 'x'"), 'live channel "bb.lines" does not begin with its own id'),
+        (live_channel("'aa.lines', 'x', history=0"), "history and seconds must be at least 1"),
+        (live_channel("'aa.lines', 'x', may_follow=print"), "may_follow must be `async def`"),
+        (route("public=True, returns=Events").replace("'GET'", "'POST'"), "only GET answers with Events"),
         (metric("'tenantry_aa_a-b_total', 'counter', 'x'"), "name and labels must be lower-case words"),
         (metric("'tenantry_things_total', 'counter', 'x'"), 'the name must begin with "tenantry_aa_"'),
         (metric("'tenantry_aa_things', 'meter', 'x'"), "its kind must be"),

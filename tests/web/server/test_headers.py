@@ -60,6 +60,7 @@ def test_preflight_when_origin_may_call_then_methods_and_headers() -> None:
     found = names(HeaderRules(["https://app.example.com"], 60), origin=APP, access_control_request_method=b"PATCH")
     assert b"PATCH" in found[b"access-control-allow-methods"]
     assert b"Idempotency-Key" in found[b"access-control-allow-headers"]
+    assert b"Last-Event-ID" in found[b"access-control-allow-headers"]
     assert found[b"access-control-max-age"] == b"60"
 
 
