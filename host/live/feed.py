@@ -16,13 +16,11 @@ class Feed:
 
     Attributes:
         followers: how many follow it here.
-        listening: whether notices come, so that nothing new is missed.
         changed: set when there may be something new, and then replaced.
     """
 
     def __init__(self) -> None:
         self.followers = 0
-        self.listening = False
         self.changed = asyncio.Event()
         self._floor: str | None = None  # the id before the oldest message held
         self._newest: str | None = None
@@ -32,12 +30,7 @@ class Feed:
     def begin(self) -> None:
         """Notices come from now on; what was sent before, nobody here has heard."""
         self._clear()
-        self.listening = True
         self.wake()
-
-    def end(self) -> None:
-        """Notices do not come any more."""
-        self.listening = False
 
     def hear(self, notice: Notice) -> None:
         """Add a new message."""

@@ -29,7 +29,7 @@ class LiveHub:
     def __init__(self, redis_client: RedisClient) -> None:
         self._redis_client = redis_client
         self._feeds: dict[str, Feed] = {}
-        self._subscriptions = Subscriptions(redis_client, self._heard, self._begun, self._lost)
+        self._subscriptions = Subscriptions(redis_client, self._heard, self._begun)
 
     def start(self) -> None:
         """Start; nothing is connected before something is followed."""
@@ -57,7 +57,7 @@ class LiveHub:
         feed, position, begun, idle = self._join(stream), after, False, False
         try:
             while not ended():
-                changed = feed.changed  # before looking, so that what comes meanwhile is not missed
+                changed = feed.changed  # before looking: set by what comes meanwhile, and once notices come
                 entries = feed.after(position) if begun and not idle else None
                 if entries is None:
                     read = await self._replay(feed, stream, channel, position)
@@ -98,8 +98,6 @@ class LiveHub:
 
     async def _replay(self, feed: Feed, stream: str, channel: LiveChannel, position: str) -> Replay | None:
         """What Redis keeps after a position; None when it is to be asked again."""
-        if not feed.listening:  # what comes after the reading would be missed
-            return None
         try:
             return await replay(self._redis_client, stream, channel.seconds, position)
         except Unavailable:
@@ -114,10 +112,6 @@ class LiveHub:
     def _begun(self, stream: str) -> None:
         if stream in self._feeds:
             self._feeds[stream].begin()
-
-    def _lost(self) -> None:
-        for feed in self._feeds.values():
-            feed.end()
 
 
 def _message(entry: Entry) -> LiveMessage:

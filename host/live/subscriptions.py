@@ -36,7 +36,7 @@ class Subscriptions:
     """Subscribes to names, again after every lost connection.
 
     heard: called with the name and the payload of a notice. begun: called with a name once its notices come, also
-    after the connection was lost and opened again. ended: called when the connection is lost.
+    after the connection was lost and opened again.
     """
 
     def __init__(
@@ -44,10 +44,9 @@ class Subscriptions:
         redis_client: RedisClient,
         heard: Callable[[str, bytes], None],
         begun: Callable[[str], None],
-        ended: Callable[[], None],
     ) -> None:
         self._redis_client = redis_client
-        self._heard, self._begun, self._ended = heard, begun, ended
+        self._heard, self._begun = heard, begun
         self._names: set[str] = set()
         self._connection: _PushConnection | None = None
         self._wanted = asyncio.Event()
@@ -95,7 +94,6 @@ class Subscriptions:
                 await self._listen(connection)
             finally:
                 self._connection = None
-                self._ended()
                 await connection.close()
 
     async def _listen(self, connection: _PushConnection) -> None:

@@ -31,9 +31,7 @@ async def test_follower_when_new_then_begins_with_a_position_and_hears_what_come
     here, there = await new_process(), await new_process()
     await published(here, tenant_id, 1)
     following = asyncio.create_task(take(there.live(tenant_id), 3))
-    while not there.hub._feeds or not next(iter(there.hub._feeds.values())).listening:  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.5)
     await published(here, tenant_id, 2, 3)
     start, *messages = await following
     assert recovered(start) is False
@@ -169,6 +167,22 @@ async def test_connection_when_only_the_listening_one_is_lost_then_nothing_is(
         await published(here, tenant_id, *range(50))
         heard = [(await waiting).data, *[(await anext(messages)).data for _ in range(49)]]
     assert heard == list(range(50))
+
+
+async def test_message_when_sent_between_the_first_look_and_the_subscription_then_heard(
+    new_process: NewProcess, tenant_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = await new_process(), await new_process()
+    add = there.hub._subscriptions.add
+    monkeypatch.setattr(
+        there.hub._subscriptions, "add", lambda name: asyncio.get_running_loop().call_later(0.5, add, name)
+    )
+    async with asyncio.timeout(10), aclosing(there.live(tenant_id).follow("all")) as messages:
+        await anext(messages)
+        coming = asyncio.ensure_future(anext(messages))
+        await asyncio.sleep(0.1)
+        await published(here, tenant_id, 1)
+        assert (await coming).data == 1
 
 
 async def test_follower_when_slow_then_memory_is_bounded_and_it_is_told_what_was_trimmed(
