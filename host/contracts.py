@@ -233,6 +233,21 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
+class PlanSource:
+    """Says that this plugin chooses organisations' plans, with `assign_plan`; one plugin of a deployment may.
+
+    summary: where plans come from, for people to read.
+
+    Example:
+        @hookimpl
+        def register_plan_source() -> Sequence[PlanSource]:
+            return [PlanSource("The organisation's subscription")]
+    """
+
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
 class Channel:
     """A bottleneck that jobs of a plugin go through, such as a provider that takes only so many at a time.
 

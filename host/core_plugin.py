@@ -41,6 +41,7 @@ from host.membership.events import EVENTS as MEMBER_EVENTS
 from host.messages import EVENTS as MESSAGE_EVENTS
 from host.personal_data import own
 from host.personal_data.tasks import TASKS as ERASURE
+from host.plans import EVENTS as PLAN_EVENTS
 from host.provisioning import PER_PERSON, provisioning
 from host.services import services, unit_of_work
 from host.web.handlers import idempotency
@@ -138,8 +139,8 @@ def register_tasks() -> Sequence[Task]:
 
 @hookimpl
 def register_events() -> Sequence[EventType]:
-    """What happens to people and invitations, and messages that are wanted."""
-    return (*EVENTS, *MEMBER_EVENTS, *MESSAGE_EVENTS)
+    """What happens to people, invitations and plans, and messages that are wanted."""
+    return (*EVENTS, *MEMBER_EVENTS, *MESSAGE_EVENTS, *PLAN_EVENTS)
 
 
 @hookimpl

@@ -31,6 +31,7 @@ from host.contracts import (
     Metric,
     Permission,
     PersonalData,
+    PlanSource,
     Route,
     Subscription,
     Task,
@@ -87,6 +88,16 @@ class HookSpecs:
     @hookspec
     def register_limits(self) -> Sequence[Limit]:
         """What config/plans.toml may limit, besides the limits declared with a route."""
+        raise NotImplementedError
+
+    @hookspec
+    def register_plan_source(self) -> Sequence[PlanSource]:
+        """That this plugin chooses plans, with `assign_plan`. Two plugins that do stop the start."""
+        raise NotImplementedError
+
+    @hookspec
+    def register_plan_settings(self) -> type[BaseModel]:
+        """The model of `[<plan>.<plugin>]` in config/plans.toml; a plan without that table has the model's defaults."""
         raise NotImplementedError
 
     @hookspec

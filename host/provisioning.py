@@ -1,8 +1,8 @@
-"""Create, suspend, delete and purge tenants, change their plan and limits, and tell the plugins."""
+"""Create, suspend, delete and purge tenants, change their limits, and tell the plugins."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -68,7 +68,7 @@ class Provisioning:
         """
         config = services().settings
         chosen = plan or config.app.default_plan
-        self._check_plan(chosen)
+        refuse_unknown_plan(chosen)
         async with unit_of_work() as work:
             try:
                 reserved = config.tenants.reserved_slugs
@@ -90,16 +90,16 @@ class Provisioning:
 
     async def suspend(self, tenant_id: UUID, reason: str) -> None:
         """Close a tenant to everybody but operators; its data and its plan stay."""
-        async with _changing(tenant_id, "tenant.tenant.suspend") as (tenant, _, after):
+        async with changing_tenant(tenant_id, "tenant.tenant.suspend") as (tenant, _, after):
             await lifecycle.suspend(tenant, reason)
             after.update(status="suspended", reason=reason)
 
     async def resume(self, tenant_id: UUID) -> None:
         """Open a suspended tenant again, or take back a deletion within its grace period."""
-        async with _changing(tenant_id, "tenant.tenant.resume") as (tenant, _, after):
+        async with changing_tenant(tenant_id, "tenant.tenant.resume") as (tenant, _, after):
             await (lifecycle.restore if tenant.status == TenantStatus.DELETING else lifecycle.resume)(tenant)
             after.update(status="active")
-        await self._unpark(tenant_id)
+        await unpark(self.registry.ids, tenant_id)
 
     async def delete(self, tenant_id: UUID) -> datetime:
         """Close a tenant and purge it when the grace period has passed.
@@ -108,7 +108,7 @@ class Provisioning:
             the UTC time after which nothing is left of it.
         """
         grace = timedelta(days=services().settings.tenants.grace_days)
-        async with _changing(tenant_id, "tenant.tenant.delete") as (tenant, _, after):
+        async with changing_tenant(tenant_id, "tenant.tenant.delete") as (tenant, _, after):
             await lifecycle.delete(tenant, grace)
             after.update(status="deleting")
             async with unit_of_work() as work:
@@ -148,16 +148,7 @@ class Provisioning:
         modelled = {model._meta.db_table for model in self.models}
         return await tenant_tables(services().database, without=modelled | DEPLOYMENT_WIDE.keys())
 
-    # -- plan and limits ---------------------------------------------------------------------------------
-
-    async def set_plan(self, tenant_id: UUID, plan: str) -> None:
-        """Move a tenant to another plan; what it already has beyond the new limits stays."""
-        self._check_plan(plan)
-        async with _changing(tenant_id, "tenant.plan.update") as (tenant, _, after):
-            tenant.plan = plan
-            await tenant.save(update_fields=["plan", "updated_at"])
-            after.update(plan=plan)
-        await self._unpark(tenant_id)
+    # -- limits ------------------------------------------------------------------------------------------
 
     async def set_limit(self, tenant_id: UUID, limit: str, value: str | None) -> None:
         """Give a tenant its own value of a limit; None takes it back."""
@@ -166,7 +157,7 @@ class Provisioning:
         if value is not None and (wrong := limit_complaint(services().limits[limit], value)):
             raise ValidationFailed(details={"value": wrong})
         key = f"limit:{limit}"
-        async with _changing(tenant_id, "tenant.limits.update") as (_, before, after):
+        async with changing_tenant(tenant_id, "tenant.limits.update") as (_, before, after):
             own = await TenantSetting.get_or_none(key=key)
             before[limit] = own.value["value"] if own else None
             if value is None:
@@ -198,10 +189,6 @@ class Provisioning:
             raise NotFound("There is no such tenant.")
         return facts
 
-    async def _unpark(self, tenant_id: UUID) -> None:
-        for plugin in self.registry.ids:
-            await services().job_store.unpark(plugin, tenant_id)
-
     async def _refuse_one_more(self, person: User, plan: str) -> None:
         await User.select_for_update(no_key=True).get(id=person.id)  # one at a time, so that the number holds
         with cross_tenant("a person's own memberships"):
@@ -210,10 +197,22 @@ class Provisioning:
         value, _ = effective_limit(services().plans, plan, PER_PERSON, services().limits[PER_PERSON].default, None)
         services().quotas.refuse_beyond(PER_PERSON, value, owned, 1)
 
-    def _check_plan(self, plan: str) -> None:
-        plan_ids = services().plans.ids
-        if plan not in plan_ids:
-            raise ValidationFailed(details={"plan": f"unknown plan {plan!r}; there are {', '.join(plan_ids)}"})
+
+def refuse_unknown_plan(plan: str) -> None:
+    """Refuse what is no plan of config/plans.toml.
+
+    Raises:
+        ValidationFailed: it lists those there are.
+    """
+    plan_ids = services().plans.ids
+    if plan not in plan_ids:
+        raise ValidationFailed(details={"plan": f"unknown plan {plan!r}; there are {', '.join(plan_ids)}"})
+
+
+async def unpark(plugins: Iterable[str], tenant_id: UUID) -> None:
+    """Let jobs run that waited for their plugin to be on, or for the tenant to be open."""
+    for plugin in plugins:
+        await services().job_store.unpark(plugin, tenant_id)
 
 
 def provisioning() -> Provisioning:
@@ -222,7 +221,7 @@ def provisioning() -> Provisioning:
 
 
 @asynccontextmanager
-async def _changing(tenant_id: UUID, name: str) -> AsyncIterator[tuple[Tenant, dict[str, Any], dict[str, Any]]]:
+async def changing_tenant(tenant_id: UUID, name: str) -> AsyncIterator[tuple[Tenant, dict[str, Any], dict[str, Any]]]:
     """Change a tenant's own row: locks it, records what is noted before and after, invalidates the snapshot.
 
     What was the same before is left out; where nothing else is left, nothing is recorded.

@@ -42,6 +42,7 @@ from host.contracts import (
     Permission,
     Person,
     PersonalData,
+    PlanSource,
     Public,
     PublicCache,
     Query,
@@ -103,6 +104,7 @@ from host.messages import MessageWanted, message_templates, request_message
 from host.outbound.addresses import public_addresses
 from host.outbound.errors import OutboundError
 from host.plan_limits import allow, give_back, limit_value, reserve, set_used, settle, spend
+from host.plans import TenantPlanChanged, assign_plan, plan_settings
 from host.providers import Providers, ProviderSpec, SettingsT, Webhook, WebhookCall, without_secrets
 from host.redaction import HIDDEN, is_secret, redacted_text
 from host.services import (
@@ -281,12 +283,16 @@ __all__ += [  # What happened
     "Secret",
     "record_failure",
 ]
-__all__ += [  # Limits and use
+__all__ += [  # Plans, limits and use
     "DayOfUse",
+    "PlanSource",
     "TakenUse",
+    "TenantPlanChanged",
     "allow",
+    "assign_plan",
     "give_back",
     "limit_value",
+    "plan_settings",
     "reserve",
     "set_used",
     "settle",

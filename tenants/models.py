@@ -29,6 +29,10 @@ class Tenant(Model):
     status = fields.CharEnumField(TenantStatus, max_length=20, default=TenantStatus.ACTIVE)
     status_reason = fields.CharField(max_length=500, default="")
     plan = fields.CharField(max_length=63)
+    plan_why = fields.CharField(max_length=500, default="", db_default="")
+    plan_pinned = fields.BooleanField(default=False, db_default=False)  # an operator chose it; the source waits
+    source_plan = fields.CharField(max_length=63, null=True)  # what the plan source chose last, in force or not
+    source_why = fields.CharField(max_length=500, default="", db_default="")
     timezone = fields.CharField(max_length=63, default="UTC", db_default="UTC")  # an IANA name
     delete_after = fields.DatetimeField(null=True)
     version = fields.IntField(default=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 from pydantic.dataclasses import dataclass as pydantic_dataclass
@@ -21,7 +21,7 @@ Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 class Plan:
     """One plan. `price` is for a month, in units of `currency` (ISO 4217, lower case), not cents.
 
-    features: plugin ids, or "*" for all of them.
+    features: plugin ids, or "*" for all of them. plugins: plugin id -> its own sub-table, as it stands in the file.
     """
 
     id: str
@@ -30,7 +30,7 @@ class Plan:
     currency: Annotated[str, StringConstraints(to_lower=True, min_length=1)] = "usd"
     features: tuple[str, ...] = (EVERYTHING,)
     limits: Mapping[str, LimitText] = field(default_factory=dict)
-    stripe_price_ids: tuple[str, ...] = ()
+    plugins: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def allows(self, plugin_id: str) -> bool:
         """Whether the plan includes the plugin."""

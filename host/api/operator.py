@@ -15,6 +15,7 @@ from host.execution_context import in_tenant
 from host.input_types import Name
 from host.membership.members import appoint_owner, proven_person
 from host.plan_limits import limit_value
+from host.plans import pin_plan, unpin_plan
 from host.provisioning import provisioning
 from host.services import services
 from host.web.routes import Routes
@@ -55,10 +56,11 @@ class Suspension(BaseModel):
 
 
 class PlanChange(BaseModel):
-    """The id of a plan in config/plans.toml."""
+    """The id of a plan in config/plans.toml, and why; the organisation sees it."""
 
     model_config = ConfigDict(extra="forbid")
     plan: str
+    why: Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)] = ""
 
 
 class NewOwner(BaseModel):
@@ -87,7 +89,7 @@ async def list_tenants(query: TenantQuery) -> Page:
         tenants = tenants.annotate(folded=TextFold("name")).filter(folded__contains=fold(query.q))
     if query.cursor is not None:
         tenants = tenants.filter(slug__gt=str(cursors.decode(_key(), _scope(query), query.cursor)[0]))
-    rows = [shape(tenant) | {"status_reason": tenant.status_reason} for tenant in await tenants]
+    rows = [_shown(tenant) for tenant in await tenants]
     page = rows[: query.limit]
     more = cursors.encode(_key(), _scope(query), [page[-1]["slug"]]) if len(rows) > query.limit else None
     return Page(page, query.limit, more)
@@ -106,7 +108,7 @@ async def read_tenant(slug: str) -> Row:
     """One organisation with its own values of limits."""
     tenant = await _by_slug(slug)
     snapshot = await services().snapshots.tenant(tenant.id, None)
-    return shape(tenant) | {"status_reason": tenant.status_reason, "limits": dict(snapshot.limits) if snapshot else {}}
+    return _shown(tenant) | {"limits": dict(snapshot.limits) if snapshot else {}}
 
 
 @routes.delete("/operator/tenants/<slug>", name="operator.tenants.delete", operator=True, needs_tenant=False)
@@ -144,9 +146,16 @@ async def appoint(slug: str, body: NewOwner) -> Row:
 
 @routes.put("/operator/tenants/<slug>/plan", name="operator.tenants.plan", operator=True, needs_tenant=False)
 async def set_plan(slug: str, body: PlanChange) -> Row:
-    """Move an organisation to another plan."""
-    await provisioning().set_plan(await _id(slug), body.plan)
-    return shape(await _by_slug(slug))
+    """Give an organisation a plan and pin it, so that the plan source's choice waits."""
+    await pin_plan(await _id(slug), body.plan, body.why)
+    return _shown(await _by_slug(slug))
+
+
+@routes.delete("/operator/tenants/<slug>/plan", name="operator.tenants.unpin", operator=True, needs_tenant=False)
+async def unpin(slug: str) -> Row:
+    """Lift the pin of an organisation's plan: what the plan source chose last takes over."""
+    await unpin_plan(await _id(slug))
+    return _shown(await _by_slug(slug))
 
 
 @routes.put("/operator/tenants/<slug>/limits/<limit>", name="operator.limits.update", operator=True, needs_tenant=False)
@@ -163,6 +172,11 @@ async def set_limit(slug: str, limit: str, body: LimitChange) -> Row:
 async def unset_limit(slug: str, limit: str) -> None:
     """Remove an organisation's own value of a limit; the plan's applies again."""
     await provisioning().set_limit(await _id(slug), limit, None)
+
+
+def _shown(tenant: Tenant) -> Row:
+    fields = ("status_reason", "plan_pinned", "plan_why", "source_plan", "source_why")
+    return shape(tenant) | {field: getattr(tenant, field) for field in fields}
 
 
 def _key() -> bytes:

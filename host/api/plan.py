@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -12,11 +13,15 @@ from host.errors import NotFound, ValidationFailed
 from host.execution_context import actor, grants
 from host.membership.people import rights_of
 from host.plan_limits import limit_used, limit_value
-from host.provisioning import provisioning
+from host.plans import plan_source, source_of
+from host.provisioning import provisioning, refuse_unknown_plan
 from host.services import services, tenant_snapshot
 from host.web.routes import Routes
 from tenants.access import explain
+from tenants.context import current
 from tenants.limits import window
+from tenants.models import Tenant
+from tenants.snapshots import TenantSnapshot
 
 routes = Routes()
 
@@ -31,10 +36,20 @@ class Question(BaseModel):
     plugin: str | None = None
 
 
+class OtherPlan(BaseModel):
+    """The id of another plan, to see what it would mean."""
+
+    model_config = ConfigDict(extra="forbid")
+    plan: str | None = None
+
+
 @routes.get("/tenant/plan", name="plan.read", permission="tenant.plan.read")
 async def read_plan() -> Row:
-    """The organisation's plan with its features and limits, and the other plans."""
-    tenant, plans = await tenant_snapshot(), services().plans
+    """The organisation's plan with its features and limits, who chose it and why, and the other plans.
+
+    `source`: `operator` pinned it, `source` is the plugin in `chosen_by`, and `start` is the plan it began with.
+    """
+    tenant, plans = await Tenant.get(id=current()), services().plans
     plan = plans.get(tenant.plan)
     if plan is None:
         raise NotFound(f"This deployment has no plan {tenant.plan!r} any more; ask its operators.")
@@ -43,8 +58,12 @@ async def read_plan() -> Row:
         "title": plan.title,
         "price": plan.price,
         "currency": plan.currency,
+        "source": source_of(tenant),
+        "chosen_by": plan_source(),
+        "why": tenant.plan_why,
+        "pinned": tenant.plan_pinned,
         "features": [plugin.id for plugin in provisioning().registry.plugins if plans.allows(plan.id, plugin.id)],
-        "limits": [await _limit_row(name) for name in services().limits],
+        "limits": await usage(),
         "others": [
             {"id": other.id, "title": other.title, "price": other.price, "currency": other.currency}
             for other in plans
@@ -54,20 +73,55 @@ async def read_plan() -> Row:
 
 
 @routes.get("/usage", name="usage.read", permission="tenant.usage.read")
-async def read_usage() -> list[Row]:
-    """Every limit of the plan, with how much of it is used and when it resets."""
-    return await usage()
+async def read_usage(query: OtherPlan) -> list[Row]:
+    """Every limit of the plan, with how much of it is used and when it resets; with `plan`, as it would be with that.
+
+    `exceeded` marks what is used beyond its limit. With `plan`, plugins that would be lost follow, as kind `feature`.
+    """
+    return await usage(query.plan or "")
 
 
-async def usage() -> list[Row]:
-    """Every limit of the bound tenant's plan: name, summary, kind, unit, limit, value, source, used, resets_at.
+async def usage(plan: str = "") -> list[Row]:
+    """Every limit of the bound tenant: name, summary, kind, unit, per, limit, value, source, used, resets_at, exceeded.
 
-    `used` is None for what is not counted; `limit` None for what is unlimited.
+    `used` is None for what is not counted; `limit` None for what is unlimited; `exceeded`: more is used than that.
+    plan: what it would be with this plan; plugins that are on now and would not be then follow with the kind "feature".
+
+    Raises:
+        ValidationFailed: there is no such plan.
 
     Example:
-        notes = next(limit for limit in await usage() if limit["name"] == "notes.notes")
+        in_the_way = [row["name"] for row in await usage("free") if row["exceeded"]]
     """
-    return [await _limit_row(name) for name in services().limits]
+    now = await tenant_snapshot()
+    if not plan:
+        return [await _limit_row(name, now) for name in services().limits]
+    refuse_unknown_plan(plan)
+    then = replace(now, plan=plan)
+    return [await _limit_row(name, then) for name in services().limits] + _lost(now, then)
+
+
+def _lost(now: TenantSnapshot, then: TenantSnapshot) -> list[Row]:
+    """A row for each plugin that is on now and would not be then."""
+    registry = provisioning().registry
+    gate = registry.feature_gate
+    return [
+        {
+            "name": plugin.id,
+            "summary": plugin.manifest.summary,
+            "kind": "feature",
+            "unit": "",
+            "per": "tenant",
+            "limit": 0,
+            "value": "not included",
+            "source": "plan",
+            "used": 1,
+            "resets_at": None,
+            "exceeded": True,
+        }
+        for plugin in registry.plugins
+        if gate.decide(now, plugin.id).allowed and not gate.decide(then, plugin.id).allowed
+    ]
 
 
 @routes.get("/tenant/explain", name="explain.read", permission="tenant.explanations.read")
@@ -102,7 +156,8 @@ async def _explain_permission(permission: str, user_id: UUID | None) -> Row:
 async def _explain_limit(name: str) -> Row:
     if name not in services().limits:
         raise NotFound(f"Nothing here declares a limit {name!r}.")
-    tenant, row = await tenant_snapshot(), await _limit_row(name)
+    tenant = await tenant_snapshot()
+    row = await _limit_row(name, tenant)
     value, source = await limit_value(name)
     explanations = {
         "default": f"the plan {tenant.plan} says nothing about it, so its own default holds",
@@ -122,9 +177,10 @@ def _shape(kind: str, name: str, decision: Decision) -> Row:
     return {kind: name, "allowed": decision.allowed, "reason": decision.reason, "steps": list(decision.steps)}
 
 
-async def _limit_row(name: str) -> Row:
+async def _limit_row(name: str, facts: TenantSnapshot) -> Row:
     declared = services().limits[name]
-    value, source = await limit_value(name)
+    value, source = await limit_value(name, facts)
+    used = await limit_used(name, value)
     quota = declared.kind == "quota"
     period = window(value, datetime.now(UTC)) if quota else None
     return {
@@ -136,6 +192,7 @@ async def _limit_row(name: str) -> Row:
         "limit": value.amount,
         "value": str(value),
         "source": source,
-        "used": await limit_used(name, value),
+        "used": used,
         "resets_at": period[1] if period else None,
+        "exceeded": value.amount is not None and used is not None and used > value.amount,
     }

@@ -14,6 +14,7 @@ from host.cli.tenant_export import export_tenant, row_counts
 from host.cli.terminal import Complaint, Terminal
 from host.errors import ValidationFailed
 from host.membership.members import appoint_owner, proven_person
+from host.plans import pin_plan, unpin_plan
 from tenants.models import Tenant, TenantStatus, User
 
 COLUMNS = ("slug", "name", "plan", "status", "created_at")
@@ -31,6 +32,9 @@ def facts(row: Tenant) -> dict[str, Any]:
         "slug": row.slug,
         "name": row.name,
         "plan": row.plan,
+        "plan_pinned": row.plan_pinned,
+        "plan_why": row.plan_why,
+        "source_plan": row.source_plan,
         "status": row.status.value,
         "status_reason": row.status_reason,
         "delete_after": row.delete_after,
@@ -117,22 +121,36 @@ async def resume(terminal: Terminal, slug: str) -> None:
 
 @tenant.command()
 @click.argument("slug")
-@click.argument("plan")
+@click.argument("plan", default="")
+@click.option("--why", default="", help="Why; its members see it.")
+@click.option("--unpin", is_flag=True, help="Lift the pin instead: what the plan source chose last takes over.")
 @dry_run_option
 @asynchronous
-async def plan(terminal: Terminal, slug: str, plan: str, dry_run: bool) -> None:
-    """Move a tenant to another plan; what it has beyond the new limits stays."""
+async def plan(terminal: Terminal, slug: str, plan: str, why: str, unpin: bool, dry_run: bool) -> None:
+    """Give a tenant a plan and pin it, whatever the plan source chooses; what it has beyond the new limits stays."""
+    if unpin == bool(plan):
+        raise Complaint("give either a plan or --unpin", f"`tenantry tenant plan {slug} PLAN`, or `--unpin`")
     async with opened() as application:
         row = await by_slug(slug)
+        if unpin:
+            return await _unpin(terminal, row, dry_run)
         if plan not in application.services.plans.ids:
             raise Complaint(
                 f"there is no plan {plan!r}", f"config/plans.toml has {', '.join(application.services.plans.ids)}"
             )
         if dry_run:
-            return terminal.done(facts(row), f"Would move {slug} from {row.plan} to {plan}.")
-        await application.provisioning.set_plan(row.id, plan)
+            return terminal.done(facts(row), f"Would move {slug} from {row.plan} to {plan} and pin it.")
+        await pin_plan(row.id, plan, why)
         row = await by_slug(slug)
-    terminal.done(facts(row), f"{slug} has the plan {row.plan}.")
+    terminal.done(facts(row), f"{slug} has the plan {row.plan}, pinned; --unpin lifts that.")
+
+
+async def _unpin(terminal: Terminal, row: Tenant, dry_run: bool) -> None:
+    if dry_run:
+        return terminal.done(facts(row), f"Would lift the pin: {row.slug} would have {row.source_plan or row.plan}.")
+    await unpin_plan(row.id)
+    row = await by_slug(row.slug)
+    terminal.done(facts(row), f"{row.slug} has the plan {row.plan}, not pinned.")
 
 
 @tenant.command()

@@ -25,6 +25,7 @@ from host.contracts import (
     Metric,
     Permission,
     PersonalData,
+    PlanSource,
     Route,
     Subscription,
     Task,
@@ -113,6 +114,11 @@ PERMISSIONS: Kind[Permission] = Kind(
     "register_permissions", Permission, (Unique("permission", _name),), checks.permissions
 )
 LIMITS: Kind[Limit] = Kind("register_limits", Limit, (Unique("limit", _name),), checks.limits)
+_PLAN_SOURCE: Unique[PlanSource] = Unique(
+    "plan source", lambda plugin, item: "of organisations", "only one may choose their plans, so take the other out"
+)
+PLAN_SOURCE: Kind[PlanSource] = Kind("register_plan_source", PlanSource, (_PLAN_SOURCE,))
+PLAN_SETTINGS: Kind[type[BaseModel]] = Kind("register_plan_settings", BaseModel, (_SETTINGS_MODEL,), returns="class")
 TASKS: Kind[Task] = Kind("register_tasks", Task, (Unique("task", _own_name),), checks.tasks)
 _EVENT: Unique[EventType] = Unique("event", lambda plugin, item: f"{plugin}.{item.model.__name__}", "rename one class")
 EVENTS: Kind[EventType] = Kind("register_events", EventType, (_EVENT,))

@@ -34,7 +34,7 @@ def plan_complaints(
         for name in ({*plan.features} - {EVERYTHING, *loaded}) | {limit for limit in plan.limits if "." in limit}
         if _absent(name, loaded, available)
     }
-    for name in sorted(unused):
+    for name in sorted(unused | unused_tables(plans, loaded, available)):
         _log.warning("%s: %r belongs to a plugin that is not loaded here and has no effect", plans.path, name)
     for plan in plans:
         for name in sorted({*plan.features} - {EVERYTHING, *loaded, *unused}):
@@ -46,6 +46,11 @@ def plan_complaints(
                 yield f"{at}: {wrong}"
             elif name not in limits and name not in unused and not name.startswith(failed):
                 yield f"{at}: no plugin declares this limit{nearest(name, limits)}"
+
+
+def unused_tables(plans: Plans, loaded: Collection[str], available: Collection[str]) -> frozenset[str]:
+    """The plugins that plans have a table for and that are not loaded here."""
+    return frozenset(name for plan in plans for name in plan.plugins if name in available and name not in loaded)
 
 
 def _absent(name: str, loaded: Collection[str], available: Collection[str]) -> bool:

@@ -35,7 +35,8 @@ from host.registry.loading import (
 )
 from host.registry.manifest import HOST, SDK_VERSION
 from host.registry.ordering import order
-from host.registry.plan_check import plan_complaints
+from host.registry.plan_check import plan_complaints, unused_tables
+from host.registry.plan_settings import PlanSettings, read_plan_settings
 from host.registry.plugin_settings import read_settings
 from host.registry.quarantine import Quarantine
 from host.registry.validation import validate
@@ -56,6 +57,7 @@ class Registry:
     hook_calls: Calling
     extension_points: ExtensionPoints
     quarantine: Quarantine
+    plan_settings: PlanSettings
     strict: bool = False
 
     @classmethod
@@ -93,7 +95,11 @@ class Registry:
         loader.check(strict, check_route)
         settings = loader.settings(plugins_toml, os.environ if env is None else env)
         loaded = [plugin.manifest.id for plugin in ordered]
-        loader.messages += plan_complaints(plans, loader.declared, loaded, available(bundled))
+        installed = available(bundled)
+        loader.messages += plan_complaints(plans, loader.declared, loaded, installed)
+        unused = unused_tables(plans, loaded, installed)
+        plan_settings, wrong = read_plan_settings(plans, loader.declared, unused)
+        loader.messages += wrong
         refuse(loader.messages)
         plugins = tuple(loader.plugin(plugin, settings.get(plugin.manifest.id)) for plugin in ordered)
         _log.info("plugins loaded: %s", ", ".join(plugin.id for plugin in plugins) or "none")
@@ -107,6 +113,7 @@ class Registry:
             hook_calls=hook_calls,
             extension_points=ExtensionPoints(catalog.named(EXTENSION_POINTS), catalog.all(CONTRIBUTIONS), hook_calls),
             quarantine=loader.quarantine,
+            plan_settings=plan_settings,
             strict=strict,
         )
 

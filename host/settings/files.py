@@ -13,7 +13,7 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from host.errors import ConfigurationError, refuse
-from host.input_errors import KeyPath, configuration_messages
+from host.input_errors import KeyPath, configuration_messages, fields_of
 
 Kind = TypeVar("Kind")
 
@@ -46,14 +46,26 @@ def read_file(path: Path, kind: type[Kind]) -> Kind:
     return value
 
 
-def read_tables(path: Path, kind: type[Kind], key: str = "id") -> tuple[Kind, ...]:
+def read_tables(path: Path, kind: type[Kind], key: str = "id", others: str = "") -> tuple[Kind, ...]:
     """Each table of the file as one `kind`, whose field `key` is the table's name; in the file's order.
+
+    others: the field that takes sub-tables which `kind` has no field for; they are checked by whoever they belong to.
 
     Raises:
         ConfigurationError: lists everything that is wrong with any of them.
     """
-    tables = {name: _with(path, (name,), table, key, name) for name, table in read_toml(path).items()}
+    read = {name: _gathered(table, kind, others) if others else table for name, table in read_toml(path).items()}
+    tables = {name: _with(path, (name,), table, key, name) for name, table in read.items()}
     return tuple(_validated(path, tables, dict[str, kind], key).values())  # type: ignore[valid-type]
+
+
+def _gathered(table: Any, kind: Any, others: str) -> Any:
+    """The table with those of its sub-tables that `kind` has no field for in one, named `others`."""
+    if not isinstance(table, dict):
+        return table
+    known = fields_of(kind).keys() - {others}
+    apart = {name: value for name, value in table.items() if isinstance(value, dict) and name not in known}
+    return {name: value for name, value in table.items() if name not in apart} | {others: apart}
 
 
 def _with(path: Path, where: KeyPath, table: Any, key: str, value: str) -> Any:

@@ -16,7 +16,7 @@ def read_plans(path: Path) -> Plans:
     Raises:
         ConfigurationError: there is none, or lists everything that is wrong with the file.
     """
-    plans = read_tables(path, Plan)
+    plans = read_tables(path, Plan, others="plugins")
     if not plans:
         raise ConfigurationError(f"{path}: there is no plan in it; add one, such as [free]")
     return Plans(str(path), plans)

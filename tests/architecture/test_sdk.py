@@ -18,6 +18,7 @@ UNUSED_YET = frozenset(
     {
         *("LEVELS", "Grant", "Member", "invite", "level", "members", "principal_names", "principals"),
         *("refuse_beyond_own", "trace_headers", "Contributed", "reserve", "settle", "set_used"),
+        *("PlanSource", "TenantPlanChanged", "assign_plan", "plan_settings"),
         *("WEEKLY_REPORT", "MONTHLY_ANALYTICS", "cache"),
         *("LiveMessage", "Download"),
     }

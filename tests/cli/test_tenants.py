@@ -67,7 +67,14 @@ def test_tenant_when_suspended_then_needs_a_yes_and_can_be_resumed(tenantry) -> 
 
 def test_tenant_when_its_plan_changes_then_has_it_and_an_unknown_one_is_refused(tenantry) -> None:
     tenantry("tenant", "create", "Grower", "--slug", "grower")
-    assert tenantry("tenant", "plan", "grower", "pro")["plan"] == "pro"
+    pinned = tenantry("tenant", "plan", "grower", "pro", "--why", "A promise of sales.")
+    assert (pinned["plan"], pinned["plan_pinned"], pinned["plan_why"]) == ("pro", True, "A promise of sales.")
+    for options in (("--unpin", "--dry-run"), ("--unpin",)):
+        lifted = tenantry("tenant", "plan", "grower", *options)
+        assert (lifted["plan"], lifted["plan_pinned"]) == ("pro", "--dry-run" in options)
+    for arguments in ((), ("pro", "--unpin")):
+        error = tenantry("tenant", "plan", "grower", *arguments, code=1)
+        assert error["message"] == "give either a plan or --unpin"
     assert "free" in tenantry("tenant", "plan", "grower", "gold", code=1)["fix"]
 
 

@@ -21,9 +21,10 @@ limits = {"mail.sends" = "5/minute", "mail.size" = "5 GB", "seats" = 3}
 title = "Professional"
 price = 29.90
 currency = "EUR"
-stripe_price_ids = ["price_1"]
 [pro.limits]
 "mail.sends" = "unlimited"
+[pro.billing]
+price_ids = ["price_1"]
 """
 
 
@@ -37,9 +38,8 @@ def test_plans_when_read_keep_order_and_values(tmp_path):
     plans = read_plans(written(tmp_path, GOOD))
     assert plans.ids == ("free", "pro")
     free, pro = plans
-    assert (pro.title, pro.price, pro.currency, pro.stripe_price_ids) == (
-        *("Professional", Decimal("29.90"), "eur", ("price_1",)),
-    )
+    assert (pro.title, pro.price, pro.currency) == ("Professional", Decimal("29.90"), "eur")
+    assert (pro.plugins, free.plugins) == ({"billing": {"price_ids": ["price_1"]}}, {})
     assert (free.title, free.price, free.currency) == ("Free", 0, "usd")
     assert {name: str(limit) for name, limit in free.limits.items()} == {
         **{"mail.sends": "5/minute", "mail.size": "5 GB", "seats": "3"}

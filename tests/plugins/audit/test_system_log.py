@@ -154,7 +154,8 @@ async def test_operator_when_acting_on_an_organisation_then_its_log_says_who(
     await operator.ask("PUT", "/operator/tenants/acme/plan", json={"plan": "pro"})
     [entry] = await two_tenants.acme.ask("GET", "/audit/entries?action=tenant.plan.update")
     assert (entry["actor_label"], entry["is_operator"]) == ("root@host.example", True)
-    assert (entry["before"], entry["after"]) == ({"plan": "enterprise"}, {"plan": "pro"})
+    assert entry["before"] == {"plan": "enterprise", "plan_pinned": False}
+    assert entry["after"] == {"plan": "pro", "plan_pinned": True}
     await operator.ask("DELETE", "/operator/tenants/globex", 204)
     await operator.ask("POST", "/operator/tenants/globex/purge", 204)
     [purged] = await system_log(operator, "&action=tenant.tenant.purge")
@@ -174,7 +175,9 @@ async def test_setup_when_changed_then_old_and_new_values_and_no_entry_without_a
     await operator.ask("PUT", limit, json={"value": "9"})
     await operator.ask("DELETE", limit, 204)
     await operator.ask("DELETE", limit, 204)
-    assert await changes(acme, "tenant.plan.update") == [({"plan": "enterprise"}, {"plan": "pro"})]
+    assert await changes(acme, "tenant.plan.update") == [
+        ({"plan": "enterprise", "plan_pinned": False}, {"plan": "pro", "plan_pinned": True})
+    ]
     assert await changes(acme, "tenant.limits.update") == [
         ({name: "9"}, {name: None}),
         ({name: "7"}, {name: "9"}),

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from host.plans import pin_plan
 from host.testing import Client, TwoTenants
 from plugins.projects import events
 from tenants.context import bind
@@ -149,7 +150,7 @@ async def on_free_plan(two_tenants: TwoTenants) -> None:
     inner = two_tenants.application.inner
     with inner.bound(), bind(None):
         tenant = await Tenant.get(slug="acme")
-        await inner.provisioning.set_plan(tenant.id, "free")
+        await pin_plan(tenant.id, "free")
 
 
 async def test_projects_when_filtered_searched_and_sorted_then_only_those_in_that_order(acme: Client) -> None:
