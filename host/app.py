@@ -17,6 +17,7 @@ from host.cache.embedded import EmbeddedRedis
 from host.cache.invalidations import Invalidations
 from host.cache.versions import Versions
 from host.callbacks import PluginCallbacks, all_tenants
+from host.contracts import API_BASE
 from host.crypto import Encryption, Signatures, SignedTokens, derived
 from host.data.database import Database
 from host.data.deferred_insert import insert_new
@@ -63,6 +64,8 @@ from host.services import Services
 from host.settings import Settings, secrets
 from host.settings.plans import read_plans, read_roles
 from host.settings.private import private_folder
+from host.settings.sections import StorageSettings
+from host.storage.links import StorageLinks
 from host.storage.local import LocalStorage
 from host.storage.namespace import Storage
 from host.tracing import Tracing
@@ -367,7 +370,11 @@ def _roles(settings: Settings, registry: Registry) -> tuple[RoleSeed, ...]:
 def _storage(settings: Settings) -> Storage:
     config = settings.storage
     if config.kind == "local":
-        return LocalStorage(settings.data.dir / "files")
+        tokens = SignedTokens(settings.identity.secret.get_secret_value())
+        links = StorageLinks(tokens, f"{settings.public_url}{API_BASE}")
+        return LocalStorage(settings.data.dir / "files", links)
+    if config.kind == "gcs":
+        return _gcs(config)
     from host.storage.s3 import S3Storage  # a deployment without S3 saves its 15 MB and half a second
 
     return S3Storage(
@@ -377,6 +384,16 @@ def _storage(settings: Settings) -> Storage:
         access_key=config.access_key.get_secret_value(),
         secret_key=config.secret_key.get_secret_value(),
     )
+
+
+def _gcs(config: StorageSettings) -> Storage:
+    try:
+        from host.storage.gcs import GcsStorage
+    except ImportError as error:
+        raise ConfigurationError(
+            "storage.kind is \"gcs\" but its library is not installed: pip install 'tenantry[gcs]'"
+        ) from error
+    return GcsStorage(config.bucket, endpoint=config.endpoint, credentials_file=config.credentials_file)
 
 
 def _database(settings: Settings, registry: Registry) -> Database:

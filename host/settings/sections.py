@@ -100,17 +100,19 @@ class RedisSettings(Section):
 class StorageSettings(Section):
     """Where files are stored."""
 
-    kind: Literal["local", "s3"] = "local"  # local: in the data folder
-    bucket: str = ""  # the bucket's name; needed with s3
-    endpoint: str = ""  # the S3 server's address; "" means Amazon's own
+    kind: Literal["local", "s3", "gcs"] = "local"  # local: in the data folder; gcs needs `tenantry[gcs]`
+    bucket: str = ""  # the bucket's name; needed with s3 and gcs
+    endpoint: str = ""  # the server's address; "" means Amazon's or Google's own
     region: str = "us-east-1"  # the bucket's region
     access_key: SecretStr = SecretStr("")  # the access key's id
     secret_key: SecretStr = SecretStr("")  # the access key's secret
 
+    credentials_file: str = ""  # the key file of Google's service account; "" means the machine's own credentials
+
     @model_validator(mode="after")
     def _bucket_named(self) -> Self:
-        if self.kind == "s3" and not self.bucket:
-            raise ValueError('storage.kind is "s3" but storage.bucket is empty: name the bucket')
+        if self.kind != "local" and not self.bucket:
+            raise ValueError(f'storage.kind is "{self.kind}" but storage.bucket is empty: name the bucket')
         return self
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -11,17 +11,39 @@ from uuid import UUID
 Content = AsyncIterator[bytes] | bytes
 """The content of a file: whole, or in pieces."""
 
+LONGEST_LINK = 7 * 24 * 3600
+"""How many seconds a presigned link may be good for: as long as S3 and GCS allow."""
+
 _LONGEST_KEY = 900  # bytes; S3 allows 1,024 for the whole
 _LONGEST_PART = 200  # bytes; file systems allow 255 for a name, and ours are marked and escaped
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """One stored file: its key and its size in bytes."""
+    """One stored file: its key, its size in bytes, and a tag that changes when the file does.
+
+    Example:
+        stored = await storage().stat(key)
+        return Download(stored.size, stored.etag, stored.modified_at, content, "report.pdf")
+    """
 
     key: str
     size: int
     modified_at: datetime
+    etag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PresignedUpload:
+    """Where a client may PUT exactly one file, and the headers that it has to send as they are.
+
+    Example:
+        upload = await storage().presign_put("direct/1", length=5, media_type="text/plain", seconds=600)
+        return Accepted({"url": upload.url, "headers": dict(upload.headers)})
+    """
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Storage(Protocol):
@@ -34,20 +56,40 @@ class Storage(Protocol):
         """Store a file in place of any of that key; returns its size in bytes. A failing `content` stores nothing."""
         ...
 
-    async def get(self, key: str) -> AsyncIterator[bytes]:
-        """The file in pieces.
+    async def get(self, key: str, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
+        """The file in pieces, from byte `start` up to, without, `stop`; what lies past its end is left out.
 
         Raises:
             NotFound: there is none; raised by the call, before the first piece.
+            ValueError: `start` is below 0 or beyond `stop`.
         """
         ...
 
-    async def size(self, key: str) -> int:
-        """How many bytes a file has.
+    async def stat(self, key: str) -> Stored:
+        """A file's size, time and tag.
 
         Raises:
             NotFound: there is none.
         """
+        ...
+
+    async def compose(self, key: str, parts: Sequence[str]) -> int:
+        """Store these files, one after the other, as one; returns its size in bytes. The parts stay.
+
+        The bytes do not come through this process where the store can join files itself.
+
+        Raises:
+            NotFound: a part is missing; nothing is stored.
+            ValueError: there are no parts.
+        """
+        ...
+
+    async def presign_get(self, key: str, *, seconds: int, filename: str, media_type: str, inline: bool) -> str:
+        """An address that gives the file to whoever knows it, for so long; not checked to be there."""
+        ...
+
+    async def presign_put(self, key: str, *, length: int, media_type: str, seconds: int) -> PresignedUpload:
+        """An address that takes one file of just this length and type, for so long."""
         ...
 
     async def delete(self, key: str) -> None:
@@ -56,6 +98,13 @@ class Storage(Protocol):
 
     def list(self, prefix: str) -> AsyncIterator[Stored]:
         """Every file whose key begins with `prefix`, which ends in `/` or is empty; in any order."""
+        ...
+
+    async def page(self, prefix: str, after: str, limit: int) -> Sequence[Stored]:
+        """The first files whose key begins with `prefix` and comes after `after`, in the order of keys as UTF-8.
+
+        `prefix` ends in `/` or is empty.
+        """
         ...
 
     async def purge_prefix(self, prefix: str) -> int:
@@ -72,7 +121,11 @@ class Storage(Protocol):
 
 
 class StorageNamespace:
-    """One plugin's files in one tenant; no key reaches other files."""
+    """One plugin's files in one tenant; no key reaches other files.
+
+    Raises:
+        ValueError: from every method, for a key that is no plain path: see `checked`.
+    """
 
     __slots__ = ("_prefix", "_storage")
 
@@ -86,13 +139,39 @@ class StorageNamespace:
         """Store a file in place of any of that key; returns its size in bytes."""
         return await self._storage.put(self._key(key), content)
 
-    async def get(self, key: str) -> AsyncIterator[bytes]:
-        """The file in pieces; raises NotFound."""
-        return await self._storage.get(self._key(key))
+    async def get(self, key: str, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
+        """The file in pieces, from byte `start` up to, without, `stop`; raises NotFound."""
+        return await self._storage.get(self._key(key), start, stop)
 
-    async def size(self, key: str) -> int:
-        """How many bytes a file has; raises NotFound."""
-        return await self._storage.size(self._key(key))
+    async def stat(self, key: str) -> Stored:
+        """A file's size in bytes, time and tag; raises NotFound."""
+        return self._own(await self._storage.stat(self._key(key)))
+
+    async def compose(self, key: str, parts: Sequence[str]) -> int:
+        """Store these files, one after the other, as one; returns its size. The parts stay; raises NotFound."""
+        return await self._storage.compose(self._key(key), [self._key(part) for part in parts])
+
+    async def presign_get(
+        self,
+        key: str,
+        *,
+        seconds: int,
+        filename: str,
+        media_type: str = "application/octet-stream",
+        inline: bool = False,
+    ) -> str:
+        """An address that gives the file to whoever knows it, for at most seven days; see `Download` for the rest."""
+        return await self._storage.presign_get(
+            self._key(key), seconds=_lifetime(seconds), filename=filename, media_type=media_type, inline=inline
+        )
+
+    async def presign_put(self, key: str, *, length: int, media_type: str, seconds: int) -> PresignedUpload:
+        """An address that takes one file of just this length and type, for at most seven days."""
+        if length < 0:
+            raise ValueError(f"a presigned upload of {length} bytes")
+        return await self._storage.presign_put(
+            self._key(key), length=length, media_type=media_type, seconds=_lifetime(seconds)
+        )
 
     async def delete(self, key: str) -> None:
         """Remove a file; it is no error if there is none."""
@@ -100,9 +179,21 @@ class StorageNamespace:
 
     async def list(self, folder: str = "") -> AsyncIterator[Stored]:
         """The files below `folder`, "" for all; keys are relative to this namespace."""
-        inside = self._key(folder.rstrip("/")) + "/" if folder else self._prefix
-        async for stored in self._storage.list(inside):
-            yield Stored(stored.key.removeprefix(self._prefix), stored.size, stored.modified_at)
+        async for stored in self._storage.list(self._folder(folder)):
+            yield self._own(stored)
+
+    async def page(self, folder: str = "", *, after: str = "", limit: int = 1000) -> Sequence[Stored]:
+        """The first files below `folder` after the key `after`, in the order of keys; fewer than `limit`: the last."""
+        if limit < 1:
+            raise ValueError(f"a page of {limit} files")
+        found = await self._storage.page(self._folder(folder), self._key(after) if after else "", limit)
+        return [self._own(stored) for stored in found]
+
+    def _folder(self, folder: str) -> str:
+        return self._key(folder.rstrip("/")) + "/" if folder else self._prefix
+
+    def _own(self, stored: Stored) -> Stored:
+        return replace(stored, key=stored.key.removeprefix(self._prefix))
 
     def _key(self, key: str) -> str:
         return self._prefix + checked(key)
@@ -126,3 +217,33 @@ def checked(key: str) -> str:
     if any(part in {"", ".", ".."} or len(part.encode()) > _LONGEST_PART for part in key.split("/")):
         raise ValueError(f"storage key {key!r}: parts are 1 to {_LONGEST_PART} bytes long, and neither '.' nor '..'")
     return key
+
+
+def checked_range(start: int, stop: int | None) -> None:
+    """Refuse bounds that are no range.
+
+    Raises:
+        ValueError: `start` is below 0 or beyond `stop`.
+    """
+    if start < 0 or (stop is not None and stop < start):
+        raise ValueError(f"no range of bytes: {start} to {stop}")
+
+
+async def joined(storage: Storage, parts: Sequence[str]) -> AsyncIterator[bytes]:
+    """The bytes of these files, one after the other, for stores that cannot join files themselves."""
+    for part in parts:
+        async for piece in await storage.get(part):
+            yield piece
+
+
+async def nothing() -> AsyncIterator[bytes]:
+    """The content of a range past a file's end."""
+    empty: tuple[bytes, ...] = ()
+    for piece in empty:
+        yield piece
+
+
+def _lifetime(seconds: int) -> int:
+    if not 1 <= seconds <= LONGEST_LINK:
+        raise ValueError(f"a link good for {seconds} seconds: 1 to {LONGEST_LINK} are possible")
+    return seconds

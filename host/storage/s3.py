@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import AsyncExitStack, aclosing, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from typing import Any
 
 import aioboto3  # type: ignore[import-untyped]
@@ -13,11 +13,16 @@ from botocore.config import Config  # type: ignore[import-untyped]
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
 from host.errors import NotFound, Unavailable
-from host.storage.namespace import Content, Stored, checked
+from host.storage.content_disposition import content_disposition
+from host.storage.namespace import Content, PresignedUpload, Stored, checked, checked_range, joined, nothing
 
 _log = logging.getLogger("host.storage")
 _PART = 8 * 1024 * 1024  # S3 takes parts of 5 MiB and more, the last one excepted
 _PIECE = 256 * 1024
+_SMALLEST_PART = 5 * 1024 * 1024  # of a multipart upload, the last part excepted
+_LARGEST_PART = 5 * 1024**3
+_MOST_PARTS = 10_000
+_BEYOND = frozenset({"InvalidRange", "416"})
 _ABSENT = frozenset({"NoSuchKey", "404", "NotFound"})
 
 
@@ -53,19 +58,63 @@ class S3Storage:
             await client.put_object(**place, Body=first)
         return len(first)
 
-    async def get(self, key: str) -> AsyncIterator[bytes]:
+    async def get(self, key: str, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
         """See `Storage.get`."""
-        client = await self._client()
+        checked_range(start, stop)
+        client, place = await self._client(), self._place(key)
+        if start == stop:
+            await self.stat(key)
+            return nothing()
+        if start or stop is not None:
+            place["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
         with _translated_errors():
-            response = await client.get_object(**self._place(key))
+            try:
+                response = await client.get_object(**place)
+            except ClientError as error:
+                if error.response.get("Error", {}).get("Code") in _BEYOND:
+                    return nothing()
+                raise
         return _pieces(response["Body"])
 
-    async def size(self, key: str) -> int:
-        """See `Storage.size`."""
+    async def stat(self, key: str) -> Stored:
+        """See `Storage.stat`."""
         client = await self._client()
         with _translated_errors():
             response = await client.head_object(**self._place(key))
-        return int(response["ContentLength"])
+        return Stored(key, response["ContentLength"], response["LastModified"], response["ETag"].strip('"'))
+
+    async def compose(self, key: str, parts: Sequence[str]) -> int:
+        """See `Storage.compose`; S3 joins parts of 5 MiB to 5 GiB, the last one may be smaller."""
+        if not parts:
+            raise ValueError(f"{key}: a file composed of no parts")
+        sizes = [(await self.stat(part)).size for part in parts]
+        able = len(parts) <= _MOST_PARTS and max(sizes) <= _LARGEST_PART and min(sizes) > 0
+        if able and min(sizes[:-1], default=_SMALLEST_PART) >= _SMALLEST_PART:
+            try:
+                await self._copy_parts(await self._client(), self._place(key), parts)
+            except _CannotCopy:
+                _log.info("this S3 server cannot join files itself; they are read and written")
+            else:
+                return sum(sizes)
+        return await self.put(key, joined(self, parts))
+
+    async def presign_get(self, key: str, *, seconds: int, filename: str, media_type: str, inline: bool) -> str:
+        """See `Storage.presign_get`."""
+        disposition = content_disposition(filename, inline=inline, media_type=media_type)
+        said = {"ResponseContentDisposition": disposition, "ResponseContentType": media_type}
+        return await self._presigned("get_object", {**self._place(key), **said}, seconds)
+
+    async def presign_put(self, key: str, *, length: int, media_type: str, seconds: int) -> PresignedUpload:
+        """See `Storage.presign_put`."""
+        said = {"ContentLength": length, "ContentType": media_type}
+        url = await self._presigned("put_object", {**self._place(key), **said}, seconds)
+        return PresignedUpload(url, {"Content-Length": str(length), "Content-Type": media_type})
+
+    async def _presigned(self, method: str, params: dict[str, Any], seconds: int) -> str:
+        client = await self._client()
+        with _translated_errors():
+            url: str = await client.generate_presigned_url(method, Params=params, ExpiresIn=seconds)
+        return url
 
     async def delete(self, key: str) -> None:
         """See `Storage.delete`."""
@@ -83,7 +132,22 @@ class S3Storage:
         with _translated_errors():
             async for page in pages:
                 for entry in page.get("Contents", ()):
-                    yield Stored(entry["Key"], entry["Size"], entry["LastModified"])
+                    yield _stored(entry)
+
+    async def page(self, prefix: str, after: str, limit: int) -> Sequence[Stored]:
+        """See `Storage.page`."""
+        client = await self._client()
+        found: list[Stored] = []
+        while len(found) < limit:
+            wanted = min(limit - len(found), 1000)
+            with _translated_errors():
+                answer = await client.list_objects_v2(
+                    Bucket=self._bucket, Prefix=prefix, StartAfter=found[-1].key if found else after, MaxKeys=wanted
+                )
+            found += map(_stored, answer.get("Contents", ()))
+            if not answer.get("IsTruncated"):
+                break
+        return found
 
     async def purge_prefix(self, prefix: str) -> int:
         """See `Storage.purge_prefix`."""
@@ -129,21 +193,30 @@ class S3Storage:
     async def _put_parts(
         self, client: Any, place: dict[str, str], first: bytes, second: bytes, rest: AsyncIterator[bytes]
     ) -> int:
-        with _translated_errors():
-            upload = {**place, "UploadId": (await client.create_multipart_upload(**place))["UploadId"]}
-        try:
-            sent = [await self._put_part(client, upload, 1, first), await self._put_part(client, upload, 2, second)]
+        async with _multipart(client, place) as (upload, sent):
+            sent += [await self._put_part(client, upload, 1, first), await self._put_part(client, upload, 2, second)]
             size = len(first) + len(second)
             async for part in rest:
                 sent.append(await self._put_part(client, upload, len(sent) + 1, part))
                 size += len(part)
-            with _translated_errors():
-                await client.complete_multipart_upload(**upload, MultipartUpload={"Parts": sent})
-        except BaseException:
-            # parts of an upload that is not aborted are kept, and paid for, unseen
-            await asyncio.shield(_abort(client, upload))
-            raise
         return size
+
+    async def _copy_parts(self, client: Any, place: dict[str, str], parts: Sequence[str]) -> None:
+        async with _multipart(client, place) as (upload, sent):
+            for number, part in enumerate(parts, 1):
+                with _translated_errors():
+                    try:
+                        answer = await client.upload_part_copy(
+                            **upload, PartNumber=number, CopySource={"Bucket": self._bucket, "Key": checked(part)}
+                        )
+                    except ClientError as error:
+                        if error.response.get("Error", {}).get("Code") == "NotImplemented":
+                            raise _CannotCopy from error
+                        raise
+                tag = answer.get("CopyPartResult", {}).get("ETag")
+                if tag is None:  # how rclone says it
+                    raise _CannotCopy
+                sent.append({"PartNumber": number, "ETag": tag})
 
     async def _put_part(self, client: Any, upload: dict[str, str], number: int, part: bytes) -> dict[str, Any]:
         with _translated_errors():
@@ -152,6 +225,30 @@ class S3Storage:
 
     def _place(self, key: str) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": checked(key)}
+
+
+class _CannotCopy(Exception):
+    """This server does not copy into parts of an upload."""
+
+
+@asynccontextmanager
+async def _multipart(client: Any, place: dict[str, str]) -> AsyncIterator[tuple[dict[str, str], list[dict[str, Any]]]]:
+    """A multipart upload and the list of its parts, filled in the block; completed after it, or aborted."""
+    with _translated_errors():
+        upload = {**place, "UploadId": (await client.create_multipart_upload(**place))["UploadId"]}
+    sent: list[dict[str, Any]] = []
+    try:
+        yield upload, sent
+        with _translated_errors():
+            await client.complete_multipart_upload(**upload, MultipartUpload={"Parts": sent})
+    except BaseException:
+        # parts of an upload that is not aborted are kept, and paid for, unseen
+        await asyncio.shield(_abort(client, upload))
+        raise
+
+
+def _stored(entry: Any) -> Stored:
+    return Stored(entry["Key"], entry["Size"], entry["LastModified"], entry["ETag"].strip('"'))
 
 
 async def _abort(client: Any, upload: dict[str, str]) -> None:

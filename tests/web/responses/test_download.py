@@ -12,7 +12,6 @@ import pytest
 
 from host.contracts import Download, Route
 from host.errors import NotFound, PreconditionFailed, RangeNotSatisfiable
-from host.web.responses.download import disposition
 from host.web.responses.serialization import shape
 from host.web.routes import Routes
 
@@ -229,36 +228,6 @@ def test_headers_when_a_file_is_answered_then_it_is_saved_not_run_and_not_kept(w
     for said in ({"etag": 'a"b'}, {"etag": "a\r\nb"}, {"media_type": "a/b\r\nX: y"}, {"size": -1}):
         with pytest.raises(ValueError):
             answered(file(**said))
-
-
-@pytest.mark.parametrize(
-    ("name", "header"),
-    [
-        ("report.pdf", 'filename="report.pdf"'),
-        ("Zażółć.txt", "filename=\"Zazolc.txt\"; filename*=UTF-8''Za%C5%BC%C3%B3%C5%82%C4%87.txt"),
-        ('a"b;c\\d.txt', "filename=\"a_b_c_d.txt\"; filename*=UTF-8''a%22b%3Bc_d.txt"),
-        ("a\r\nSet-Cookie: x.txt", "filename=\"a__Set-Cookie_ x.txt\"; filename*=UTF-8''a__Set-Cookie%3A%20x.txt"),
-        ("../../etc/passwd", 'filename="_.._etc_passwd"'),
-        ("exe\u202efdp.txt", 'filename="exe_fdp.txt"'),
-        ("100%41.txt", "filename=\"100_41.txt\"; filename*=UTF-8''100%2541.txt"),
-        ("it's.txt", "filename=\"it_s.txt\"; filename*=UTF-8''it%27s.txt"),
-        ("\x00", 'filename="_"'),
-        ("..", 'filename="file"'),
-        ("", 'filename="file"'),
-        ("\ud800.txt", 'filename="_.txt"'),
-    ],
-)
-def test_name_when_it_holds_anything_then_the_header_holds_nothing_else(name: str, header: str) -> None:
-    assert disposition(name, inline=False, kind="text/plain").decode() == f"attachment; {header}"
-
-
-@pytest.mark.parametrize(
-    ("kind", "shown"),
-    [("image/png", True), ("IMAGE/SVG+xml", False), ("text/html", False), ("text/plain; charset=utf-8", True),
-     ("text/plainer", False), ("application/pdf", True), ("application/xhtml+xml", False), ("video/mp4", True)],
-)  # fmt: skip
-def test_inline_when_wanted_then_only_for_media_that_cannot_run(kind: str, shown: bool) -> None:
-    assert disposition("a", inline=True, kind=kind).startswith(b"inline") is shown
 
 
 @pytest.mark.parametrize("size", [99, 101])
