@@ -73,6 +73,7 @@ from host.web.admission.admission import Admission
 from host.web.handlers.binding import compile
 from host.web.handlers.dispatch import Dispatcher
 from host.web.handlers.event_streams import EventStreams
+from host.web.handlers.sockets import Sockets
 from host.web.jobs_page import jobs_page
 from host.web.openapi.document import pages
 from host.web.server.application import build_quart
@@ -263,23 +264,26 @@ class Application:
         secret = settings.identity.secret.get_secret_value()
         with self.bound():
             admission = Admission(self.services, self.registry, access_tokens())
+        cors = settings.cors
+        rules = HeaderRules(cors.origins, cors.max_age, public_url=settings.public_url)
+        open_streams, timeout = self.services.open_streams, settings.server.request_timeout
         app = build_quart(
             routes,
             Dispatcher(
                 admission,
                 routes,
-                settings.server.request_timeout,
+                timeout,
                 derived(secret, "idempotency"),
-                EventStreams(admission, self.services.rights, self.services.open_streams),
+                EventStreams(admission, self.services.rights, open_streams),
+            ),
+            Sockets(
+                admission, routes, rules=rules, rights=self.services.rights, open_streams=open_streams, timeout=timeout
             ),
             max_body=settings.server.max_body,
             body_timeout=settings.server.body_timeout,
             min_body_rate=settings.server.min_body_rate,
             pages=pages(routes, self.registry.plugins, admission.active_for) | jobs_page(),
             missing=self.callbacks.missing,
-        )
-        rules = HeaderRules(
-            settings.cors.origins, settings.cors.max_age, secure=settings.public_url.startswith("https://")
         )
         return Pipeline(cast(AsgiApp, app), rules, self.bound, settings.server.trusted_proxies, self.tracing)
 

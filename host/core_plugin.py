@@ -22,6 +22,7 @@ from host.api import (
     roles,
     stored_files,
     tenant,
+    tickets,
 )
 from host.api.permissions import PERMISSIONS
 from host.cache.models import CacheInvalidation
@@ -89,7 +90,7 @@ async def sweep() -> None:
 @hookimpl
 def register_routes() -> Sequence[Route]:
     """The host's own resources, one module each."""
-    account, own_tenant = (auth, me), (tenant, members, roles, plugins, plan, api_keys, jobs, personal_data)
+    account, own_tenant = (auth, me, tickets), (tenant, members, roles, plugins, plan, api_keys, jobs, personal_data)
     deployment = (operator, operator_jobs, operator_plugins, platform, stored_files)
     return [route for module in (*account, *own_tenant, *deployment) for route in module.routes]
 

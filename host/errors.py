@@ -164,6 +164,13 @@ class IdempotencyMismatch(ApiError):
     default_message = "This Idempotency-Key was used for another request: use a key of its own for each."
 
 
+class UpgradeRequired(ApiError):
+    status, code, default_message = 426, "UPGRADE_REQUIRED", "This is a WebSocket: connect to it as one."
+
+    def __init__(self) -> None:
+        super().__init__(headers={"Upgrade": "websocket", "Connection": "Upgrade"})
+
+
 class RateLimited(ApiError):
     """429: a rate is used up; always carries Retry-After.
 

@@ -136,6 +136,7 @@ from host.times import zone
 from host.tracing import trace_headers
 from host.web.handlers.binding import RequestFacts
 from host.web.routes import Routes
+from host.web.server.websocket import Socket
 from tenants.access import Grant
 from tenants.context import TenantMissing, in_system_tenant
 from tenants.limits import Duration, Rate, Size
@@ -267,6 +268,7 @@ __all__ += [  # Live
     "Events",
     "LiveChannel",
     "LiveMessage",
+    "Socket",
     "live",
 ]
 __all__ += [  # Messages to people

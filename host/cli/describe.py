@@ -39,7 +39,7 @@ def routes(terminal: Terminal, plugin: str | None) -> None:
         raise Complaint(f"no plugin {plugin!r} is loaded", f"there are host, {', '.join(loaded.ids)}", code="NOT_FOUND")
     rows: list[dict[str, Any]] = [
         {
-            "method": route.method,
+            "method": "SOCKET" if route.socket else route.method,
             "path": f"/api/v1{route.path}",
             "who": who(route),
             "operation": f"{owner}.{route.name}",

@@ -18,6 +18,10 @@ from host.settings import Settings
 _log = logging.getLogger("host.web")
 
 APP = "host.asgi:app"
+
+PING_EVERY = 20.0
+"""Seconds between two pings on a WebSocket, so that proxies keep it open; Granian sends none."""
+
 Server = Callable[[Settings], None]
 
 
@@ -52,6 +56,8 @@ def hypercorn(settings: Settings) -> None:
     config.accesslog = None
     config.errorlog = logging.getLogger("hypercorn.error")
     config.include_server_header = False
+    config.websocket_max_message_size = settings.server.max_body
+    config.websocket_ping_interval = PING_EVERY
     config.worker_class = loop(settings)
     if settings.server.workers > 1:
         with _signals() as received:
@@ -114,6 +120,8 @@ def uvicorn(settings: Settings) -> None:
         access_log=False,
         server_header=False,
         proxy_headers=False,  # the pipeline decides which proxies are believed
+        ws_max_size=settings.server.max_body,
+        ws_ping_interval=PING_EVERY,
         timeout_graceful_shutdown=int(settings.server.request_timeout),
     )
 

@@ -118,8 +118,10 @@ class RightsWatch:
         try:
             async with self._at_once, asyncio.timeout(_ANSWER_WITHIN):
                 allowed = await watched.check()
-        except Unavailable:
-            return
+        except Unavailable as away:
+            if type(away) is Unavailable:
+                return
+            allowed = False  # the plugin is in quarantine
         except ApiError as refusal:
             allowed = False
             _log.debug("a stream ends: %s", refusal)

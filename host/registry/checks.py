@@ -132,6 +132,8 @@ def _route(route: Route, scope: Scope) -> Iterator[str]:
         yield "only GET answers with Events; change the method"
     if route.cache is not None and not (route.public and route.method == "GET" and not route.effects):
         yield "cache is for public GET routes without effects only: what is behind a sign-in is nobody's to keep"
+    if route.socket and (route.method != "GET" or route.body or route.listing or route.effects):
+        yield "a socket is opened by GET and has no body, listing or effects; leave them out"
     if not _ROUTE_NAME.fullmatch(route.name):
         yield 'the name must be like "projects.create"; rename it'
     if not is_async(route.handler):

@@ -57,6 +57,7 @@ class Declared(TypedDict, total=False):
     refusals: tuple[int, ...]
     max_body: int | None
     cache: PublicCache | None
+    socket: bool
 
 
 class Routes(Sequence[Route]):
@@ -112,6 +113,10 @@ class Routes(Sequence[Route]):
     def delete(self, path: str, **declared: Unpack[Declared]) -> Callable[[Handler], Handler]:
         """Declare a DELETE endpoint; the keywords are the fields of `Declared`."""
         return self._decorator("DELETE", path, declared)
+
+    def socket(self, path: str, **declared: Unpack[Declared]) -> Callable[[Handler], Handler]:
+        """Declare a WebSocket, whose handler takes a `Socket`; the keywords are the fields of `Declared`."""
+        return self._decorator("GET", path, {**declared, "socket": True})
 
     def _decorator(self, method: Method, path: str, declared: Declared) -> Callable[[Handler], Handler]:
         def declare(handler: Handler) -> Handler:

@@ -78,6 +78,10 @@ class Admission:
         self._sessions: VersionedCache[UUID, bool] = VersionedCache()
         self._keys: VersionedCache[tuple[UUID, str], ApiKeySnapshot] = VersionedCache()
 
+    async def has_credential(self, state: RequestState) -> bool:
+        """Whether a request comes with anything that says who is asking, valid or not."""
+        return await self._credentials.of(state) != Credential()
+
     async def readmit(self, route: Route, plugin: str, state: RequestState, path: Mapping[str, object]) -> None:
         """Check a request that was admitted once more, as long as it is being answered; it is not counted again.
 

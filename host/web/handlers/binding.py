@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +18,9 @@ from host.web.handlers.querystring import LAST_EVENT_ID, Params, listing_reader,
 from host.web.responses.content_negotiation import check_accept
 from host.web.routes import annotations_of
 from host.web.server.request import TenantryRequest
+from host.web.server.websocket import Socket, socket_of
 
-Binder = Callable[[TenantryRequest, Mapping[str, Any]], Awaitable[Any]]
+Binder = Callable[[TenantryRequest, Mapping[str, Any]], Coroutine[Any, Any, Any]]
 """Reads the request and awaits the handler: `await binder(request, path_params)` gives the handler's result."""
 
 _PARAMETER = re.compile(r"<(?:[^:<>]+:)?([A-Za-z_][A-Za-z0-9_]*)>")
@@ -80,7 +81,7 @@ def compile(route: Route) -> Binder:
     """The function that reads a request for `route` and awaits its handler.
 
     Parameters are recognised by name or type: the path's own names; `body` and `query`, pydantic models; `Query`, a
-    list's filters, sorting and cursor; `Actor`; `RequestFacts`; `if_match: int | None`, the version in If-Match.
+    list's filters, sorting and cursor; `Actor`; `RequestFacts`; `Socket`; `if_match: int | None`, If-Match's version.
 
     Raises:
         ConfigurationError: a parameter is none of these, one of the path's is missing, or the handler is not async.
@@ -94,6 +95,8 @@ def compile(route: Route) -> Binder:
     in_path = path_parameters(route.path)
     if missing := [name for name in in_path if name not in parameters]:
         raise ConfigurationError(f"{label}: the handler takes no parameter {', '.join(missing)}, which is in the path")
+    if route.socket != (Socket in hints.values()):
+        raise ConfigurationError(f"{label}: the handler of a socket, and no other, takes a parameter of type Socket")
     query = _QueryPart(route, parameters, hints)
     body = _body(route, parameters, hints, label)
     sources: list[tuple[str, Callable[[TenantryRequest], Any]]] = []
@@ -106,7 +109,7 @@ def compile(route: Route) -> Binder:
         elif parameter.default is inspect.Parameter.empty:
             raise ConfigurationError(
                 f"{label}: the parameter {name!r} is unknown; it is not in the path, nor `body`, `query`, `if_match`, "
-                "a Query, an Actor or a RequestFacts"
+                "a Query, an Actor, a RequestFacts or a Socket"
             )
     return _binder(route, tuple(sources), query, body)
 
@@ -183,6 +186,8 @@ def _source(name: str, annotation: Any) -> Callable[[TenantryRequest], Any] | No
         return lambda request: actor()
     if annotation is RequestFacts:
         return facts
+    if annotation is Socket:
+        return socket_of
     if name == "if_match":
         return lambda request: version_of(request.header(b"if-match"))
     return None

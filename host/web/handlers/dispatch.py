@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from host.contracts import Events, Route
-from host.errors import Conflict
+from host.errors import Conflict, UpgradeRequired
 from host.web.admission.admission import Admission
 from host.web.handlers.binding import Binder, compile
 from host.web.handlers.event_streams import EventStreams
@@ -53,6 +53,8 @@ class Dispatcher:
     async def _answer(self, route: Route, plugin: str, request: TenantryRequest, params: Mapping[str, Any]) -> Reply:
         state = request_state_of(request)
         await self._admission.admit(route, plugin, state, params)
+        if route.socket:
+            raise UpgradeRequired
         if route.effects:
             if request.method == "HEAD":
                 return Reply(204, [NO_STORE])

@@ -13,7 +13,7 @@ from host.web.openapi.operations import error_responses, operation, tag_of
 from host.web.openapi.postman import collection
 from host.web.openapi.schemas import Components, Schema
 from host.web.responses.reply import JSON, Reply, dumps, json_reply
-from host.web.routes import openapi_path
+from host.web.routes import openapi_path, split_docstring
 from host.web.server.application import View
 from host.web.server.request import TenantryRequest
 
@@ -110,10 +110,14 @@ def document(
     """
     components = Components()
     paths: dict[str, dict[str, Any]] = {}
+    sockets: list[dict[str, Any]] = []
     operation_ids: set[str] = set()
     plugin_by_tag: dict[str, str] = {}
     for plugin, route in routes:
         if plugins is not None and plugin not in plugins:
+            continue
+        if route.socket:
+            sockets.append(_socket(plugin, route))
             continue
         described = operation(plugin, route, components)
         if described["operationId"] in operation_ids:
@@ -129,8 +133,16 @@ def document(
         "security": [{"bearer": []}],
         "tags": [{"name": tag, "description": descriptions.get(plugin, "")} for tag, plugin in plugin_by_tag.items()],
         "paths": paths,
+        "x-sockets": sockets,
         "components": _components(components),
     }
+
+
+def _socket(plugin: str, route: Route) -> dict[str, Any]:
+    """A WebSocket, which OpenAPI cannot describe."""
+    summary, text = split_docstring(route.handler)
+    described = {"path": openapi_path(route.path), "operation": f"{plugin}.{route.name}"}
+    return described | {"summary": route.summary or summary, "description": text, "permission": route.permission}
 
 
 def _components(filled: Components) -> dict[str, Any]:

@@ -16,14 +16,19 @@ from host.errors import ConfigurationError
 from host.execution_context import origin
 from host.web.responses.errors import problem
 from host.web.responses.reply import Reply
-from host.web.server.connection import RefusedWebsocket, TenantryConnection
+from host.web.server.connection import TenantryConnection
 from host.web.server.framing import check_framing
 from host.web.server.request import Scope, TenantryRequest
 from host.web.server.request_state import known_request_state
+from host.web.server.websocket import LARGEST, Socket, TenantryWebsocket
 
 Caller = Callable[[Route, str, TenantryRequest, Mapping[str, Any]], Awaitable[Reply]]
 """`await caller(route, plugin_id, request, path_params)` answers a matched request, admission included."""
 
+SocketCaller = Callable[[Route, str, TenantryRequest, Mapping[str, Any], Socket], Awaitable[None]]
+"""`await caller(route, plugin_id, request, path_params, socket)` serves a socket to its end, admission included."""
+
+SocketView = Callable[[TenantryRequest, Mapping[str, Any], Socket], Awaitable[None]]
 View = Callable[[TenantryRequest, Mapping[str, Any]], Awaitable[Reply]]
 Missing = Callable[[str], errors.ApiError]
 
@@ -54,7 +59,7 @@ class TenantryQuart(Quart):
     """
 
     asgi_http_class = cast(Any, TenantryConnection)
-    asgi_websocket_class = cast(Any, RefusedWebsocket)
+    asgi_websocket_class = cast(Any, TenantryWebsocket)
     request_class = cast(Any, TenantryRequest)
 
     def __init__(self, max_body: int, body_timeout: float, min_body_rate: int, missing: Missing) -> None:
@@ -69,6 +74,7 @@ class TenantryQuart(Quart):
         self.url_map.merge_slashes = False
         self.url_map.converters |= {"int": _Integer, "str": _Text, "string": _Text, "default": _Text}
         self._views: dict[str, tuple[View, int]] = {}
+        self._sockets: dict[str, tuple[SocketView, int]] = {}
         self._adapter: MapAdapter = self.url_map.bind("")
 
     def add_view(self, method: str, path: str, endpoint: str, view: View, max_body: int | None = None) -> None:
@@ -77,12 +83,23 @@ class TenantryQuart(Quart):
         Raises:
             ConfigurationError: the path cannot be read.
         """
+        self._add_rule(path, endpoint, methods=[method])
+        self._views[endpoint] = (view, self.max_body if max_body is None else max_body)
+
+    def add_socket(self, path: str, endpoint: str, view: SocketView, largest: int | None = None) -> None:
+        """Serve `view` to WebSockets at an absolute path; largest: bytes of a message.
+
+        Raises:
+            ConfigurationError: the path cannot be read.
+        """
+        self._add_rule(path, endpoint, methods=["GET"], websocket=True)
+        self._sockets[endpoint] = (view, LARGEST if largest is None else largest)
+
+    def _add_rule(self, path: str, endpoint: str, **options: Any) -> None:
         try:
-            rule = self.url_rule_class(path, methods=[method], endpoint=endpoint)
-            self.url_map.add(rule)
+            self.url_map.add(self.url_rule_class(path, endpoint=endpoint, **options))
         except (ValueError, LookupError, SyntaxError) as error:
             raise ConfigurationError(f"route {endpoint}: the path {path!r} cannot be read: {error}") from error
-        self._views[endpoint] = (view, self.max_body if max_body is None else max_body)
 
     async def answer(self, request: TenantryRequest) -> Reply:
         """The reply to a request: its view's, or an error document."""
@@ -107,6 +124,24 @@ class TenantryQuart(Quart):
             accept = cast("dict[bytes, bytes]", dict(request.scope["headers"])).get(b"accept")
             return problem(error, accept, origin().request_id)
 
+    async def connect(self, request: TenantryRequest, socket: Socket) -> None:
+        """Serve a WebSocket to its end.
+
+        Raises:
+            ApiError: nothing is there, or what its view raises.
+        """
+        check_framing(cast(Scope, request.scope))
+        try:
+            if request.path.startswith("//"):
+                raise _nothing_here()
+            rule, params = self._adapter.match(request.path, "GET", return_rule=True, websocket=True)
+        except HTTPException:
+            raise _nothing_here() from None
+        view, socket.largest = self._sockets[rule.endpoint]
+        if (state := known_request_state(request)) is not None:
+            state.operation = rule.endpoint
+        await view(request, params, socket)
+
 
 def _nothing_here() -> errors.NotFound:
     return errors.NotFound("There is nothing at this address.")
@@ -120,6 +155,7 @@ def _options(refused: MethodNotAllowed) -> Reply:
 def build_quart(
     routes: Iterable[tuple[str, Route]],
     caller: Caller,
+    socket_caller: SocketCaller | None = None,
     *,
     max_body: int,
     body_timeout: float,
@@ -129,6 +165,7 @@ def build_quart(
 ) -> TenantryQuart:
     """The application that serves `routes`, pairs of plugin id and route, each through `caller`.
 
+    socket_caller: serves those that are sockets; GET without a handshake goes to `caller`.
     max_body: bytes. body_timeout, min_body_rate: seconds; bytes a second, 0 for any. pages: GET views by absolute path,
     such as the documentation page, that answer without `caller`. missing: makes the error for a path that no route has.
 
@@ -139,6 +176,9 @@ def build_quart(
     for plugin_id, route in routes:
         view: View = partial(caller, route, plugin_id)
         app.add_view(route.method, API_BASE + route.path, f"{plugin_id}.{route.name}", view, route.max_body)
+        if route.socket and socket_caller is not None:
+            socket_view: SocketView = partial(socket_caller, route, plugin_id)
+            app.add_socket(API_BASE + route.path, f"{plugin_id}.{route.name}", socket_view, route.max_body)
     for path, page in (pages or {}).items():
         app.add_view("GET", path, f"page {path}", page)
     app.url_map.update()

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any, Protocol, cast
 
-from host.errors import NotFound
 from host.execution_context import origin
 from host.web.responses.errors import problem
 from host.web.responses.reply import Reply
@@ -209,21 +208,3 @@ class _Resumed:
 def _is_events(reply: Reply) -> bool:
     """Whether the stream is server-sent events, whose headers must not wait for the first event."""
     return any(name == b"content-type" and value.startswith(b"text/event-stream") for name, value in reply.headers)
-
-
-class RefusedWebsocket:
-    """Answers every websocket handshake with 404, as there are no websockets here (`asgi_websocket_class`)."""
-
-    def __init__(self, app: Answering, scope: Scope) -> None:
-        self._scope = scope
-
-    async def __call__(self, receive: Receive, send: Send) -> None:
-        """Refuse the handshake."""
-        await receive()
-        if "websocket.http.response" not in (self._scope.get("extensions") or {}):
-            await send({"type": "websocket.close", "code": 1003})
-            return
-        accept = dict(cast("list[tuple[bytes, bytes]]", self._scope["headers"])).get(b"accept")
-        reply = problem(NotFound(), accept, "")
-        await send({"type": "websocket.http.response.start", "status": 404, "headers": reply.headers})
-        await send({"type": "websocket.http.response.body", "body": cast(bytes, reply.body), "more_body": False})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Literal
+from urllib.parse import urlsplit
 
 from host.errors import ConfigurationError
 from host.web.responses.reply import HeaderPairs
@@ -39,14 +41,14 @@ class HeaderRules:
     """The security and CORS headers that every response carries besides its own.
 
     origins: web origins that may call from a browser, with cookies, such as "https://app.example.com"; "*" lets any
-    page call, without cookies. max_age: seconds a browser may keep a preflight answer. secure: whether the deployment
-    is reached over TLS only.
+    page call, without cookies. max_age: seconds a browser may keep a preflight answer. public_url: where the
+    deployment is reached; over TLS only, if it begins with https.
 
     Raises:
         ConfigurationError: an origin is not scheme, host and perhaps port.
     """
 
-    def __init__(self, origins: Sequence[str] = (), max_age: int = 600, *, secure: bool = False) -> None:
+    def __init__(self, origins: Sequence[str] = (), max_age: int = 600, *, public_url: str = "") -> None:
         for origin in origins:
             if origin != "*" and not _ORIGIN.fullmatch(origin):
                 raise ConfigurationError(
@@ -55,9 +57,23 @@ class HeaderRules:
         self._any = "*" in origins
         self._origins = frozenset(origin.encode("ascii") for origin in origins)
         self._max_age = b"%d" % max_age
-        self._always = [*_SAFETY, _HSTS] if secure else list(_SAFETY)
+        url = urlsplit(public_url)
+        self._own = f"{url.scheme}://{url.netloc}".lower().encode()
+        self._always = [*_SAFETY, _HSTS] if url.scheme == "https" else list(_SAFETY)
         if self._origins and not self._any:
             self._always.append((b"vary", b"Origin"))
+
+    def lets_in(self, headers: Mapping[bytes, bytes]) -> Literal["yes", "without cookies", "no"]:
+        """Whether the page that opens a WebSocket may: browsers send its origin, and leave the decision to the server.
+
+        A page of this host itself and of the origins may; programs send no origin. headers: by lower-case name.
+        """
+        origin = headers.get(b"origin")
+        if origin is None or origin in self._origins or origin == self._own:
+            return "yes"
+        if origin.partition(b"://")[2].lower() == headers.get(b"host", b"").lower() != b"":
+            return "yes"
+        return "without cookies" if self._any else "no"
 
     def for_answer(self, headers: Mapping[bytes, bytes]) -> HeaderPairs:
         """The headers to add to a response; headers: the request's, by lower-case name.

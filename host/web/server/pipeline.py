@@ -26,6 +26,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+_BEGINS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
+
 
 class Pipeline:
     """ASGI middleware around the Quart application.
@@ -47,14 +49,15 @@ class Pipeline:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one ASGI connection."""
-        if scope["type"] == "http":
-            await self._http(scope, receive, send)
+        if scope["type"] in ("http", "websocket"):
+            await self._request(scope, receive, send)
         else:
             with self._bound():
                 await self._app(scope, receive, send)
 
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
+        scope.setdefault("method", "GET")  # a WebSocket's; https://www.rfc-editor.org/rfc/rfc6455#section-4.1
         headers = dict(scope["headers"])
         state = RequestState(request_id_of(headers.get(b"x-request-id")) or str(uuid7()), headers, self._address(scope))
         scope[KEY] = state
@@ -100,10 +103,12 @@ class Pipeline:
 
     def _decorated(self, send: Send, state: RequestState) -> Send:
         async def decorated(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                state.status = message["status"]
+            if message["type"] in _BEGINS:
+                state.status = message.get("status", 101)
+                if state.status == 101:
+                    state.accepted_at = time.perf_counter()
                 message["headers"] = [
-                    *message["headers"],
+                    *message.get("headers", ()),
                     (b"x-request-id", state.request_id.encode()),
                     *state.response_headers,
                     *self._rules.for_answer(state.headers),
@@ -142,6 +147,8 @@ def _write_line(scope: Scope, state: RequestState, seconds: float) -> None:
         "ms": round(seconds * 1000, 1),
         "operation": state.operation,
     }
+    if state.closed:
+        fields["closed"] = state.closed
     if state.plugin:
         fields["plugin"] = state.plugin
     if state.trace:

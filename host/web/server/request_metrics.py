@@ -34,7 +34,7 @@ class counted:  # noqa: N801 - a context manager used like a function, and cheap
         if meter is None:
             return
         meter.ongoing.discard(state)
-        seconds = perf_counter() - self._began
+        seconds = (state.accepted_at or perf_counter()) - self._began  # a socket is answered when it is accepted
         operation = state.operation or UNMATCHED
         requests = meter.counters.get("tenantry_http_requests_total")
         if requests is not None:

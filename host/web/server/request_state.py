@@ -28,6 +28,7 @@ class RequestState:
         trace: the id of the request's trace; empty where tracing is switched off.
         status: the response's; 0 until the response begins, 500 when it breaks off after its head was sent.
         client_left: whether the server said, when it sent, that nobody listens any more.
+        accepted_at: when a WebSocket was accepted, by `perf_counter`. closed: the code with which it was closed.
     """
 
     request_id: str
@@ -42,6 +43,8 @@ class RequestState:
     actor: Actor = ANONYMOUS
     status: int = 0
     client_left: bool = False
+    accepted_at: float = 0.0
+    closed: int = 0
     response_headers: list[tuple[bytes, bytes]] = field(default_factory=list)
 
     def header(self, name: bytes) -> str:

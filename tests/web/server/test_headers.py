@@ -30,7 +30,7 @@ def test_answer_when_nobody_may_cross_then_safety_only() -> None:
     assert found[b"x-frame-options"] == b"DENY"
     assert not [name for name in found if name.startswith(b"access-control")]
     assert b"strict-transport-security" not in found
-    assert b"strict-transport-security" in names(HeaderRules(secure=True))
+    assert b"strict-transport-security" in names(HeaderRules(public_url="https://api.example.com"))
 
 
 def test_answer_when_origin_may_call_then_told_so_with_cookies() -> None:

@@ -1,0 +1,1 @@
+"""A WebSocket that says what was said."""
