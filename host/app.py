@@ -340,7 +340,7 @@ def _services(  # noqa: PLR0917 - one argument for each part, passed at one plac
         encryption=Encryption(secret),
         enter=callbacks.enter,
         live=LiveHub(redis_client),
-        open_streams=OpenStreams(redis_client, settings.rates.event_streams),
+        open_streams=OpenStreams(redis_client, settings.rates.open_streams),
         live_channels=registry.catalog.named(LIVE_CHANNELS),
         rights=RightsWatch(redis_client, callbacks.versions, lambda: registry.quarantine.changes),
     )

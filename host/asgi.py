@@ -10,6 +10,7 @@ from host.log import configure
 from host.loop_watch import watch_loop
 from host.metrics import process_files
 from host.settings import load
+from host.web.server.pings import install_pings
 from host.web.server.pipeline import Pipeline
 from host.web.server.protocol_errors import install_protocol_errors
 from host.web.server.shutdown import at_shutdown, install_shutdown_notice
@@ -56,5 +57,6 @@ class LazyApp:
 
 
 install_protocol_errors()
+install_pings()
 install_shutdown_notice()
 app = LazyApp()

@@ -715,7 +715,7 @@ class Events:
     The stream ends when the source does, within a second after the right is gone (session, role, permission, tenant,
     plugin), within half a minute after the access token or key it began with has expired, and when the process stops; a
     client then connects again and goes on after its position. A comment keeps a quiet connection open. How many streams
-    a person may have open is `[rates] event_streams`.
+    a person may have open is `[rates] open_streams`.
 
     Example:
         @routes.get("/notes/events", name="notes.follow", permission="notes.notes.read")

@@ -29,8 +29,8 @@ async def requests_in_progress() -> Readings:
     return [((operation,), number) for operation, number in by_operation.items()] or [((UNMATCHED,), 0)]
 
 
-async def event_streams() -> Readings:
-    """The streams of server-sent events that this process has open."""
+async def open_streams() -> Readings:
+    """The WebSockets and streams of server-sent events that this process has open."""
     return [((), len(services().open_streams))]
 
 
@@ -132,9 +132,7 @@ METRICS = (
     ),
     Metric("tenantry_http_errors_total", "counter", "Errors answered, by their code", ("code", "plugin")),
     Metric(TENANT_REQUESTS, "counter", "Requests of the most active organisations", ("tenant", "outcome"), most=5000),
-    Metric(
-        "tenantry_event_streams", "gauge", "Open streams of server-sent events", (), event_streams, each_process=True
-    ),
+    Metric("tenantry_open_streams", "gauge", "Open WebSockets and event streams", (), open_streams, each_process=True),
     Metric("tenantry_sign_ins_total", "counter", "Attempts to sign in", ("method", "outcome")),
     Metric("tenantry_rate_refusals_total", "counter", "Refused because a rate was used up", ("limit",)),
     Metric("tenantry_quota_refusals_total", "counter", "Refused because a quota was used up", ("limit",)),

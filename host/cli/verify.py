@@ -28,7 +28,7 @@ from tenants.scoping import TenantModel
 Finding = dict[str, str]
 TENANT_KEY = re.compile(rb"^t:([0-9a-f-]{36}):([a-z][a-z0-9_]*):")
 HOST_KEYS = (b"rate:", b"v:", b"saq:", b"m:", b"p:", b"streams:", b"ticket:")
-"""How the host's own keys in Redis begin: counters, version tokens, the wake-up queue, what is measured, open streams, tickets."""
+"""How the host's own keys in Redis begin: counters, version tokens, wake-ups, what is measured, streams, tickets."""
 
 MENDED = "`tenantry migrate` restores tenant isolation in the database"
 BY_HAND = "this is for a person to decide: `tenantry migrate` leaves it as it is"

@@ -1,4 +1,4 @@
-"""One-time tickets, with which a browser opens a WebSocket: it can send no header, and an address must hold no token."""
+"""One-time tickets that open a WebSocket in place of a token, which a browser could only send in the address."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class OpenStreams:
         if not await self._take(id_, key, self.most):
             raise RateLimited(
                 f"{self.most} streams are open already; close one of them first.",
-                details={"limit": "rates.event_streams", "value": str(self.most)},
+                details={"limit": "rates.open_streams", "value": str(self.most)},
                 headers={"Retry-After": "5"},
             )
         self._open[id_] = key

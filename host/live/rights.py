@@ -121,7 +121,7 @@ class RightsWatch:
         except Unavailable as away:
             if type(away) is Unavailable:
                 return
-            allowed = False  # the plugin is in quarantine
+            allowed = False  # a plugin's quarantine, which is no passing fault
         except ApiError as refusal:
             allowed = False
             _log.debug("a stream ends: %s", refusal)

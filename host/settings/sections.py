@@ -172,7 +172,7 @@ class RatesSettings(Section):
     signed: Rate = parse_rate("6000/minute")  # per address, for webhooks and links whose own signature is checked
     sign_in: Rate = parse_rate("5/15 minutes")  # wrong attempts, per address and account
     organisations: Rate = parse_rate("10/hour")  # organisations made by one person
-    event_streams: Count = 20  # streams of server-sent events that one person may have open
+    open_streams: Count = 20  # WebSockets and streams of server-sent events that one person may have open
 
 
 class JobsSettings(Section):

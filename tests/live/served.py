@@ -31,13 +31,13 @@ class Event:
     data: Any
 
 
-def prepare(folder: Path) -> None:
-    """Write a deployment of the bundled plugins and the board example into a folder."""
+def prepare(folder: Path, example: str = "board") -> None:
+    """Write a deployment of the bundled plugins and one example into a folder."""
     for name in ("config", "plugins"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(ROOT / "examples" / "board", folder / "plugins" / "board")
+    shutil.copytree(ROOT / "examples" / example, folder / "plugins" / example)
     shutil.copy(ROOT / "plugins.toml", folder / "plugins.toml")
-    plugins_file.enable(folder / "plugins.toml", "board", default="on")
+    plugins_file.enable(folder / "plugins.toml", example, default="on")
 
 
 def environment_of(folder: Path, database_url: str, redis_url: str) -> dict[str, str]:
@@ -45,7 +45,7 @@ def environment_of(folder: Path, database_url: str, redis_url: str) -> dict[str,
         "TENANTRY_DATA__DIR": str(folder / "data"),
         "TENANTRY_RATES__PUBLIC": "100000/minute",
         "TENANTRY_RATES__AUTHENTICATED": "100000/minute",
-        "TENANTRY_RATES__EVENT_STREAMS": "60",
+        "TENANTRY_RATES__OPEN_STREAMS": "60",
         "DATABASE_URL": database_url,
         "REDIS_URL": redis_url,
     }

@@ -20,7 +20,7 @@ async def test_stream_when_one_too_many_over_two_processes_then_refused_until_on
             await stack.enter_async_context(each.opened("ada"))
         with pytest.raises(RateLimited) as refused:
             await stack.enter_async_context(there.opened("ada"))
-        assert refused.value.details == {"limit": "rates.event_streams", "value": "3"}
+        assert refused.value.details == {"limit": "rates.open_streams", "value": "3"}
         await stack.enter_async_context(there.opened("bob"))
         assert (len(here), len(there)) == (2, 2)
     async with here.opened("ada"):

@@ -88,6 +88,12 @@ place. `POST /auth/register` makes an account, with an organisation of its own i
 **Lists** come in pages: `limit` rows, the next ones with `cursor` from `meta.next_cursor`; `sort=-created_at` turns an
 order around; filters go by the name of a field.
 
+**WebSockets** are listed in this document as `x-sockets`. Programs send `Authorization` with the handshake. Browsers
+cannot: their first message is `{"token": "…", "tenant": "slug"}`, or they connect with `?ticket=` and a ticket of
+`POST /tickets`. Messages are text. A socket that is open is closed with 4000 + the status of an error, such as 4401 or
+4403, also within a second after a right is gone; with 1001 when the server stops, 1003 for binary messages, 1009 for
+too large ones, 1011 for internal errors and 1013 where messages come or go too fast.
+
 **Edits** take `If-Match` with the `ETag` that was read; **POSTs** that create take an `Idempotency-Key`.
 """
 _BEARER = {"type": "http", "scheme": "bearer", "description": "An access token, or an API key."}

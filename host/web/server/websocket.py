@@ -160,6 +160,8 @@ class Socket:
         waiting = asyncio.create_task(self._messages.get())
         await _first_of(waiting, self.over, within=within)
         waiting.cancel()
+        if self.over.done():
+            await self.finish()
         self._check_open()
         return waiting.result() if waiting.done() else None
 
