@@ -167,8 +167,8 @@ class IdempotencyMismatch(ApiError):
 class UpgradeRequired(ApiError):
     status, code, default_message = 426, "UPGRADE_REQUIRED", "This is a WebSocket: connect to it as one."
 
-    def __init__(self) -> None:
-        super().__init__(headers={"Upgrade": "websocket", "Connection": "Upgrade"})
+    def __init__(self, message: str | None = None, *, details: Mapping[str, Any] | None = None):
+        super().__init__(message, details=details, headers={"Upgrade": "websocket", "Connection": "Upgrade"})
 
 
 class RateLimited(ApiError):

@@ -57,7 +57,7 @@ class Pipeline:
 
     async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
-        scope.setdefault("method", "GET")  # a WebSocket's; https://www.rfc-editor.org/rfc/rfc6455#section-4.1
+        scope.setdefault("method", "GET")  # a WebSocket's
         headers = dict(scope["headers"])
         state = RequestState(request_id_of(headers.get(b"x-request-id")) or str(uuid7()), headers, self._address(scope))
         scope[KEY] = state

@@ -274,6 +274,7 @@ class TenantryWebsocket:
     async def __call__(self, receive: Receive, send: Send) -> None:
         """Serve the socket to its end."""
         await receive()  # websocket.connect
+        self._scope.setdefault("method", "GET")  # https://www.rfc-editor.org/rfc/rfc6455#section-4.1
         request = TenantryRequest(self._scope, _no_body, max_body=0, body_timeout=self._app.body_timeout)
         socket = Socket(receive, send)
         self._scope[_KEY] = socket
