@@ -40,8 +40,8 @@ def with_plugins(
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: example-welcome\nVersion: 0.1.0\n")
     (info / "entry_points.txt").write_text("[tenantry.plugins]\nwelcome = welcome\n")
-    for folder in (tmp_path, ROOT / "examples"):
-        monkeypatch.syspath_prepend(str(folder))
+    shutil.copytree(ROOT / "examples" / "welcome", tmp_path / "welcome")
+    monkeypatch.syspath_prepend(str(tmp_path))
 
     def make(*bundled: str) -> Settings:
         # before `mail`, after which `wants` loads it
@@ -170,6 +170,25 @@ async def test_message_when_mail_is_off_in_the_tenant_then_nothing_is_sent_and_n
     await both.acme.ask("PUT", "/tenant/plugins/mail", json={"enabled": True})
     await both.application.run_jobs()
     assert await sent(both.acme) == []
+
+
+async def test_template_when_its_text_cannot_be_made_then_its_job_says_where_and_other_mail_goes_on(
+    with_plugins: Callable[..., Settings], tmp_path: Path
+) -> None:
+    (tmp_path / "welcome" / "templates" / "letter" / "en.mjml").write_text("<mj-text>{{ name </mj-text>")
+    async with running(with_plugins("projects", "mail")) as both:
+        await ask(both, both.acme, "ada@example.com", LETTER, FACTS)
+        await ask(both, both.acme, "ada@example.com", LETTER, FACTS, locale="de")
+        await both.application.run_jobs()
+        errors = [job["error"] for job in await both.acme.ask("GET", "/jobs?state=failed")]
+        assert errors  # the owner's own letter is among them
+        assert all("welcome.letter was not sent" in error and "line 1" in error for error in errors), errors
+        assert [message["subject"] for message in await sent(both.acme)] == ["Willkommen bei Acme"]
+        assert LETTER in {each["name"] for each in await both.acme.ask("GET", "/mail/templates")}
+
+
+async def test_plugins_when_one_wants_another_then_loaded_after_it(both: TwoTenants) -> None:
+    assert both.application.inner.provisioning.registry.ids == ("mail", "welcome", "projects")
 
 
 async def test_welcome_when_mail_is_not_loaded_then_joining_works_and_no_job_is_left(

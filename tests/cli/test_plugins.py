@@ -26,6 +26,7 @@ def test_plugins_when_listed_then_come_with_state_and_default(tenantry) -> None:
     assert set(rows) == set(BUNDLED)
     for plugin_id, table in named(tenantry.folder).items():
         assert (rows[plugin_id]["state"], rows[plugin_id]["default"]) == ("loaded", table["default"])
+        assert (rows[plugin_id]["requires"], rows[plugin_id]["wants"]) == ([], [])
 
 
 def test_bundled_plugins_when_checked_then_leave_nothing_to_complain_about(tenantry) -> None:

@@ -16,6 +16,7 @@ name = "Notes"
 version = "1.2.0"
 summary = "Keeps notes."
 sdk = ">=0.1,<1"
+wants = ["mail"]
 [requires]
 projects = ">=0.1"
 audit = "*"
@@ -44,6 +45,7 @@ def test_parse_when_manifest_is_complete_then_gives_typed_values(tmp_path):
     assert (manifest.id, str(manifest.version)) == ("notes", "1.2.0")
     assert manifest.requires["projects"].contains("0.5")
     assert manifest.requires["audit"].contains("99")
+    assert manifest.wants == ("mail",)
     assert not manifest.sdk.contains("1.0")
 
 
@@ -62,6 +64,9 @@ def test_parse_when_manifest_is_complete_then_gives_typed_values(tmp_path):
         ('sdk = ">=0.1,<1"', "", 'sdk: is missing; add sdk = ">=0.1,<1"'),
         ('projects = ">=0.1"', 'projects = "^1"', "requires.projects: '^1' is not a range"),
         ('projects = ">=0.1"', 'notes = "*"', 'requires: "notes" is the plugin itself'),
+        ('wants = ["mail"]', 'wants = ["notes"]', 'wants: "notes" is the plugin itself'),
+        ('wants = ["mail"]', 'wants = ["host"]', 'wants.0: "host" is reserved for the host'),
+        ('wants = ["mail"]', 'wants = "mail"', "wants: must be a list"),
         ('id = "notes"', 'id = "Notes"', 'id: "Notes" is not a plugin id'),
         ('id = "notes"', 'id = "a__b"', 'id: "a__b" is not a plugin id'),
         ('id = "notes"', 'id = "tenant"', 'id: "tenant" is reserved for the host'),
