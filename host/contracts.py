@@ -741,9 +741,9 @@ class Download:
     a page: images but SVG, sound, video, plain text, PDF. cache_control: who may keep it, and how long.
 
     Example:
-        files = storage()
-        size = await files.size(key)
-        return Download(size, digest, changed, lambda start, stop: files.get(key, start, stop), "report.pdf")
+        stored = await storage().stat(key)
+        content = partial(storage().get, key)
+        return Download(stored.size, stored.etag, stored.modified_at, content, "report.pdf")
     """
 
     size: int

@@ -132,6 +132,7 @@ from host.services import (
     tenant_settings,
     unit_of_work,
 )
+from host.storage.namespace import PresignedUpload, Stored
 from host.times import zone
 from host.tracing import trace_headers
 from host.web.handlers.binding import RequestFacts
@@ -304,6 +305,8 @@ __all__ += [  # Plans, limits and use
 ]
 __all__ += [  # Settings, secrets and storage
     "HIDDEN",
+    "PresignedUpload",
+    "Stored",
     "app_singleton",
     "cache",
     "cached",

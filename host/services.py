@@ -214,6 +214,11 @@ def cache() -> CacheNamespace:
 def storage() -> StorageNamespace:
     """Object storage, limited to the files of the bound tenant and the running plugin.
 
+    `put`, `get(key, start, stop)` for ranges, `stat`, `delete`, `list` and, in the order of keys, `page`; `compose`
+    joins files, in the store itself where it can; `presign_get` and `presign_put` give addresses that work without a
+    sign-in until they expire. Keys are `/`-separated paths; one with `..`, a control character or a leading `/` is a
+    ValueError.
+
     Example:
         await storage().put(f"notes/{note_id}.pdf", content)
     """
