@@ -23,7 +23,7 @@ class Stored:
     """One stored file: its key, its size in bytes, and a tag that changes when the file does.
 
     Example:
-        stored = await storage().stat(key)
+        stored: Stored = await storage().stat(key)
         return Download(stored.size, stored.etag, stored.modified_at, content, "report.pdf")
     """
 
@@ -38,7 +38,7 @@ class PresignedUpload:
     """Where a client may PUT exactly one file, and the headers that it has to send as they are.
 
     Example:
-        upload = await storage().presign_put("direct/1", length=5, media_type="text/plain", seconds=600)
+        upload: PresignedUpload = await storage().presign_put("direct/1", length=5, media_type="text/plain", seconds=600)
         return Accepted({"url": upload.url, "headers": dict(upload.headers)})
     """
 
