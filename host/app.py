@@ -265,7 +265,8 @@ class Application:
         with self.bound():
             admission = Admission(self.services, self.registry, access_tokens())
         cors = settings.cors
-        rules = HeaderRules(cors.origins, cors.max_age, public_url=settings.public_url)
+        served = [route for _, route in routes]
+        rules = HeaderRules(cors.origins, cors.max_age, public_url=settings.public_url, routes=served)
         open_streams, timeout = self.services.open_streams, settings.server.request_timeout
         app = build_quart(
             routes,

@@ -604,6 +604,8 @@ class Route:
     people outside are owed it (to unsubscribe, to follow a link in a message). effects: a GET that does something
     besides answering, such as counting a click: HEAD and browsers that load ahead of time do not run it. limits: plan
     limits shown as `x-limits`. refusals: statuses that it answers with besides those of every route of its kind.
+    request_headers, response_headers: names of headers that clients may send or read, besides those that every route of
+    its kind has: scripts of other origins may then use them, too.
     socket: a WebSocket: GET opens it, the handler takes a `Socket`, and `max_body` bounds a message.
 
     Example:
@@ -634,6 +636,8 @@ class Route:
     limits: tuple[str, ...] = ()
     refusals: tuple[int, ...] = ()
     max_body: int | None = None  # bytes; None: the deployment's limit
+    request_headers: tuple[str, ...] = ()
+    response_headers: tuple[str, ...] = ()
     cache: PublicCache | None = None  # only on public GET routes; every other answer is nobody's to keep
     socket: bool = False
 

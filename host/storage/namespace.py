@@ -38,7 +38,8 @@ class PresignedUpload:
     """Where a client may PUT exactly one file, and the headers that it has to send as they are.
 
     Example:
-        upload: PresignedUpload = await storage().presign_put("direct/1", length=5, media_type="text/plain", seconds=600)
+        put = storage().presign_put("direct/1", length=size, media_type="image/png", seconds=600)
+        upload: PresignedUpload = await put
         return Accepted({"url": upload.url, "headers": dict(upload.headers)})
     """
 

@@ -28,6 +28,7 @@ from host.errors import ConfigurationError
 TYPED_PARAMETER = re.compile(r"<(?:(?P<kind>[^:<>(]+)(?:\([^)]*\))?:)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)>")
 """A parameter in a route's path, with its kind where one is given."""
 
+_HEADER = re.compile(r"[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*")
 _SENTENCE = re.compile(r".+?(?:[.?!](?=\s+[A-Z`]|\s*\Z|\n\n)|(?=\n\n))", re.DOTALL)
 
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Any]])
@@ -56,6 +57,8 @@ class Declared(TypedDict, total=False):
     limits: tuple[str | Limit, ...]
     refusals: tuple[int, ...]
     max_body: int | None
+    request_headers: tuple[str, ...]
+    response_headers: tuple[str, ...]
     cache: PublicCache | None
     socket: bool
 
@@ -131,8 +134,8 @@ class Routes(Sequence[Route]):
         """Declare one endpoint; the keywords are the fields of `Declared`.
 
         Raises:
-            ConfigurationError: the path does not begin with "/", nothing says what it does, or an annotation of the
-                handler cannot be read.
+            ConfigurationError: the path does not begin with "/", nothing says what it does, an annotation of the
+                handler cannot be read, or what it says of headers is no name of one.
         """
         name = declared["name"]
         if not path.startswith("/") or path.startswith(API_BASE + "/"):
@@ -143,6 +146,9 @@ class Routes(Sequence[Route]):
                 f"{name}: {handler.__qualname__} in {handler.__module__} has no docstring; its first sentence says "
                 "what the endpoint does, unless `summary` does"
             )
+        for header in (*declared.get("request_headers", ()), *declared.get("response_headers", ())):
+            if not _HEADER.fullmatch(header):
+                raise ConfigurationError(f"{name}: {header!r} is no name of a header; write it as Upload-Offset")
         named = [declared["permission"]] if "permission" in declared else []
         used = (*named, *declared.get("limits", ()))
         fields["declares"] = tuple(item for item in used if not isinstance(item, str))

@@ -121,8 +121,8 @@ def _parameters(plugin: str, route: Route, components: Components) -> list[dict[
         listed += _POSITION
     if "if_match" in takes:
         listed.append({"$ref": "#/components/parameters/IfMatch"})
-    if route.returns is Download:
-        listed += [{"name": name, "in": "header", "schema": {"type": "string"}} for name in _CONDITIONS]
+    sent = (*(_CONDITIONS if route.returns is Download else ()), *route.request_headers)
+    listed += [{"name": name, "in": "header", "schema": {"type": "string"}} for name in sent]
     if takes_key(route):
         listed.append({"$ref": "#/components/parameters/IdempotencyKey"})
     return listed

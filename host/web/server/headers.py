@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 from urllib.parse import urlsplit
 
+from host.contracts import Download, Events, Route, Stream
 from host.errors import ConfigurationError
 from host.web.responses.reply import HeaderPairs
 
@@ -20,14 +21,22 @@ _SAFETY: HeaderPairs = [
 ]
 _HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 _METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
-_MAY_SEND = (
-    b"Accept, Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, "
-    b"X-Request-ID, X-Tenant"
+_SENT = (
+    *("Accept", "Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match"),
+    *("X-Request-ID", "X-Tenant"),
 )
-_MAY_READ = (
-    b"ETag, Idempotency-Replayed, Link, Location, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Retry-After, "
-    b"WWW-Authenticate, X-Request-ID"
+_READ = (
+    *("ETag", "Idempotency-Replayed", "Link", "Location", "RateLimit-Limit", "RateLimit-Remaining"),
+    *("RateLimit-Reset", "Retry-After", "WWW-Authenticate", "X-Request-ID"),
 )
+_SENT_TO: dict[object, tuple[str, ...]] = {
+    Download: ("If-Modified-Since", "If-Range", "If-Unmodified-Since", "Range"),
+    Events: ("Last-Event-ID",),
+}
+_READ_FROM: dict[object, tuple[str, ...]] = {
+    Download: ("Accept-Ranges", "Content-Disposition", "Content-Range"),
+    Stream: ("Content-Disposition",),
+}
 
 
 def request_id_of(sent: bytes | None) -> str | None:
@@ -42,13 +51,21 @@ class HeaderRules:
 
     origins: web origins that may call from a browser, with cookies, such as "https://app.example.com"; "*" lets any
     page call, without cookies. max_age: seconds a browser may keep a preflight answer. public_url: where the
-    deployment is reached; over TLS only, if it begins with https.
+    deployment is reached; over TLS only, if it begins with https. routes: what the deployment serves,
+    whose headers pages of those origins may send and read.
 
     Raises:
         ConfigurationError: an origin is not scheme, host and perhaps port.
     """
 
-    def __init__(self, origins: Sequence[str] = (), max_age: int = 600, *, public_url: str = "") -> None:
+    def __init__(
+        self,
+        origins: Sequence[str] = (),
+        max_age: int = 600,
+        *,
+        public_url: str = "",
+        routes: Sequence[Route] = (),
+    ) -> None:
         for origin in origins:
             if origin != "*" and not _ORIGIN.fullmatch(origin):
                 raise ConfigurationError(
@@ -56,6 +73,8 @@ class HeaderRules:
                 )
         self._any = "*" in origins
         self._origins = frozenset(origin.encode("ascii") for origin in origins)
+        self._may_send = _listed(_SENT, routes, _SENT_TO, lambda route: route.request_headers)
+        self._may_read = _listed(_READ, routes, _READ_FROM, lambda route: route.response_headers)
         self._max_age = b"%d" % max_age
         url = urlsplit(public_url)
         self._own = f"{url.scheme}://{url.netloc}".lower().encode()
@@ -93,9 +112,24 @@ class HeaderRules:
         if b"access-control-request-method" in headers:
             pairs += [
                 (b"access-control-allow-methods", _METHODS),
-                (b"access-control-allow-headers", _MAY_SEND),
+                (b"access-control-allow-headers", self._may_send),
                 (b"access-control-max-age", self._max_age),
             ]
         else:
-            pairs.append((b"access-control-expose-headers", _MAY_READ))
+            pairs.append((b"access-control-expose-headers", self._may_read))
         return pairs
+
+
+def _listed(
+    always: Sequence[str],
+    routes: Sequence[Route],
+    by_kind: Mapping[object, tuple[str, ...]],
+    declared: Callable[[Route], tuple[str, ...]],
+) -> bytes:
+    """Names of headers in order: those of every answer, of the routes' kinds, and those that routes declare."""
+    names = list(always)
+    for route in routes:
+        kind = route.returns if isinstance(route.returns, type) else None
+        names += (*by_kind.get(kind, ()), *declared(route))
+    unique = {name.lower(): name for name in reversed(names)}  # of two spellings the first
+    return ", ".join(unique[name] for name in sorted(unique)).encode("ascii")

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from host.contracts import Download, Events, Route, Stream
 from host.errors import ConfigurationError
+from host.web.routes import Routes
 from host.web.server.headers import HeaderRules, request_id_of
 
 APP = b"https://app.example.com"
@@ -60,7 +64,6 @@ def test_preflight_when_origin_may_call_then_methods_and_headers() -> None:
     found = names(HeaderRules(["https://app.example.com"], 60), origin=APP, access_control_request_method=b"PATCH")
     assert b"PATCH" in found[b"access-control-allow-methods"]
     assert b"Idempotency-Key" in found[b"access-control-allow-headers"]
-    assert b"Last-Event-ID" in found[b"access-control-allow-headers"]
     assert found[b"access-control-max-age"] == b"60"
 
 
@@ -68,3 +71,45 @@ def test_preflight_when_origin_may_call_then_methods_and_headers() -> None:
 def test_rules_when_an_origin_is_none_then_start_stops(origin: str) -> None:
     with pytest.raises(ConfigurationError, match=r"cors\.origins"):
         HeaderRules([origin])
+
+
+async def nothing() -> None: ...
+
+
+def listed(*routes: Route) -> tuple[set[str], set[str]]:
+    """What pages of another origin may send, and may read."""
+    rules = HeaderRules(["https://app.example.com"], routes=routes)
+    sent = names(rules, origin=APP, access_control_request_method=b"PATCH")[b"access-control-allow-headers"]
+    read = names(rules, origin=APP)[b"access-control-expose-headers"]
+    return set(sent.decode().split(", ")), set(read.decode().split(", "))
+
+
+def route(returns: Any = None, **said: Any) -> Route:
+    return Route("GET", "/x", nothing, "x", "X", public=True, returns=returns, **said)
+
+
+def test_lists_when_routes_give_files_or_events_then_hold_what_those_take() -> None:
+    sent, read = listed()
+    assert {"Idempotency-Key", "If-Match", "X-Tenant"} <= sent
+    assert {"ETag", "Idempotency-Replayed", "Retry-After"} <= read
+    assert not {"Range", "If-Range", "Last-Event-ID"} & sent
+    files = listed(route(Download))
+    assert files[0] - sent == {"If-Modified-Since", "If-Range", "If-Unmodified-Since", "Range"}
+    assert files[1] - read == {"Accept-Ranges", "Content-Disposition", "Content-Range"}
+    assert listed(route(Events))[0] - sent == {"Last-Event-ID"}
+    assert listed(route(Stream))[1] - read == {"Content-Disposition"}
+
+
+def test_lists_when_routes_declare_headers_then_hold_each_once() -> None:
+    sent, read = listed()
+    tus = route(request_headers=("Upload-Offset", "Tus-Resumable"), response_headers=("Upload-Offset", "etag"))
+    again = route(request_headers=("upload-offset", "IF-MATCH"))
+    found = listed(tus, again)
+    assert (found[0] - sent, found[1] - read) == ({"Upload-Offset", "Tus-Resumable"}, {"Upload-Offset"})
+
+
+@pytest.mark.parametrize("name", ["", "*", "a b", "X:", "X\r\nY", "ü", "a,b", "-a"])
+def test_route_when_it_declares_what_is_no_header_then_the_start_stops(name: str) -> None:
+    for kind in ("request_headers", "response_headers"):
+        with pytest.raises(ConfigurationError, match="no name of a header"):
+            Routes().get("/x", name="x", summary="X", public=True, **{kind: (name,)})(nothing)  # type: ignore[misc]
