@@ -38,7 +38,7 @@ class Audience:
         mine = principals()
         if mine is None or (self.everything and grants().allows(self.everything)):
             return None
-        return sorted(mine) if dialect == "postgres" else orjson.dumps(sorted(mine)).decode()
+        return list(mine) if dialect == "postgres" else orjson.dumps(list(mine)).decode()
 
     def sql(self, tenant: str, mine: str, *, postgres: bool) -> str:
         """The condition. tenant, mine: the marks of the parameters: the tenant's id, and what `asking` returned."""
