@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -17,7 +16,6 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
-import structlog
 from click.testing import CliRunner, Result
 
 from host.cache.embedded import EmbeddedRedis
@@ -57,18 +55,6 @@ class Tenantry:
         document = json.loads(done.stdout)
         assert document["success"] is (code == 0)
         return document["data"] if "data" in document else document["error"]
-
-
-@pytest.fixture(autouse=True)
-def quiet_logging() -> Iterator[None]:
-    """Commands set logging up for their process; here it is put back."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    logging.getLogger("host.registry").setLevel(logging.NOTSET)
-    structlog.reset_defaults()
 
 
 def make_project(folder: Path) -> Path:

@@ -59,7 +59,7 @@ class Application:
         if self.broken:
             raise ConnectionError("the queue is away")
 
-    async def touched(self, tenants: set[UUID], users: set[UUID]) -> AfterCommit:
+    async def touched(self, tenants: set[UUID], users: set[UUID], tags: set[str]) -> AfterCommit:
         self.note("noted", (tenants, users))
 
         async def tell() -> None:

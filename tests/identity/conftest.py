@@ -105,7 +105,7 @@ class Application:
     async def _store(self, drafts: Sequence[Any]) -> None:
         self.events.extend(drafts)
 
-    async def _touch(self, tenants: set[UUID], users: set[UUID]) -> AfterCommit:
+    async def _touch(self, tenants: set[UUID], users: set[UUID], tags: set[str]) -> AfterCommit:
         async def tell() -> None:
             self.touched |= tenants | users
 

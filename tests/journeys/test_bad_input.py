@@ -142,7 +142,7 @@ def test_ids_of_the_other_tenant_when_named_anywhere_then_like_random_ones(serve
 @pytest.mark.parametrize(
     ("variable", "value", "told"),
     [
-        ("TENANTRY_SERVER__PORTT", "1", ("TENANTRY_SERVER__PORTT", "port")),
+        ("TENANTRY_SERVER__PORTT", "1", ("TENANTRY_SERVER__PORTT", 'did you mean "TENANTRY_SERVER__PORT"')),
         ("TENANTRY_SERVER__WORKERS", "many", ("TENANTRY_SERVER__WORKERS",)),
         ("TENANTRY_APP__DEFAULT_PLAN", "gold", ("default_plan", "free")),
         ("DATABASE_URL", "mysql://x/y", ("postgres://",)),

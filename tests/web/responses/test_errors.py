@@ -26,7 +26,7 @@ from tenants.models import Membership, Role, Tenant, User
         (errors.Conflict(), 409, "CONFLICT"),
         (Missing(), 404, "NOT_FOUND"),
         (Forbidden(), 403, "PERMISSION_DENIED"),
-        (RequestTimeout(), 400, "BAD_REQUEST"),
+        (RequestTimeout(), 408, "REQUEST_TIMEOUT"),
         (RequestRedirect("http://x/"), 404, "NOT_FOUND"),
         (WrongTenant("foreign row"), 404, "NOT_FOUND"),
         (DoesNotExist("x"), 404, "NOT_FOUND"),
