@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+import structlog
 from tortoise.utils import generate_schema_for_client
 
 from host.cache.client import RedisClient
@@ -24,6 +26,7 @@ from host.data import rls
 from host.data.database import Database
 from host.data.migrations import Migrations
 from host.jobs.catalog import JobDraft
+from host.log import REQUESTS, RUNS
 from host.settings import Settings, load
 from host.testing import TestApplication
 
@@ -37,6 +40,20 @@ APPS: Mapping[str, Sequence[str]] = {
 Administer = Callable[[str], Awaitable[None]]
 Places = Callable[..., Awaitable[Mapping[str, Any]]]
 MakeDatabase = Callable[..., Awaitable[Database]]
+
+
+@pytest.fixture(autouse=True)
+def same_logging() -> Iterator[None]:
+    """Commands set logging up for their whole process; here it is put back after each test."""
+    root, lean = logging.getLogger(), [logging.getLogger(name) for name in (REQUESTS, RUNS)]
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for log in lean:
+        log.handlers[:], log.propagate = [], True
+    logging.getLogger("host.registry").setLevel(logging.NOTSET)
+    structlog.reset_defaults()
 
 
 @pytest.fixture(params=BACKENDS)
