@@ -68,6 +68,7 @@ from host.settings.sections import StorageSettings
 from host.storage.links import StorageLinks
 from host.storage.local import LocalStorage
 from host.storage.namespace import Storage
+from host.subprocesses.pool import SubprocessPool
 from host.tracing import Tracing
 from host.web.admission.admission import Admission
 from host.web.handlers.binding import compile
@@ -202,6 +203,8 @@ class Application:
                 await application.redis.start()
                 stack.push_async_callback(application.redis.stop)
             stack.push_async_callback(application.services.redis_client.close)
+            stack.push_async_callback(application.services.storage.close)
+            stack.push_async_callback(application.services.subprocesses.close)
             stack.push_async_callback(application.services.computed.close)
             stack.push_async_callback(application.wakeups.close)
             await application.services.database.open()
@@ -326,6 +329,7 @@ def _services(  # noqa: PLR0917 - one argument for each part, passed at one plac
         paused_tasks=callbacks.paused_tasks,
         tasks=tasks,
         storage=_storage(settings),
+        subprocesses=SubprocessPool(),
         metering=Metering(redis_client, Meter([metric for _, metric in metrics]), owners),
         plans=plans,
         snapshots=callbacks.snapshots,

@@ -115,6 +115,7 @@ from host.services import (
     decrypt,
     encrypt,
     for_each_tenant,
+    in_subprocess,
     is_member,
     measured,
     member_locale,
@@ -133,6 +134,7 @@ from host.services import (
     unit_of_work,
 )
 from host.storage.namespace import PresignedUpload, Stored
+from host.subprocesses.pool import SubprocessError
 from host.times import zone
 from host.tracing import trace_headers
 from host.web.handlers.binding import RequestFacts
@@ -331,6 +333,10 @@ __all__ += [  # Providers and other systems
     "public_client",
     "trace_headers",
     "without_secrets",
+]
+__all__ += [  # Untrusted files
+    "SubprocessError",
+    "in_subprocess",
 ]
 __all__ += [  # Text
     "cut_to_line",

@@ -37,6 +37,7 @@ from host.secret_settings import decrypted
 from host.settings import Settings
 from host.settings.private import private_folder
 from host.storage.namespace import Storage, StorageNamespace
+from host.subprocesses.pool import SubprocessPool
 from host.times import zone
 from tenants import context, lifecycle
 from tenants.access import Grants
@@ -48,6 +49,7 @@ from tenants.text import address_key
 
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
 Singleton = TypeVar("Singleton")
+Result = TypeVar("Result")
 
 
 class MemberAccess(Protocol):
@@ -98,6 +100,7 @@ class Services:
     open_streams: OpenStreams
     live_channels: Mapping[str, LiveChannel]
     rights: RightsWatch
+    subprocesses: SubprocessPool
     singletons: dict[Callable[[], Any], Any] = field(default_factory=dict)
 
 
@@ -223,6 +226,23 @@ def storage() -> StorageNamespace:
         await storage().put(f"notes/{note_id}.pdf", content)
     """
     return StorageNamespace(services().storage, context.current(), plugin())
+
+
+async def in_subprocess(function: Callable[..., Result], *args: object, seconds: float, memory: int) -> Result:
+    """What `function(*args)` gives in a spawned process of its own limits: for decoding images, PDF and the like.
+
+    A file that makes a decoder hang, crash or grow harms that process only. `function` stands at the top of a module,
+    is not async, and gets and gives plain values (numbers, text, bytes, lists, dicts); nothing of the host is bound in
+    it. seconds: that it may take, after its module is imported; waiting for one of the few processes does not count.
+    memory: bytes of address space, the interpreter's and its libraries' (100 MB and more) included. POSIX only.
+
+    Raises:
+        SubprocessError: it raised, took too long, needed too much, or its process crashed; `reason` says which.
+
+    Example:
+        size = await in_subprocess(measure, content, seconds=20, memory=1024**3)
+    """
+    return await services().subprocesses.run(function, args, seconds, memory)
 
 
 def public_client(*, seconds: float = SECONDS, max_bytes: int = MAX_BYTES, redirects: int = REDIRECTS) -> PublicClient:

@@ -20,7 +20,7 @@ UNUSED_YET = frozenset(
         *("refuse_beyond_own", "trace_headers", "Contributed", "reserve", "settle", "set_used"),
         *("PlanSource", "TenantPlanChanged", "assign_plan", "plan_settings"),
         *("WEEKLY_REPORT", "MONTHLY_ANALYTICS", "cache"),
-        *("LiveMessage", "Download", "PresignedUpload", "Stored"),
+        *("LiveMessage", "Download", "PresignedUpload", "Stored", "SubprocessError", "in_subprocess"),
     }
 )
 """Names for plugins that are not bundled yet; a name leaves this list when a plugin or an example uses it."""

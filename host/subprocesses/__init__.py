@@ -1,0 +1,1 @@
+"""Run functions in spawned processes with limits of memory and time."""
