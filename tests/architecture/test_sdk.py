@@ -17,10 +17,10 @@ SDK, HOOKS = ROOT / "docs" / "sdk.md", ROOT / "docs" / "hooks.md"
 UNUSED_YET = frozenset(
     {
         *("LEVELS", "Grant", "Member", "invite", "level", "members", "principal_names", "principals"),
-        *("refuse_beyond_own", "trace_headers", "Contributed", "reserve", "settle", "set_used"),
+        *("refuse_beyond_own", "trace_headers", "Contributed"),
         *("PlanSource", "TenantPlanChanged", "assign_plan", "plan_settings"),
-        *("WEEKLY_REPORT", "MONTHLY_ANALYTICS", "cache"),
-        *("LiveMessage", "Download", "PresignedUpload", "Stored", "SubprocessError", "in_subprocess"),
+        *("MONTHLY_ANALYTICS", "cache"),
+        *("LiveMessage", "PresignedUpload"),
     }
 )
 """Names for plugins that are not bundled yet; a name leaves this list when a plugin or an example uses it."""

@@ -26,6 +26,7 @@ def app_settings(deployment: Path, tmp_path: Path) -> Settings:
 async def test_examples_when_used_over_http_then_do_what_they_say(two_tenants: TwoTenants) -> None:
     await notes_are_kept_to_their_tenant_their_permission_and_their_limit(two_tenants)
     await letters_are_for_people_and_prepared_for_whoever_joins(two_tenants)
+    await documents_are_kept_within_the_plan_and_read_in_ranges(two_tenants)
 
 
 async def notes_are_kept_to_their_tenant_their_permission_and_their_limit(two_tenants: TwoTenants) -> None:
@@ -63,3 +64,19 @@ async def letters_are_for_people_and_prepared_for_whoever_joins(two_tenants: Two
             work.announce(joined)
     assert await two_tenants.application.run_jobs() >= 1
     assert await two_tenants.acme.ask("GET", "/jobs?state=failed") == []
+
+
+async def documents_are_kept_within_the_plan_and_read_in_ranges(two_tenants: TwoTenants) -> None:
+    member, viewer = two_tenants.acme_member, two_tenants.acme_viewer
+    made = await member.ask("POST", "/documents", 201, json={"text": "one two three"})
+    assert made["words"] == 3
+    path = f"/api/v1/documents/{made['id']}"
+    assert (await viewer.get(path)).text == "one two three"
+    part = await viewer.get(path, headers={"Range": "bytes=4-6"})
+    assert (part.status_code, part.text) == (206, "two")
+    assert (await two_tenants.globex.get(path)).status_code == 404
+    refusal = await member.ask("POST", "/documents", 402, json={"text": "x" * 1020})
+    assert (refusal["code"], refusal["details"]["used"]) == ("QUOTA_EXCEEDED", 13)
+    await two_tenants.application.run_task("documents.recount", two_tenants.acme)
+    (space,) = [row for row in await two_tenants.acme.ask("GET", "/usage") if row["name"] == "documents.space"]
+    assert (space["used"], space["limit"]) == (13, 1024)

@@ -16,7 +16,7 @@ from host.registry import deployment as plugins_file
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
-NAMES = ("notes", "welcome")
+NAMES = ("notes", "welcome", "documents")
 
 
 def test_notes_when_counted_then_at_most_sixty_lines_in_three_files() -> None:

@@ -1,0 +1,1 @@
+"""Keep an organisation's documents within its plan."""
