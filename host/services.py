@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
 from uuid import UUID
 
 from prometheus_client.registry import Collector
@@ -32,7 +32,7 @@ from host.live.open_streams import OpenStreams
 from host.live.rights import RightsWatch
 from host.metrics import use
 from host.metrics.metering import Metering
-from host.outbound.client import MAX_BYTES, REDIRECTS, SECONDS, PublicClient
+from host.outbound.addresses import MAX_BYTES, REDIRECTS, SECONDS
 from host.secret_settings import decrypted
 from host.settings import Settings
 from host.settings.private import private_folder
@@ -46,6 +46,9 @@ from tenants.plans import Plans
 from tenants.resolver import Directory
 from tenants.snapshots import Snapshots, TenantSnapshot
 from tenants.text import address_key
+
+if TYPE_CHECKING:
+    from host.outbound.client import PublicClient
 
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
 Singleton = TypeVar("Singleton")
@@ -261,6 +264,8 @@ def public_client(*, seconds: float = SECONDS, max_bytes: int = MAX_BYTES, redir
             except OutboundError as error:
                 raise ValidationFailed(details={"url": str(error)}) from error
     """
+    from host.outbound.client import PublicClient  # not at the start: httpx2 takes 40 ms and 3 MB
+
     networks = services().settings.outbound.inner_networks
     return PublicClient(seconds=seconds, max_bytes=max_bytes, redirects=redirects, inner_networks=networks)
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import langcodes
-
 from host.errors import ValidationFailed
 
 LONGEST = 35
@@ -50,6 +48,8 @@ def accepted_locales(header: str) -> Sequence[str]:
 
 
 def _standard(tag: str) -> str:
+    import langcodes  # not at the start: it takes 20 ms and 3 MB
+
     text = tag.strip()
     if not text.isascii() or len(text) > LONGEST or not langcodes.tag_is_valid(text):
         return ""

@@ -7,21 +7,24 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
-import httpx2
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
 from host.errors import BadRequest, ConfigurationError, NotFound, Unavailable
 from host.identity.locales import accepted_locale
-from host.outbound.client import PublicTransport
 from host.outbound.errors import OutboundError
 from host.services import services
 from host.settings import OAuthProvider
+
+if TYPE_CHECKING:
+    import httpx2
+
+    from host.outbound.client import PublicTransport
 
 _log = logging.getLogger("host.identity.oauth")
 
@@ -95,6 +98,7 @@ async def client(of: Provider, redirect_uri: str, token: Mapping[str, Any] | Non
         BadRequest: the provider refused. Unavailable: it did not answer.
     """
     # Not at the start, which it would slow down for deployments without a provider.
+    import httpx2
     from authlib.integrations.base_client.errors import OAuthError  # type: ignore[import-untyped]
     from authlib.integrations.httpx_client import AsyncOAuth2Client  # type: ignore[import-untyped]
 
@@ -198,6 +202,8 @@ def _is_issuer(named: str, issuer: str) -> bool:
 
 async def _discovered(name: str, settings: OAuthProvider) -> Provider:
     """Read a provider's endpoints from its metadata (OpenID Connect Discovery 1.0, section 4)."""
+    import httpx2  # not at the start, see client()
+
     issuer = settings.issuer.rstrip("/")
     if not _is_safe(issuer):
         raise ConfigurationError(f"oauth.{name}.issuer is not https; only a loopback address may be http")
@@ -259,6 +265,8 @@ def _github_address(addresses: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _transport(name: str) -> PublicTransport:
     """To the public internet, and to the hosts that the settings name: metadata may not lead further inside."""
+    from host.outbound.client import PublicTransport  # not at the start, see client()
+
     settings = services().settings
     chosen = settings.oauth[name]
     named = (chosen.issuer, chosen.authorize_url, chosen.token_url, chosen.userinfo_url)

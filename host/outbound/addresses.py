@@ -15,6 +15,9 @@ _TUNNELS = (IPv6Network("2002::/16"), IPv6Network("2001::/32"))  # 6to4 and Tere
 _DOCUMENTATION = IPv6Network("3fff::/20")  # RFC 9637
 _RELAYS = IPv4Network("192.88.99.0/24")  # 6to4's, given up by RFC 7526
 
+SECONDS, MAX_BYTES, REDIRECTS = 10.0, 1024 * 1024, 5
+"""What a request to an untrusted address may take, unless its caller says otherwise: `host.sdk.public_client`."""
+
 Network = IPv4Network | IPv6Network
 
 

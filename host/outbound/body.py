@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import contextmanager
 
 import httpcore2
 import httpx2
 
-from host.outbound.errors import SERVER, OutboundError, told, too_long
+from host.outbound.errors import SERVER, OutboundError, too_long
 
 
 class Body(httpx2.AsyncByteStream):
@@ -72,3 +73,21 @@ class Unpacking:
     @property
     def is_whole(self) -> bool:
         return self._member.eof or not self._began
+
+
+@contextmanager
+def told(where: str) -> Iterator[None]:
+    """Say every failure of the libraries as an OutboundError."""
+    try:
+        yield
+    except OutboundError:
+        raise
+    except (TimeoutError, httpcore2.TimeoutException, httpx2.TimeoutException):
+        raise OutboundError("time", "it did not answer in time", where, "try again later") from None
+    except httpx2.TooManyRedirects:
+        raise OutboundError("redirects", "it leads on and on", where, "name the address that it leads to") from None
+    except (httpcore2.NetworkError, httpx2.NetworkError) as error:
+        what = f"there is no connection ({error})" if str(error) else "there is no connection"
+        raise OutboundError("connection", what, where, "try again later") from None
+    except (httpcore2.ProtocolError, httpcore2.UnsupportedProtocol, httpx2.HTTPError, httpx2.InvalidURL):
+        raise OutboundError("answer", "its answer is not as HTTP asks", where, SERVER) from None

@@ -12,11 +12,10 @@ from typing import Any
 import httpcore2
 import httpx2
 
-from host.outbound.addresses import Network, public_addresses
-from host.outbound.body import Body
-from host.outbound.errors import SERVER, OutboundError, named, told, too_long, where_of
+from host.outbound.addresses import MAX_BYTES, REDIRECTS, SECONDS, Network, public_addresses
+from host.outbound.body import Body, told
+from host.outbound.errors import SERVER, OutboundError, named, too_long, where_of
 
-SECONDS, MAX_BYTES, REDIRECTS = 10.0, 1024 * 1024, 5
 _TRIED, _CONNECT_SECONDS = 4, 5.0  # addresses of a host that are tried, and how long each if there are several
 _DEADLINE = "tenantry.deadline"  # the request's extension that says until when, by the loop's clock
 

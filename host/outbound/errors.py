@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import httpcore2
-import httpx2
+if TYPE_CHECKING:
+    import httpx2
 
 SERVER = "whoever runs that server has to look"
 """What to do about answers that make no sense."""
@@ -52,21 +50,3 @@ def named(host: str, port: int | None) -> str:
 def too_long(where: str, max_bytes: int) -> OutboundError:
     """The error of an answer with too many bytes."""
     return OutboundError("size", f"its answer is longer than {max_bytes:,} bytes", where, "ask for less at once")
-
-
-@contextmanager
-def told(where: str) -> Iterator[None]:
-    """Say every failure of the libraries as an OutboundError."""
-    try:
-        yield
-    except OutboundError:
-        raise
-    except (TimeoutError, httpcore2.TimeoutException, httpx2.TimeoutException):
-        raise OutboundError("time", "it did not answer in time", where, "try again later") from None
-    except httpx2.TooManyRedirects:
-        raise OutboundError("redirects", "it leads on and on", where, "name the address that it leads to") from None
-    except (httpcore2.NetworkError, httpx2.NetworkError) as error:
-        what = f"there is no connection ({error})" if str(error) else "there is no connection"
-        raise OutboundError("connection", what, where, "try again later") from None
-    except (httpcore2.ProtocolError, httpcore2.UnsupportedProtocol, httpx2.HTTPError, httpx2.InvalidURL):
-        raise OutboundError("answer", "its answer is not as HTTP asks", where, SERVER) from None
