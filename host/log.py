@@ -27,7 +27,7 @@ RUNS = "host.jobs.runs"
 
 _requests, _runs = logging.getLogger(REQUESTS), logging.getLogger(RUNS)
 _NOISY = ("asyncio", "botocore", "aiobotocore", "hypercorn.access", "uvicorn.access", "granian.access", "saq", "httpx")
-_NOISY_TOO = ("httpcore", "tortoise", "urllib3", "aiosqlite")
+_NOISY_TOO = ("httpcore", "tortoise", "urllib3", "aiosqlite", "uvicorn.error")  # Uvicorn logs WebSockets' addresses
 
 
 def configure(

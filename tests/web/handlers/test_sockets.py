@@ -118,6 +118,9 @@ async def test_sockets_when_served_then_let_in_and_ended_as_promised(
             assert [code for code, _ in ends] == [1001, 1001]
             await asyncio.to_thread(one.process.wait, WITHIN)
             assert time.monotonic() - began < 10
+        logged = "".join(log.read_text("utf-8") for log in tmp_path.glob("*.log"))  # noqa: ASYNC240 - short
+        assert "GET /api/v1/echo" in logged
+        assert "ticket=" not in logged
 
 
 async def who_is_let_in_by_header(sockets: Sockets, both: TwoTenants) -> None:

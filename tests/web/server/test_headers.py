@@ -113,3 +113,16 @@ def test_route_when_it_declares_what_is_no_header_then_the_start_stops(name: str
     for kind in ("request_headers", "response_headers"):
         with pytest.raises(ConfigurationError, match="no name of a header"):
             Routes().get("/x", name="x", summary="X", public=True, **{kind: (name,)})(nothing)  # type: ignore[misc]
+
+
+def test_page_when_it_opens_a_socket_then_only_this_host_and_named_origins_may_with_cookies() -> None:
+    host = {b"host": b"api.example.com"}
+    strict = HeaderRules(["https://app.example.com"], public_url="https://public.example.com")
+    open_to_all = HeaderRules(["*"])
+    assert strict.lets_in(host) == "yes", "programs send no origin"
+    for origin in (b"https://app.example.com", b"https://public.example.com", b"https://api.example.com"):
+        assert strict.lets_in({**host, b"origin": origin}) == "yes"
+    for origin in (b"https://evil.example", b"null", b"", b"https://app.example.com.evil.example"):
+        assert strict.lets_in({**host, b"origin": origin}) == "no"
+        assert open_to_all.lets_in({**host, b"origin": origin}) == "without cookies"
+    assert strict.lets_in({b"origin": b"null"}) == "no"
