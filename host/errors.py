@@ -68,6 +68,12 @@ class PlanRequired(ApiError):
 
 
 class QuotaExceeded(ApiError):
+    """402: the plan does not allow that much; `spend` raises it by itself.
+
+    Example:
+        raise QuotaExceeded("A note has 25 readers at most.", details={"name": "notes.readers", "limit": "25"})
+    """
+
     status, code, default_message = 402, "QUOTA_EXCEEDED", "A quota of the plan is used up."
 
 

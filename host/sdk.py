@@ -70,6 +70,7 @@ from host.errors import (
     PayloadTooLarge,
     PermissionDenied,
     PreconditionFailed,
+    QuotaExceeded,
     RateLimited,
     Unauthenticated,
     Unavailable,
@@ -92,6 +93,7 @@ from host.membership.members import owner_ids
 from host.membership.people import (
     LEVELS,
     Member,
+    is_allowed,
     level,
     may,
     members,
@@ -99,6 +101,7 @@ from host.membership.people import (
     principal_names,
     principals_of,
     refuse_beyond_own,
+    roles,
 )
 from host.messages import MessageWanted, message_templates, request_message
 from host.outbound.addresses import public_addresses
@@ -226,6 +229,7 @@ __all__ += [  # Errors
     "PayloadTooLarge",
     "PermissionDenied",
     "PreconditionFailed",
+    "QuotaExceeded",
     "RateLimited",
     "Unauthenticated",
     "Unavailable",
@@ -247,6 +251,7 @@ __all__ += [  # Members
     "LEVELS",
     "Member",
     "invite",
+    "is_allowed",
     "is_member",
     "level",
     "may",
@@ -258,6 +263,7 @@ __all__ += [  # Members
     "principals",
     "principals_of",
     "refuse_beyond_own",
+    "roles",
 ]
 __all__ += [  # Jobs
     "Backoff",

@@ -11,9 +11,9 @@ from tortoise.expressions import Q
 
 from host.contracts import Actor
 from host.errors import ConfigurationError, NotFound, PermissionDenied
-from host.execution_context import grants, principals
+from host.execution_context import actor, grants, principals
 from host.input_errors import nearest
-from host.membership.members import permissions_of
+from host.membership.members import grants_of, permissions_of
 from host.services import services, tenant_snapshot
 from tenants.access import Grants
 from tenants.context import current
@@ -107,6 +107,32 @@ async def principals_of(user_id: UUID) -> frozenset[str]:
     """
     member = await services().snapshots.member(current(), user_id, None, None)
     return member.principals if member is not None and not member.disabled else frozenset()
+
+
+async def is_allowed(permission: str, resource: Mapping[str, str] = _NO_RESOURCE) -> bool:
+    """Whether the actor may use a permission, by their rights here and every plugin's veto; jobs and commands may.
+
+    For rules that a route's own permission cannot say, such as "its author, or who may change every note". resource:
+    as a route's path parameters name it.
+
+    Example:
+        if note["created_by"] != actor().user_id and not await is_allowed("notes.notes.update"):
+            raise PermissionDenied("Only its author changes a note.")
+    """
+    if principals() is None:
+        return True
+    decision = await services().access.decide(actor(), grants(), await tenant_snapshot(), permission, resource)
+    return decision.allowed
+
+
+async def roles(ids: Collection[UUID]) -> dict[UUID, Grants]:
+    """What the roles of the bound tenant among these ids hold; a role that is gone, or was never here, is missing.
+
+    Example:
+        held = (await roles([role_id]))[role_id]
+        refuse_beyond_own(held.permissions, held.all_permission)
+    """
+    return {role.id: grants_of(role) for role in await Role.filter(id__in=list(ids))} if ids else {}
 
 
 def refuse_beyond_own(permissions: Iterable[str], all_permission: bool = False) -> None:

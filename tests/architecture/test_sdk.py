@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[2]
 SDK, HOOKS = ROOT / "docs" / "sdk.md", ROOT / "docs" / "hooks.md"
 UNUSED_YET = frozenset(
     {
-        *("LEVELS", "Grant", "Member", "invite", "level", "members", "principal_names", "principals"),
-        *("refuse_beyond_own", "trace_headers", "Contributed"),
+        *("LEVELS", "Member", "invite", "level", "members", "principal_names", "principals"),
+        *("trace_headers", "Contributed"),
         *("PlanSource", "TenantPlanChanged", "assign_plan", "plan_settings"),
         *("MONTHLY_ANALYTICS", "cache"),
         *("LiveMessage", "PresignedUpload"),

@@ -1,0 +1,1 @@
+"""Tables of teams, step by step; append-only."""
