@@ -366,9 +366,9 @@ def _roles(settings: Settings, registry: Registry) -> tuple[RoleSeed, ...]:
     role_names = {role.name for role in roles}
     refuse(
         [
-            f'permission "{permission.name}" is given to the role "{role}", which {settings.roles_file} does not name'
-            f"{nearest(role, role_names)}"
-            for permission in registry.catalog.named(PERMISSIONS).values()
+            f'plugin "{owner}": permission "{permission.name}" is given to the role "{role}", which '
+            f"{settings.roles_file} does not name{nearest(role, role_names)}"
+            for owner, permission in registry.catalog.all(PERMISSIONS)
             for role in permission.roles
             if role not in role_names
         ]

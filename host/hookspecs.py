@@ -63,7 +63,7 @@ class HookSpecs:
 
     @hookspec
     def register_models(self) -> Sequence[type[Model]]:
-        """The models. Tables are named `<plugin>_<plural>`; a TenantModel is isolated, scoped and purged for you."""
+        """The models, each a TenantModel, which is isolated, scoped and purged for you. Tables: `<plugin>_<plural>`."""
         raise NotImplementedError
 
     @hookspec

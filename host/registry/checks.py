@@ -66,6 +66,8 @@ class Scope:
 
 def permissions(items: Sequence[Permission], scope: Scope) -> Iterator[str]:
     for permission in items:
+        if isinstance(permission.roles, str):
+            yield f'permission "{permission.name}": roles must be a tuple of names, such as ("{permission.roles}",)'
         if not _PERMISSION.fullmatch(permission.name):
             yield f'permission "{permission.name}" must be named <plugin>.<resource>.<action>; rename it'
         elif permission.name.split(".")[0] not in scope.areas:
@@ -151,7 +153,7 @@ def _path(path: str) -> Iterator[str]:
             yield f'"{converter}" is not a type of path parameter{nearest(converter, _CONVERTERS)}'
     if len(names) != len(set(names)):
         yield "a path parameter appears twice; rename one"
-    if set(_PARAMETER.sub("", path)) & set("<>?# "):
+    if set(_PARAMETER.sub("", path)) & set("<>?# {}:"):
         yield 'the path cannot be read; parameters are written "<uuid:project_id>"'
 
 
@@ -163,8 +165,11 @@ def models(items: Sequence[type[Model]], scope: Scope) -> Iterator[str]:
             yield f"model {model.__name__} is abstract; register the models that have tables"
         elif owner != HOST and not table.startswith(f"{owner}_"):
             yield f'model {model.__name__}: its table "{table}" must begin with "{owner}_"; set Meta.table'
-        if owner != HOST and "tenant_id" in model._meta.fields_map and not issubclass(model, TenantModel):
-            yield f"model {model.__name__} has a tenant_id and no row-level security; derive it from TenantModel"
+        if owner != HOST and not issubclass(model, TenantModel):
+            yield (
+                f"model {model.__name__} is no TenantModel, so every organisation would see all of its rows; derive it "
+                "from host.sdk.TenantModel"
+            )
     for forgotten in _unregistered(items):
         yield f"model {forgotten.__name__} in {forgotten.__module__} is not registered; return it from register_models"
 

@@ -102,7 +102,11 @@ def register(manager: pluggy.PluginManager, plugin_id: str, plugin: object) -> l
         return [f'plugin "{plugin_id}": {" ".join(str(error).split())}; take the arguments host.hookspecs shows']
     except ValueError:
         return [f'plugin "{plugin_id}": its module is registered under another id too; give each plugin its own']
-    messages = []
+    messages = [
+        f'plugin "{plugin_id}": {hook} is not marked and would never be called; put @hookimpl above it'
+        for hook in sorted(HOOKS & vars(plugin).keys())
+        if inspect.isfunction(vars(plugin)[hook]) and not hasattr(vars(plugin)[hook], f"{NAMESPACE}_impl")
+    ]
     for caller in manager.get_hookcallers(plugin) or ():
         for implementation in caller.get_hookimpls():
             if implementation.plugin is plugin:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from host.registry import kinds
 from host.registry.checks import Scope
 from host.registry.declarations import Declarations
+from host.registry.kinds import Kind
 from host.registry.manifest import HOST, Manifest
 
 
@@ -29,7 +31,7 @@ def validate(declared: Sequence[Declarations], manifests: Mapping[str, Manifest]
         messages += [
             f'plugin "{declarations.plugin}": {line}'
             for kind in kinds.KINDS
-            for line in kind.check(declarations.of(kind), scope)
+            for line in _checked(kind, declarations, scope)
         ]
     return messages
 
@@ -52,3 +54,20 @@ def _duplicates(declared: Sequence[Declarations]) -> Iterator[str]:
             yield f'plugin "{first}" declares the {unique.what} "{name}" twice; {unique.remedy}'
         else:
             yield f'plugins "{first}" and "{plugin}" both declare the {unique.what} "{name}"; {unique.remedy}'
+
+
+def _checked(kind: Kind[Any], declarations: Declarations, scope: Scope) -> list[str]:
+    """The complaints of a kind's check; an item that it cannot read, since a field has a wrong type, is one of them."""
+    items = declarations.of(kind)
+    try:
+        return list(kind.check(items, scope))
+    except (AttributeError, TypeError):
+        return [line for item in items for line in _unreadable(kind, item, scope)]
+
+
+def _unreadable(kind: Kind[Any], item: object, scope: Scope) -> list[str]:
+    try:
+        return list(kind.check([item], scope))
+    except (AttributeError, TypeError) as error:
+        name = getattr(item, "name", item)
+        return [f"{kind.hook}: {name!r} has a field of a wrong type ({error}); docs/sdk.md says the type of each"]

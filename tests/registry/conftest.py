@@ -24,7 +24,8 @@ HEADER = """
     from uuid import UUID
     from pydantic import BaseModel, SecretStr
     from tortoise import fields
-    from tortoise.models import Model
+    from tortoise.models import Model as PlainModel
+    from tenants.scoping import TenantModel as Model
     from host.contracts import *
     from host.contracts import Command
     from host.hookspecs import hookimpl

@@ -124,7 +124,6 @@ class Thing({base}):
     [
         ({"table": "things"}, 'its table "things" must begin with "aa_"; set Meta.table'),
         ({"table": "aa_things", "meta": "abstract = True"}, "model Thing is abstract"),
-        ({"table": "aa_things", "more": "tenant_id = fields.UUIDField()"}, "has a tenant_id and no row-level security"),
     ],
 )
 def test_load_when_model_does_not_fit_then_refused(tree, shape, said):

@@ -108,3 +108,35 @@ def test_route_shape_when_parameters_differ_in_type_then_differs():
         for path in ("/x/<a_id>", "/x/<string:b_id>", "/x/<str:c_id>", "/x/<int:a_id>", "/x/<uuid:a_id>")
     }
     assert shapes == {"GET /x/<string>", "GET /x/<int>", "GET /x/<uuid>"}
+
+
+def test_model_when_it_is_no_tenant_model_then_refused_as_everybody_would_see_its_rows(tree):
+    source = model("Thing", "alpha_things").replace("(Model)", "(PlainModel)")
+    tree.add("alpha", f"{source}\n@hookimpl\ndef register_models(): return [Thing]")
+    assert "no TenantModel" in tree.refusal()
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ('@hookimpl\ndef register_limits(): return [Limit("alpha.x", "quota", "X", default=3)]', "'alpha.x'"),
+        ('@hookimpl\ndef register_tasks(): return [Task("x", handler, "X", every=3600)]', "'x'"),
+        (
+            '@hookimpl\ndef register_permissions(): return [Permission("alpha.x.read", "X", roles="admin")]',
+            '("admin",)',
+        ),
+        ("def register_tasks(): return []", "@hookimpl"),
+    ],
+)
+def test_declaration_when_mistyped_or_unmarked_then_the_plugin_and_the_thing_are_named(tree, source, told):
+    tree.add("alpha", source)
+    assert 'plugin "alpha"' in tree.refusal()
+    assert told in tree.refusal()
+
+
+def test_path_when_its_parameters_are_in_braces_then_refused_with_how_they_are_written(tree):
+    tree.add(
+        "alpha",
+        '@hookimpl\ndef register_routes(): return [Route("GET", "/x/{id}", handler, "x.read", "X", signed_in=True)]',
+    )
+    assert "<uuid:project_id>" in tree.refusal()
