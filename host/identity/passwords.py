@@ -6,6 +6,8 @@ import asyncio
 import unicodedata
 from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from os import getpid
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
@@ -18,7 +20,12 @@ SHORTEST, LONGEST = 8, 1024
 HASHER = PasswordHasher()
 """argon2id with the second recommended option of RFC 9106: 64 MiB, 3 passes, 4 lanes."""
 
-_HASHING = ThreadPoolExecutor(max_workers=4, thread_name_prefix="argon2")  # at most 4 times 64 MiB in use at once
+
+@lru_cache(maxsize=1)
+def _threads(process: int) -> ThreadPoolExecutor:
+    """The threads that hash in this process, at most 4 times 64 MiB at once; threads do not survive a fork."""
+    return ThreadPoolExecutor(max_workers=4, thread_name_prefix="argon2")
+
 
 _TRIED_FIRST = """
 00000000 0123456789 11111111 1111111111 111222333 112233445566 11223344 12121212 123123123 12341234 1234512345
@@ -65,13 +72,13 @@ def check(password: str, *, email: str, field: str = "password") -> None:
 
 async def hashed(password: str) -> str:
     """The hash to store; the work is done in a thread."""
-    return await asyncio.get_running_loop().run_in_executor(_HASHING, HASHER.hash, _normal(password))
+    return await asyncio.get_running_loop().run_in_executor(_threads(getpid()), HASHER.hash, _normal(password))
 
 
 async def matches(password: str, known: str | None) -> bool:
     """Whether `password` has the hash `known`; None (no account, no password) takes as long and is False."""
     stored = known or NOBODY
-    is_match = await asyncio.get_running_loop().run_in_executor(_HASHING, _verify, _normal(password), stored)
+    is_match = await asyncio.get_running_loop().run_in_executor(_threads(getpid()), _verify, _normal(password), stored)
     return is_match and known is not None
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from os import getpid
 
 _UNICAST = IPv6Network("2000::/3")  # all that IANA has given out of IPv6's global unicast
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052; the local one of RFC 8215, 64:ff9b:1::/48, leads inside
@@ -44,8 +45,8 @@ def _is_public_ipv4(ip: IPv4Address) -> bool:
 
 
 @cache
-def _resolving() -> ThreadPoolExecutor:
-    """Threads of their own: names whose servers never answer hold up nothing but each other."""
+def _resolving(process: int) -> ThreadPoolExecutor:
+    """A process's own threads, as none survives a fork: names whose servers never answer hold up only each other."""
     return ThreadPoolExecutor(8, "resolving")
 
 
@@ -65,7 +66,7 @@ async def public_addresses(host: str, port: int, inner_networks: Sequence[Networ
     """
     try:
         ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
-        resolved = await asyncio.get_running_loop().run_in_executor(_resolving(), ask)
+        resolved = await asyncio.get_running_loop().run_in_executor(_resolving(getpid()), ask)
     except UnicodeError:
         raise OSError(f"{host!r} is no name of a host") from None
     addresses = [str(address[0]) for *_, address in resolved]

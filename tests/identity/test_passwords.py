@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 import time
 
 import pytest
@@ -50,3 +53,12 @@ async def test_check_when_there_is_no_account_then_as_slow_and_no_match() -> Non
     with_account, without = await seconds(known), await seconds(None)
     assert without > with_account / 2
     assert not await passwords.matches("", passwords.NOBODY)
+
+
+def test_hash_when_one_was_made_before_a_fork_then_the_child_makes_its_own() -> None:
+    asyncio.run(passwords.hashed("one in the parent"))
+    child = os.fork()
+    if child == 0:  # a server's worker process; no pytest from here on
+        signal.alarm(20)
+        os._exit(asyncio.run(passwords.matches("one in the child", None)))
+    assert os.waitpid(child, 0)[1] == 0
