@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from host.plans import pin_plan
 from host.testing import Client, TwoTenants
 from plugins.teams import events
 from plugins.teams.models import TeamClosure, TeamMember
@@ -136,7 +137,7 @@ async def on_free_plan(two_tenants: TwoTenants) -> None:
     inner = two_tenants.application.inner
     with inner.bound(), bind(None):
         tenant = await Tenant.get(slug="acme")
-        await inner.provisioning.set_plan(tenant.id, "free")
+        await pin_plan(tenant.id, "free")
 
 
 async def test_plan_when_used_up_then_402_names_the_limit_and_removing_is_free(two_tenants: TwoTenants) -> None:
