@@ -173,7 +173,7 @@ Duration = Annotated[float, BeforeValidator(_of_text(parse_duration)), Field(gt=
 
 Example:
     class Settings(BaseModel):
-        keep: Duration = timedelta(days=30)
+        keep: Duration = 30 * 86_400
 """
 
 Rate = Annotated[LimitValue, _of_scalar(parse_rate, _HOW_RATE), PlainSerializer(str)]
