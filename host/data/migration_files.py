@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Collection
 from copy import copy
 from enum import Enum
 from pathlib import Path
@@ -43,7 +44,9 @@ async def make(database: Database, app: str, name: str = "") -> Path | None:
             f"app {app!r} has no migrations package: make migrations/__init__.py beside its models"
         )
     _ensure_package(database.migrations[app], app)
-    for writer in await _changes(database):
+    importlib.invalidate_caches()
+    missing = {each for each, package in database.migrations.items() if importlib.util.find_spec(package) is None}
+    for writer in await _changes(database, without=missing):
         if writer.app_label == app:
             _refuse_unfillable(writer)
             return _write(writer, name)
@@ -68,12 +71,16 @@ async def unmade(database: Database) -> dict[str, list[str]]:
     }
 
 
-async def _changes(database: Database) -> list[MigrationWriter]:
+async def _changes(database: Database, without: Collection[str] = ()) -> list[MigrationWriter]:
+    """The changes of models since the migrations; without: apps that have no migrations yet."""
     with database.bind():
         importlib.invalidate_caches()
         apps = database.context.apps
         assert apps is not None
-        return await _Detector(apps, database.apps_config()).changes()
+        config = database.apps_config()
+        for app in without:
+            config[app].pop("migrations", None)
+        return await _Detector(apps, config).changes()
 
 
 def _refuse_unfillable(writer: MigrationWriter) -> None:

@@ -16,10 +16,7 @@ ROOT = Path(__file__).parents[2]
 SDK, HOOKS = ROOT / "docs" / "sdk.md", ROOT / "docs" / "hooks.md"
 UNUSED_YET = frozenset(
     {
-        *("LEVELS", "Member", "invite", "level", "members", "principal_names", "principals"),
-        *("trace_headers", "Contributed"),
-        *("PlanSource", "TenantPlanChanged", "assign_plan", "plan_settings"),
-        *("MONTHLY_ANALYTICS", "cache"),
+        *("invite", "principals", "trace_headers", "Contributed", "MONTHLY_ANALYTICS", "cache"),
         *("LiveMessage", "PresignedUpload"),
     }
 )

@@ -27,6 +27,8 @@ async def test_examples_when_used_over_http_then_do_what_they_say(two_tenants: T
     await notes_are_kept_to_their_tenant_their_permission_and_their_limit(two_tenants)
     await letters_are_for_people_and_prepared_for_whoever_joins(two_tenants)
     await documents_are_kept_within_the_plan_and_read_in_ranges(two_tenants)
+    await links_are_seen_by_those_they_are_shared_with(two_tenants)
+    await a_trial_gives_a_larger_plan_until_it_ends(two_tenants)
 
 
 async def notes_are_kept_to_their_tenant_their_permission_and_their_limit(two_tenants: TwoTenants) -> None:
@@ -80,3 +82,33 @@ async def documents_are_kept_within_the_plan_and_read_in_ranges(two_tenants: Two
     await two_tenants.application.run_task("documents.recount", two_tenants.acme)
     (space,) = [row for row in await two_tenants.acme.ask("GET", "/usage") if row["name"] == "documents.space"]
     assert (space["used"], space["limit"]) == (13, 1024)
+
+
+async def links_are_seen_by_those_they_are_shared_with(two_tenants: TwoTenants) -> None:
+    member, viewer, admin = two_tenants.acme_member, two_tenants.acme_viewer, two_tenants.acme_admin
+    link = await member.ask("POST", "/links", 201, json={"url": "https://example.com/"})
+    shares = f"/links/{link['id']}/shares"
+    assert [row["id"] for row in await member.ask("GET", "/links")] == [link["id"]]
+    assert await viewer.ask("GET", "/links") == await admin.ask("GET", "/links") == []
+    await admin.ask("POST", shares, 404, json={"principal": "org"})
+    role = {each["name"]: each["id"] for each in await admin.ask("GET", "/tenant/roles")}["viewer"]
+    await member.ask("POST", shares, 204, json={"principal": f"role:{role}"})
+    assert [row["id"] for row in await viewer.ask("GET", "/links")] == [link["id"]]
+    assert await admin.ask("GET", "/links") == []
+    await viewer.ask("GET", shares, 403)
+    for nobody in (f"user:{two_tenants.globex.user_id}", f"user:{uuid4()}", "crew:1", "rubbish"):
+        await member.ask("POST", shares, 422, json={"principal": nobody})
+    told = {row["principal"]: (row["name"], row["people"]) for row in await member.ask("GET", shares)}
+    assert told == {f"user:{member.user_id}": ("Member of Acme", 1), f"role:{role}": (told[f"role:{role}"][0], 1)}
+    await member.ask("POST", shares, 204, json={"principal": "org", "level": "manage"})
+    assert [row["id"] for row in await admin.ask("GET", "/links")] == [link["id"]]
+    assert await two_tenants.globex.ask("GET", "/links") == []
+
+
+async def a_trial_gives_a_larger_plan_until_it_ends(two_tenants: TwoTenants) -> None:
+    plan = await two_tenants.acme.ask("GET", "/tenant/plan")
+    assert (plan["id"], plan["source"], plan["why"]) == ("pro", "source", "A trial of 14 days.")
+    await two_tenants.application.run_task("trial.end", two_tenants.acme)
+    plan = await two_tenants.acme.ask("GET", "/tenant/plan")
+    assert (plan["id"], plan["why"]) == ("free", "The trial is over.")
+    assert (await two_tenants.globex.ask("GET", "/tenant/plan"))["id"] == "pro"

@@ -16,7 +16,7 @@ from host.registry import deployment as plugins_file
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
-NAMES = ("notes", "welcome", "documents")
+NAMES = ("notes", "welcome", "documents", "links", "trial")
 
 
 def test_notes_when_counted_then_at_most_sixty_lines_in_three_files() -> None:
@@ -35,12 +35,14 @@ def deployment(tmp_path: Path) -> Path:
     for name in NAMES:
         shutil.copytree(EXAMPLES / name, tmp_path / "plugins" / name, ignore=shutil.ignore_patterns("__pycache__"))
         plugins_file.enable(tmp_path / "plugins.toml", name, default="on")
+    with (tmp_path / "config" / "plans.toml").open("a") as plans:
+        plans.write("\n[pro.trial]\ndays = 14\n")
     (tmp_path / "pytest.ini").write_text("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     shutil.copy(Path(__file__).with_name("examples_over_http.py"), tmp_path / "test_examples.py")
     return tmp_path
 
 
-@pytest.mark.timeout(400)  # three processes, one of which migrates a database
+@pytest.mark.timeout(400)  # four processes, one of which migrates a database
 async def test_examples_when_copied_and_migrated_then_checked_and_work_over_http(
     backend: str, deployment: Path, new_place: Any
 ) -> None:
@@ -62,6 +64,7 @@ async def test_examples_when_copied_and_migrated_then_checked_and_work_over_http
         return done.stdout
 
     command_line = ("-c", "from host.cli import main; main()")
-    run(*command_line, "migrate", "--make", "notes")
+    for name in ("notes", "links"):
+        run(*command_line, "migrate", "--make", name)
     assert json.loads(run(*command_line, "plugin", "check", *NAMES, "--json"))["data"]["findings"] == []
     assert "1 passed" in run("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_examples.py")

@@ -1,0 +1,1 @@
+"""Links shared with people and roles."""

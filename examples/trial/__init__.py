@@ -1,0 +1,1 @@
+"""A larger plan for some days."""
