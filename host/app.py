@@ -122,15 +122,9 @@ class Application:
         )
         redis = None if settings.redis.url else EmbeddedRedis(settings.data.dir / "redis")
         url, timeout = redis.url if redis else settings.redis.url, settings.redis.timeout
-        redis_client, wakeups = (
-            RedisClient(url, timeout=timeout, revive=redis.start if redis else None),
-            Wakeups(url, timeout=timeout),
-        )
-        versions = Versions(redis_client)
-        callbacks, invalidations = (
-            PluginCallbacks(registry, versions, PausedTasks()),
-            Invalidations(versions),
-        )
+        redis_client = RedisClient(url, timeout=timeout, revive=redis.start if redis else None)
+        wakeups, versions = Wakeups(url, timeout=timeout), Versions(redis_client)
+        callbacks, invalidations = PluginCallbacks(registry, versions, PausedTasks()), Invalidations(versions)
         announcer = Announcer(registry.catalog.named(EVENTS), registry.catalog.all(LISTENERS), callbacks.hears)
         tasks = TaskCatalog({**registry.catalog.named(TASKS), **announcer.tasks()})
         lease = timedelta(seconds=settings.jobs.lease)

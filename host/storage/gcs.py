@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from datetime import datetime
 from io import BytesIO
@@ -20,6 +20,7 @@ from gcloud.aio.storage import Storage as Client
 from host.errors import NotFound, Unavailable
 from host.storage.content_disposition import content_disposition
 from host.storage.namespace import Content, PresignedUpload, Stored, checked, checked_range, nothing
+from host.storage.pieces import in_parts
 
 _log = logging.getLogger("host.storage")
 _GOOGLE = "https://storage.googleapis.com"
@@ -47,7 +48,7 @@ class GcsStorage:
         if isinstance(content, bytes):
             await self._put_whole(key, content)
             return len(content)
-        async with aclosing(_parts(content)) as parts:
+        async with aclosing(in_parts(content, _PART)) as parts:
             first = await anext(parts, b"")
             second = await anext(parts, None)
             if second is not None:
@@ -262,17 +263,6 @@ async def _one_more(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[b
     yield first
     async for part in rest:
         yield part
-
-
-async def _parts(content: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    waiting = bytearray()
-    async for piece in content:
-        waiting += piece
-        while len(waiting) >= _PART:
-            yield bytes(waiting[:_PART])
-            del waiting[:_PART]
-    if waiting:
-        yield bytes(waiting)
 
 
 async def _pieces(stream: Any) -> AsyncIterator[bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from typing import Any
 
@@ -15,6 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[impor
 from host.errors import NotFound, Unavailable
 from host.storage.content_disposition import content_disposition
 from host.storage.namespace import Content, PresignedUpload, Stored, checked, checked_range, joined, nothing
+from host.storage.pieces import in_parts
 
 _log = logging.getLogger("host.storage")
 _PART = 8 * 1024 * 1024  # S3 takes parts of 5 MiB and more, the last one excepted
@@ -49,7 +50,7 @@ class S3Storage:
             with _translated_errors():
                 await client.put_object(**place, Body=content)
             return len(content)
-        async with aclosing(_parts(content)) as parts:
+        async with aclosing(in_parts(content, _PART)) as parts:
             first = await anext(parts, b"")
             second = await anext(parts, None)
             if second is not None:
@@ -256,17 +257,6 @@ async def _abort(client: Any, upload: dict[str, str]) -> None:
         await client.abort_multipart_upload(**upload)
     except (ClientError, BotoCoreError) as error:
         _log.warning("an upload could not be aborted, its parts stay: %s (%s)", upload["Key"], error)
-
-
-async def _parts(content: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    waiting = bytearray()
-    async for piece in content:
-        waiting += piece
-        while len(waiting) >= _PART:
-            yield bytes(waiting[:_PART])
-            del waiting[:_PART]
-    if waiting:
-        yield bytes(waiting)
 
 
 async def _pieces(body: Any) -> AsyncIterator[bytes]:
